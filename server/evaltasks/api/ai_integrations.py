@@ -1,0 +1,102 @@
+"""AI integrations: address and credentials of an LLM provider. A key is written, never read back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from evaltasks.api.wire import (
+    Folded,
+    JsonObject,
+    Lenient,
+    Moment,
+    Name,
+    NamedListQuery,
+    Page,
+    Read,
+    WireEnum,
+    Written,
+)
+
+
+class Provider(WireEnum):
+    OPEN_AI = "OPEN_AI"
+    AZURE_OPEN_AI = "AZURE_OPEN_AI"
+    AWS_BEDROCK = "AWS_BEDROCK"
+    VERTEX_AI = "VERTEX_AI"
+    ANTHROPIC = "ANTHROPIC"
+    CUSTOM = "CUSTOM"
+    NVIDIA_NIM = "NVIDIA_NIM"
+    GEMINI = "GEMINI"
+    LITELLM = "LITELLM"
+    FIREWORKS = "FIREWORKS"
+    TOGETHER_AI = "TOGETHER_AI"
+    # Ours alone: the local judge that needs no key and is no language model. AX does not know it.
+    HEURISTIC = "HEURISTIC"
+
+
+class AuthType(WireEnum):
+    DEFAULT = "DEFAULT"
+    PROXY_WITH_HEADERS = "PROXY_WITH_HEADERS"
+    BEARER_TOKEN = "BEARER_TOKEN"  # noqa: S105  the name of a kind of authentication, not a secret
+    OAUTH2_CLIENT_CREDENTIALS = "OAUTH2_CLIENT_CREDENTIALS"
+
+
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+
+
+class _Integration(Written):
+    api_key: str | None = Field(default=None, repr=False)
+    # Ours alone: the embedded engine keeps the *name* of the variable and reads the key when it calls.
+    api_key_env: EnvironmentName | None = None
+    base_url: str | None = Field(default=None, pattern=r"^https?://", max_length=2048)
+    model_names: list[str] | None = None
+    headers: dict[str, str] | None = Field(default=None, repr=False)
+    enable_default_models: bool | None = None
+    function_calling_enabled: bool | None = None
+    auth_type: Folded[AuthType] | None = None
+    provider_metadata: JsonObject | None = None
+    scopings: list[JsonObject] | None = None
+
+
+class CreateAiIntegration(_Integration):
+    name: Name
+    provider: Folded[Provider]
+
+
+class UpdateAiIntegration(_Integration):
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> UpdateAiIntegration:
+        if not self.model_fields_set:
+            raise ValueError("no fields to update")
+        return self
+
+
+class AiIntegration(Read):
+    id: str
+    name: str
+    provider: Lenient[Provider]
+    has_api_key: bool = False
+    api_key_env: str | None = None
+    base_url: str | None = None
+    model_names: list[str] | None = None
+    headers: dict[str, str] | None = Field(default=None, repr=False)
+    enable_default_models: bool = False
+    function_calling_enabled: bool = True
+    auth_type: Lenient[AuthType] = AuthType.DEFAULT
+    provider_metadata: JsonObject | None = None
+    scopings: list[JsonObject] = Field(default_factory=list)
+    created_at: Moment
+    updated_at: Moment
+    created_by_user_id: str | None = None
+
+
+class AiIntegrationPage(Page):
+    ai_integrations: list[AiIntegration]
+
+
+class ListAiIntegrations(NamedListQuery):
+    pass

@@ -1,0 +1,107 @@
+"""Datasets, their versions and examples."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field, field_validator
+
+from evaltasks.api.wire import (
+    JsonObject,
+    Moment,
+    Name,
+    NamedListQuery,
+    NonBlank,
+    Page,
+    Read,
+    RowQuery,
+    RowSearch,
+    Written,
+)
+
+SYSTEM_COLUMNS = frozenset({"id", "created_at", "updated_at"})
+
+
+def _user_rows(rows: list[JsonObject]) -> list[JsonObject]:
+    for index, row in enumerate(rows):
+        if not row:
+            raise ValueError(f"examples[{index}] is empty")
+        if taken := sorted(SYSTEM_COLUMNS & row.keys()):
+            raise ValueError(f"examples[{index}] may not contain {', '.join(taken)}: the system sets them")
+    return rows
+
+
+class DatasetVersion(Read):
+    id: str
+    name: str
+    dataset_id: str
+    created_at: Moment
+    updated_at: Moment
+
+
+class Dataset(Read):
+    id: str
+    name: str
+    space_id: str
+    created_at: Moment
+    updated_at: Moment
+    versions: list[DatasetVersion] | None = None
+
+
+class DatasetPage(Page):
+    datasets: list[Dataset]
+
+
+class ListDatasets(NamedListQuery):
+    pass
+
+
+class Example(Read):
+    """`id`, times, and the user's own columns beside them as extra fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str
+    created_at: Moment
+    updated_at: Moment
+
+    @property
+    def columns(self) -> JsonObject:
+        return dict(self.model_extra or {})
+
+
+class ExamplePage(Page):
+    examples: list[Example]
+
+
+class ListExamples(RowQuery):
+    dataset_version_id: str | None = None
+
+
+class SearchExamples(RowSearch):
+    dataset_version_id: str | None = None
+
+
+class CreateDataset(Written):
+    name: Name
+    space_id: NonBlank
+    examples: list[JsonObject] = Field(min_length=1, max_length=1000)
+
+    _user_rows = field_validator("examples", mode="after")(_user_rows)
+
+
+class RenameDataset(Written):
+    name: Name
+
+
+class DatasetVersionQuery(Written):
+    dataset_version_id: str | None = None
+
+
+class AppendExamples(Written):
+    examples: list[JsonObject] = Field(min_length=1, max_length=1000)
+
+    _user_rows = field_validator("examples", mode="after")(_user_rows)
+
+
+class DatasetWithExampleIds(Dataset):
+    dataset_version_id: str
+    example_ids: list[str]

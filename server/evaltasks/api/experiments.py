@@ -1,0 +1,108 @@
+"""Experiments: outputs over a dataset's examples. An experiment run is ONE example's output."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from evaltasks.api.wire import JsonObject, ListQuery, Moment, NonBlank, Page, Read, RowQuery, RowSearch, Written
+
+# The service refuses quotes and backslashes here (they would break its column names).
+ExperimentName = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\]*$')]
+
+SYSTEM_RUN_COLUMNS = frozenset({"id"})
+
+
+class Experiment(Read):
+    id: str
+    name: str
+    space_id: str
+    created_at: Moment
+    updated_at: Moment
+    dataset_id: str | None = None
+    dataset_version_id: str | None = None
+    experiment_traces_project_id: str | None = None
+    integration_id: str | None = None
+
+
+class ExperimentPage(Page):
+    experiments: list[Experiment]
+
+
+class ListExperiments(ListQuery):
+    dataset_id: str | None = None
+    space_id: str | None = None
+    space_name: str | None = Field(default=None, max_length=255)
+    name: str | None = Field(default=None, max_length=255)
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> ListExperiments:
+        if self.dataset_id and self.space_id:
+            raise ValueError("dataset_id and space_id exclude each other; give one of them")
+        return self
+
+
+class ExperimentRun(Read):
+    """One example's output or error. Further columns, among them `eval.<name>.label`, stand beside as extras."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str
+    example_id: str | None = None
+    output: str | None = None
+    error: str | None = None
+
+    @property
+    def columns(self) -> JsonObject:
+        return dict(self.model_extra or {})
+
+
+class ExperimentRunPage(Page):
+    experiment_runs: list[ExperimentRun]
+
+
+class ListExperimentRuns(RowQuery):
+    pass
+
+
+class SearchExperimentRuns(RowSearch):
+    pass
+
+
+def _experiment_rows(rows: list[JsonObject]) -> list[JsonObject]:
+    for index, row in enumerate(rows):
+        if not isinstance(row.get("output"), str):
+            raise ValueError(f"experiment_runs[{index}].output must be a text")
+        if taken := sorted(SYSTEM_RUN_COLUMNS & row.keys()):
+            raise ValueError(f"experiment_runs[{index}] may not contain {', '.join(taken)}: the system sets it")
+    return rows
+
+
+class CreateExperiment(Written):
+    name: ExperimentName
+    dataset_id: str | None = None
+    space_id: str | None = None
+    experiment_runs: list[JsonObject] = Field(min_length=1, max_length=1000)
+
+    _rows = field_validator("experiment_runs", mode="after")(_experiment_rows)
+
+    @model_validator(mode="after")
+    def _one_home(self) -> CreateExperiment:
+        if bool(self.dataset_id) == bool(self.space_id):
+            raise ValueError("exactly one of dataset_id and space_id is needed")
+        if self.dataset_id:
+            for index, row in enumerate(self.experiment_runs):
+                if not isinstance(row.get("example_id"), str) or not row["example_id"]:
+                    raise ValueError(f"experiment_runs[{index}].example_id is needed with a dataset")
+        return self
+
+
+class AppendExperimentRuns(Written):
+    experiment_runs: list[JsonObject] = Field(min_length=1, max_length=1000)
+
+    _rows = field_validator("experiment_runs", mode="after")(_experiment_rows)
+
+
+class ExperimentWithRunIds(Experiment):
+    run_ids: list[NonBlank]

@@ -1,0 +1,47 @@
+"""How a model is called: shared by template evaluators and run configurations."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from evaltasks.api.wire import JsonObject, NonBlank, Written
+
+
+class InvocationParameters(Written):
+    """Passed to the provider as they are; extra keys are kept, because providers grow them faster than we do."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    temperature: float | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    top_p: float | None = None
+    top_k: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: list[str] | None = None
+    response_format: JsonObject | None = None
+    tool_config: JsonObject | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Only what was set, ready for a provider's request."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class LlmConfig(Written):
+    ai_integration_id: NonBlank
+    model_name: NonBlank
+    invocation_parameters: InvocationParameters = InvocationParameters()
+    provider_parameters: JsonObject = Field(default_factory=dict)
+
+
+class HeuristicModel(StrEnum):
+    """The models of the local judge, which needs no key and is no language model: each judges one thing only."""
+
+    FAITHFULNESS = "heuristic-faithfulness"
+    RELEVANCE = "heuristic-relevance"
+    CORRECTNESS = "heuristic-correctness"
+    REFUSAL = "heuristic-refusal"

@@ -1,0 +1,135 @@
+"""The engine's REST side: a Starlette app made from the table of operations.
+
+One place parses (query and body to the operation's models, unknown fields refused), one place answers, one place
+turns failures into problem documents. A crash of ours is logged with a reference number and answered with that
+number alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from evaltasks.api.operations import OPERATIONS, Operation
+from evaltasks.api.problems import (
+    MEDIA_TYPE,
+    BadRequest,
+    Problem,
+    RateLimited,
+    ServerFault,
+    Unavailable,
+    Unprocessable,
+    problem_from,
+)
+from evaltasks.engine.call import Call, Handler, Services
+from evaltasks.engine.store.store import StoreError
+
+logger = logging.getLogger(__name__)
+
+BODY_BYTES_MAX = 32 * 2**20
+# What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
+_RULE_ERRORS = frozenset({"value_error", "assertion_error"})
+
+
+def make_app(services: Services, handlers: Mapping[str, Handler]) -> Starlette:
+    """The ASGI app. Every operation must have a handler under its name (KeyError otherwise)."""
+    routes = [
+        Route(row.path, _endpoint(row, handlers[row.name], services), methods=[row.method]) for row in OPERATIONS
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
+
+
+def _endpoint(
+    row: Operation[BaseModel] | Operation[None], handler: Handler, services: Services
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await _read_body(request) if row.body is not None else b""
+            call = Call(services, request.path_params, _parse_query(row, request), _parse_body(row, body))
+            reply = await handler(call)
+        except Problem as problem:
+            return problem_response(problem)
+        except StoreError as error:
+            logger.error("the store failed: %s", error)
+            return problem_response(Unavailable(str(error)))
+        except Exception:
+            reference = secrets.token_hex(4)
+            logger.exception("crash %s in %s", reference, row.name)
+            return problem_response(
+                ServerFault(f"The engine failed on its own account; the log has it under reference {reference}.")
+            )
+        if reply is None:
+            return Response(status_code=row.status)
+        return Response(reply.model_dump_json(), status_code=row.status, media_type="application/json")
+
+    return endpoint
+
+
+async def _read_body(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BODY_BYTES_MAX:
+            problem = BadRequest(f"The body is larger than {BODY_BYTES_MAX // 2**20} MiB; send it in parts.")
+            problem.status = 413
+            raise problem
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) -> BaseModel | None:
+    given = {name: value for name, value in request.query_params.items() if value != ""}
+    if row.query is None:
+        if given:
+            raise BadRequest(f"{row.name} takes no query parameters; remove: {', '.join(sorted(given))}.")
+        return None
+    try:
+        return row.query.model_validate(given)
+    except ValidationError as error:
+        raise _invalid(error, "query parameter") from None
+
+
+def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> BaseModel | None:
+    if row.body is None:
+        return None
+    try:
+        return row.body.model_validate_json(body or b"{}", strict=True)
+    except ValidationError as error:
+        raise _invalid(error, "field") from None
+
+
+def _invalid(error: ValidationError, noun: str) -> Problem:
+    """All faults of a request in one problem, without echoing what was sent."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{noun} {where}: {message}" if where else message)
+    only_rules = all(fault["type"] in _RULE_ERRORS for fault in error.errors(include_input=False))
+    kind: type[Problem] = Unprocessable if only_rules else BadRequest
+    return kind("; ".join(faults))
+
+
+def problem_response(problem: Problem) -> Response:
+    headers = {}
+    if isinstance(problem, RateLimited | Unavailable) and problem.retry_after_seconds is not None:
+        headers["Retry-After"] = str(int(problem.retry_after_seconds))
+    body = json.dumps(problem.document(), ensure_ascii=False)
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods, as problem documents like everything else."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = f"There is no operation {request.method} at this path."
+    return problem_response(problem_from(status, {"detail": detail}))

@@ -1,0 +1,45 @@
+"""Time comes in by argument, so that a test can turn it by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import anyio
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """Wall time for records, monotonic time for bounds, and sleeping."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic_seconds(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_seconds(self) -> float:
+        return anyio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 UTC: the one unit of time in the store."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_us(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def from_us_or_none(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_us(microseconds)

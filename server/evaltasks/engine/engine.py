@@ -1,0 +1,64 @@
+"""The embedded engine: the REST side and the executor over one store.
+
+`async with Engine.open(path) as engine:` owns everything: the store, the task group the executor works in, the
+clock. Leaving the block stops the executor between two rows; unfinished runs stay in the store and are finished by
+whoever opens it next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from starlette.applications import Starlette
+
+from evaltasks.engine.app import make_app
+from evaltasks.engine.call import Services
+from evaltasks.engine.clock import Clock, SystemClock
+from evaltasks.engine.handlers.spaces import ensure_default_space
+from evaltasks.engine.handlers.table import HANDLERS
+from evaltasks.engine.runs.bell import Bell
+from evaltasks.engine.runs.executor import Executor, ExecutorLimits
+from evaltasks.engine.store.store import OnCommit, Store
+
+
+class Engine:
+    """Made by `Engine.open`. `app` is the ASGI app that answers the operations."""
+
+    def __init__(self, services: Services, app: Starlette) -> None:
+        self.services = services
+        self.app = app
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        environment: Mapping[str, str] | None = None,
+        limits: ExecutorLimits | None = None,
+        default_space: str = "default",
+        on_commit: OnCommit | None = None,
+    ) -> AsyncIterator[Engine]:
+        """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
+
+        `environment` is where AI integrations find their keys (the process's own by default). Raises StoreError.
+        """
+        async with Store.open(path, on_commit=on_commit) as store, anyio.create_task_group() as tasks:
+            services = Services(
+                store=store,
+                clock=clock or SystemClock(),
+                bell=Bell(),
+                environment=os.environ if environment is None else environment,
+            )
+            await ensure_default_space(services, default_space)
+            executor = Executor(services, limits or ExecutorLimits())
+            tasks.start_soon(executor.work)
+            try:
+                yield cls(services, make_app(services, HANDLERS))
+            finally:
+                tasks.cancel_scope.cancel()

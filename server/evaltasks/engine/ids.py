@@ -1,0 +1,44 @@
+"""Identifiers, in the form every published client takes for an id and not for a name.
+
+A global id is standard padded base64 of `Kind:number:salt`; letters, digits and colons only, so the base64 never
+holds `/` or `+`, which would break paths. The salt keeps ids of two stores apart, which matters because a
+published client caches downloads by id. Examples and experiment runs carry plain UUIDs instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import string
+import uuid
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal[
+    "Space", "Model", "Dataset", "DatasetVersion", "Experiment", "Evaluator", "EvaluatorVersion",
+    "LlmIntegration", "OnlineTask", "TaskRun", "User",
+]  # fmt: skip
+NewId: TypeAlias = Callable[[Kind], str]
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def new_id(kind: Kind) -> str:
+    salt = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+    return base64.b64encode(f"{kind}:{secrets.randbelow(2**31)}:{salt}".encode()).decode()
+
+
+def new_row_id() -> str:
+    """The id of an example or an experiment run."""
+    return str(uuid.uuid4())
+
+
+def kind_of(text: str) -> str | None:
+    """The kind inside a well-formed global id, or None when the text is not one."""
+    try:
+        inner = base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    kind, colon, _ = inner.partition(":")
+    return kind if colon and kind else None

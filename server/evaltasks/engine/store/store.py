@@ -1,0 +1,273 @@
+"""The store: one SQLite file that several processes may share.
+
+How it works. One connection writes; everything that wants to write hands a function to `write`, and whoever gets
+the write lock first runs all functions waiting at that moment in ONE transaction (each under a savepoint of its
+own), in a worker thread. So a lone write commits at once and a flood of them shares commits, with no timer. Every
+transaction is BEGIN IMMEDIATE, because a deferred one that reads before it writes fails under contention and no
+time-out helps. Reads have connections of their own and, in WAL mode, never wait for the writer.
+
+`_commit` is the only place that commits; crash tests count and interrupt it through `on_commit`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from evaltasks.engine.store.functions import register_functions
+from evaltasks.engine.store.queries import named_queries, schema
+
+T = TypeVar("T")
+Row: TypeAlias = sqlite3.Row
+OnCommit: TypeAlias = Callable[[Literal["before", "after"]], None]
+
+SCHEMA_VERSION = 1
+_BUSY_SECONDS = 15.0
+_OPENING_TRIES = 200
+
+
+class StoreError(Exception):
+    """The store cannot be used; the text says why and what to do."""
+
+
+class Transaction:
+    """Named queries inside one transaction. Handed to the functions given to `Store.read` and `Store.write`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def _execute(self, query: str, values: Mapping[str, Any], slots: Mapping[str, str]) -> sqlite3.Cursor:
+        text = named_queries()[query]
+        return self._connection.execute(text.format_map(slots) if slots else text, values)
+
+    def all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:  # noqa: B006  never written
+        """All rows of a query; the query itself bounds how many."""
+        return self._execute(query, values, slots).fetchall()
+
+    def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:  # noqa: B006
+        row: Row | None = self._execute(query, values, slots).fetchone()
+        return row
+
+    def run(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> int:  # noqa: B006
+        """Execute a change; the number of rows it touched."""
+        return self._execute(query, values, slots).rowcount
+
+    def run_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        return self._connection.executemany(named_queries()[query], rows).rowcount
+
+
+Work: TypeAlias = Callable[[Transaction], T]
+
+
+@dataclass(eq=False)
+class _Job(Generic[T]):
+    work: Work[T]
+    done: bool = False
+    value: T | None = None
+    error: BaseException | None = None
+
+    def result(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # set whenever done without error
+
+
+@dataclass
+class _Connections:
+    writer: sqlite3.Connection
+    point: sqlite3.Connection
+    scans: list[sqlite3.Connection] = field(default_factory=list)
+
+
+class Store:
+    """Open with `async with Store.open(path)`."""
+
+    def __init__(self, connections: _Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
+        self._connections = connections
+        self._shared = shared
+        self._on_commit = on_commit
+        self._writing = anyio.Lock()
+        self._pending: list[_Job[Any]] = []
+        self._scan_slots = anyio.CapacityLimiter(max(1, len(connections.scans)))
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: str | Path, *, on_commit: OnCommit | None = None) -> AsyncIterator[Store]:
+        """Open or create the store. `:memory:` gives a private one that vanishes.
+
+        Raises StoreError when the file is not ours, damaged, newer than this program, or cannot be written.
+        """
+        connections, shared = await to_thread.run_sync(_open_connections, str(path))
+        store = cls(connections, shared=shared, on_commit=on_commit)
+        try:
+            yield store
+        finally:
+            for connection in (connections.writer, connections.point, *connections.scans):
+                connection.close()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a write transaction and return what it returned, once it is committed.
+
+        An exception in `work` undoes what that `work` did, and nothing else of the same commit, and is raised
+        here. Cancelling the caller before its turn means the work never happens; after that it happens whole.
+        """
+        job = _Job(work)
+        self._pending.append(job)
+        try:
+            async with self._writing:
+                if not job.done:
+                    batch, self._pending = self._pending, []
+                    with anyio.CancelScope(shield=True):
+                        await to_thread.run_sync(self._commit_batch, batch)
+        finally:
+            if job in self._pending:
+                self._pending.remove(job)
+        return job.result()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` over one consistent state, in a worker thread: for anything that scans."""
+        if not self._shared:
+            async with self._writing:
+                return await to_thread.run_sync(work, Transaction(self._connections.writer))
+        async with self._scan_slots:
+            connection = self._connections.scans.pop()
+            try:
+                with anyio.CancelScope(shield=True):
+                    return await to_thread.run_sync(_in_read_transaction, connection, work)
+            finally:
+                self._connections.scans.append(connection)
+
+    async def read_point(self, work: Work[T]) -> T:
+        """Run `work` at once on the event loop: only for look-ups by key, which take microseconds."""
+        if not self._shared:
+            async with self._writing:
+                return work(Transaction(self._connections.writer))
+        return _in_read_transaction(self._connections.point, work)
+
+    def _commit_batch(self, batch: list[_Job[Any]]) -> None:
+        connection = self._connections.writer
+        transaction = Transaction(connection)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                connection.execute("SAVEPOINT job")
+                try:
+                    job.value = job.work(transaction)
+                except BaseException as error:  # noqa: BLE001  handed to the caller whose work it is
+                    connection.execute("ROLLBACK TO job")
+                    job.error = error
+                connection.execute("RELEASE job")
+            self._commit(connection)
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            trouble = StoreError(f"The store could not be written ({error}). Nothing of this change was kept.")
+            for job in batch:
+                job.error = job.error or trouble
+        finally:
+            for job in batch:
+                job.done = True
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if self._on_commit is not None:
+            self._on_commit("before")
+        connection.execute("COMMIT")
+        if self._on_commit is not None:
+            self._on_commit("after")
+
+
+def _in_read_transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(Transaction(connection))
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _open_connections(path: str) -> tuple[_Connections, bool]:
+    if path == ":memory:":
+        connection = _connect(path)
+        _prepare(connection, path)
+        return _Connections(writer=connection, point=connection), False
+    file = Path(path).expanduser()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        writer = _connect(str(file))
+        _prepare(writer, path)
+        file.chmod(0o600)
+        readers = [_connect(str(file)) for _ in range(3)]
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"The store '{path}' cannot be opened ({error}). Give another path with --store, "
+            "or move the file away to start anew."
+        ) from error
+    for reader in readers:
+        reader.execute("PRAGMA query_only = ON")
+    return _Connections(writer=writer, point=readers[0], scans=readers[1:]), True
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = ON")
+    # NORMAL loses nothing when a process dies; only a power cut may take the last commits.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    register_functions(connection)
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Switch to WAL and make the schema, whichever of several opening processes comes first."""
+    for attempt in range(_OPENING_TRIES):
+        try:
+            # The switch to WAL does not honour the busy time-out, so it is tried again.
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == _OPENING_TRIES - 1:
+                raise
+            time.sleep(0.02)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                raise StoreError(
+                    f"'{path}' is a SQLite file of another program. Give another path with --store."
+                )
+            for statement in _statements(schema()):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version > SCHEMA_VERSION:
+            raise StoreError(
+                f"The store '{path}' was written by a newer evaltasks (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}). Update evaltasks, or give another path with --store."
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterable[str]:
+    """The statements of a script one by one: `executescript` would commit our transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def owner_name() -> str:
+    """A name for this process as the owner of task runs: never used again by another one."""
+    return uuid.uuid4().hex
