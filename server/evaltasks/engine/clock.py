@@ -43,3 +43,12 @@ def from_us(microseconds: int) -> datetime:
 
 def from_us_or_none(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else from_us(microseconds)
+
+
+def moved_us(before_us: int, now_us: int) -> int:
+    """The new `updated_us` of a record that changes: now, but at least one second after the last change.
+
+    A published client caches rows by id and `updated_at` cut to whole seconds; two changes inside one second would
+    make it show stale rows.
+    """
+    return max(now_us, before_us + 1_000_000)

@@ -12,10 +12,22 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from pydantic import BaseModel
+
 from evaltasks.api.problems import BadRequest
 from evaltasks.api.wire import Pagination
 
 T = TypeVar("T")
+
+
+# The first sort key of a list that goes down; sequence numbers and microseconds never get there.
+NEWEST = 2**62
+
+
+def scope_of(name: str, query: BaseModel, *selectors: str) -> str:
+    """The scope of a list: its name and everything in `query` that selects items, but not the page itself."""
+    chosen = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
+    return json.dumps([name, *selectors, chosen], sort_keys=True)
 
 
 def cursor_for(scope: str, key: Sequence[int | float | str]) -> str:

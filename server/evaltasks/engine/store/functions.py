@@ -57,6 +57,12 @@ def lookup(value: object, path: str) -> object:
     return None
 
 
+def casefold(text: str | None) -> str | None:
+    """For comparing names in any letter case; SQLite's own `lower` knows only ASCII."""
+    return None if text is None else text.casefold()
+
+
 def register_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("is_sampled", 3, is_sampled, deterministic=True)
     connection.create_function("attribute", 2, attribute, deterministic=True)
+    connection.create_function("casefold", 1, casefold, deterministic=True)
