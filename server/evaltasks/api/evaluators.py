@@ -68,7 +68,8 @@ class TemplateConfig(Written):
     include_explanations: bool
     # Two spellings are in use by published clients; both are read, and the engine writes both.
     use_function_calling: bool = Field(
-        validation_alias=AliasChoices("use_function_calling", "use_function_calling_if_available"), default=True
+        validation_alias=AliasChoices("use_function_calling", "use_function_calling_if_available"),
+        default=True,
     )
     use_structured_output: bool = True
     classification_choices: dict[str, float] | None = None

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from evaltasks.api.wire import JsonObject, ListQuery, Moment, NonBlank, Page, Read, RowQuery, RowSearch, Written
+from evaltasks.api.wire import (
+    JsonObject,
+    ListQuery,
+    Moment,
+    NonBlank,
+    Page,
+    Read,
+    RowQuery,
+    RowSearch,
+    Written,
+)
 
 # The service refuses quotes and backslashes here (they would break its column names).
 ExperimentName = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\]*$')]

@@ -15,7 +15,17 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from evaltasks.api import ai_integrations as ai
-from evaltasks.api import datasets, engine_info, evaluators, experiments, projects, spaces, spans, task_runs, tasks
+from evaltasks.api import (
+    datasets,
+    engine_info,
+    evaluators,
+    experiments,
+    projects,
+    spaces,
+    spans,
+    task_runs,
+    tasks,
+)
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel | None)
 
@@ -109,9 +119,7 @@ CREATE_DATASET = _create("create_dataset", "/v2/datasets", datasets.CreateDatase
 GET_DATASET = _get("get_dataset", "/v2/datasets/{dataset_id}", datasets.Dataset)
 RENAME_DATASET = _patch("rename_dataset", "/v2/datasets/{dataset_id}", datasets.RenameDataset, datasets.Dataset)
 DELETE_DATASET = _delete("delete_dataset", "/v2/datasets/{dataset_id}")
-LIST_EXAMPLES = _get(
-    "list_examples", "/v2/datasets/{dataset_id}/examples", datasets.ExamplePage, datasets.ListExamples
-)
+LIST_EXAMPLES = _get("list_examples", "/v2/datasets/{dataset_id}/examples", datasets.ExamplePage, datasets.ListExamples)
 SEARCH_EXAMPLES: Operation[datasets.ExamplePage] = Operation(
     "search_examples", "POST", "/v2/datasets/{dataset_id}/examples/search", 200,
     datasets.ExamplePage, datasets.SearchExamples, reads=True,
@@ -121,9 +129,7 @@ APPEND_EXAMPLES: Operation[datasets.DatasetWithExampleIds] = Operation(
     datasets.DatasetWithExampleIds, datasets.AppendExamples, datasets.DatasetVersionQuery,
 )  # fmt: skip
 
-LIST_EXPERIMENTS = _get(
-    "list_experiments", "/v2/experiments", experiments.ExperimentPage, experiments.ListExperiments
-)
+LIST_EXPERIMENTS = _get("list_experiments", "/v2/experiments", experiments.ExperimentPage, experiments.ListExperiments)
 CREATE_EXPERIMENT = _create(
     "create_experiment", "/v2/experiments", experiments.CreateExperiment, experiments.Experiment
 )
@@ -168,13 +174,9 @@ DELETE_EVALUATOR_VERSIONS: Operation[evaluators.DeletedEvaluatorVersions] = Oper
 GET_EVALUATOR_VERSION = _get(
     "get_evaluator_version", "/v2/evaluator-versions/{version_id}", evaluators.EvaluatorVersion
 )
-LIST_EVALUATOR_TEMPLATES = _get(
-    "list_evaluator_templates", "/v2/evaluator-templates", evaluators.EvaluatorTemplates
-)
+LIST_EVALUATOR_TEMPLATES = _get("list_evaluator_templates", "/v2/evaluator-templates", evaluators.EvaluatorTemplates)
 
-LIST_AI_INTEGRATIONS = _get(
-    "list_ai_integrations", "/v2/ai-integrations", ai.AiIntegrationPage, ai.ListAiIntegrations
-)
+LIST_AI_INTEGRATIONS = _get("list_ai_integrations", "/v2/ai-integrations", ai.AiIntegrationPage, ai.ListAiIntegrations)
 CREATE_AI_INTEGRATION = _create(
     "create_ai_integration", "/v2/ai-integrations", ai.CreateAiIntegration, ai.AiIntegration
 )

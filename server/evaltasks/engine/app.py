@@ -42,9 +42,7 @@ _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
 def make_app(services: Services, handlers: Mapping[str, Handler]) -> Starlette:
     """The ASGI app. Every operation must have a handler under its name (KeyError otherwise)."""
-    routes = [
-        Route(row.path, _endpoint(row, handlers[row.name], services), methods=[row.method]) for row in OPERATIONS
-    ]
+    routes = [Route(row.path, _endpoint(row, handlers[row.name], services), methods=[row.method]) for row in OPERATIONS]
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
 
 

@@ -48,7 +48,10 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`answer_schema` asks for a JSON object of that schema: by tool call or structured output, where the provider can."""
+    """`answer_schema` asks for a JSON object of that schema: by tool call or structured output, where the provider can.
+
+    `provider_parameters` is what only one provider knows, such as the address of an Azure deployment.
+    """
 
     model_name: str
     messages: Sequence[ChatMessage]
@@ -57,6 +60,7 @@ class ChatRequest:
     prefer_tool_call: bool = False
     tools: Sequence[JsonObject] | None = None
     tool_choice: Any = None
+    provider_parameters: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,15 +49,15 @@ class Transaction:
         text = named_queries()[query]
         return self._connection.execute(text.format_map(slots) if slots else text, values)
 
-    def all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:  # noqa: B006  never written
+    def all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:
         """All rows of a query; the query itself bounds how many."""
         return self._execute(query, values, slots).fetchall()
 
-    def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:  # noqa: B006
+    def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
         row: Row | None = self._execute(query, values, slots).fetchone()
         return row
 
-    def run(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> int:  # noqa: B006
+    def run(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> int:
         """Execute a change; the number of rows it touched."""
         return self._execute(query, values, slots).rowcount
 
@@ -162,7 +162,7 @@ class Store:
                 connection.execute("SAVEPOINT job")
                 try:
                     job.value = job.work(transaction)
-                except BaseException as error:  # noqa: BLE001  handed to the caller whose work it is
+                except BaseException as error:  # handed to the caller whose work it is
                     connection.execute("ROLLBACK TO job")
                     job.error = error
                 connection.execute("RELEASE job")
@@ -241,9 +241,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                raise StoreError(
-                    f"'{path}' is a SQLite file of another program. Give another path with --store."
-                )
+                raise StoreError(f"'{path}' is a SQLite file of another program. Give another path with --store.")
             for statement in _statements(schema()):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

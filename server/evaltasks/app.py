@@ -1,0 +1,63 @@
+"""Puts the parts together: settings → client → tools → MCP server. Remote or embedded is chosen here, once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from evaltasks.client.client import Client
+from evaltasks.client.transport import open_app_client, open_remote_client
+from evaltasks.engine.engine import Engine
+from evaltasks.engine.runs.executor import ExecutorLimits
+from evaltasks.face.server import EvaltasksServer, ToolApp, make_server
+from evaltasks.settings import Settings, ax_address
+from evaltasks.tools.catalog import TOOLS
+from evaltasks.tools.context import ToolSettings
+from evaltasks.tools.spec import Effect
+
+
+@asynccontextmanager
+async def open_client(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Client]:
+    """The client of the chosen backend; with the embedded one, its engine works as long as the block is open.
+
+    Raises SettingsError, StoreError and the client's faults.
+    """
+    if settings.backend == "embedded":
+        limits = ExecutorLimits(in_flight_max=settings.in_flight)
+        async with (
+            Engine.open(settings.store_path, environment=environment, limits=limits) as engine,
+            open_app_client(engine.app, default_space=settings.space) as client,
+        ):
+            yield client
+    elif settings.backend == "ax":
+        address = ax_address(environment)
+        async with open_remote_client(
+            address.base_url, address.api_key, default_space=settings.space, is_engine=False
+        ) as client:
+            yield client
+    else:
+        async with open_remote_client(
+            settings.backend, environment.get("ARIZE_API_KEY", ""), default_space=settings.space
+        ) as client:
+            yield client
+
+
+def tool_settings(settings: Settings, environment: Mapping[str, str]) -> ToolSettings:
+    return ToolSettings(
+        patience_seconds=settings.patience_seconds,
+        allowed_dirs=settings.allow_dir,
+        default_space=settings.space,
+        environment=environment,
+    )
+
+
+@asynccontextmanager
+async def open_server(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[EvaltasksServer]:
+    """The MCP server over the chosen backend, ready for a transport."""
+    tools = tuple(
+        spec
+        for spec in TOOLS
+        if spec.group in settings.groups and (spec.effect is Effect.READS or not settings.read_only)
+    )
+    async with open_client(settings, environment) as client:
+        yield make_server(ToolApp(client=client, settings=tool_settings(settings, environment), tools=tools))

@@ -1,0 +1,190 @@
+"""The command line: `evaltasks serve | engine | demo | load | schemas | doctor`.
+
+Exit codes: 0 done; 1 it did not work, stderr says why; 2 the command line or a setting is wrong; 128 + n ended by
+signal n. Results go to stdout (but for `serve`, where stdout is the protocol), progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from evaltasks import __version__
+from evaltasks.api.problems import Problem
+from evaltasks.client.faults import ClientFault
+from evaltasks.engine.store.store import StoreError
+from evaltasks.logs import configure_logs
+from evaltasks.settings import Settings, SettingsError, default_store, option_table, settings_from
+from evaltasks.tools.context import Refused
+
+SCHEMA_FOLDER = Path("tool_schemas")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    configure_logs(os.environ)
+    try:
+        return int(given.command(given))
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    except (StoreError, Refused, ClientFault, Problem) as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"evaltasks: {text}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="evaltasks",
+        description="Evaluation tasks for LLM agents: an MCP server for Arize AX, with an embedded engine.",
+        epilog="Start with 'evaltasks demo'. Every option of 'serve' is also a variable, EVALTASKS_<OPTION>.",
+    )
+    parser.add_argument("--version", action="version", version=f"evaltasks {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the tools to an MCP client (stdio unless --http)")
+    _add_options(serve)
+    serve.set_defaults(command=_serve)
+
+    engine = commands.add_parser("engine", help="serve the embedded engine's REST API on a port")
+    engine.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
+    _store_option(engine)
+    engine.set_defaults(command=_engine)
+
+    demo = commands.add_parser("demo", help="watch the whole job on real data: no account, no key")
+    _store_option(demo, "a new file in a temporary directory, kept so that you can go on with it")
+    demo.add_argument(
+        "--llm",
+        action="store_true",
+        help="also run an experiment with a real small language model (extra 'llm')",
+    )
+    demo.set_defaults(command=_demo)
+
+    load = commands.add_parser("load", help="load spans or examples from a JSONL, CSV or Parquet file")
+    load.add_argument("what", choices=["spans", "examples"])
+    load.add_argument("file", type=Path, metavar="FILE")
+    target = load.add_mutually_exclusive_group(required=True)
+    target.add_argument("--project", metavar="NAME", help="project for spans; made when it is new")
+    target.add_argument("--dataset", metavar="NAME", help="dataset for examples; made when it is new")
+    _store_option(load)
+    load.set_defaults(command=_load)
+
+    schemas = commands.add_parser("schemas", help="check or write tool_schemas/ (for contributors)")
+    action = schemas.add_mutually_exclusive_group(required=True)
+    action.add_argument("--check", action="store_true", help="fail with a diff when a tool's contract changed")
+    action.add_argument("--write", action="store_true", help="accept the change")
+    schemas.add_argument("--folder", type=Path, default=SCHEMA_FOLDER, help="default: tool_schemas")
+    schemas.set_defaults(command=_schemas)
+
+    doctor = commands.add_parser("doctor", help="check settings, store and one whole evaluation; say how to mend")
+    _add_options(doctor)
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    for name, variable, metadata in option_table():
+        _add_option(parser, name, f"{metadata['help']} [{variable}]", metadata)
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, text: str, metadata: Mapping[str, Any]) -> None:
+    flag = "--" + name.replace("_", "-")
+    metavar = metadata["metavar"]
+    text = text.replace("%", "%%")
+    if metavar is None:
+        parser.add_argument(flag, dest=name, action="store_const", const="true", help=text)
+    elif name == "allow_dir":
+        parser.add_argument(flag, dest=name, action="append", metavar=metavar, help=text)
+    else:
+        parser.add_argument(flag, dest=name, metavar=metavar, help=text)
+
+
+def _store_option(parser: argparse.ArgumentParser, default: str = "one file in your user data directory") -> None:
+    parser.add_argument("--store", metavar="PATH", help=f"the embedded engine's file (default: {default})")
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    texts = {}
+    for name, _, _ in option_table():
+        value = getattr(given, name, None)
+        if value is not None:
+            texts[name] = os.pathsep.join(value) if isinstance(value, list) else str(value)
+    return settings_from(texts, os.environ)
+
+
+def _store_path(given: argparse.Namespace) -> str:
+    return given.store or os.environ.get("EVALTASKS_STORE") or str(default_store())
+
+
+# Each command imports what it needs when it is chosen: `schemas` and `--help` should not wait for the engine, nor
+# `serve`, which a host starts and gives up on after some seconds, for the demo.
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from evaltasks.serving import serve  # noqa: PLC0415  see above
+
+    return anyio.run(serve, _settings(given), dict(os.environ))
+
+
+def _engine(given: argparse.Namespace) -> int:
+    from evaltasks.serving import serve_engine  # noqa: PLC0415  see above
+
+    return anyio.run(serve_engine, given.host, given.port, _store_path(given))
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from evaltasks.demo.play import play  # noqa: PLC0415  see above
+
+    return anyio.run(play, given.store, given.llm)
+
+
+def _load(given: argparse.Namespace) -> int:
+    from evaltasks.loading import load_examples, load_spans  # noqa: PLC0415  see above
+
+    if given.what == "spans" and not given.project:
+        return _fail("load spans needs --project NAME", 2)
+    if given.what == "examples" and not given.dataset:
+        return _fail("load examples needs --dataset NAME", 2)
+    if given.what == "spans":
+        return anyio.run(load_spans, given.file, given.project, _store_path(given))
+    return anyio.run(load_examples, given.file, given.dataset, _store_path(given))
+
+
+def _schemas(given: argparse.Namespace) -> int:
+    from evaltasks.schemas import schema_differences, write_schemas  # noqa: PLC0415  see above
+
+    if not given.folder.is_dir():
+        return _fail(f"there is no folder '{given.folder}' here; run this in the repository", 2)
+    if given.write:
+        changed = write_schemas(given.folder)
+        print(f"{len(changed)} changed: {', '.join(changed)}" if changed else "nothing changed")
+        return 0
+    if difference := schema_differences(given.folder):
+        print(difference)
+        return _fail("the tools differ from tool_schemas/; to accept: evaltasks schemas --write", 1)
+    print("tool_schemas/ is what the tools are")
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from evaltasks.doctor import examine  # noqa: PLC0415  see above
+
+    return anyio.run(examine, _settings(given))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,126 @@
+"""`evaltasks doctor`: looks at each thing that must work, says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from evaltasks import __version__
+from evaltasks.api.ai_integrations import ListAiIntegrations
+from evaltasks.api.spaces import ListSpaces
+from evaltasks.app import open_client
+from evaltasks.client.client import Client
+from evaltasks.engine.clock import SystemClock
+from evaltasks.loading import NobodyToAsk
+from evaltasks.settings import Settings
+from evaltasks.tools.catalog import TOOLS
+from evaltasks.tools.context import ToolContext, ToolSettings
+
+DOCTOR_ROWS = 8
+
+
+class Ailment(Exception):
+    """Something is wrong; the text says what and how to mend it."""
+
+
+async def examine(settings: Settings) -> int:
+    """Every examination in turn, each with its finding; 0 when all is well."""
+    examinations: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
+        ("python and libraries", _libraries),
+        ("settings", _settings),
+        (f"backend '{settings.backend}'", _backend),
+        ("keys of AI integrations", _keys),
+        ("one evaluation from spans to scores", _evaluation),
+    ]
+    ailing = 0
+    for name, look in examinations:
+        try:
+            finding, mark = await look(settings), "ok  "
+        except Exception as error:
+            finding, mark = (
+                f"{type(error).__name__}: {error}" if not isinstance(error, Ailment) else str(error),
+                "FAIL",
+            )
+            ailing += 1
+        print(f"{mark} {name}: {finding}")
+    print("All is well." if not ailing else f"{ailing} of {len(examinations)} need mending.")
+    return 1 if ailing else 0
+
+
+async def _libraries(_: Settings) -> str:
+    shown = ", ".join(f"{name} {version(name)}" for name in ("mcp", "httpx2", "pydantic", "starlette"))
+    return f"evaltasks {__version__}, Python {sys.version.split()[0]}, {shown}"
+
+
+async def _settings(settings: Settings) -> str:
+    directories = ", ".join(str(path) for path in settings.allow_dir) or "none (tools read no files; --allow-dir)"
+    return f"space {settings.space or 'default'}, patience {settings.patience_seconds:g} s, directories: {directories}"
+
+
+async def _backend(settings: Settings) -> str:
+    async with open_client(settings, os.environ) as client:
+        spaces = (await client.spaces.list(ListSpaces())).spaces
+        where = settings.store_path if settings.backend == "embedded" else settings.backend
+        names = ", ".join(space.name for space in spaces) or "none"
+        return f"{where} answers; spaces: {names}"
+
+
+async def _keys(settings: Settings) -> str:
+    async with open_client(settings, os.environ) as client:
+        found = [item async for item in client.ai_integrations.all(ListAiIntegrations())]
+    missing = [f"'{item.name}' needs {item.api_key_env}" for item in found if item.api_key_env and not item.has_api_key]
+    if missing:
+        raise Ailment(f"{'; '.join(missing)}: set the variable where the server is started")
+    return f"{len(found)} integrations, none lacks its key"
+
+
+async def _evaluation(_: Settings) -> str:
+    """One task from creation to scores, through the tools, in a store that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        throwaway = Settings(store=str(Path(folder) / "doctor.sqlite"))
+        async with open_client(throwaway, os.environ) as client:
+            return await _evaluate_once(client)
+
+
+async def _evaluate_once(client: Client) -> str:
+    async def tool(name: str, **arguments: Any) -> Any:
+        spec = next(spec for spec in TOOLS if spec.name == name)
+        return await spec.call(arguments, _context(client))
+
+    moment = datetime.now(UTC) - timedelta(minutes=5)
+    rows = [
+        {"name": "answer", "start_time": moment.isoformat(), "attributes": {"output.value": text}}
+        for text in ["sorry, I cannot", "42"] * (DOCTOR_ROWS // 2)
+    ]
+    await tool("import_spans", project="doctor", rows=rows)
+    await tool(
+        "create_evaluator", name="apology", kind="managed_code", managed="contains_any_keyword", keywords=["sorry"],
+        variables=["output"],
+    )  # fmt: skip
+    await tool(
+        "create_evaluation_task", name="check", task_type="code_evaluation", project="doctor",
+        evaluators=[{"evaluator_id": "apology"}],
+    )  # fmt: skip
+    waited = await tool("trigger_task_run", task="check", wait=True, timeout=30)
+    run = waited.model_dump(mode="json")["task_run"]
+    if run["status"] != "completed":
+        raise Ailment(f"the task run ended {run['status']}: {run.get('failure_reason') or 'no reason given'}")
+    results = await tool("task_run_results", run_id=run["id"])
+    return results.text().splitlines()[0]
+
+
+def _context(client: Client) -> ToolContext:
+    return ToolContext(
+        client=client, settings=ToolSettings(), progress=_Quiet(), confirm=NobodyToAsk(), time=SystemClock()
+    )
+
+
+class _Quiet:
+    async def report(self, done: float, total: float | None, message: str) -> None:
+        """Nobody watches."""

@@ -1,0 +1,191 @@
+"""Settings: one table of options, each a command-line flag and an `EVALTASKS_…` variable.
+
+A flag wins over its variable, a variable over the default. The backend is embedded unless chosen otherwise: a key
+that happens to lie in the environment never switches it. Keys come from the environment only and are no options.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from evaltasks.tools.spec import Group
+
+PREFIX = "EVALTASKS_"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text names it and says what it may be."""
+
+
+def default_store() -> Path:
+    """The store of this user: one file under the platform's data directory."""
+    return Path(platformdirs.user_data_dir("evaltasks", appauthor=False)) / "store.sqlite"
+
+
+def _backend(text: str) -> str:
+    if text in {"embedded", "ax"} or text.startswith(("http://", "https://")):
+        return text.rstrip("/")
+    raise SettingsError("backend must be 'embedded', 'ax', or the http(s):// address of an evaltasks engine")
+
+
+def _store(text: str) -> str:
+    return text if text == ":memory:" else str(Path(text).expanduser())
+
+
+def _patience(text: str) -> float:
+    seconds = float(text) if text.replace(".", "", 1).isdigit() else -1.0
+    if not 1 <= seconds <= 3600:
+        raise SettingsError("patience-seconds must be a number of seconds from 1 to 3600")
+    return seconds
+
+
+def _in_flight(text: str) -> int:
+    count = int(text) if text.isdigit() else 0
+    if not 1 <= count <= 500:
+        raise SettingsError("in-flight must be a whole number from 1 to 500")
+    return count
+
+
+def _directories(text: str) -> tuple[Path, ...]:
+    """Several directories are separated as in PATH."""
+    found = []
+    for part in text.split(os.pathsep):
+        if not part:
+            continue
+        directory = Path(part).expanduser()
+        if not directory.is_dir():
+            raise SettingsError(f"allow-dir names '{part}', which is not a directory")
+        found.append(directory.resolve())
+    return tuple(found)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise SettingsError("http must be HOST:PORT, for instance 127.0.0.1:8765")
+    return host.strip("[]"), int(port)
+
+
+def _groups(text: str) -> tuple[Group, ...]:
+    known = {group.value: group for group in Group}
+    chosen = [part.strip() for part in text.split(",") if part.strip()]
+    if wrong := [part for part in chosen if part not in known] or not chosen:
+        raise SettingsError(f"groups must name some of {', '.join(known)}; got {wrong or 'none'}")
+    return tuple(known[part] for part in chosen)
+
+
+def _yes(text: str) -> bool:
+    if text.lower() not in {"1", "true", "yes", "0", "false", "no", ""}:
+        raise SettingsError("must be true or false")
+    return text.lower() in {"1", "true", "yes"}
+
+
+def _option(default: Any, parse: Callable[[str], Any], metavar: str | None, text: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "metavar": metavar, "help": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `evaltasks serve` is told at start-up; nothing that comes later widens it."""
+
+    backend: str = _option(
+        "embedded", _backend, "BACKEND",
+        "where tasks live: 'embedded' (default; no account), 'ax' (Arize AX, key in ARIZE_API_KEY), "
+        "or the http:// address of a running 'evaltasks engine'",
+    )  # fmt: skip
+    store: str = _option(
+        None, _store, "PATH", "the embedded engine's file (default: one file in your user data directory)"
+    )
+    space: str | None = _option(
+        None, str, "NAME", "space in which names are looked up when a call names none (name or id)"
+    )
+    patience_seconds: float = _option(
+        45.0,
+        _patience,
+        "SECONDS",
+        "longest time one waiting call stays open (default 45; hosts drop calls at 60)",
+    )
+    allow_dir: tuple[Path, ...] = _option(
+        (), _directories, "PATH", "directory whose files tools may read; may be given more than once"
+    )
+    http: tuple[str, int] | None = _option(
+        None, _address, "HOST:PORT", "serve over streamable HTTP here instead of stdio"
+    )
+    groups: tuple[Group, ...] = _option(
+        tuple(Group), _groups, "LIST", f"tool groups to offer, of {', '.join(group.value for group in Group)}"
+    )
+    read_only: bool = _option(False, _yes, None, "offer only tools that change nothing; wins over --groups")
+    in_flight: int = _option(
+        20, _in_flight, "N", "judge calls the embedded engine keeps in flight at once (default 20)"
+    )
+
+    @property
+    def store_path(self) -> str:
+        return self.store or str(default_store())
+
+
+def option_table() -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Every option as (field, variable, its metadata): the command line and the docs are made from this."""
+    return [(item.name, PREFIX + item.name.upper(), item.metadata) for item in fields(Settings)]
+
+
+def settings_from(given: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """The settings for texts given on the command line (by field name) and the environment.
+
+    Raises SettingsError naming the option, and for an `EVALTASKS_…` variable that is no setting.
+    """
+    values: dict[str, Any] = {}
+    known = {variable for _, variable, _ in option_table()} | OTHER_VARIABLES
+    if unknown := sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        raise SettingsError(f"{', '.join(unknown)}: no such setting. Settings are: {', '.join(sorted(known))}.")
+    for name, variable, metadata in option_table():
+        text = given.get(name, environment.get(variable))
+        if text is None:
+            continue
+        source = f"--{name.replace('_', '-')}" if name in given else variable
+        try:
+            values[name] = metadata["parse"](text)
+        except SettingsError as error:
+            raise SettingsError(f"{source}: {error}") from None
+    return Settings(**values)
+
+
+# Variables that are read but are no options of `serve`.
+OTHER_VARIABLES = frozenset({PREFIX + "LOG_LEVEL", PREFIX + "HTTP_TOKEN"})
+
+
+@dataclass(frozen=True)
+class AxAddress:
+    """Where the AX service answers, read as the published clients read it. The key never shows in a repr."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+
+
+def ax_address(environment: Mapping[str, str]) -> AxAddress:
+    """`ARIZE_API_KEY`, and `ARIZE_API_HOST`, `_SCHEME`, `_PORT` when the service is not api.arize.com.
+
+    Raises SettingsError when the key is missing or a part cannot be used.
+    """
+    key = environment.get("ARIZE_API_KEY", "").strip()
+    if not key:
+        raise SettingsError(
+            "backend 'ax' needs the key in the environment variable ARIZE_API_KEY, which is not set. "
+            "Set it where the server is started (never in an argument), or use the embedded backend."
+        )
+    scheme = environment.get("ARIZE_API_SCHEME", "https")
+    host = environment.get("ARIZE_API_HOST", "api.arize.com")
+    port = environment.get("ARIZE_API_PORT", "0")
+    if scheme not in {"http", "https"}:
+        raise SettingsError("ARIZE_API_SCHEME must be http or https")
+    if not port.isdigit():
+        raise SettingsError("ARIZE_API_PORT must be a number")
+    if int(port):
+        host = f"{host.partition(':')[0]}:{port}"
+    return AxAddress(f"{scheme}://{host}", key)
