@@ -1,7 +1,8 @@
 """What a tool is: static data and one handler. Nothing is registered by importing; `catalog.py` lists them all.
 
 A call goes through `ToolSpec.call`: unknown and missing arguments, every argument on its own (harmless repairs said
-aloud), then the rules of the task type over what was readable. All faults of all three come out together.
+aloud), then the rules of the task type over what was readable. All faults of all three come out together; where the
+type is known only after the task was read, `judge` reads it and adds its faults to the others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from evaltasks.api.problems import Problem
+from evaltasks.client.faults import ClientFault
 from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.unreadable import fault_of
 from evaltasks.tools.context import ToolContext
 
 
@@ -63,11 +67,23 @@ OutputT = TypeVar("OutputT", bound=Output)
 # The arguments that could be read, by name, and those that were given at all.
 Given = Mapping[str, Any]
 Check = Callable[[Given], tuple[str, list[Fault]]]
+Judge = Callable[[Given, ToolContext], Awaitable[tuple[str, list[Fault]]]]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    given: dict[str, Any]
+    faults: list[Fault]
+    subject: str
 
 
 @dataclass(frozen=True)
 class ToolSpec(Generic[InputT, OutputT]):
-    """One tool. `check` judges the readable arguments by task type: (what was judged, its faults)."""
+    """One tool. `check` judges the readable arguments by task type: (what was judged, its faults).
+
+    `judge` does so for tools that must read something first (the type of a task that exists). It is asked only when
+    there are faults already, so that they come out together; in a faultless call the handler judges by itself.
+    """
 
     name: str
     title: str
@@ -79,17 +95,27 @@ class ToolSpec(Generic[InputT, OutputT]):
     handler: Callable[[InputT, ToolContext], Awaitable[OutputT]]
     example: dict[str, Any] = field(default_factory=dict)
     check: Check | None = None
+    judge: Judge | None = None
     idempotent: bool = False
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> OutputT:
         """Validate and handle one call. Raises Faults, and whatever the handler raises."""
-        parsed = self.parse(arguments, context)
-        answer = await self.handler(parsed, context)
+        reading = self._read(arguments, context)
+        if reading.faults:
+            raise await self._judged(reading, context)
+        answer = await self.handler(self._input(reading.given), context)
         if context.notes:
             answer = answer.model_copy(update={"notes": [*context.notes, *(answer.notes or [])]})
         return answer
 
     def parse(self, arguments: Mapping[str, Any], context: ToolContext) -> InputT:
+        """The arguments as the handler gets them. Raises Faults; asks nobody."""
+        reading = self._read(arguments, context)
+        if reading.faults:
+            raise Faults(reading.subject, reading.faults)
+        return self._input(reading.given)
+
+    def _read(self, arguments: Mapping[str, Any], context: ToolContext) -> _Reading:
         fields = self.input.model_fields
         faults = [_unknown(name, fields) for name in arguments if name not in fields]
         given: dict[str, Any] = {}
@@ -101,19 +127,42 @@ class ToolSpec(Generic[InputT, OutputT]):
                 continue
             try:
                 given[name] = _adapter(self.input, name).validate_python(
-                    arguments[name], context={"note": context.note, "argument": name}
+                    arguments[name],
+                    context={"note": context.note, "argument": name, "settings": context.settings},
                 )
             except ValidationError as error:
-                faults += [_unreadable(name, detail) for detail in error.errors(include_url=False)]
+                faults += [fault_of(name, detail) for detail in error.errors(include_url=False)]
         subject = self.name
         if self.check is not None:
             subject_detail, rule_faults = self.check(given)
-            subject = f"{self.name} ({subject_detail})" if subject_detail else self.name
-            known = {fault.argument for fault in faults}
-            faults += [fault for fault in rule_faults if fault.argument not in known]
-        if faults:
-            raise Faults(subject, faults)
+            subject = self.subject(subject_detail)
+            faults += _new(rule_faults, faults)
+        return _Reading(given, faults, subject)
+
+    async def _judged(self, reading: _Reading, context: ToolContext) -> Faults:
+        """The faults of the reading and, where something can be read that tells the type, those of the type."""
+        if self.judge is None:
+            return Faults(reading.subject, reading.faults)
+        try:
+            subject_detail, faults = await self.judge(reading.given, context)
+        except (Problem, ClientFault):
+            # What could not be read is not what was asked about; the faults found so far are.
+            return Faults(reading.subject, reading.faults)
+        subject = self.subject(subject_detail) if subject_detail else reading.subject
+        return Faults(subject, [*reading.faults, *_new(faults, reading.faults)])
+
+    def subject(self, detail: str) -> str:
+        """What faults are about: `create_task (template_evaluation on a project)`."""
+        return f"{self.name} ({detail})" if detail else self.name
+
+    def _input(self, given: dict[str, Any]) -> InputT:
         return self.input.model_construct(_fields_set=set(given), **{**_defaults(self.input), **given})
+
+
+def _new(faults: list[Fault], known: list[Fault]) -> list[Fault]:
+    """One fault for each argument: an unreadable one is not judged a second time."""
+    arguments = {fault.argument for fault in known}
+    return [fault for fault in faults if fault.argument not in arguments]
 
 
 def _defaults(model: type[Input]) -> dict[str, Any]:
@@ -143,13 +192,3 @@ def _unknown(name: str, fields: Mapping[str, FieldInfo]) -> Fault:
 
 def _short(info: FieldInfo) -> str:
     return (info.description or "it").split(". ")[0].rstrip(".")
-
-
-def _unreadable(name: str, detail: Mapping[str, Any]) -> Fault:
-    """pydantic's word on one value, with its path and without the value."""
-    path = name
-    for part in detail["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    problem, _, remedy = message.partition("; ")
-    return Fault(path, problem[:1].lower() + problem[1:], remedy or "correct it")
