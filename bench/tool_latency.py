@@ -1,0 +1,61 @@
+"""Latency of one `get_task` call against a bare one-tool server of the SDK, in one run, turn by turn.
+
+python -m bench.tool_latency [--calls 400] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from bench.wire import BARE_SERVER, Pipe, evaltasks_server
+
+
+def measure(pipe: Pipe, task: str, calls: int) -> list[float]:
+    """Milliseconds of each call, one after another."""
+    times = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        pipe.call("get_task", task=task)
+        times.append((time.perf_counter() - began) * 1000)
+    return times
+
+
+def make_task(pipe: Pipe) -> str:
+    moment = "2026-01-01T00:00:00Z"
+    pipe.call("import_spans", project="bench", rows=[{"name": "a", "start_time": moment, "attributes": {}}])
+    pipe.call("create_evaluator", name="json", kind="managed_code", managed="json_parseable", variables=["output"])
+    made = pipe.call(
+        "create_evaluation_task", name="bench", task_type="code_evaluation", project="bench",
+        evaluators=[{"evaluator_id": "json"}],
+    )  # fmt: skip
+    return str(made["task"]["id"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Pipe(evaltasks_server(str(Path(folder) / "bench.sqlite"))) as ours,
+        Pipe(BARE_SERVER) as bare,
+    ):
+        task = make_task(ours)
+        measure(ours, task, 50)
+        measure(bare, task, 50)
+        ratios = []
+        for number in range(given.rounds):
+            floor = statistics.median(measure(bare, task, given.calls))
+            mine = statistics.median(measure(ours, task, given.calls))
+            ratios.append(mine / floor)
+            print(f"round {number + 1}: bare {floor:.3f} ms, get_task {mine:.3f} ms, ratio {mine / floor:.2f}")
+        print(f"get_task / bare, median of {given.rounds} rounds: {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
