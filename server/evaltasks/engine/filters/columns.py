@@ -1,0 +1,173 @@
+"""What a filter may name, by target, and how each column is read in SQL.
+
+The tables are closed: nothing of a filter's text becomes SQL, names and JSON paths are bound like values. Only
+examples and experiment runs take any further name, because their columns are the user's own.
+
+Each target reads one alias: `s` is `spans`, `x` is `examples`, `r` is `experiment_runs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from typing import Literal, TypeAlias
+
+from evaltasks.api.problems import NotBuilt
+from evaltasks.api.spans import SpanKind, SpanStatus
+from evaltasks.engine.filters.parser import fault
+from evaltasks.engine.filters.syntax import Column
+
+_CANDIDATES_MAX = 3
+_SHOWN_MAX = 60
+_EVALUATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "explanation": "text"}
+_NOT_BUILT = {
+    "annotation": "annotations",
+    "trace_eval": "evaluations of whole traces",
+    "session_eval": "evaluations of whole sessions",
+}
+
+# text, number: every value is of that kind, and so must the literal be. time: microseconds, compared with RFC 3339
+# texts. word: one of a closed list of UPPER words, any letter case in the filter. any: JSON, each value of its own
+# kind. events: the texts in the attributes of a span's events.
+Sort: TypeAlias = Literal["text", "number", "time", "word", "any", "events"]
+
+
+class Target(Enum):
+    """What a filter selects from."""
+
+    SPAN = "spans"
+    EXAMPLE = "examples"
+    EXPERIMENT_RUN = "experiment runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A column of the table itself. `words` is the closed list of a column of the sort "word"."""
+
+    sql: str
+    sort: Sort
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A value inside a JSON column, at a dotted path."""
+
+    document_sql: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfEvaluation:
+    """A field of the newest evaluation of that name; with `path`, a value inside its metadata."""
+
+    row_kind: Literal["span", "experiment_run"]
+    row_seq_sql: str
+    name: str
+    field: str
+    path: str | None = None
+
+    @property
+    def sort(self) -> Sort:
+        return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
+
+
+Reading: TypeAlias = Stored | Member | OfEvaluation
+
+_KIND = Stored("s.kind", "word", tuple(SpanKind))
+_SPAN: Mapping[str, Stored] = {
+    "name": Stored("s.name", "text"),
+    "span_kind": _KIND,
+    "attributes.openinference.span.kind": _KIND,
+    "status_code": Stored("s.status_code", "word", tuple(SpanStatus)),
+    "status_message": Stored("s.status_message", "text"),
+    "latency_ms": Stored("s.latency_ms", "number"),
+    "start_time": Stored("s.start_us", "time"),
+    "end_time": Stored("s.end_us", "time"),
+    "parent_id": Stored("s.parent_id", "text"),
+    "context.trace_id": Stored("s.trace_id", "text"),
+    "context.span_id": Stored("s.span_id", "text"),
+    "attributes.session.id": Stored("s.session_id", "text"),
+    "event.attributes": Stored("s.events", "events"),
+}
+_EXAMPLE: Mapping[str, Stored] = {
+    "id": Stored("x.id", "text"),
+    "created_at": Stored("x.created_us", "time"),
+    "updated_at": Stored("x.updated_us", "time"),
+}
+_EXPERIMENT_RUN: Mapping[str, Stored] = {
+    "id": Stored("r.id", "text"),
+    "example_id": Stored("r.example_id", "text"),
+    "output": Stored("r.output", "text"),
+    "error": Stored("r.error", "text"),
+}
+STORED: Mapping[Target, Mapping[str, Stored]] = {
+    Target.SPAN: _SPAN,
+    Target.EXAMPLE: _EXAMPLE,
+    Target.EXPERIMENT_RUN: _EXPERIMENT_RUN,
+}
+_PATTERNS = ("attributes.<path>", "metadata.<key>", "eval.<name>.label|score|explanation")
+
+
+def read_column(column: Column, target: Target, field: str) -> Reading:
+    """How the column is read. Raises Unprocessable for one the target does not have, naming the nearest it has."""
+    name = column.path
+    if name in STORED[target]:
+        return STORED[target][name]
+    head, _, rest = name.partition(".")
+    if head in _NOT_BUILT and rest:
+        raise NotBuilt(
+            f"{field}, column {column.at}: the embedded engine keeps no {_NOT_BUILT[head]} yet, so a filter "
+            f"cannot use {head}.* columns."
+        )
+    if head == "eval" and rest and target is not Target.EXAMPLE:
+        return _read_evaluation(column, rest, target, field)
+    match target:
+        case Target.SPAN:
+            if head == "attributes" and rest:
+                return Member("s.attributes", rest)
+            if head == "metadata" and rest:
+                return Member("s.attributes", name)
+            raise _unknown(column, field)
+        case Target.EXAMPLE:
+            return Member("x.columns", name)
+        case Target.EXPERIMENT_RUN:
+            return Member("r.columns", name)
+
+
+def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> OfEvaluation:
+    """`<name>.label`, `.score`, `.explanation` or `.metadata.<path>`; the name itself may hold dots."""
+    row_kind: Literal["span", "experiment_run"] = "span" if target is Target.SPAN else "experiment_run"
+    row_seq = "s.seq" if target is Target.SPAN else "r.seq"
+    name, dot, last = rest.rpartition(".")
+    if dot and name and last in _EVALUATION_FIELDS:
+        return OfEvaluation(row_kind, row_seq, name, last)
+    name, inside, path = rest.partition(".metadata.")
+    if inside and name and path:
+        return OfEvaluation(row_kind, row_seq, name, "metadata", path)
+    raise fault(
+        field,
+        column.at,
+        "an evaluation is read as eval.<name>.label, .score, .explanation or .metadata.<key>.",
+    )
+
+
+def _unknown(column: Column, field: str) -> Exception:
+    """Spans have a closed list of columns; the remedy names the nearest ones."""
+    name = column.path
+    known = [*_SPAN, *(known.rpartition(".")[2] for known in _SPAN if "." in known)]
+    folded = {word.lower(): word for word in reversed(known)}
+    near = [folded[word] for word in get_close_matches(name.lower(), folded, n=_CANDIDATES_MAX, cutoff=0.6)]
+    full = [next((whole for whole in _SPAN if whole == word or whole.endswith(f".{word}")), word) for word in near]
+    if "." in name and len(name) <= _SHOWN_MAX:
+        full.append(f"attributes.{name}")
+    shown = f"column '{name}'" if len(name) <= _SHOWN_MAX else "such column"
+    nearest = ", ".join(dict.fromkeys(full))
+    remedy = f"Nearest: {nearest}. " if nearest else ""
+    return fault(
+        field,
+        column.at,
+        f"spans have no {shown}. {remedy}Known: {', '.join(sorted(_SPAN))}, {', '.join(_PATTERNS)}.",
+    )
