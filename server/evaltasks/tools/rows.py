@@ -1,0 +1,117 @@
+"""Rows that come with a call or in a file: judged whole before anything is sent, then sent in batches.
+
+Either every row is good or nothing is sent. What is wrong is told by kind of fault, with the numbers of the rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from anyio import to_thread
+
+from evaltasks.api.wire import JsonObject
+from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.span_rows import RowFault
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.files import BadRow, NumberedRow, read_rows
+from evaltasks.tools.spec import Given
+
+T = TypeVar("T")
+
+BATCH_ROWS_MAX = 1000
+FAULTS_SHOWN_MAX = 10
+NUMBERS_SHOWN_MAX = 5
+
+
+@dataclass(frozen=True)
+class GivenRows:
+    """Rows written in the call, numbered from 1."""
+
+    rows: list[JsonObject]
+
+    def __iter__(self) -> Iterator[NumberedRow]:
+        return iter(enumerate(self.rows, 1))
+
+
+@dataclass
+class _Seen:
+    count: int = 0
+    # problem → (how many rows have it, the numbers of the first few)
+    problems: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
+
+    def add(self, number: int, problem: str) -> None:
+        count, numbers = self.problems.get(problem, (0, []))
+        self.problems[problem] = (count + 1, [*numbers, number] if count < NUMBERS_SHOWN_MAX else numbers)
+
+
+def one_source(given: Given) -> list[Fault]:
+    """Exactly one of `rows` and `file` is needed."""
+    if "rows" in given and "file" in given:
+        return [Fault("file", "rows and file exclude each other", "give one of them")]
+    if not given.get("rows") and "file" not in given:
+        return [Fault("rows", "there is nothing to send", "give rows (up to 1000 objects) or file")]
+    if len(given.get("rows", [])) > BATCH_ROWS_MAX:
+        return [Fault("rows", f"has more than {BATCH_ROWS_MAX} rows", "give a file, or several calls")]
+    return []
+
+
+def source_of(rows: list[JsonObject] | None, file: str | None, context: ToolContext) -> Iterable[NumberedRow]:
+    """The rows of a call in which `one_source` found no fault. Raises Refused for a file that may not be read."""
+    return read_rows(file, context.settings) if file is not None else GivenRows(rows or [])
+
+
+async def checked(
+    subject: str, argument: str, source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T]
+) -> int:
+    """How many rows there are, when all of them are good. Raises Faults when one is not or there is none.
+
+    `convert` raises RowFault for a row it cannot take.
+    """
+    seen = await to_thread.run_sync(_judge, source, convert)
+    if seen.problems:
+        raise Faults(subject, _row_faults(argument, seen))
+    if seen.count == 0:
+        raise Faults(subject, [Fault(argument, "holds no rows", "give at least one")])
+    return seen.count
+
+
+def _judge(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], Any]) -> _Seen:
+    seen = _Seen()
+    for number, row in source:
+        seen.count += 1
+        if isinstance(row, BadRow):
+            seen.add(number, row.problem)
+            continue
+        try:
+            convert(row, number)
+        except RowFault as fault:
+            seen.add(number, fault.problem)
+    return seen
+
+
+def _row_faults(argument: str, seen: _Seen) -> list[Fault]:
+    bad = sum(count for count, _ in seen.problems.values())
+    faults = []
+    for problem, (count, numbers) in itertools.islice(seen.problems.items(), FAULTS_SHOWN_MAX):
+        rows = ("row " if count == 1 else "rows ") + ", ".join(map(str, numbers))
+        if count > len(numbers):
+            rows += f" and {count - len(numbers)} more"
+        faults.append(Fault(argument, f"{rows}: {problem}", "correct the source"))
+    more = len(seen.problems) - len(faults)
+    tail = f"; {more} further kinds of fault are not listed" if more else ""
+    faults.append(
+        Fault(argument, f"{bad} of {seen.count} rows are bad, so none was sent{tail}", "call again with good rows only")
+    )
+    return faults
+
+
+async def batches(
+    source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T], size: int = BATCH_ROWS_MAX
+) -> AsyncIterator[list[T]]:
+    """The converted rows, `size` at a time; reading and converting happen off the event loop."""
+    rows = (convert(row, number) for number, row in source if not isinstance(row, BadRow))
+    while batch := await to_thread.run_sync(lambda: list(itertools.islice(rows, size))):
+        yield batch

@@ -1,0 +1,84 @@
+"""Rows of files become spans, whatever the columns are called."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from evaltasks.api.spans import IncomingSpan
+from evaltasks.insight.span_rows import RowFault, incoming_span, left_out
+
+START = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
+
+
+def test_the_columns_of_an_ax_export_become_a_span() -> None:
+    row = {
+        "context.trace_id": "t1", "context.span_id": "s1", "parent_id": None, "name": "answer",
+        "attributes.openinference.span.kind": "LLM", "start_time": "2026-11-21T10:00:00Z",
+        "end_time": "2026-11-21T10:00:02Z", "status_code": "OK", "attributes.input.value": "why?",
+        "attributes.llm.token_count.total": "12", "eval.tone.label": "kind",
+    }  # fmt: skip
+    assert incoming_span(row, 1) == IncomingSpan(
+        name="answer", trace_id="t1", span_id="s1", kind="LLM", start_time=START,
+        end_time=START.replace(second=2), status_code="OK",
+        attributes={"input.value": "why?", "llm.token_count.total": 12},
+    )  # fmt: skip
+    assert left_out(row) == {"eval.tone.label"}
+
+
+def test_a_nested_span_and_otlp_names_become_the_same_span() -> None:
+    nested = {
+        "name": "answer", "context": {"trace_id": "t1", "span_id": "s1"}, "kind": "llm",
+        "start_time": "2026-11-21T10:00:00", "status_code": "Error", "attributes": {"input": {"value": "why?"}},
+    }  # fmt: skip
+    otlp = {
+        "name": "answer", "traceId": "t1", "spanId": "s1", "span_kind": "LLM",
+        "startTimeUnixNano": "1795255200000000000", "status": {"code": 2}, "attributes.input": {"value": "why?"},
+    }  # fmt: skip
+    assert incoming_span(nested, 1) == incoming_span(otlp, 1)
+
+
+@pytest.mark.parametrize("seconds", [1795255200, 1795255200.0, 1795255200_000, 1795255200_000_000, "1795255200"])
+def test_the_unit_of_a_numeric_time_shows_in_its_size(seconds: Any) -> None:
+    assert incoming_span({"start_time": seconds}, 1).start_time == START
+
+
+def test_plain_input_and_output_columns_are_what_the_span_took_in_and_gave_back() -> None:
+    span = incoming_span({"start_time": 1795255200, "input": "why?", "output": "so", "customer": "c1"}, 1)
+    assert span.attributes == {"input.value": "why?", "output.value": "so", "customer": "c1"}
+
+
+def test_a_row_without_ids_gets_the_same_ids_each_time_and_others_than_its_neighbour() -> None:
+    row = {"start_time": 1795255200, "input": "why?"}
+    first, again, neighbour = incoming_span(row, 1), incoming_span(row, 1), incoming_span(row, 2)
+    assert (first.span_id, first.trace_id) == (again.span_id, again.trace_id)
+    assert first.span_id != neighbour.span_id
+
+
+def test_a_latency_stands_for_a_missing_end() -> None:
+    span = incoming_span({"start_time": 1795255200, "latency_ms": 1500}, 1)
+    assert span.end_time == START.replace(second=1, microsecond=500_000)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"name": "x"}, "start_time is missing"),
+        ({"start_time": "yesterday"}, "neither RFC 3339"),
+        ({"start_time": 0}, "1970"),
+        ({"start_time": 1e300}, "out of range"),
+        ({"start_time": 1795255200, "end_time": 1795255100}, "end_time is before start_time"),
+        ({"start_time": 1795255200, "status_code": "WEIRD"}, "status_code must be"),
+        ({"start_time": 1795255200, "attributes": "{broken"}, "attributes is text that is not JSON"),
+        ({"start_time": 1795255200, "events": {"name": "x"}}, "events must be a list"),
+        ({"start_time": 1795255200, "input": "a", "attributes.input.value": "b"}, "given twice"),
+        ({"start_time": 1795255200, "span_id": "x" * 300}, "span_id"),
+    ],
+)
+def test_a_row_that_is_no_span_is_told_with_its_number(row: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RowFault, match=problem) as caught:
+        incoming_span(row, 17)
+    assert caught.value.number == 17
+    assert "x" * 50 not in str(caught.value)
