@@ -1,0 +1,233 @@
+"""Which argument belongs to which kind of task: every "refused" of the specification, as pure functions.
+
+All work on the arguments that could be read, collect every fault, and raise nothing. `Given` maps the name of an
+argument to its value and holds only what was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskType
+from evaltasks.insight.faults import Fault
+
+Given = Mapping[str, Any]
+
+WINDOW_DAYS_MAX = 30
+WINDOW_MAX = timedelta(days=WINDOW_DAYS_MAX)
+
+UPDATABLE = (
+    "name", "sampling_rate", "is_continuous", "query_filter", "query_filters", "evaluators", "run_configuration",
+)  # fmt: skip
+TRIGGER_OF_EVALUATIONS = (
+    "data_start_time", "data_end_time", "max_spans", "override_evaluations", "experiment_ids",
+)  # fmt: skip
+TRIGGER_OF_EXPERIMENTS = (
+    "experiment_name", "dataset_version_id", "example_ids", "max_examples", "query_filter", "tracing_metadata",
+    "evaluation_task_ids",
+)  # fmt: skip
+_OF_EVALUATIONS = (
+    "evaluators", "experiment_ids", "sampling_rate", "is_continuous", "query_filter", "query_filters",
+)  # fmt: skip
+
+
+def _only_for(argument: str, kind: str) -> Fault:
+    return Fault(argument, f"only for {kind}", "remove it")
+
+
+# --- creating -----------------------------------------------------------------------------------------------------
+def creation_faults(given: Given) -> tuple[str, list[Fault]]:
+    """The rules of creating by `task_type`; silent about the type's rules when the type could not be read."""
+    word = given.get("task_type")
+    if word is None:
+        return "", []
+    task_type = TaskType(str(word).upper())
+    if task_type is TaskType.RUN_EXPERIMENT:
+        return "run_experiment", list(_experiment_creation(given))
+    return subject_of(task_type, "project" in given, "dataset" in given), list(_evaluation_creation(task_type, given))
+
+
+def subject_of(task_type: TaskType | str, on_project: bool, on_dataset: bool) -> str:
+    """`template_evaluation on a project`; without a target when it is not clear which."""
+    word = str(task_type).lower()
+    if word == "run_experiment" or on_project == on_dataset:
+        return word
+    return f"{word} on a {'project' if on_project else 'dataset'}"
+
+
+def _experiment_creation(given: Given) -> Iterator[Fault]:
+    if "dataset" not in given:
+        yield Fault("dataset", "is required for run_experiment", "give the dataset's name or id")
+    if "run_configuration" not in given:
+        yield Fault(
+            "run_configuration",
+            "is required for run_experiment",
+            "give an object with experiment_type llm_generation, template_evaluation or agent_call",
+        )
+    if "project" in given:
+        yield Fault("project", "a run_experiment task works on a dataset", "remove it and give dataset")
+    for argument in _OF_EVALUATIONS:
+        if argument in given:
+            yield _only_for(argument, "evaluation tasks")
+
+
+def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[Fault]:
+    word = task_type.lower()
+    if "evaluators" not in given:
+        yield Fault("evaluators", f"is required for {word}", 'give at least one: [{"evaluator_id": "<name or id>"}]')
+    if "run_configuration" in given:
+        yield _only_for("run_configuration", "run_experiment tasks")
+    project, dataset = "project" in given, "dataset" in given
+    if project and dataset:
+        yield Fault("dataset", "project and dataset exclude each other", "keep exactly one of them")
+    elif not project and not dataset:
+        yield Fault(
+            "project", "an evaluation task needs a project or a dataset", "give exactly one of project, dataset"
+        )
+    elif project and "experiment_ids" in given:
+        yield _only_for("experiment_ids", "dataset tasks")
+    elif dataset:
+        yield from _project_only(given)
+    yield from _filter_faults(given)
+    yield from evaluator_list_faults(given.get("evaluators"))
+    if "evaluators" in given:
+        yield from shape_faults(given["evaluators"], given.get("query_filter"), given.get("query_filters"))
+
+
+def _project_only(given: Given) -> Iterator[Fault]:
+    if "sampling_rate" in given:
+        yield _only_for("sampling_rate", "project tasks")
+    # `false` is what a dataset task is anyway, and the documents' own example gives it.
+    if given.get("is_continuous"):
+        yield _only_for("is_continuous", "project tasks")
+
+
+def _filter_faults(given: Given) -> Iterator[Fault]:
+    if given.get("query_filter") and "query_filters" in given:
+        yield Fault(
+            "query_filters",
+            "query_filter (one row at a time) and query_filters (traces and sessions) exclude each other",
+            "keep one of them",
+        )
+
+
+def evaluator_list_faults(evaluators: Sequence[EvaluatorAttachment] | None) -> Iterator[Fault]:
+    """A list that is there must hold one evaluator at least, and none twice."""
+    if evaluators is None:
+        return
+    if not evaluators:
+        yield Fault("evaluators", "is empty; a task needs at least one", 'give [{"evaluator_id": "<name or id>"}]')
+    first: dict[str, int] = {}
+    for index, attachment in enumerate(evaluators):
+        earlier = first.setdefault(attachment.evaluator_id, index)
+        if earlier != index:
+            yield Fault(
+                f"evaluators[{index}].evaluator_id",
+                f"is the same evaluator as evaluators[{earlier}]",
+                "attach each evaluator once",
+            )
+
+
+def shape_faults(
+    evaluators: Sequence[EvaluatorAttachment], query_filter: str | None, query_filters: object | None
+) -> Iterator[Fault]:
+    """The span shape and the trace and session shape cannot be mixed in one task."""
+    mapped = [index for index, attachment in enumerate(evaluators) if attachment.trace_shaped]
+    for index, attachment in enumerate(evaluators):
+        if attachment.trace_shaped:
+            if query_filter:
+                yield Fault(
+                    f"evaluators[{index}].query_mappings",
+                    "belongs to traces and sessions, but the task's query_filter is for single rows",
+                    "use query_filters with it, or column_mappings instead",
+                )
+        elif (attachment.column_mappings or attachment.query_filter) and (mapped or query_filters is not None):
+            argument = "column_mappings" if attachment.column_mappings else "query_filter"
+            yield Fault(
+                f"evaluators[{index}].{argument}",
+                "is for single rows, but the task is written for traces and sessions",
+                "use query_mappings instead",
+            )
+
+
+# --- updating -----------------------------------------------------------------------------------------------------
+def update_shape_faults(given: Given) -> tuple[str, list[Fault]]:
+    """What can be said without knowing the task."""
+    if not any(argument in given for argument in UPDATABLE):
+        return "", [Fault("update_task", "no fields to update", f"give at least one of: {', '.join(UPDATABLE)}")]
+    faults = list(_filter_faults(given))
+    evaluators = given.get("evaluators")
+    if isinstance(evaluators, list):
+        faults += evaluator_list_faults(evaluators)
+    return "", faults
+
+
+def update_faults(task: Task, given: Given) -> tuple[str, list[Fault]]:
+    """The rules of updating this task."""
+    return subject_of(task.type, bool(task.project_id), bool(task.dataset_id)), list(_update_of(task, given))
+
+
+def _update_of(task: Task, given: Given) -> Iterator[Fault]:
+    if not task.evaluates:
+        for argument in _OF_EVALUATIONS:
+            if argument in given:
+                yield _only_for(argument, "evaluation tasks")
+        return
+    if "run_configuration" in given:
+        yield _only_for("run_configuration", "run_experiment tasks")
+    if task.dataset_id:
+        yield from _project_only(given)
+
+
+# --- triggering ---------------------------------------------------------------------------------------------------
+def trigger_shape_faults(given: Given) -> tuple[str, list[Fault]]:
+    """What can be said of a trigger without knowing the task's type."""
+    return "", [*_window_faults(given.get("data_start_time"), given.get("data_end_time")), *_example_faults(given)]
+
+
+def _window_faults(start: datetime | None, end: datetime | None) -> Iterator[Fault]:
+    if start is None or end is None:
+        return
+    if start >= end:
+        yield Fault("data_start_time", "is not before data_end_time", "give an earlier start or a later end")
+    elif end - start > WINDOW_MAX:
+        days = (end - start).total_seconds() / 86_400
+        yield Fault(
+            "data_start_time",
+            f"the window is {days:.1f} days; at most {WINDOW_DAYS_MAX} are evaluated at once",
+            f"trigger one task run for each {WINDOW_DAYS_MAX} days",
+        )
+
+
+def _example_faults(given: Given) -> Iterator[Fault]:
+    if "example_ids" in given and "max_examples" in given:
+        yield Fault("max_examples", "example_ids and max_examples exclude each other", "keep one of them")
+
+
+def trigger_faults(task: Task, given: Given, now: datetime) -> tuple[str, list[Fault]]:
+    """The rules of triggering this task at this time, besides those of the shape."""
+    return subject_of(task.type, bool(task.project_id), bool(task.dataset_id)), list(_trigger_of(task, given, now))
+
+
+def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[Fault]:
+    if not task.evaluates:
+        for argument in TRIGGER_OF_EVALUATIONS:
+            if argument in given:
+                yield _only_for(argument, "evaluation tasks")
+        if "experiment_name" not in given:
+            yield Fault("experiment_name", "is required for run_experiment", "give a name that is new in the dataset")
+        return
+    for argument in TRIGGER_OF_EXPERIMENTS:
+        if argument in given:
+            yield _only_for(argument, "run_experiment tasks")
+    if task.project_id and "experiment_ids" in given:
+        yield _only_for("experiment_ids", "dataset tasks")
+    start = given.get("data_start_time")
+    if start is not None and "data_end_time" not in given:
+        if start >= now:
+            yield Fault("data_start_time", "is not in the past, and the window ends now", "give an earlier start")
+        else:
+            # A minute of grace: what was 30 days ago when it was written is not a fault.
+            yield from _window_faults(start, max(start + timedelta(seconds=1), now - timedelta(minutes=1)))

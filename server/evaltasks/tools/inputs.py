@@ -1,0 +1,240 @@
+"""Argument types shared by the tools: what is read, and which harmless slips are repaired and said aloud.
+
+Letter case is folded in silence; everything else that is repaired (a number as text, JSON as text, one value for a
+list, a time without an offset) is noted, so that the answer tells what was understood. What could mean two things
+is refused. Validators find `note`, `argument` and `settings` in pydantic's context (see `ToolSpec`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BeforeValidator, Field, PlainValidator, StrictBool, ValidationInfo, WithJsonSchema
+
+from evaltasks.insight.unreadable import said
+from evaltasks.tools.context import Refused
+from evaltasks.tools.files import read_json_argument
+
+_NUMBER_CHARACTERS_MAX = 40
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_FRACTION_PAST_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
+
+
+def note(info: ValidationInfo, text: str) -> None:
+    """Say a repair aloud, with the argument it was made on."""
+    told: Callable[[str], None] = (info.context or {}).get("note", _nobody)
+    told(f"{argument_of(info)} {text}")
+
+
+def argument_of(info: ValidationInfo) -> str:
+    return str((info.context or {}).get("argument", info.field_name or "the argument"))
+
+
+def _nobody(_: str) -> None:
+    return None
+
+
+# --- single values ------------------------------------------------------------------------------------------------
+def read_text(value: object, info: ValidationInfo) -> object:
+    """Text without the blanks around it; a number is taken as its digits."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, int) and value.bit_length() > 512:
+            raise said("is too large a number to be a name or id", "give it in quotes")
+        note(info, "was a number and was read as text.")
+        return str(value)
+    if not isinstance(value, str):
+        raise said("must be text", "give it in quotes")
+    text = value.strip()
+    if not text:
+        raise said("is empty", "give a value or leave it out")
+    return text
+
+
+def read_word(value: object) -> object:
+    """A word of a closed list, in any letter case."""
+    if isinstance(value, str):
+        return value.strip().lower().replace("-", "_").replace(" ", "_")
+    return value
+
+
+def read_number(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, bool):
+        raise said("is true or false where a number belongs", "give digits")
+    if isinstance(value, int) and value.bit_length() > 512:
+        raise said("is too large a number", "give a smaller one")
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    percent = text.endswith("%")
+    try:
+        number = float(text.removesuffix("%")) if len(text) <= _NUMBER_CHARACTERS_MAX else None
+    except ValueError:
+        number = None
+    if number is None:
+        raise said("is text where a number belongs", "give digits without quotes")
+    if percent:
+        number /= 100
+    exact = int(number) if number.is_integer() else number
+    note(info, f"was text and was read as the number {exact}.")
+    return exact
+
+
+def read_bool(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower() if isinstance(value, (str, int)) else ""
+    if word not in _TRUE | _FALSE:
+        raise said("must be true or false", "give true or false without quotes")
+    note(info, f"was read as {'true' if word in _TRUE else 'false'}.")
+    return word in _TRUE
+
+
+def read_moment(value: object, info: ValidationInfo) -> object:
+    """A time in UTC from ISO 8601; one without an offset is read as UTC, and that is said."""
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().lstrip("-").isdigit()):
+            raise said("is a bare number", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
+        if not isinstance(value, str) or not value.strip():
+            raise said("is no time", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
+        try:
+            moment = datetime.fromisoformat(_FRACTION_PAST_MICROSECONDS.sub(r"\1", value.strip().upper()))
+        except ValueError:
+            raise said("is no ISO 8601 time", "write it like 2026-11-01T00:00:00Z") from None
+    try:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+            note(info, f"had no offset and was read as UTC: {moment:%Y-%m-%dT%H:%M:%SZ}.")
+        moment = moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise said("is outside the calendar", "write it like 2026-11-01T00:00:00Z") from None
+    if moment.year <= 1970:
+        raise said("is the beginning of computer time, which is an unset value", "give the time that is meant")
+    return moment
+
+
+# --- text that stands for something else --------------------------------------------------------------------------
+def read_json_text(value: object, info: ValidationInfo) -> object:
+    """An object or list given as JSON text is read as such."""
+    if not isinstance(value, str) or not value.strip().startswith(("{", "[")):
+        return value
+    try:
+        parsed = json.loads(value)
+    except ValueError as error:
+        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise said(f"is text that is not valid JSON{place}", "give the JSON itself, without quotes around it") from None
+    except RecursionError:
+        raise said("is nested too deep", "give a simpler value") from None
+    note(info, "was JSON in a text and was read as JSON.")
+    return parsed
+
+
+def read_file_or_json(value: object, info: ValidationInfo) -> object:
+    """As `read_json_text`; `@file.json` is read from below the directories named at start-up."""
+    if isinstance(value, str) and value.strip().startswith("@"):
+        settings = (info.context or {}).get("settings")
+        if settings is None:
+            raise said("names a file, and no files can be read here", "give the object itself")
+        try:
+            content: object = read_json_argument(value.strip(), settings)
+        except Refused as refusal:
+            raise said(str(refusal).rstrip("."), "give the object itself, or a file that may be read") from None
+        note(info, "was read from the file.")
+        return content
+    return read_json_text(value, info)
+
+
+def read_texts(value: object, info: ValidationInfo) -> object:
+    """A list of names or ids: also one alone, several with commas between, or JSON in a text."""
+    value = read_json_text(value, info)
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        note(info, f"was text and was read as a list of {len(parts)}.")
+        value = parts
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, list):
+        raise said("must be a list of texts", 'write it as ["first", "second"]')
+    if not value:
+        raise said("is an empty list", "give at least one or leave it out")
+    texts = [read_text(part, info) for part in value]
+    once = list(dict.fromkeys(texts))
+    if len(once) < len(texts):
+        note(info, "named the same thing twice; it is used once.")
+    return once
+
+
+def read_text_map(value: object, info: ValidationInfo) -> object:
+    """An object of text → text; numbers and booleans as values become text."""
+    value = read_file_or_json(value, info)
+    if not isinstance(value, Mapping):
+        raise said("must be an object of text to text", 'write it as {"key": "value"} or @file.json')
+    read: dict[str, str] = {}
+    for key, part in value.items():
+        if isinstance(part, str):
+            read[str(key)] = part
+        elif isinstance(part, (bool, int, float)):
+            read[str(key)] = json.dumps(part)
+            note(info, "had a value that is no text; it was sent as text.")
+        else:
+            raise said("has a value that is neither text nor a number", 'write it as {"key": "value"}')
+    return read
+
+
+# --- the types ----------------------------------------------------------------------------------------------------
+Text = Annotated[str, BeforeValidator(read_text)]
+NameText = Annotated[str, BeforeValidator(read_text), Field(max_length=255)]
+Texts = Annotated[list[str], BeforeValidator(read_texts)]
+Flag = Annotated[StrictBool, BeforeValidator(read_bool)]
+UtcTime = Annotated[AwareDatetime, BeforeValidator(read_moment)]
+Limit = Annotated[int, BeforeValidator(read_number), Field(ge=1, le=100)]
+Count = Annotated[int, BeforeValidator(read_number), Field(ge=1)]
+Fraction = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(read_number), Field(gt=0, le=86_400, allow_inf_nan=False)]
+TextMap = Annotated[
+    dict[str, str],
+    PlainValidator(read_text_map),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"type": "string"}},
+                {"type": "string", "pattern": "^@"},
+            ]
+        }
+    ),
+]
+
+
+def _read_filter(value: object, info: ValidationInfo) -> object:
+    """A filter as it stands; empty text means "no filter"."""
+    del info
+    if not isinstance(value, str):
+        raise said("must be text", "write the filter in quotes")
+    return value.strip()
+
+
+FilterText = Annotated[str, BeforeValidator(_read_filter)]
+
+TaskTypeWord = Annotated[
+    Literal["template_evaluation", "code_evaluation", "run_experiment"], BeforeValidator(read_word)
+]
+EvaluationTypeWord = Annotated[Literal["template_evaluation", "code_evaluation"], BeforeValidator(read_word)]
+TaskRunStatusWord = Annotated[
+    Literal["pending", "running", "completed", "failed", "cancelled"], BeforeValidator(read_word)
+]
+
+
+def _read_experiment_name(value: object, info: ValidationInfo) -> object:
+    text: Any = read_text(value, info)
+    if '"' in text or "\\" in text:
+        raise said('has a " or a \\, which experiment names may not have', "leave that character out")
+    return text
+
+
+ExperimentNameText = Annotated[str, BeforeValidator(_read_experiment_name), Field(max_length=255)]

@@ -1,0 +1,89 @@
+"""The published JSON schemas of a tool: what a host shows to a model.
+
+Compact and honest: one flat object, nothing at the root but type, properties, required and additionalProperties,
+definitions put in where they are used, no titles, no null branches. An argument that may be left out is simply not
+required; JSON null is read as "not given", so a null branch would tell a model nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaltasks.tools.spec import ToolSpec
+
+Schema = dict[str, Any]
+
+# A definition inside itself cannot be put in; nothing here nests deeper than this.
+_DEPTH_MAX = 12
+# Under these keys stand names, not keywords: a property may be called `title`.
+_NAMED = frozenset({"properties", "patternProperties"})
+
+
+def input_schema(spec: ToolSpec[Any, Any]) -> Schema:
+    """The arguments. Defaults of null are left out: absent means the same."""
+    compact = _compact(spec.input.model_json_schema(mode="validation"))
+    return _root(compact, additional=False)
+
+
+def output_schema(spec: ToolSpec[Any, Any]) -> Schema:
+    """The structured answer. What may be null is not required, because nulls are dropped when an answer is sent.
+
+    Further properties are allowed: an older client that validates must not choke on a newer answer.
+    """
+    compact = _compact(spec.output.model_json_schema(mode="validation"))
+    return _root(compact, additional=None)
+
+
+def _compact(schema: Schema) -> Schema:
+    definitions = schema.pop("$defs", {})
+    compact: Schema = _walked(schema, definitions, 0)
+    return compact
+
+
+def _root(schema: Schema, *, additional: bool | None) -> Schema:
+    if schema.get("type") != "object":
+        raise TypeError("the root of a tool's schema must be an object")
+    root: Schema = {"type": "object", "properties": schema.get("properties", {})}
+    if schema.get("required"):
+        root["required"] = schema["required"]
+    if additional is not None:
+        root["additionalProperties"] = additional
+    return root
+
+
+def _walked(node: Any, definitions: Schema, depth: int) -> Any:
+    if depth > _DEPTH_MAX:
+        raise RecursionError("a tool's schema nests too deeply to be shown flat")
+    if isinstance(node, list):
+        return [_walked(item, definitions, depth) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = definitions[str(node["$ref"]).rpartition("/")[2]]
+        beside = {key: value for key, value in node.items() if key != "$ref"}
+        # The docstring of a shared type says less than the description where it is used.
+        return _walked({**target, **beside}, definitions, depth + 1)
+    walked: Schema = {}
+    for key, value in node.items():
+        if key == "title" and isinstance(value, str):
+            continue
+        if key == "default" and value is None:
+            continue
+        if key in _NAMED:
+            walked[key] = {name: _walked(child, definitions, depth + 1) for name, child in value.items()}
+        elif key in {"enum", "required", "const", "default", "examples"}:
+            walked[key] = value
+        else:
+            walked[key] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
+    return _without_null(walked)
+
+
+def _without_null(node: Schema) -> Schema:
+    branches = node.get("anyOf")
+    if not isinstance(branches, list):
+        return node
+    kept = [branch for branch in branches if branch != {"type": "null"}]
+    if len(kept) == 1:
+        rest = {key: value for key, value in node.items() if key != "anyOf"}
+        return {**kept[0], **rest}
+    return {**node, "anyOf": kept}

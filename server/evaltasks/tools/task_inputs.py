@@ -1,0 +1,275 @@
+"""The nested arguments of tasks: evaluator attachments, filters of traces and sessions, run configurations.
+
+They are read into the models that go over the wire. Their published schemas are written by hand, because what an
+agent should write (lower case, names for ids, a missing format) is not what the wire takes; a test holds both
+against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema
+from pydantic_core import InitErrorDetails
+
+from evaltasks.api.run_configurations import RunConfiguration
+from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters
+from evaltasks.insight.run_configurations import ReadableConfiguration, read_run_configuration
+from evaltasks.insight.unreadable import said, words_of
+from evaltasks.tools.inputs import argument_of, note, read_file_or_json, read_json_text, read_texts
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Fallen = tuple[tuple[int | str, ...], str, str]
+
+_EVALUATORS_MAX = 100
+
+
+@dataclass(frozen=True)
+class EvaluatorChanges:
+    """A change of a task's evaluators without sending the whole list. `change` holds only the fields to change."""
+
+    add: list[EvaluatorAttachment]
+    change: list[EvaluatorAttachment]
+    remove: list[str]
+
+
+def _raise(argument: str, fallen: list[Fallen]) -> None:
+    """All of them at once, each at its place."""
+    if fallen:
+        raise ValidationError.from_exception_data(
+            argument,
+            [InitErrorDetails(type=said(problem, remedy), loc=place, input=None) for place, problem, remedy in fallen],
+        )
+
+
+def _read_model(
+    model: type[ModelT], value: object, place: tuple[int | str, ...], fallen: list[Fallen]
+) -> ModelT | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            fallen.append((place + tuple(detail["loc"]), *words_of(detail)))
+    return None
+
+
+def _attachment_object(value: object, info: ValidationInfo) -> object:
+    """An evaluator by its name or id alone stands for an attachment with nothing else."""
+    if isinstance(value, str) and value.strip():
+        note(info, "had an evaluator as text; it was read as its name or id.")
+        return {"evaluator_id": value.strip()}
+    return value
+
+
+def _attachments(
+    value: object, info: ValidationInfo, place: tuple[int | str, ...], fallen: list[Fallen], *, keep_null: bool = False
+) -> list[EvaluatorAttachment]:
+    if isinstance(value, (Mapping, str)):
+        note(info, "was a single evaluator and was read as a list of one.")
+        value = [value]
+    if not isinstance(value, list):
+        fallen.append((place, "must be a list of evaluators", 'write it as [{"evaluator_id": "<name or id>"}]'))
+        return []
+    if len(value) > _EVALUATORS_MAX:
+        fallen.append((place, f"holds more than {_EVALUATORS_MAX} evaluators", "attach fewer"))
+        return []
+    read: list[EvaluatorAttachment] = []
+    for index, item in enumerate(value):
+        meant = _attachment_object(item, info)
+        if isinstance(meant, Mapping) and not keep_null:
+            # As in the seeds' example: null in an evaluator means "not given".
+            meant = {key: part for key, part in meant.items() if part is not None}
+        attachment = _read_model(EvaluatorAttachment, meant, (*place, index), fallen)
+        if attachment is not None:
+            read.append(attachment)
+    return read
+
+
+def _read_evaluators(value: object, info: ValidationInfo) -> list[EvaluatorAttachment]:
+    fallen: list[Fallen] = []
+    read = _attachments(read_json_text(value, info), info, (), fallen)
+    _raise(argument_of(info), fallen)
+    return read
+
+
+def _read_evaluators_or_changes(value: object, info: ValidationInfo) -> list[EvaluatorAttachment] | EvaluatorChanges:
+    value = read_json_text(value, info)
+    if not isinstance(value, Mapping) or "evaluator_id" in value:
+        return _read_evaluators(value, info)
+    fallen: list[Fallen] = [
+        ((str(key),), "is none of add, change, remove", "give a list, or an object of add, change, remove")
+        for key in value
+        if key not in {"add", "change", "remove"}
+    ]
+    given = {key: part for key, part in value.items() if part is not None}
+    add = _attachments(given.get("add", []), info, ("add",), fallen)
+    change = _attachments(given.get("change", []), info, ("change",), fallen, keep_null=True)
+    remove: list[str] = []
+    if "remove" in given:
+        try:
+            remove = TypeAdapter(Annotated[list[str], PlainValidator(read_texts)]).validate_python(
+                given["remove"], context=info.context
+            )
+        except ValidationError as error:
+            fallen += [(("remove", *detail["loc"]), *words_of(detail)) for detail in error.errors(include_url=False)]
+    if not (given.get("add") or given.get("change") or given.get("remove")) and not fallen:
+        fallen.append(((), "changes nothing", "give at least one of add, change, remove"))
+    _raise(argument_of(info), fallen)
+    return EvaluatorChanges(add, change, remove)
+
+
+def _read_query_filters(value: object, info: ValidationInfo) -> QueryFilters:
+    value = read_json_text(value, info)
+    if isinstance(value, list):
+        note(info, "was a list and was read as its filters.")
+        value = {"filters": value}
+    fallen: list[Fallen] = []
+    read = _read_model(QueryFilters, value, (), fallen)
+    _raise(argument_of(info), fallen)
+    assert read is not None
+    return read
+
+
+def _read_run_configuration(value: object, info: ValidationInfo) -> ReadableConfiguration:
+    value = read_file_or_json(value, info)
+    if not isinstance(value, Mapping):
+        raise said("must be an object", "give the object itself, or @file.json")
+    read = read_run_configuration(value)
+    _raise(argument_of(info), read.faults)
+    tell: Callable[[str], None] | None = (info.context or {}).get("note")
+    for text in read.notes if tell is not None else ():
+        tell(text)  # type: ignore[misc]
+    assert read.configuration is not None
+    return read.configuration
+
+
+# --- published schemas --------------------------------------------------------------------------------------------
+_TEXT = {"type": "string"}
+_TEXT_TO_TEXT = {"type": "object", "additionalProperties": {"type": "string"}}
+
+ATTACHMENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "evaluator_id": {"type": "string", "description": "name or id"},
+        "evaluator_version_id": {"type": "string", "description": "pins a version; default: always the latest"},
+        "query_filter": {"type": "string", "description": "AND-ed with the task's"},
+        "column_mappings": {
+            **_TEXT_TO_TEXT,
+            "description": 'template variable → column, e.g. {"output": "attributes.output.value"}; '
+            "default: the column of the same name",
+        },
+        "query_mappings": {
+            "type": "array",
+            "description": "traces and sessions only, instead of column_mappings",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "variable_name": _TEXT,
+                    "attribute_path": _TEXT,
+                    "query_ids": {"type": "array", "items": {"type": "string", "enum": ["A", "B", "C", "D", "E"]}},
+                },
+                "required": ["variable_name", "attribute_path"],
+            },
+        },
+    },
+    "required": ["evaluator_id"],
+    "additionalProperties": False,
+}
+QUERY_FILTERS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "filters": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 5,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string", "enum": ["A", "B", "C", "D", "E"]},
+                    "filter": _TEXT,
+                },
+                "required": ["id", "filter"],
+            },
+        },
+        "expression": {"type": "string", "description": "e.g. A AND B; required from two filters on"},
+    },
+    "required": ["filters"],
+    "additionalProperties": False,
+}
+RUN_CONFIGURATION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "experiment_type": {"type": "string", "enum": ["llm_generation", "template_evaluation", "agent_call"]},
+        "ai_integration_id": {"type": "string", "description": "name or id (not for agent_call)"},
+        "model_name": {"type": "string", "description": "default: the integration's"},
+        "messages": {
+            "type": "array",
+            "description": "llm_generation: at least one",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "role": {"type": "string", "enum": ["user", "assistant", "system", "tool"]},
+                    "content": {"type": "string", "description": "with {{column}} placeholders"},
+                    "tool_call_id": _TEXT,
+                    "tool_calls": {"type": "array", "items": {"type": "object"}},
+                },
+                "required": ["role"],
+            },
+        },
+        "input_variable_format": {
+            "type": "string",
+            "enum": ["mustache", "f_string"],
+            "description": "llm_generation: {{x}} or {x}; default: read from the messages",
+        },
+        "template": {"type": "string", "description": "template_evaluation: the prompt, with {{column}}"},
+        "classification_choices": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "description": "template_evaluation: label → score",
+        },
+        "provide_explanation": {"type": "boolean", "description": "template_evaluation; default false"},
+        "column_mapping": {**_TEXT_TO_TEXT, "description": "template_evaluation: variable → column"},
+        "evaluator_version_id": {"type": "string", "description": "template_evaluation"},
+        "invocation_parameters": {"type": "object", "description": 'e.g. {"temperature": 0}'},
+        "provider_parameters": {"type": "object"},
+        "tool_config": {"type": "object", "description": "llm_generation"},
+        "prompt_version_id": {"type": "string", "description": "llm_generation"},
+        "integration_id": {"type": "string", "description": "agent_call: id of the agent integration"},
+        "input_template": {"type": "object", "description": "agent_call: its request, with {{column}}"},
+    },
+    "required": ["experiment_type"],
+    "additionalProperties": False,
+}
+_ATTACHMENTS_SCHEMA = {"type": "array", "items": ATTACHMENT_SCHEMA}
+_CHANGES_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "add": {"type": "array", "items": {"type": "object"}, "description": "as in the list"},
+        "change": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "evaluator_id and only the fields to change; null clears one",
+        },
+        "remove": {"type": "array", "items": _TEXT, "description": "names or ids"},
+    },
+    "additionalProperties": False,
+}
+
+Evaluators = Annotated[list[EvaluatorAttachment], PlainValidator(_read_evaluators), WithJsonSchema(_ATTACHMENTS_SCHEMA)]
+EvaluatorsOrChanges = Annotated[
+    list[EvaluatorAttachment] | EvaluatorChanges,
+    PlainValidator(_read_evaluators_or_changes),
+    WithJsonSchema({"anyOf": [_ATTACHMENTS_SCHEMA, _CHANGES_SCHEMA]}),
+]
+QueryFiltersArgument = Annotated[
+    QueryFilters, PlainValidator(_read_query_filters), WithJsonSchema(QUERY_FILTERS_SCHEMA)
+]
+RunConfigurationArgument = Annotated[
+    RunConfiguration,
+    PlainValidator(_read_run_configuration),
+    WithJsonSchema(
+        {"anyOf": [RUN_CONFIGURATION_SCHEMA, {"type": "string", "pattern": "^@", "description": "@file.json"}]}
+    ),
+]
