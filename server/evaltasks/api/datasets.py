@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from evaltasks.api.wire import (
     JsonObject,
+    KeepsUnknown,
     Moment,
     Name,
     NamedListQuery,
@@ -54,10 +55,8 @@ class ListDatasets(NamedListQuery):
     pass
 
 
-class Example(Read):
+class Example(KeepsUnknown):
     """`id`, times, and the user's own columns beside them as extra fields."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     id: str
     created_at: Moment

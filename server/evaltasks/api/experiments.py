@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evaltasks.api.wire import (
     JsonObject,
+    KeepsUnknown,
     ListQuery,
     Moment,
     NonBlank,
@@ -53,10 +54,8 @@ class ListExperiments(ListQuery):
         return self
 
 
-class ExperimentRun(Read):
+class ExperimentRun(KeepsUnknown):
     """One example's output or error. Further columns, among them `eval.<name>.label`, stand beside as extras."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     id: str
     example_id: str | None = None

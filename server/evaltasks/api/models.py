@@ -5,15 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from evaltasks.api.wire import JsonObject, NonBlank, Written
+from evaltasks.api.wire import JsonObject, KeepsUnknown, NonBlank, Written
 
 
-class InvocationParameters(Written):
+class InvocationParameters(KeepsUnknown):
     """Passed to the provider as they are; extra keys are kept, because providers grow them faster than we do."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     temperature: float | None = None
     max_tokens: int | None = Field(default=None, ge=1)

@@ -11,9 +11,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    model_validator,
+)
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -28,6 +37,26 @@ class Read(BaseModel):
     """A reply or a part of one: unknown fields are ignored, so a newer service does not break us."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class KeepsUnknown(BaseModel):
+    """A part whose unknown fields are the user's own data, and kept however strictly the whole is read.
+
+    The client reads replies with `extra="ignore"`, which overrides a model's own `extra="allow"` in pydantic;
+    here the unknown fields are put back.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_unknown(cls, value: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        model = read(value)
+        if isinstance(value, dict) and not model.model_extra:
+            unknown = {name: item for name, item in value.items() if name not in cls.model_fields}
+            object.__setattr__(model, "__pydantic_extra__", unknown)
+            model.model_fields_set.update(unknown)
+        return model
 
 
 def fold_case(value: object) -> object:

@@ -1,4 +1,7 @@
-"""Failures that are no answer of the API: nobody's fault, or the network's. Problems of the API are in `api.problems`."""
+"""Failures that are no answer of the API: nobody's fault, or the network's.
+
+Problems of the API are in `api.problems`.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,48 @@
+"""One client for both backends: AX and the embedded engine. Opened by `client.transport`."""
+
+from __future__ import annotations
+
+from evaltasks.client.ai_integrations import AiIntegrations
+from evaltasks.client.caller import Caller
+from evaltasks.client.datasets import Datasets
+from evaltasks.client.engine import EngineCalls
+from evaltasks.client.evaluators import Evaluators
+from evaltasks.client.experiments import Experiments
+from evaltasks.client.projects import Projects
+from evaltasks.client.resolve import Resolver
+from evaltasks.client.spaces import Spaces
+from evaltasks.client.spans import Spans
+from evaltasks.client.task_runs import TaskRuns
+from evaltasks.client.tasks import Tasks
+
+
+class Client:
+    """The nouns, and `resolve` from names to ids.
+
+    `is_engine` tells whether the other side is an evaltasks engine, which has operations that AX has not.
+    `default_space` (name or id) scopes names given without a space.
+    """
+
+    def __init__(self, caller: Caller, *, is_engine: bool, default_space: str | None = None) -> None:
+        self.is_engine = is_engine
+        self.where = caller.where
+        self.spaces = Spaces(caller)
+        self.projects = Projects(caller)
+        self.spans = Spans(caller)
+        self.datasets = Datasets(caller)
+        self.experiments = Experiments(caller)
+        self.evaluators = Evaluators(caller)
+        self.ai_integrations = AiIntegrations(caller)
+        self.tasks = Tasks(caller)
+        self.task_runs = TaskRuns(caller)
+        self.engine = EngineCalls(caller)
+        self.resolve = Resolver(
+            spaces=self.spaces,
+            projects=self.projects,
+            datasets=self.datasets,
+            experiments=self.experiments,
+            evaluators=self.evaluators,
+            ai_integrations=self.ai_integrations,
+            tasks=self.tasks,
+            default_space=default_space,
+        )

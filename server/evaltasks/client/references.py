@@ -1,0 +1,129 @@
+"""What a text that stands for a resource is: an id, a web link that holds one, or a name. Pure; asks nobody."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from evaltasks.client.faults import NotResolved
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of resource.
+
+    `noun` is its word in errors, `id_words` are the kinds its ids carry inside, `link_words` the path segments
+    that stand before its id in a web link, and `link_parameters` the query parameters that hold its id.
+    """
+
+    noun: str
+    id_words: frozenset[str]
+    link_words: frozenset[str]
+    link_parameters: frozenset[str]
+
+
+def _kind(noun: str, id_words: str, link_words: str, link_parameters: str = "") -> Kind:
+    return Kind(noun, frozenset(id_words.split()), frozenset(link_words.split()), frozenset(link_parameters.split()))
+
+
+SPACE = _kind("space", "Space", "spaces", "spaceid space_id")
+PROJECT = _kind("project", "Model Project", "projects models", "projectid project_id modelid model_id")
+DATASET = _kind("dataset", "Dataset", "datasets", "datasetid dataset_id")
+EXPERIMENT = _kind("experiment", "Experiment", "experiments", "experimentid experiment_id")
+EVALUATOR = _kind("evaluator", "Evaluator", "evaluators evals", "evaluatorid evaluator_id")
+EVALUATOR_VERSION = _kind(
+    "evaluator version", "EvaluatorVersion", "versions evaluator-versions",
+    "versionid version_id version evaluatorversionid evaluator_version_id",
+)  # fmt: skip
+AI_INTEGRATION = _kind(
+    "AI integration", "LlmIntegration", "ai-integrations llm-integrations integrations",
+    "integrationid integration_id aiintegrationid ai_integration_id",
+)  # fmt: skip
+TASK = _kind("task", "OnlineTask Task", "tasks online-tasks", "taskid task_id")
+# Never resolved from names, but worth recognising when one is given for something else.
+TASK_RUN = _kind("task run", "TaskRun", "task-runs runs", "runid run_id taskrunid task_run_id")
+
+KINDS = (
+    SPACE, PROJECT, DATASET, EXPERIMENT, EVALUATOR, EVALUATOR_VERSION, AI_INTEGRATION, TASK, TASK_RUN,
+)  # fmt: skip
+
+_LINK = re.compile(r"https?://", re.IGNORECASE)
+
+
+def id_word(text: str) -> str | None:
+    """The kind inside a global id (`Dataset` in base64 of `Dataset:12:aB3d`); None when the text is a name.
+
+    An id is strict, padded base64 of UTF-8 text with a colon, as for the published clients. Other id-like texts,
+    `task_abc123` for example, are names for them, and here.
+    """
+    try:
+        inner = base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    word, colon, _ = inner.partition(":")
+    return word if colon else None
+
+
+def is_id(text: str) -> bool:
+    return id_word(text) is not None
+
+
+def id_in(text: str, kind: Kind) -> str | None:
+    """The id of a resource of this kind that `text` is, or links to; None when it can only be a name.
+
+    Raises NotResolved for an id of another known kind, and for a web link that does not hold an id of this kind.
+    """
+    if _LINK.match(text):
+        return _id_in_link(text, kind)
+    word = id_word(text)
+    if word is None:
+        return None
+    other = next((known for known in KINDS if word in known.id_words), kind)
+    if other is not kind:
+        raise NotResolved(f"This is the id of {_a(other.noun)}; {_a(kind.noun)} is needed. Give its name or id.")
+    return text
+
+
+def _id_in_link(link: str, kind: Kind) -> str:
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        raise NotResolved(f"The link cannot be read. Give the {kind.noun}'s name or id instead.") from None
+    # Some pages keep their path behind the '#'.
+    segments = [unquote(part) for part in f"{parts.path}/{parts.fragment}".split("/") if part]
+    found: dict[Kind, str] = {}
+    for word, value in pairwise(segments):
+        _keep(found, next((known for known in KINDS if word.lower() in known.link_words), None), value)
+    for parameter, value in parse_qsl(parts.query.replace("+", "%2B")):
+        name = parameter.lower()
+        _keep(found, next((known for known in KINDS if name in known.link_parameters), None), value)
+    if kind in found:
+        return found[kind]
+    if not found:
+        raise NotResolved(f"The link holds no id of {_a(kind.noun)}. Give the {kind.noun}'s name or id instead.")
+    # Every link stands in a space; what it leads to is what comes after.
+    leads_to = [each for each in found if each is not SPACE] or [SPACE]
+    raise NotResolved(
+        f"The link leads to {_a(leads_to[-1].noun)}; {_a(kind.noun)} is needed. "
+        f"Give the {kind.noun}'s name, id or own link."
+    )
+
+
+def _keep(found: dict[Kind, str], kind: Kind | None, value: str) -> None:
+    """Keep an id found at the place of `kind`, unless it says itself that it is of another kind."""
+    if kind is None:
+        return
+    # Browsers and chats cut the padding off.
+    value += "=" * (-len(value) % 4)
+    word = id_word(value)
+    known = {known_word for each in KINDS for known_word in each.id_words}
+    if word is not None and (word in kind.id_words or word not in known):
+        found[kind] = value
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiouA" else f"a {noun}"

@@ -1,0 +1,145 @@
+"""Opening a client: in this process on an ASGI app, or over the network with a key.
+
+The key lives in one header of the HTTP client and nowhere else. It is sent only to the address it was given for:
+no redirect is followed, and plain HTTP takes it no further than this machine unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import httpx2
+
+from evaltasks import __version__
+from evaltasks.api.problems import Problem
+from evaltasks.client.caller import Caller
+from evaltasks.client.client import Client
+from evaltasks.client.engine import EngineCalls
+from evaltasks.client.faults import Unreadable, WrongValue
+from evaltasks.client.retries import Patience, Sleep
+
+_Scope: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+PRODUCT = "evaltasks"
+CONNECTIONS_MAX = 20
+# A reading of the local store takes milliseconds; this bound only keeps a stuck one from hanging a tool for ever.
+LOCAL_TIMEOUT_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def open_app_client(app: AsgiApp, *, default_space: str | None = None) -> AsyncIterator[Client]:
+    """A client of the engine whose ASGI app runs in this process."""
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://engine.localhost", headers=_headers(None)
+    ) as http:
+        caller = Caller(http, "The embedded engine", LOCAL_TIMEOUT_SECONDS, Patience())
+        yield Client(caller, is_engine=True, default_space=default_space)
+
+
+@asynccontextmanager
+async def open_remote_client(
+    base_url: str,
+    api_key: str | None,
+    *,
+    default_space: str | None = None,
+    timeout_seconds: float = 30,
+    is_engine: bool | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    sleep: Sleep | None = None,
+    patience: Patience | None = None,
+    allow_plain_http: bool = False,
+) -> AsyncIterator[Client]:
+    """A client of the service at `base_url`, AX or an evaltasks engine.
+
+    `timeout_seconds` bounds one attempt of one call. With `is_engine=None` an address of arize.com is AX; any other
+    is asked once, now, so opening may raise Unreachable. Raises WrongValue for an address or a key that cannot be
+    used, and for a key that would cross a network unencrypted; `allow_plain_http` permits that.
+    """
+    url = _checked_url(base_url)
+    key = _checked_key(api_key)
+    local = _is_loopback(url.host)
+    if key and url.scheme == "http" and not local and not allow_plain_http:
+        raise WrongValue(
+            f"The API key would go to {url.host} unencrypted. Use https://, or allow plain HTTP explicitly if the "
+            "network between is yours."
+        )
+    bounds = patience or Patience()
+    if sleep is not None:
+        bounds = replace(bounds, sleep=sleep)
+    connect_seconds = min(10.0, timeout_seconds / 2)
+    async with httpx2.AsyncClient(
+        base_url=url,
+        headers=_headers(key),
+        timeout=httpx2.Timeout(timeout_seconds, connect=connect_seconds, pool=connect_seconds),
+        limits=httpx2.Limits(max_connections=CONNECTIONS_MAX),
+        follow_redirects=False,
+        transport=transport,
+        # Proxies of the environment are for the network; what is local stays on this machine.
+        trust_env=not local,
+    ) as http:
+        caller = Caller(http, _origin(url), timeout_seconds, bounds, key)
+        engine = await _is_engine(caller, url) if is_engine is None else is_engine
+        yield Client(caller, is_engine=engine, default_space=default_space)
+
+
+async def _is_engine(caller: Caller, url: httpx2.URL) -> bool:
+    if url.host == "arize.com" or url.host.endswith(".arize.com"):
+        return False
+    try:
+        info = await EngineCalls(caller).info()
+    except Unreadable:
+        return False
+    except Problem as problem:
+        # Whoever refuses an unknown path is not an engine; a service that is down says nothing about what it is.
+        if problem.status < 500:
+            return False
+        raise
+    return info.product == PRODUCT
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    headers = {"User-Agent": f"{PRODUCT}/{__version__}", "Accept": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    return headers
+
+
+def _checked_url(text: str) -> httpx2.URL:
+    try:
+        url = httpx2.URL(text.strip())
+    except httpx2.InvalidURL:
+        url = httpx2.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise WrongValue("The service's address must be a whole one, such as https://api.arize.com.")
+    if url.userinfo or url.query or url.fragment:
+        raise WrongValue("The service's address may hold scheme, host, port and path only, no user, query or '#'.")
+    return url
+
+
+def _checked_key(key: str | None) -> str | None:
+    """The key, if it can stand in a header; a stray newline would otherwise be quoted by the HTTP library's error."""
+    stripped = (key or "").strip()
+    if any(not "!" <= character <= "~" for character in stripped):
+        raise WrongValue("The API key holds blanks or characters that no key has; copy it again.")
+    return stripped or None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: httpx2.URL) -> str:
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
