@@ -1,0 +1,81 @@
+"""The `ax://` addresses: which resources exist, under which address, and what an address asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+SCHEME = "ax://"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One kind of resource. `template` is its address, as RFC 6570 has it; `parameters` are the parts to fill in."""
+
+    template: str
+    name: str
+    title: str
+    description: str
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"\{(\w+)\}", self.template)
+
+    def uri(self, **values: str) -> str:
+        """The address with its parts filled in, each confined to its own segment."""
+        return re.sub(r"\{(\w+)\}", lambda part: quote(values[part[1]], safe=""), self._path)
+
+    def matched(self, path: str) -> dict[str, str] | None:
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(self._path))
+        found = re.fullmatch(pattern, path)
+        return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
+
+    @property
+    def _path(self) -> str:
+        return self.template.partition("{?")[0]
+
+
+SPACES = Place("ax://spaces", "spaces", "Spaces", "The spaces the server can see, with their ids.")
+TASKS = Place(
+    "ax://tasks{?cursor}", "tasks", "Tasks", "Evaluation tasks, a page at a time; next_cursor leads to the next page."
+)
+TASK = Place("ax://tasks/{task_id}", "task", "Task", "One task: what it evaluates, with what, and how it is set up.")
+TASK_RUNS = Place(
+    "ax://tasks/{task_id}/runs", "task-runs", "Runs of a task", "The runs of one task, newest first, with counts."
+)
+TASK_RUN = Place("ax://task-runs/{run_id}", "task-run", "Task run", "State, counts and pace of one task run.")
+RESULTS = Place(
+    "ax://task-runs/{run_id}/results", "task-run-results", "Results of a task run",
+    "Labels, scores, worst rows and errors by reason of one task run.",
+)  # fmt: skip
+EVALUATOR = Place(
+    "ax://evaluators/{evaluator_id}", "evaluator", "Evaluator", "One evaluator with its latest version's configuration."
+)
+
+PLACES: tuple[Place, ...] = (SPACES, TASKS, TASK, TASK_RUNS, TASK_RUN, RESULTS, EVALUATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What an address asks for: the kind of resource, the parts of the path, and the cursor of a page."""
+
+    place: Place
+    values: Mapping[str, str]
+    cursor: str | None = None
+
+
+def parse_address(uri: str) -> Address | None:
+    """The address, or None for one that stands for nothing here."""
+    parts = urlsplit(uri)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    cursor = query.pop("cursor", None)
+    if parts.scheme != "ax" or parts.fragment or query:
+        return None
+    path = f"{SCHEME}{parts.netloc}{parts.path}".rstrip("/")
+    for place in PLACES:
+        values = place.matched(path)
+        if values is not None:
+            return None if cursor is not None and place is not TASKS else Address(place, values, cursor or None)
+    return None

@@ -1,0 +1,92 @@
+"""Answers and errors of tools as protocol results, within a hard limit of size.
+
+The structured part holds everything a model needs (hosts that read it drop the text); the text is the short
+rendering for people and for hosts that do not. Nulls are dropped from both.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mcp.types import CallToolResult, TextContent
+
+from evaltasks.face.errors import crash_words, cut, words_for
+from evaltasks.tools.spec import Output
+
+# About 20,000 tokens; hosts warn at 10,000 and refuse at 25,000.
+ANSWER_CHARACTERS_MAX = 70_000
+TEXT_CHARACTERS_MAX = 8_000
+# A single text in an answer may be this long once the answer is over the limit.
+STRING_CHARACTERS_MAX = 2_000
+
+
+def answer_result(output: Output) -> CallToolResult:
+    """A tool's answer. What did not fit is cut from the longest lists first, and the answer says so."""
+    structured = shrunk(output.model_dump(mode="json", exclude_none=True))
+    return CallToolResult(
+        content=[TextContent(type="text", text=cut(output.text(), TEXT_CHARACTERS_MAX))],
+        structured_content=structured,
+    )
+
+
+def error_result(error: BaseException, tool: str) -> CallToolResult:
+    """An error as a result the model reads; a crash as its reference number."""
+    return refusal(words_for(error) or crash_words(error, tool))
+
+
+def refusal(text: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+
+def shrunk(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, cut until it fits; `notes` name each list that lost entries, with its numbers."""
+    size = _size(answer)
+    if size <= ANSWER_CHARACTERS_MAX:
+        return answer
+    answer = _short_strings(answer, STRING_CHARACTERS_MAX)
+    cuts: dict[str, tuple[int, int]] = {}
+    while (size := _size(answer)) > ANSWER_CHARACTERS_MAX:
+        largest = max(_lists(answer, ""), key=lambda found: _size(found[1]), default=None)
+        if largest is None or len(largest[1]) == 0:
+            break
+        path, entries = largest
+        whole = cuts.get(path, (0, len(entries)))[1]
+        # At least one entry goes each time, and about as many as must.
+        kept = min(len(entries) - 1, int(len(entries) * ANSWER_CHARACTERS_MAX / size))
+        del entries[kept:]
+        cuts[path] = (kept, whole)
+    if size > ANSWER_CHARACTERS_MAX:
+        answer = _short_strings(answer, STRING_CHARACTERS_MAX // 10)
+    said = [
+        f"Cut to fit one answer: {path} shows {kept} of {whole}; call again with limit={max(kept, 1)} (and the cursor "
+        "you used, if any) to page through all of them."
+        for path, (kept, whole) in cuts.items()
+    ]
+    return {**answer, "notes": [*answer.get("notes", []), *said, "Long texts were shortened; '…' marks where."]}
+
+
+def _lists(node: Any, path: str) -> list[tuple[str, list[Any]]]:
+    """Every list below a node with where it stands, `notes` excepted."""
+    if isinstance(node, dict):
+        return [
+            found
+            for key, child in node.items()
+            if key != "notes"
+            for found in _lists(child, f"{path}.{key}".lstrip("."))
+        ]
+    if isinstance(node, list):
+        return [(path, node), *(found for at, child in enumerate(node) for found in _lists(child, f"{path}[{at}]"))]
+    return []
+
+
+def _short_strings(node: Any, characters_max: int) -> Any:
+    if isinstance(node, str) and len(node) > characters_max:
+        return f"{node[:characters_max]}…"
+    if isinstance(node, dict):
+        return {key: _short_strings(child, characters_max) for key, child in node.items()}
+    return [_short_strings(child, characters_max) for child in node] if isinstance(node, list) else node
+
+
+def _size(node: Any) -> int:
+    return len(json.dumps(node, ensure_ascii=False))
