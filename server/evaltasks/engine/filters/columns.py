@@ -157,17 +157,11 @@ def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> O
 def _unknown(column: Column, field: str) -> Exception:
     """Spans have a closed list of columns; the remedy names the nearest ones."""
     name = column.path
-    known = [*_SPAN, *(known.rpartition(".")[2] for known in _SPAN if "." in known)]
-    folded = {word.lower(): word for word in reversed(known)}
-    near = [folded[word] for word in get_close_matches(name.lower(), folded, n=_CANDIDATES_MAX, cutoff=0.6)]
-    full = [next((whole for whole in _SPAN if whole == word or whole.endswith(f".{word}")), word) for word in near]
-    if "." in name and len(name) <= _SHOWN_MAX:
-        full.append(f"attributes.{name}")
+    same_end = [known for known in sorted(_SPAN, key=len) if known.endswith((f".{name}", f"_{name}"))]
+    near = get_close_matches(name.lower(), _SPAN, n=_CANDIDATES_MAX, cutoff=0.7)
+    path = [f"attributes.{name}"] if "." in name and len(name) <= _SHOWN_MAX else []
+    nearest = ", ".join(list(dict.fromkeys([*same_end, *near, *path]))[:_CANDIDATES_MAX])
     shown = f"column '{name}'" if len(name) <= _SHOWN_MAX else "such column"
-    nearest = ", ".join(dict.fromkeys(full))
     remedy = f"Nearest: {nearest}. " if nearest else ""
-    return fault(
-        field,
-        column.at,
-        f"spans have no {shown}. {remedy}Known: {', '.join(sorted(_SPAN))}, {', '.join(_PATTERNS)}.",
-    )
+    known = ", ".join([*sorted(_SPAN), *_PATTERNS])
+    return fault(field, column.at, f"spans have no {shown}. {remedy}Known: {known}.")

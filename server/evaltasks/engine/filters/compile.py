@@ -60,7 +60,7 @@ def compile_filter(text: str, target: Target, *, prefix: str = "f", field: str =
 def compile_tree(tree: Filter, target: Target, *, prefix: str = "f", field: str = "filter") -> CompiledFilter:
     """As `compile_filter`, from a tree."""
     compiler = _Compiler(target, prefix, field)
-    return CompiledFilter(f"({compiler.condition(tree)})", compiler.values)
+    return CompiledFilter(compiler.condition(tree), compiler.values)
 
 
 def all_of(*filters: CompiledFilter) -> CompiledFilter:

@@ -41,12 +41,19 @@ def key_from(scope: str, cursor: str | None, first: Sequence[int | float | str])
         return list(first)
     try:
         found_scope, key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        fits = found_scope == scope and len(key) == len(first)
+        fits = found_scope == scope and len(key) == len(first) and all(map(_alike, key, first))
     except (binascii.Error, ValueError, TypeError):
         fits = False
     if not fits:
         raise BadRequest("cursor does not belong to this list with these filters; start again without a cursor.")
     return list(key)
+
+
+def _alike(found: object, first: float | str) -> bool:
+    """True when a part of a cursor can be bound where `first` could be."""
+    if isinstance(first, str):
+        return isinstance(found, str)
+    return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < 2**63
 
 
 def paginate(

@@ -1,0 +1,14 @@
+"""How a client finds out that it speaks to an evaltasks engine."""
+
+from __future__ import annotations
+
+from evaltasks import __version__
+from evaltasks.api.engine_info import EngineInfo
+from evaltasks.engine.call import Call
+from evaltasks.engine.handlers.spaces import require_default_space
+from evaltasks.engine.store.store import SCHEMA_VERSION
+
+
+async def get_engine_info(call: Call) -> EngineInfo:
+    space = await call.services.store.read_point(require_default_space)
+    return EngineInfo(product="evaltasks", version=__version__, store_schema=SCHEMA_VERSION, default_space_id=space.id)
