@@ -1,0 +1,241 @@
+"""The five managed code evaluators, and what each needs.
+
+Each looks at text: a value that is no text is looked at as JSON. Each answers `true` with score 1 or `false` with
+score 0, and says why. None of them raises, whatever stands in a row.
+
+A regular expression comes from a stranger, so it is matched by RE2, in time linear in the text: `(a+)+$` costs nothing.
+What RE2 does not know (look-around, back-references) is refused when the evaluator is made, with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import re2
+
+from evaltasks.api.evaluators import ManagedCodeConfig, ManagedEvaluator, StaticParamType
+from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
+from evaltasks.engine.evaluators.prompt import text_of
+
+PATTERN_CHARS_MAX = 10_000
+KEYWORDS_MAX = 1_000
+TEXT_CHARS_MAX = 5_000_000
+_QUOTED_CHARS_MAX = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Whether the row passes, and why."""
+
+    passes: bool
+    why: str
+
+
+Check = Callable[[list[str]], Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """How many variables a managed evaluator takes and which static parameters.
+
+    `variables` maps each allowed number of variables to the static parameters needed with it.
+    """
+
+    purpose: str
+    variables: Mapping[int, Mapping[str, StaticParamType]]
+
+
+REQUIREMENTS: dict[ManagedEvaluator, Requirement] = {
+    ManagedEvaluator.MATCHES_REGEX: Requirement(
+        "tells whether a regular expression matches somewhere in the text", {1: {"pattern": StaticParamType.REGEX}}
+    ),
+    ManagedEvaluator.JSON_PARSEABLE: Requirement("tells whether the text is one JSON value", {1: {}}),
+    ManagedEvaluator.CONTAINS_ANY_KEYWORD: Requirement(
+        "tells whether any keyword occurs in the text, in any letter case",
+        {1: {"keywords": StaticParamType.STRING_ARRAY}},
+    ),
+    ManagedEvaluator.CONTAINS_ALL_KEYWORDS: Requirement(
+        "tells whether all keywords occur in the text, in any letter case",
+        {1: {"keywords": StaticParamType.STRING_ARRAY}},
+    ),
+    ManagedEvaluator.EXACT_MATCH: Requirement(
+        "tells whether two variables, or one and the static `expected`, are the same text",
+        {2: {}, 1: {"expected": StaticParamType.STRING}},
+    ),
+}
+
+
+def faults_of_managed(config: ManagedCodeConfig) -> list[str]:
+    """Everything that keeps this evaluator from being made, one sentence each; empty when it can be."""
+    kind = config.managed_evaluator
+    requirement = REQUIREMENTS[kind]
+    needed = requirement.variables.get(len(config.variables))
+    if needed is None:
+        counts = " or ".join(str(count) for count in sorted(requirement.variables))
+        return [f"{kind} takes {counts} variable(s), not {len(config.variables)}"]
+    faults = []
+    if len(set(config.variables)) != len(config.variables):
+        faults.append(f"{kind} is given the same variable twice; name two different ones")
+    given = {param.name: param for param in config.static_params}
+    if len(given) != len(config.static_params):
+        faults.append("two static parameters have the same name")
+    for name, type_ in needed.items():
+        if name not in given:
+            faults.append(f"{kind} needs the static parameter '{name}' of type {type_}")
+        elif given[name].type is not type_:
+            faults.append(f"the static parameter '{name}' of {kind} must be of type {type_}, not {given[name].type}")
+    for name in given:
+        if name not in needed:
+            takes = ", ".join(needed) or "none"
+            faults.append(f"{kind} takes no static parameter '{name[:80]}'; it takes: {takes}")
+    if not faults:
+        faults += _faults_of_values(config.static_values())
+    return faults
+
+
+class ManagedCodeEvaluator:
+    """Ready to check rows. Raises ValueError at making, with every fault of `faults_of_managed`."""
+
+    def __init__(self, config: ManagedCodeConfig) -> None:
+        faults = faults_of_managed(config)
+        if faults:
+            raise ValueError("; ".join(faults))
+        self.variables = tuple(config.variables)
+        self._check = _CHECKS[config.managed_evaluator](config.static_values())
+
+    async def evaluate(self, values: Mapping[str, object]) -> Outcome:
+        texts = [text_of(values[name]) for name in self.variables]
+        if any(len(text) > TEXT_CHARS_MAX for text in texts):
+            return Failed(f"a value is longer than {TEXT_CHARS_MAX} characters", provenance={"judge": "code"})
+        finding = self._check(texts)
+        return Evaluated(
+            label="true" if finding.passes else "false",
+            score=1.0 if finding.passes else 0.0,
+            explanation=finding.why,
+            provenance={"judge": "code"},
+        )
+
+
+def compile_pattern(pattern: str) -> Any:
+    """The compiled expression. Raises ValueError with a sentence that says what is wrong with it."""
+    if len(pattern) > PATTERN_CHARS_MAX:
+        raise ValueError(f"the pattern is longer than {PATTERN_CHARS_MAX} characters")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(_sendable(pattern), options)
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        hint = ""
+        if reason.startswith(("invalid perl operator", "invalid escape sequence")):
+            hint = "; look-around and back-references are not supported, because they can take for ever"
+        raise ValueError(f"the pattern is no regular expression of RE2's syntax ({reason[:120]}){hint}") from None
+
+
+def _faults_of_values(values: Mapping[str, str | list[str]]) -> list[str]:
+    faults = []
+    pattern = values.get("pattern")
+    if isinstance(pattern, str):
+        try:
+            compile_pattern(pattern)
+        except ValueError as error:
+            faults.append(str(error))
+    keywords = values.get("keywords")
+    if isinstance(keywords, list):
+        if not keywords or any(not keyword.strip() for keyword in keywords):
+            faults.append("keywords must hold at least one keyword, and none of them blank")
+        if len(keywords) > KEYWORDS_MAX:
+            faults.append(f"keywords may hold at most {KEYWORDS_MAX} keywords, not {len(keywords)}")
+    return faults
+
+
+def _matches_regex(static: Mapping[str, Any]) -> Check:
+    pattern = compile_pattern(static["pattern"])
+
+    def check(texts: list[str]) -> Finding:
+        match = pattern.search(_sendable(texts[0]))
+        if match is None:
+            return Finding(False, "The pattern matches nowhere in the text.")
+        return Finding(True, f"The pattern matches “{_cut(match[0])}”.")
+
+    return check
+
+
+def _json_parseable(_static: Mapping[str, Any]) -> Check:
+    def check(texts: list[str]) -> Finding:
+        try:
+            # Numbers are not converted: a very long one is JSON, and turning it into a number takes for ever.
+            json.loads(texts[0], parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+        except json.JSONDecodeError as error:
+            return Finding(False, f"The text is no JSON: {error.msg} at line {error.lineno} column {error.colno}.")
+        except ValueError as error:
+            return Finding(False, f"The text is no JSON: {error}.")
+        except RecursionError:
+            return Finding(False, "The text nests too deeply to be read as JSON.")
+        return Finding(True, "The text is one JSON value.")
+
+    return check
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _contains_any(static: Mapping[str, Any]) -> Check:
+    keywords: dict[str, str] = {keyword.casefold(): keyword for keyword in static["keywords"]}
+
+    def check(texts: list[str]) -> Finding:
+        text = texts[0].casefold()
+        found = next((keyword for folded, keyword in keywords.items() if folded in text), None)
+        if found is None:
+            return Finding(False, f"None of the {len(keywords)} keyword(s) occurs in the text.")
+        return Finding(True, f"The keyword “{_cut(found)}” occurs in the text.")
+
+    return check
+
+
+def _contains_all(static: Mapping[str, Any]) -> Check:
+    keywords: dict[str, str] = {keyword.casefold(): keyword for keyword in static["keywords"]}
+
+    def check(texts: list[str]) -> Finding:
+        text = texts[0].casefold()
+        missing = [keyword for folded, keyword in keywords.items() if folded not in text]
+        if not missing:
+            return Finding(True, f"All {len(keywords)} keyword(s) occur in the text.")
+        shown = ", ".join(f"“{_cut(keyword)}”" for keyword in missing[:10])
+        return Finding(False, f"{len(missing)} of {len(keywords)} keyword(s) do not occur in the text: {shown}.")
+
+    return check
+
+
+def _exact_match(static: Mapping[str, Any]) -> Check:
+    def check(texts: list[str]) -> Finding:
+        left, right = (texts[0], static["expected"]) if len(texts) == 1 else (texts[0], texts[1])
+        if left == right:
+            return Finding(True, "The texts are the same.")
+        at = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+        return Finding(False, f"The texts differ from character {at + 1} on.")
+
+    return check
+
+
+_CHECKS: dict[ManagedEvaluator, Callable[[Mapping[str, Any]], Check]] = {
+    ManagedEvaluator.MATCHES_REGEX: _matches_regex,
+    ManagedEvaluator.JSON_PARSEABLE: _json_parseable,
+    ManagedEvaluator.CONTAINS_ANY_KEYWORD: _contains_any,
+    ManagedEvaluator.CONTAINS_ALL_KEYWORDS: _contains_all,
+    ManagedEvaluator.EXACT_MATCH: _exact_match,
+}
+
+
+def _sendable(text: str) -> str:
+    """Half a surrogate pair, which JSON can carry, has no UTF-8; RE2 reads UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _QUOTED_CHARS_MAX else text[:_QUOTED_CHARS_MAX] + "…"

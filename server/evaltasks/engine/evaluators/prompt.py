@@ -1,0 +1,105 @@
+"""Filling a prompt's placeholders from a row.
+
+Two ways to write a placeholder: `{name}` (F_STRING, and its deprecated alias NONE) in evaluator templates, and
+`{{name}}` (MUSTACHE) in run configurations. A template is read once, from left to right, and what is put in is never
+read again: braces in a row's data stay what they are, whatever they spell.
+
+In a single-brace template `{{` and `}}` mean literal braces, as in Python; a `}}` that closes no `{{` is left alone,
+and so are braces that hold no name, because prompts contain JSON examples and people do not escape them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from evaltasks.api.run_configurations import InputVariableFormat, LlmGeneration
+from evaltasks.engine.providers.provider import ChatMessage
+
+# A name is a word, or a dotted path into a row (`attributes.output.value`, `docs[0].text`).
+_NAME = r"[^\W\d][\w\-]*(?:\.[\w\-]+|\[\d+\])*"
+_SINGLE = re.compile(r"(?P<open>\{\{)|(?P<close>\}\})|\{(?P<name>" + _NAME + r")\}")
+_DOUBLE = re.compile(r"\{\{\{\s*(?P<raw>" + _NAME + r")\s*\}\}\}|\{\{\s*(?P<name>" + _NAME + r")\s*\}\}")
+
+
+class MissingVariable(KeyError):
+    """A placeholder has no value; `name` is the placeholder's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the prompt's placeholder '{self.name}' has no value"
+
+
+def variables_of(text: str, format: InputVariableFormat = InputVariableFormat.F_STRING) -> tuple[str, ...]:
+    """The names `text` needs, each once, in the order of their first appearance."""
+    pattern = _pattern(format)
+    names = (_name_of(match) for match in pattern.finditer(text))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def render(text: str, format: InputVariableFormat, values: Mapping[str, object]) -> str:
+    """`text` with every placeholder replaced by its value; lists and objects as JSON.
+
+    Raises MissingVariable for a placeholder that `values` does not hold.
+    """
+    literal_braces_open = 0
+
+    def fill(match: re.Match[str]) -> str:
+        nonlocal literal_braces_open
+        name = _name_of(match)
+        if name is not None:
+            if name not in values:
+                raise MissingVariable(name)
+            return text_of(values[name])
+        if match["open"]:
+            literal_braces_open += 1
+            return "{"
+        if not literal_braces_open:
+            return match[0]
+        literal_braces_open -= 1
+        return "}"
+
+    return _pattern(format).sub(fill, text)
+
+
+def render_messages(config: LlmGeneration, values: Mapping[str, object]) -> list[ChatMessage]:
+    """The messages of a run configuration, filled from one example. Raises MissingVariable."""
+    return [
+        ChatMessage(
+            role=message.role.lower(),
+            content=None if message.content is None else render(message.content, config.input_variable_format, values),
+            tool_call_id=message.tool_call_id,
+            tool_calls=message.tool_calls,
+        )
+        for message in config.messages
+    ]
+
+
+def variables_of_messages(config: LlmGeneration) -> tuple[str, ...]:
+    """The names all messages of a run configuration need, each once."""
+    names = (
+        name
+        for message in config.messages
+        for name in variables_of(message.content or "", config.input_variable_format)
+    )
+    return tuple(dict.fromkeys(names))
+
+
+def text_of(value: object) -> str:
+    """A row's value as a prompt shows it: text as it is, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _pattern(format: InputVariableFormat) -> re.Pattern[str]:
+    return _DOUBLE if format is InputVariableFormat.MUSTACHE else _SINGLE
+
+
+def _name_of(match: re.Match[str]) -> str | None:
+    groups = match.groupdict()
+    return groups["name"] or groups.get("raw")

@@ -1,0 +1,142 @@
+"""Reading a judge's verdict out of its reply, strictly.
+
+How this works. A judge is asked for one label out of a closed list. Models keep to that in four ways, from good to
+bad, and the reply is read in this order:
+
+1. *tool call* or *structured answer*: the provider enforced or at least parsed the answer's schema;
+2. *json in text*: the schema was ignored, but an object with a `label` stands in the text, perhaps in a code fence;
+3. *label in text*: prose. The whole text is a label, or a line declares one (`Label: supported`), or exactly one of
+   the labels occurs in it as a whole word, not negated.
+
+The first of these that says anything decides: an object whose label is not one of the choices is *no verdict*, and
+the prose around it is not searched for a better one, since "label: unknown; it is relevant to…" is not "relevant".
+
+A label counts only if it is one of the choices: compared trimmed, and without regard to letter case unless the
+choices differ by case alone. It is never guessed, completed or translated. Two different labels are no verdict.
+
+What is no verdict is asked again once, with a reminder; after that the row has failed with a reason of ours and
+the reply as untrusted detail. Which of the ways was taken is kept in the evaluation's provenance (`answered_by`),
+because a label found in prose deserves less trust than an enforced one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.provider import ChatReply
+
+NO_LABEL = "the judge's answer names none of the labels"
+JSON_IN_TEXT = "json_in_text"
+LABEL_IN_TEXT = "label_in_text"
+
+_DETAIL_CHARS_MAX = 500
+# What is searched of a reply. A judge that writes more than this is not answering the question.
+_TEXT_CHARS_MAX = 20_000
+_OBJECTS_MAX = 64
+_THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_DECLARED = re.compile(
+    r"^\W*(?:final\s+)?(?:label|verdict|answer|classification|judge?ment)\W*[:=](?P<value>.+)$", re.IGNORECASE
+)
+_NEGATED = re.compile(r"(?:\b(?:not|no|never|neither|nor|hardly|cannot)|n['’]t)[\s\"'*`]*$", re.IGNORECASE)
+_WRAPPING = " \t\r\n\"'`*_.,;:!()[]<>“”‘’"
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`label` is one of the choices, spelt as there. `answered_by` tells how it was said."""
+
+    label: str
+    explanation: str | None
+    answered_by: str
+
+
+def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | None:
+    """The verdict of a reply, or None when it names no label, one that is no choice, or several."""
+    if reply.structured is not None:
+        return _from_object(reply.structured, choices, reply.answered_by)
+    text = spoken(reply.text)
+    objects = list(_objects_in(text))
+    if objects:
+        verdicts = [_from_object(found, choices, JSON_IN_TEXT) for found in objects]
+        labels = {verdict.label if verdict else None for verdict in verdicts}
+        return verdicts[-1] if len(labels) == 1 else None
+    label = _label_in(text, choices)
+    return None if label is None else Verdict(label, text.strip() or None, LABEL_IN_TEXT)
+
+
+def spoken(text: str) -> str:
+    """The part of a reply that is meant as an answer: without thinking aloud, and of bounded length."""
+    return _THINKING.sub("", text[:_TEXT_CHARS_MAX])
+
+
+def cut(text: str) -> str:
+    """A reply as the detail of a failed row."""
+    return text if len(text) <= _DETAIL_CHARS_MAX else text[:_DETAIL_CHARS_MAX] + "…"
+
+
+def choice_for(said: object, choices: Mapping[str, float]) -> str | None:
+    """The choice that `said` spells, or None."""
+    if not isinstance(said, str):
+        return None
+    said = said.strip()
+    if said in choices:
+        return said
+    folded = said.casefold()
+    matching = [label for label in choices if label.strip().casefold() == folded]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _from_object(answer: JsonObject, choices: Mapping[str, float], answered_by: str) -> Verdict | None:
+    fields = {key.strip().casefold(): value for key, value in answer.items()}
+    label = choice_for(fields.get("label"), choices)
+    if label is None:
+        return None
+    explanation = fields.get("explanation")
+    return Verdict(label, explanation if isinstance(explanation, str) else None, answered_by)
+
+
+def _objects_in(text: str) -> Iterator[JsonObject]:
+    """The JSON objects in a text that have a label, outermost only."""
+    at = 0
+    for _ in range(_OBJECTS_MAX):
+        at = text.find("{", at)
+        if at < 0:
+            return
+        try:
+            found, at_next = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+            continue
+        at = at_next
+        if isinstance(found, dict) and any(key.strip().casefold() == "label" for key in found):
+            yield found
+
+
+def _label_in(text: str, choices: Mapping[str, float]) -> str | None:
+    whole = choice_for(text, choices) or choice_for(text.strip(_WRAPPING), choices)
+    if whole is not None:
+        return whole
+    declared = [match["value"] for line in text.splitlines() if (match := _DECLARED.match(line))]
+    if declared:
+        labels = {choice_for(value.strip(_WRAPPING), choices) or _mentioned(value, choices) for value in declared}
+        return labels.pop() if len(labels) == 1 else None
+    return _mentioned(text, choices)
+
+
+def _mentioned(text: str, choices: Mapping[str, float]) -> str | None:
+    """The one choice that occurs as whole words; None if several do, or if it is negated anywhere."""
+    # Longest first, so that "not relevant" is not also an occurrence of "relevant".
+    names = sorted((label.strip() for label in choices), key=len, reverse=True)
+    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)", re.IGNORECASE)
+    found: set[str] = set()
+    for match in pattern.finditer(text):
+        label = choice_for(match[0], choices)
+        if label is None or _NEGATED.search(text, max(0, match.start() - 20), match.start()):
+            return None
+        found.add(label)
+    return found.pop() if len(found) == 1 else None

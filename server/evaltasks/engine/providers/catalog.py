@@ -1,0 +1,229 @@
+"""Which adapter speaks to which provider, and the connections they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import httpx2
+
+from evaltasks.api.ai_integrations import AiIntegration, AuthType
+from evaltasks.api.ai_integrations import Provider as ProviderName
+from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.providers.openai_compatible import (
+    MAX_TOKENS_DEFAULT,
+    TIMEOUT_SECONDS_DEFAULT,
+    Address,
+    AddressOf,
+    Now,
+    OpenAiCompatible,
+)
+from evaltasks.engine.providers.provider import Broken, ChatRequest, Provider
+
+_AZURE_API_VERSION = "2024-10-21"
+_CONNECT_SECONDS = 10.0
+_CONTENT_TYPE = {"content-type": "application/json", "accept": "application/json"}
+
+# The address of a provider's API where the integration names none; None: it must.
+_BASE_URLS: dict[ProviderName, str | None] = {
+    ProviderName.OPEN_AI: "https://api.openai.com/v1",
+    ProviderName.NVIDIA_NIM: "https://integrate.api.nvidia.com/v1",
+    ProviderName.FIREWORKS: "https://api.fireworks.ai/inference/v1",
+    ProviderName.TOGETHER_AI: "https://api.together.xyz/v1",
+    ProviderName.LITELLM: None,
+    ProviderName.CUSTOM: None,
+}
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Judges:
+    """The providers of this process, one for each AI integration; made by `open_judges`.
+
+    A provider is kept as long as its integration and key stay the same, with what it learnt about the server.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        make_client: Callable[[], httpx2.AsyncClient],
+        *,
+        max_tokens: int,
+        timeout_seconds: float,
+        now: Now,
+    ) -> None:
+        self._environment = environment
+        self._make_client = make_client
+        self._client: httpx2.AsyncClient | None = None
+        self._max_tokens = max_tokens
+        self._timeout_seconds = timeout_seconds
+        self._now = now
+        self._known: dict[str, tuple[AiIntegration, str | None, Provider]] = {}
+
+    def provider(self, integration: AiIntegration) -> Provider:
+        """The provider behind an integration.
+
+        Raises Broken when its settings cannot work (a variable that is not set, no address), NotBuilt for a provider
+        or a kind of authentication this engine does not speak to.
+        """
+        if integration.provider == ProviderName.HEURISTIC:
+            raise Broken(
+                "the heuristic judge is no language model and writes no text; "
+                "name an AI integration of a language model here"
+            )
+        adapter = _ADAPTERS.get(integration.provider)
+        if adapter is None:
+            raise NotBuilt(
+                f"The embedded engine does not speak to {integration.provider}; it speaks to "
+                f"{', '.join(_ADAPTERS)}. An OpenAI-compatible gateway can be named with provider CUSTOM and base_url."
+            )
+        key = self._key_of(integration)
+        known = self._known.get(integration.id)
+        if known is not None and known[:2] == (integration, key):
+            return known[2]
+        provider = OpenAiCompatible(
+            self._shared_client(),
+            adapter(integration, key),
+            now=self._now,
+            max_tokens=self._max_tokens,
+            timeout_seconds=self._timeout_seconds,
+        )
+        self._known[integration.id] = (integration, key, provider)
+        return provider
+
+    def _key_of(self, integration: AiIntegration) -> str | None:
+        name = integration.api_key_env
+        if name is None:
+            if integration.provider in _NEEDS_KEY and not integration.headers:
+                raise Broken(
+                    f"the AI integration '{integration.name}' names no key: set its api_key_env to the name of an "
+                    "environment variable that holds one"
+                )
+            return None
+        key = self._environment.get(name, "").strip()
+        if not key:
+            raise Broken(
+                f"the environment variable {name}, which the AI integration '{integration.name}' names for its key, "
+                "is not set where the engine is running"
+            )
+        if not key.isascii() or not key.isprintable():
+            raise Broken(f"the environment variable {name} does not hold a key: it has characters no key has")
+        return key
+
+    def _shared_client(self) -> httpx2.AsyncClient:
+        # At the first use: the client's certificates take longer to load than the rest of an engine that needs none.
+        if self._client is None:
+            self._client = self._make_client()
+        return self._client
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+
+@asynccontextmanager
+async def open_judges(
+    environment: Mapping[str, str],
+    connections_max: int,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    *,
+    max_tokens: int = MAX_TOKENS_DEFAULT,
+    timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+    now: Now = utc_now,
+) -> AsyncIterator[Judges]:
+    """Open the providers; all connections are closed at the end.
+
+    `environment` holds the keys; `max_tokens` is the length of an answer where the evaluator sets none;
+    `timeout_seconds` bounds one call; `transport` replaces the network.
+    """
+
+    def make_client() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            transport=transport,
+            limits=httpx2.Limits(max_connections=connections_max, max_keepalive_connections=connections_max),
+            # The adapter bounds the whole call; waiting for a connection of our own is not the provider's delay.
+            timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None),
+            follow_redirects=False,
+        )
+
+    judges = Judges(environment, make_client, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
+    try:
+        yield judges
+    finally:
+        await judges.aclose()
+
+
+Adapter = Callable[[AiIntegration, str | None], AddressOf]
+
+
+def _openai(integration: AiIntegration, key: str | None) -> AddressOf:
+    base_url = integration.base_url or _BASE_URLS[ProviderName(integration.provider)]
+    if base_url is None:
+        raise Broken(
+            f"the AI integration '{integration.name}' has no base_url, which {integration.provider} needs: "
+            "set it to the address of the API, such as http://127.0.0.1:8000/v1"
+        )
+    headers = _headers(integration, {"authorization": f"Bearer {key}"} if key else {})
+    address = Address(_completions_url(base_url), headers)
+    return lambda request: address  # noqa: ARG005  one address for all models
+
+
+def _azure(integration: AiIntegration, key: str | None) -> AddressOf:
+    headers = _headers(integration, {"api-key": key} if key else {})
+
+    def address_of(request: ChatRequest) -> Address:
+        given = request.provider_parameters.get("azure_params")
+        azure = given if isinstance(given, dict) else {}
+        endpoint = str(azure.get("azure_openai_endpoint") or integration.base_url or "").rstrip("/")
+        if not endpoint.startswith(("https://", "http://")):
+            raise Broken(
+                "no Azure endpoint: set provider_parameters.azure_params.azure_openai_endpoint of the evaluator, or "
+                f"base_url of the AI integration '{integration.name}'"
+            )
+        if re.search(r"/v1(?:/chat/completions)?$", endpoint):
+            return Address(_completions_url(endpoint), headers)
+        deployment = quote(str(azure.get("azure_deployment_name") or request.model_name), safe="")
+        version = quote(str(azure.get("azure_openai_version") or _AZURE_API_VERSION), safe="")
+        path = f"/openai/deployments/{deployment}/chat/completions?api-version={version}"
+        return Address(endpoint.removesuffix("/openai") + path, headers)
+
+    return address_of
+
+
+def _headers(integration: AiIntegration, credentials: Mapping[str, str]) -> dict[str, str]:
+    if integration.auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
+        raise NotBuilt("The embedded engine does not do OAuth2 client credentials; use a key or headers.")
+    own = {name.lower(): value for name, value in (integration.headers or {}).items()}
+    if integration.auth_type == AuthType.BEARER_TOKEN and "api-key" in credentials:
+        credentials = {"authorization": f"Bearer {credentials['api-key']}"}
+    return {**_CONTENT_TYPE, **credentials, **own}
+
+
+def _completions_url(base_url: str) -> str:
+    url = base_url.rstrip("/")
+    return url if url.endswith("/chat/completions") else url + "/chat/completions"
+
+
+_ADAPTERS: dict[str, Adapter] = {
+    ProviderName.OPEN_AI: _openai,
+    ProviderName.AZURE_OPEN_AI: _azure,
+    ProviderName.CUSTOM: _openai,
+    ProviderName.NVIDIA_NIM: _openai,
+    ProviderName.LITELLM: _openai,
+    ProviderName.FIREWORKS: _openai,
+    ProviderName.TOGETHER_AI: _openai,
+}
+_NEEDS_KEY = frozenset(
+    {
+        ProviderName.OPEN_AI,
+        ProviderName.AZURE_OPEN_AI,
+        ProviderName.NVIDIA_NIM,
+        ProviderName.FIREWORKS,
+        ProviderName.TOGETHER_AI,
+    }
+)

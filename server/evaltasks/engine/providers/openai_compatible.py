@@ -1,0 +1,289 @@
+"""Every provider that speaks OpenAI's chat/completions.
+
+One adapter, because the wire is one; what differs between servers is what they refuse. Asked for a structured answer,
+it goes down a ladder: forced tool call → json_schema → plain text. A server that refuses a step (an error naming it)
+or ignores it (a reply without the tool call) is asked by the next step, and what it would not do is remembered for
+this model, so that only the first rows pay for finding out. Likewise `max_tokens` / `max_completion_tokens`.
+
+Failures are sorted in `refusals.py`. One client and its connections are shared by all rows; see `catalog.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import anyio
+import httpx2
+
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, RefusedCall, RetryLater
+from evaltasks.engine.providers.refusals import (
+    ErrorReply,
+    Refusal,
+    fault_of_connection,
+    fault_of_reply,
+    refused_feature,
+)
+
+MAX_TOKENS_DEFAULT = 1024
+TIMEOUT_SECONDS_DEFAULT = 120.0
+BODY_BYTES_MAX = 8 * 1024 * 1024
+
+TOOL_CALL = "tool_call"
+JSON_SCHEMA = "json_schema"
+TEXT = "text"
+_ANSWER_TOOL = "record_answer"
+# Requests one call may cost at most: three steps of the ladder, and once more for the token limit's other name.
+_STEPS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one model is asked; `headers` hold the key, so they are never shown."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+# Tells the address for a request; raises Broken when the settings do not make one.
+AddressOf = Callable[[ChatRequest], Address]
+
+
+class Now(Protocol):
+    def __call__(self) -> datetime: ...
+
+
+@dataclass(slots=True)
+class _Habits:
+    """What one model of this server turned out not to do."""
+
+    without: set[str] = field(default_factory=set)
+    token_limit: str = "max_tokens"  # noqa: S105  the name of a parameter, not a secret
+
+
+class OpenAiCompatible:
+    """Raises RetryLater, RefusedCall or Broken as `Provider` promises; no error of it holds a key."""
+
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        address_of: AddressOf,
+        *,
+        now: Now,
+        max_tokens: int = MAX_TOKENS_DEFAULT,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+    ) -> None:
+        self._client = client
+        self._address_of = address_of
+        self._now = now
+        self._max_tokens = max_tokens
+        self._timeout_seconds = timeout_seconds
+        self._habits: dict[str, _Habits] = {}
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        address = self._address_of(request)
+        habits = self._habits.setdefault(request.model_name, _Habits())
+        started = time.perf_counter()
+        for _ in range(_STEPS_MAX):
+            way = _way(request, habits)
+            sent = _body(request, way, habits, self._max_tokens)
+            answer = await self._post(address, sent)
+            if isinstance(answer, ErrorReply):
+                feature = refused_feature(answer)
+                if feature is not None and _learn(habits, feature, way):
+                    continue
+                raise fault_of_reply(answer, request.model_name, sent, self._now())
+            reply = _reply(answer, way, round((time.perf_counter() - started) * 1000, 1))
+            if way == TOOL_CALL and reply.answered_by == TEXT and not reply.tool_calls:
+                # The tool was ignored: the answer may be as good as any text, but a schema is better.
+                habits.without.add(TOOL_CALL)
+                continue
+            return reply
+        raise RefusedCall("the provider refuses every way of asking for an answer")
+
+    async def _post(self, address: Address, sent: JsonObject) -> JsonObject | ErrorReply:
+        """The parsed body of a success, or the error reply. Raises for everything that is neither."""
+        content = json.dumps(sent, ensure_ascii=False).encode("utf-8", "replace")
+        # One deadline for the whole exchange: the client's own time-outs count from each byte to the next.
+        with anyio.move_on_after(self._timeout_seconds):
+            try:
+                async with self._client.stream(
+                    "POST", address.url, content=content, headers=address.headers
+                ) as response:
+                    body = await _bounded(response)
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+                raise fault_of_connection(error) from None
+            return _parsed(response, body)
+        raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
+
+
+async def _bounded(response: httpx2.Response) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise RefusedCall(f"the provider's answer is longer than {BODY_BYTES_MAX} bytes")
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _parsed(response: httpx2.Response, body: bytes) -> JsonObject | ErrorReply:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if response.is_success and isinstance(document, dict) and "error" not in document:
+        return document
+    if response.is_success and isinstance(document, dict) and not document["error"]:
+        return document
+    return ErrorReply.read(response.status_code, response.headers, document, body)
+
+
+def _way(request: ChatRequest, habits: _Habits) -> str:
+    if request.answer_schema is None:
+        return TEXT
+    if request.prefer_tool_call and TOOL_CALL not in habits.without:
+        return TOOL_CALL
+    return TEXT if JSON_SCHEMA in habits.without else JSON_SCHEMA
+
+
+def _learn(habits: _Habits, feature: Refusal, way: str) -> bool:
+    """Note what was refused; False when that teaches nothing that the next try would do otherwise."""
+    match feature:
+        case Refusal.MAX_TOKENS:
+            learnt = habits.token_limit == "max_tokens"  # noqa: S105
+            habits.token_limit = "max_completion_tokens"  # noqa: S105
+            return learnt
+        case Refusal.TOOLS if way == TOOL_CALL:
+            habits.without.add(TOOL_CALL)
+            return True
+        case Refusal.RESPONSE_FORMAT if way == JSON_SCHEMA:
+            habits.without.add(JSON_SCHEMA)
+            return True
+        case _:
+            return False
+
+
+def _body(request: ChatRequest, way: str, habits: _Habits, max_tokens: int) -> JsonObject:
+    sent: JsonObject = {
+        "model": request.model_name,
+        "messages": [_message(message) for message in request.messages],
+    }
+    parameters = dict(request.parameters)
+    tool_config = parameters.pop("tool_config", None) or {}
+    limits = [parameters.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
+    response_format = parameters.pop("response_format", None)
+    sent |= parameters
+    sent[habits.token_limit] = next((limit for limit in limits if limit), max_tokens)
+    if way == TOOL_CALL:
+        sent["tools"] = [_answer_tool(request)]
+        sent["tool_choice"] = {"type": "function", "function": {"name": _ANSWER_TOOL}}
+        return sent
+    if way == JSON_SCHEMA:
+        sent["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": _ANSWER_TOOL, "schema": request.answer_schema, "strict": True},
+        }
+        return sent
+    if request.answer_schema is None:
+        if response_format:
+            sent["response_format"] = {**response_format, "type": str(response_format.get("type", "text")).lower()}
+        tools = request.tools or tool_config.get("tools")
+        if tools:
+            sent["tools"] = list(tools)
+            tool_choice = request.tool_choice or tool_config.get("tool_choice")
+            if tool_choice is not None:
+                sent["tool_choice"] = tool_choice
+    return sent
+
+
+def _answer_tool(request: ChatRequest) -> JsonObject:
+    return {
+        "type": "function",
+        "function": {
+            "name": _ANSWER_TOOL,
+            "description": "Record your answer.",
+            "parameters": request.answer_schema,
+        },
+    }
+
+
+def _message(message: ChatMessage) -> JsonObject:
+    sent: JsonObject = {"role": message.role, "content": message.content}
+    if message.tool_call_id is not None:
+        sent["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        sent["tool_calls"] = list(message.tool_calls)
+    return sent
+
+
+def _reply(answer: JsonObject, way: str, latency_ms: float) -> ChatReply:
+    """Raises RefusedCall when the answer is not shaped like one, or was filtered or declined."""
+    choice = _first(answer.get("choices"))
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise RefusedCall("the provider's answer holds no message; is this an OpenAI-compatible endpoint?")
+    if choice.get("finish_reason") == "content_filter":
+        raise RefusedCall("the provider's content filter withheld the answer")
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        raise RefusedCall("the model declined to answer", refusal[:500])
+    text = _text(message.get("content"))
+    tool_calls = message.get("tool_calls")
+    tool_calls = [call for call in tool_calls if isinstance(call, dict)] if isinstance(tool_calls, list) else []
+    structured: JsonObject | None = None
+    answered_by = TEXT
+    if way == TOOL_CALL and tool_calls:
+        function = tool_calls[0].get("function")
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        structured = _object(arguments)
+        answered_by = TOOL_CALL if structured is not None else TEXT
+        text = text or (arguments if isinstance(arguments, str) else "")
+    elif way == JSON_SCHEMA:
+        structured = _object(text)
+        answered_by = JSON_SCHEMA if structured is not None else TEXT
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    model_name = answer.get("model")
+    return ChatReply(
+        text=text,
+        structured=structured,
+        answered_by=answered_by,
+        model_name=model_name if isinstance(model_name, str) else None,
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        latency_ms=latency_ms,
+        tool_calls=tool_calls or None,
+    )
+
+
+def _first(items: Any) -> JsonObject:
+    return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
+
+
+def _text(content: object) -> str:
+    """A message's content: text, or the texts of its parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return ""
+
+
+def _object(written: object) -> JsonObject | None:
+    if isinstance(written, str):
+        try:
+            written = json.loads(written)
+        except (ValueError, RecursionError):
+            return None
+    return written if isinstance(written, dict) else None
+
+
+def _count(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0 else None

@@ -1,0 +1,215 @@
+"""What a provider's failure means: later, never this row, or never at all.
+
+The table, in the order it is read (the first that fits decides):
+
+| the other side                                                     | means                         |
+| ------------------------------------------------------------------ | ----------------------------- |
+| 401, 403                                                           | Broken: the key               |
+| 402, or a 429 that says the quota is used up                       | Broken: the account           |
+| 408, 409, 425, 429, 5xx but 501; connection faults and time-outs   | RetryLater, as long as it asks |
+| 404, 405, 301–308; no such host; a bad certificate                 | Broken: the address, the model |
+| a prompt over the context; 413                                     | RefusedCall                   |
+| a content filter                                                   | RefusedCall                   |
+| any other 4xx, 501                                                 | RefusedCall, with the parameter |
+| a success that is a web page or no JSON                            | RefusedCall / RetryLater      |
+
+Reasons are ours: they group rows and are safe to show. The provider's own words travel only as `detail`, cut short,
+and never where the whole run fails.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+import httpx2
+
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+
+Fault: TypeAlias = RetryLater | RefusedCall | Broken
+
+# A provider that asks for more is obeyed no further: the run's own patience decides then.
+RETRY_AFTER_SECONDS_MAX = 600.0
+_DETAIL_CHARS_MAX = 500
+_RETRIED = frozenset({408, 409, 425, 429})
+_KEYS = re.compile(r"(?:sk|key|nvapi|fw|tgp|gsk|xai)[-_][\w\-*]{6,}|Bearer\s+\S+", re.IGNORECASE)
+
+_CONTEXT = re.compile(
+    r"context[_ ]length|context[_ ]size|maximum context|context window|too many tokens|prompt is too long", re.I
+)
+_FILTER = re.compile(r"content[_ ]filter|content management policy|safety system|responsible ?ai", re.I)
+_QUOTA = re.compile(r"insufficient[_ ]quota|exceeded your current quota|billing|credit balance|payment required", re.I)
+_NO_MODEL = re.compile(r"model_not_found|model .{0,80}(?:does not exist|not found)|no such model|unknown model", re.I)
+
+
+class Refusal(Enum):
+    """A feature of the request that a server may not have."""
+
+    TOOLS = auto()
+    RESPONSE_FORMAT = auto()
+    MAX_TOKENS = auto()
+
+
+_FEATURES: tuple[tuple[Refusal, re.Pattern[str]], ...] = (
+    (Refusal.MAX_TOKENS, re.compile(r"max_completion_tokens")),
+    (Refusal.RESPONSE_FORMAT, re.compile(r"response_format|json_schema|structured output|guided", re.I)),
+    (Refusal.TOOLS, re.compile(r"\btools?\b|tool_choice|tool[- ]call|function[- _]?call|\bfunctions?\b", re.I)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An answer that is an error: its status, what it says, and how long it asks to wait."""
+
+    status: int
+    said: str
+    param: str | None
+    is_page: bool
+    is_readable: bool
+    headers: Mapping[str, str]
+
+    @classmethod
+    def read(cls, status: int, headers: Mapping[str, str], document: Any, body: bytes) -> ErrorReply:
+        error = document.get("error") if isinstance(document, dict) else None
+        error = error if error else document
+        if isinstance(error, dict):
+            parts = [error.get(name) for name in ("code", "type", "message", "detail")]
+            said = " ".join(str(part) for part in parts if part)
+            param = error.get("param")
+            # Gateways answer 200 and put the real status into the body.
+            code = error.get("code")
+            if status < 400 and isinstance(code, int) and 400 <= code < 600:
+                status = code
+        else:
+            said, param = (error if isinstance(error, str) else ""), None
+        start = body[:200].lstrip().lower()
+        is_page = "html" in headers.get("content-type", "") or start.startswith((b"<!doctype", b"<html"))
+        return cls(
+            status=status,
+            said=said[:4000],
+            param=param if isinstance(param, str) else None,
+            is_page=is_page,
+            is_readable=isinstance(document, dict),
+            headers=headers,
+        )
+
+    @property
+    def detail(self) -> str | None:
+        """The provider's words, untrusted; some providers repeat part of the key, which is taken out."""
+        return _KEYS.sub("[key]", self.said)[:_DETAIL_CHARS_MAX] or None
+
+
+def refused_feature(reply: ErrorReply) -> Refusal | None:
+    """The feature a server refuses with this reply, or None when it complains of something else.
+
+    Some servers answer a request for tools with 500 or 501 and a sentence.
+    """
+    if reply.status not in {400, 404, 405, 415, 422, 500, 501} or _CONTEXT.search(reply.said):
+        return None
+    said = f"{reply.param or ''} {reply.said}"
+    return next((feature for feature, pattern in _FEATURES if pattern.search(said)), None)
+
+
+def fault_of_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: datetime) -> Fault:  # noqa: PLR0911  the table above
+    """The failure an error reply stands for."""
+    status, said = reply.status, reply.said
+    if status in {401, 403}:
+        return Broken(
+            f"the provider answered {status}: the key is wrong, or may not use this model; "
+            "check the variable that the AI integration names"
+        )
+    if status == 402 or (status == 429 and _QUOTA.search(said)):
+        return Broken("the provider's account has no quota left; add credit, or use another AI integration")
+    if status in _RETRIED or (status >= 500 and status != 501):
+        word = "asks to wait" if status == 429 else "is overloaded or down"
+        return RetryLater(f"the provider {word} ({status})", retry_after_seconds(reply.headers, now))
+    if status == 404 and not _CONTEXT.search(said):
+        return Broken(
+            f"the provider answered 404: no model {_short(model_name)}, or base_url is not its address"
+            if not _NO_MODEL.search(said)
+            else f"the provider knows no model {_short(model_name)}"
+        )
+    if 300 <= status < 400 or status == 405:
+        return Broken(f"the provider's address answered {status}; set base_url to the API's own address")
+    if status < 300:
+        return _unreadable(reply)
+    if status == 413 or _CONTEXT.search(said):
+        return RefusedCall("the prompt is longer than the model's context", reply.detail)
+    if _FILTER.search(said):
+        return RefusedCall("the provider's content filter refused the prompt", reply.detail)
+    if _NO_MODEL.search(said):
+        return Broken(f"the provider knows no model {_short(model_name)}")
+    if reply.param in sent:
+        return RefusedCall(f"the provider refuses the parameter '{reply.param}' ({status})", reply.detail)
+    return RefusedCall(f"the provider refused the call ({status})", reply.detail)
+
+
+def fault_of_connection(error: Exception) -> Fault:  # noqa: PLR0911
+    """The failure a transport error stands for. Its own text may hold an address with a key, so it is not repeated."""
+    if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
+        return Broken("base_url is not an address that can be called")
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Broken("the certificate of the provider's address could not be verified")
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return Broken("the host of base_url does not exist")
+    if isinstance(error, httpx2.TimeoutException):
+        return RetryLater("the provider did not answer in time")
+    if isinstance(error, httpx2.DecodingError):
+        return RefusedCall("the provider's answer could not be decoded")
+    if isinstance(error, httpx2.ConnectError):
+        return RetryLater("the provider could not be reached")
+    return RetryLater("the connection to the provider broke off")
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the answer asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date."""
+    seconds = _number(headers.get("retry-after-ms"))
+    if seconds is not None:
+        seconds /= 1000
+    else:
+        written = headers.get("retry-after")
+        seconds = _number(written)
+        if seconds is None and written:
+            try:
+                seconds = (parsedate_to_datetime(written) - now).total_seconds()
+            except (ValueError, TypeError, OverflowError):
+                return None
+    return None if seconds is None else min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+
+
+def _unreadable(reply: ErrorReply) -> Fault:
+    if reply.is_page:
+        return RefusedCall("the provider answered with a web page; is base_url the address of its API?")
+    if reply.is_readable:
+        return RefusedCall("the provider answered with an error", reply.detail)
+    return RetryLater("the provider's answer is no JSON, or was cut off")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _short(name: str) -> str:
+    return f"'{name[:80]}'"
