@@ -77,6 +77,16 @@ class TemplateConfig(Written):
     data_granularity: Folded[DataGranularity] | None = DataGranularity.SPAN
     llm_config: LlmConfig
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, given: object) -> object:
+        """What was read from the engine may be written back: both spellings at once are fine while they agree."""
+        if isinstance(given, dict) and {"use_function_calling", "use_function_calling_if_available"} <= given.keys():
+            given = dict(given)
+            if given.pop("use_function_calling_if_available") != given["use_function_calling"]:
+                raise ValueError("use_function_calling and use_function_calling_if_available must agree; give one")
+        return given
+
     @field_validator("classification_choices", mode="after")
     @classmethod
     def _some_choice(cls, choices: dict[str, float] | None) -> dict[str, float] | None:

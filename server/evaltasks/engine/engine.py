@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from evaltasks.engine.app import make_app
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import Clock, SystemClock
+from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations
 from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
 from evaltasks.engine.runs.bell import Bell
@@ -56,6 +57,7 @@ class Engine:
                 environment=os.environ if environment is None else environment,
             )
             await ensure_default_space(services, default_space)
+            await ensure_builtin_integrations(services)
             executor = Executor(services, limits or ExecutorLimits())
             tasks.start_soon(executor.work)
             try:

@@ -1,0 +1,54 @@
+"""What a judge template must hold to be able to judge anything: told when it is made, not row by row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.engine.evaluators.prompt import variables_of
+
+_SHOWN_MAX = 5
+# Two or three braces around a name: the other notation. `{{"a": 1}}` holds no name and is JSON with braces escaped.
+_DOUBLE_BRACES = re.compile(r"\{{2,3}\s*([^\W\d][\w\-.\[\]]*)\s*\}{2,3}")
+
+
+def template_faults(config: TemplateConfig) -> list[str]:
+    """Everything that keeps a template from judging, one sentence each; empty when it is in order."""
+    doubled = list(dict.fromkeys(_DOUBLE_BRACES.findall(config.template)))
+    faults = []
+    if doubled:
+        shown = ", ".join(f"{{{name[:80]}}} for {{{{{name[:80]}}}}}" for name in doubled[:_SHOWN_MAX])
+        faults.append(f"an evaluator template takes single braces: write {shown}")
+    elif (position := _unbalanced_at(config.template)) is not None:
+        faults.append(f"the template's braces do not balance: the one at character {position} has no partner")
+    elif not variables_of(config.template):
+        faults.append("the template holds no variable; name at least one in single braces, as in {output}")
+    if _clash(config.classification_choices or {}):
+        faults.append(
+            "classification_choices must differ by more than letter case and blanks, or one answer cannot be told "
+            "from another"
+        )
+    return faults
+
+
+def with_single_braces(template: str) -> str:
+    """The template with `{{name}}` written `{name}`; braces that hold no name stay."""
+    return _DOUBLE_BRACES.sub(r"{\1}", template)
+
+
+def _unbalanced_at(text: str) -> int | None:
+    """Where (from 1) a brace has no partner; None when all have one."""
+    opened: list[int] = []
+    for position, character in enumerate(text, start=1):
+        if character == "{":
+            opened.append(position)
+        elif character == "}":
+            if not opened:
+                return position
+            opened.pop()
+    return opened[-1] if opened else None
+
+
+def _clash(choices: Mapping[str, float]) -> bool:
+    return len({label.strip().casefold() for label in choices}) < len(choices)

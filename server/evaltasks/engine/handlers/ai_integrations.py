@@ -1,0 +1,255 @@
+"""AI integrations: address and settings of an LLM provider.
+
+A key is never taken and never stored. An integration names an environment variable (`api_key_env`) which is read
+where the engine runs, at the moment of a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from evaltasks.api.ai_integrations import (
+    AiIntegration,
+    AiIntegrationPage,
+    AuthType,
+    CreateAiIntegration,
+    ListAiIntegrations,
+    Provider,
+    UpdateAiIntegration,
+)
+from evaltasks.api.models import HeuristicModel
+from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
+from evaltasks.engine.call import Call, Services
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.handlers.faults import FaultList
+from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.spaces import require_space
+from evaltasks.engine.store import ai_integrations, evaluators
+from evaltasks.engine.store.store import Row, Transaction
+
+BUILTIN_NAME = "heuristic"
+MASK = "***"
+HEADERS_BYTES_MAX = 8175
+NAMES_SHOWN_MAX = 10
+
+RUNNABLE = (
+    Provider.OPEN_AI,
+    Provider.AZURE_OPEN_AI,
+    Provider.CUSTOM,
+    Provider.NVIDIA_NIM,
+    Provider.LITELLM,
+    Provider.FIREWORKS,
+    Provider.TOGETHER_AI,
+    Provider.HEURISTIC,
+)
+_NEEDS_BASE_URL = frozenset({Provider.CUSTOM, Provider.NVIDIA_NIM, Provider.LITELLM, Provider.AZURE_OPEN_AI})
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
+
+async def ensure_builtin_integrations(services: Services) -> None:
+    """Make the local heuristic judge's integration if it is not there; any number of processes may do so at once."""
+    builtin = _new_integration(
+        services, CreateAiIntegration(name=BUILTIN_NAME, provider=Provider.HEURISTIC)
+    ).model_copy(update={"model_names": [model.value for model in HeuristicModel]})
+    now_us = to_us(services.clock.now())
+    await services.store.write(
+        lambda tx: ai_integrations.insert_integration(tx, builtin, now_us, unless_name_exists=True)
+    )
+
+
+def require_integration(tx: Transaction, integration_id: str) -> AiIntegration:
+    """Header values in clear. Raises NotFound."""
+    integration = ai_integrations.find_integration(tx, integration_id)
+    if integration is None:
+        raise NotFound("There is no AI integration with this id.")
+    return integration
+
+
+def sees(integration: AiIntegration, space_id: str) -> bool:
+    """True when the integration may be used in the space."""
+    scopings = integration.scopings
+    return not scopings or any(scoping.get("space_id") in {None, space_id} for scoping in scopings)
+
+
+async def list_ai_integrations(call: Call) -> AiIntegrationPage:
+    """Newest first; with a space only those that may be used there."""
+    query = call.query(ListAiIntegrations)
+    scope = scope_of("ai_integrations", query)
+    (before_seq,) = key_from(scope, query.cursor, [NEWEST])
+
+    def work(tx: Transaction) -> list[Row]:
+        if query.space_id is not None:
+            require_space(tx, query.space_id)
+        return ai_integrations.integration_rows(tx, query, before_seq)
+
+    rows = await call.services.store.read(work)
+    page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+    shown = [_shown(call.services, ai_integrations.integration_of(row)) for row in page]
+    return AiIntegrationPage(ai_integrations=shown, pagination=pagination)
+
+
+async def create_ai_integration(call: Call) -> AiIntegration:
+    body, services = call.body(CreateAiIntegration), call.services
+    _refuse_key(body.api_key)
+    integration = _new_integration(services, body)
+    _check(integration)
+
+    def work(tx: Transaction) -> AiIntegration:
+        _refuse_taken(tx, body.name)
+        ai_integrations.insert_integration(tx, integration, to_us(services.clock.now()))
+        return require_integration(tx, integration.id)
+
+    return _shown(services, await services.store.write(work))
+
+
+async def get_ai_integration(call: Call) -> AiIntegration:
+    found = await call.services.store.read_point(lambda tx: require_integration(tx, call.path["integration_id"]))
+    return _shown(call.services, found)
+
+
+async def update_ai_integration(call: Call) -> AiIntegration:
+    """Given fields replace what stands; null clears. `api_key: null` forgets the environment variable as well."""
+    body, services = call.body(UpdateAiIntegration), call.services
+    _refuse_key(body.api_key)
+
+    def work(tx: Transaction) -> AiIntegration:
+        before = require_integration(tx, call.path["integration_id"])
+        after = _changed(before, body)
+        _check(after)
+        if after.name != before.name:
+            if before.name == BUILTIN_NAME:
+                raise Conflict(f"The integration '{BUILTIN_NAME}' is part of this engine and keeps its name.")
+            _refuse_taken(tx, after.name)
+        ai_integrations.update_integration(tx, after, to_us(services.clock.now()))
+        return require_integration(tx, before.id)
+
+    return _shown(services, await services.store.write(work))
+
+
+async def delete_ai_integration(call: Call) -> None:
+    """Refused while a template evaluator judges with it, and for the engine's own."""
+
+    def work(tx: Transaction) -> None:
+        integration = require_integration(tx, call.path["integration_id"])
+        if integration.name == BUILTIN_NAME:
+            raise Conflict(f"The integration '{BUILTIN_NAME}' is part of this engine and cannot be deleted.")
+        users = evaluators.evaluator_names_judged_by(tx, integration.id)
+        if users:
+            raise Conflict(
+                f"These evaluators judge with this AI integration: {listed(users)}. Give them a version with "
+                "another one, or delete them, first."
+            )
+        ai_integrations.delete_integration(tx, integration.id)
+
+    await call.services.store.write(work)
+
+
+def listed(names: list[str]) -> str:
+    """Quoted names for a sentence, with a count for those beyond the first few."""
+    shown = ", ".join(f"'{name}'" for name in names[:NAMES_SHOWN_MAX])
+    return shown if len(names) <= NAMES_SHOWN_MAX else f"{shown} and {len(names) - NAMES_SHOWN_MAX} more"
+
+
+def _new_integration(services: Services, body: CreateAiIntegration) -> AiIntegration:
+    now = services.clock.now()
+    given = body.model_dump(exclude_none=True, exclude={"api_key"})
+    return AiIntegration.model_validate(
+        {**given, "id": services.new_id("LlmIntegration"), "created_at": now, "updated_at": now}
+    )
+
+
+def _changed(before: AiIntegration, body: UpdateAiIntegration) -> AiIntegration:
+    """`before` with the given fields put in. Raises Unprocessable for a null where a value must stay."""
+    given = body.model_dump(exclude_unset=True, exclude={"api_key", "headers"})
+    if "name" in given and given["name"] is None:
+        raise Unprocessable("name cannot be cleared; leave it out to keep it")
+    if "api_key" in body.model_fields_set:
+        given.setdefault("api_key_env", None)
+    if "headers" in body.model_fields_set:
+        given["headers"] = _unmasked(body.headers, before.headers or {})
+    # A null clears: optional fields become null, the others go back to their default.
+    cleared = {name for name, value in given.items() if value is None}
+    kept = before.model_dump(exclude=cleared)
+    return AiIntegration.model_validate({**kept, **{n: v for n, v in given.items() if v is not None}})
+
+
+def _unmasked(headers: Mapping[str, str] | None, before: Mapping[str, str]) -> dict[str, str] | None:
+    """Headers as they are to be stored: a masked value, as it was read back from us, stands for the stored one."""
+    if headers is None:
+        return None
+    if any(value == MASK and name not in before for name, value in headers.items()):
+        raise Unprocessable(f"headers: '{MASK}' stands for a stored value, and a header given so has none; give one")
+    return {name: before[name] if value == MASK else value for name, value in headers.items()}
+
+
+def _shown(services: Services, integration: AiIntegration) -> AiIntegration:
+    """As it is answered: header values masked, `has_api_key` as the environment is now."""
+    headers = integration.headers
+    return integration.model_copy(
+        update={
+            "has_api_key": bool(services.environment.get(integration.api_key_env or "", "").strip()),
+            "headers": None if headers is None else dict.fromkeys(headers, MASK),
+        }
+    )
+
+
+def _refuse_key(api_key: str | None) -> None:
+    if api_key is not None:
+        raise Unprocessable(
+            "api_key: keys are never stored. Put the key into an environment variable where the engine runs and "
+            "give that variable's name as api_key_env."
+        )
+
+
+def _check(integration: AiIntegration) -> None:
+    """Raises NotBuilt for what this engine cannot call yet, Unprocessable with every other fault."""
+    provider = integration.provider
+    if provider not in RUNNABLE:
+        raise NotBuilt(
+            f"This engine cannot call {provider} yet; it can call {', '.join(RUNNABLE)}. Any OpenAI-compatible "
+            "address works as CUSTOM with a base_url."
+        )
+    if integration.auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
+        raise NotBuilt("This engine cannot do OAUTH2_CLIENT_CREDENTIALS yet; use a key or headers.")
+    faults = FaultList()
+    if provider in _NEEDS_BASE_URL and not integration.base_url:
+        faults.unprocessable(f"base_url is needed with provider {provider}")
+    if integration.base_url and (fault := _base_url_fault(integration.base_url)):
+        faults.unprocessable(fault)
+    if provider is Provider.HEURISTIC and (integration.base_url or integration.api_key_env or integration.headers):
+        faults.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
+    if integration.provider_metadata:
+        faults.unprocessable("provider_metadata belongs to AWS_BEDROCK and VERTEX_AI")
+    for fault in _header_faults(integration.headers or {}):
+        faults.unprocessable(fault)
+    faults.raise_any()
+
+
+def _base_url_fault(base_url: str) -> str | None:
+    try:
+        parts = urlsplit(base_url)
+        parts.port  # noqa: B018  reading it is what checks it
+    except ValueError:
+        return "base_url is not a web address"
+    if not parts.hostname:
+        return "base_url names no host"
+    if parts.username is not None or parts.password is not None:
+        return "base_url may not carry a user name or password, because it is stored and shown; use api_key_env"
+    return None
+
+
+def _header_faults(headers: Mapping[str, str]) -> list[str]:
+    faults = []
+    if sum(len(name) + len(value.encode()) for name, value in headers.items()) > HEADERS_BYTES_MAX:
+        faults.append(f"headers are larger than {HEADERS_BYTES_MAX} bytes")
+    if any(not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) for name, value in headers.items()):
+        faults.append("headers: names are HTTP tokens and values printable ASCII on one line")
+    return faults
+
+
+def _refuse_taken(tx: Transaction, name: str) -> None:
+    if ai_integrations.find_integration_by_name(tx, name) is not None:
+        raise Conflict("An AI integration with this name already exists; choose another name.")

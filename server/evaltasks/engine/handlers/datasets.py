@@ -1,0 +1,177 @@
+"""Datasets and their examples."""
+
+from __future__ import annotations
+
+from evaltasks.api.datasets import (
+    AppendExamples,
+    CreateDataset,
+    Dataset,
+    DatasetPage,
+    DatasetVersionQuery,
+    DatasetWithExampleIds,
+    ExamplePage,
+    ListDatasets,
+    ListExamples,
+    RenameDataset,
+    SearchExamples,
+)
+from evaltasks.api.problems import BadRequest, Conflict, NotFound
+from evaltasks.api.wire import JsonObject, RowQuery
+from evaltasks.engine.call import Call
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
+from evaltasks.engine.handlers.columns import columns_text
+from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.spaces import require_space
+from evaltasks.engine.store import datasets
+from evaltasks.engine.store.store import Row, Transaction
+
+
+def require_dataset(tx: Transaction, dataset_id: str) -> Dataset:
+    """The dataset with its versions. Raises NotFound."""
+    dataset = datasets.find_dataset(tx, dataset_id)
+    if dataset is None:
+        raise NotFound("There is no dataset with this id.")
+    return dataset
+
+
+async def list_datasets(call: Call) -> DatasetPage:
+    """Newest first, without versions."""
+    query = call.query(ListDatasets)
+    scope = scope_of("datasets", query)
+    (before_seq,) = key_from(scope, query.cursor, [NEWEST])
+
+    def work(tx: Transaction) -> list[Row]:
+        if query.space_id is not None:
+            require_space(tx, query.space_id)
+        return datasets.dataset_rows(tx, query, before_seq)
+
+    rows = await call.services.store.read(work)
+    page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+    return DatasetPage(datasets=[datasets.dataset_of(row) for row in page], pagination=pagination)
+
+
+async def create_dataset(call: Call) -> Dataset:
+    body, services = call.body(CreateDataset), call.services
+    rows = _with_ids(call, body.examples)
+
+    def work(tx: Transaction) -> Dataset:
+        require_space(tx, body.space_id)
+        _refuse_taken(tx, body.space_id, body.name)
+        dataset_id, version_id = services.new_id("Dataset"), services.new_id("DatasetVersion")
+        now_us = to_us(services.clock.now())
+        datasets.insert_dataset(
+            tx,
+            dataset_id=dataset_id,
+            version_id=version_id,
+            space_id=body.space_id,
+            name=body.name,
+            now_us=now_us,
+        )
+        datasets.insert_examples(tx, version_id=version_id, rows=rows, now_us=now_us)
+        return require_dataset(tx, dataset_id)
+
+    return await services.store.write(work)
+
+
+async def get_dataset(call: Call) -> Dataset:
+    return await call.services.store.read_point(lambda tx: require_dataset(tx, call.path["dataset_id"]))
+
+
+async def rename_dataset(call: Call) -> Dataset:
+    name, services = call.body(RenameDataset).name, call.services
+
+    def work(tx: Transaction) -> Dataset:
+        dataset = require_dataset(tx, call.path["dataset_id"])
+        if name != dataset.name:
+            _refuse_taken(tx, dataset.space_id, name)
+        datasets.rename_dataset(tx, dataset.id, name, to_us(services.clock.now()))
+        return require_dataset(tx, dataset.id)
+
+    return await services.store.write(work)
+
+
+async def delete_dataset(call: Call) -> None:
+    """Everything under the dataset goes with it: versions, examples, experiments and tasks."""
+
+    def work(tx: Transaction) -> None:
+        datasets.delete_dataset(tx, require_dataset(tx, call.path["dataset_id"]).id)
+
+    await call.services.store.write(work)
+
+
+async def list_examples(call: Call) -> ExamplePage:
+    query = call.query(ListExamples)
+    return await _example_page(call, query, query.dataset_version_id, None)
+
+
+async def search_examples(call: Call) -> ExamplePage:
+    """As `list_examples`, filtered; without a filter all examples."""
+    query = call.body(SearchExamples)
+    if query.filter is not None and not query.filter.strip():
+        raise BadRequest("filter is blank; leave it out to read all examples.")
+    return await _example_page(call, query, query.dataset_version_id or None, query.filter)
+
+
+async def append_examples(call: Call) -> DatasetWithExampleIds:
+    """In place: into the given version, or the latest one."""
+    wanted, services = call.query(DatasetVersionQuery).dataset_version_id, call.services
+    rows = _with_ids(call, call.body(AppendExamples).examples)
+
+    def work(tx: Transaction) -> DatasetWithExampleIds:
+        dataset = require_dataset(tx, call.path["dataset_id"])
+        version_id = _require_version(tx, dataset, wanted)
+        now_us = to_us(services.clock.now())
+        datasets.insert_examples(tx, version_id=version_id, rows=rows, now_us=now_us)
+        datasets.touch_dataset(tx, dataset.id, version_id, now_us)
+        changed = require_dataset(tx, dataset.id)
+        return DatasetWithExampleIds(
+            id=changed.id,
+            name=changed.name,
+            space_id=changed.space_id,
+            created_at=changed.created_at,
+            updated_at=changed.updated_at,
+            dataset_version_id=version_id,
+            example_ids=list(rows),
+        )
+
+    return await services.store.write(work)
+
+
+async def _example_page(call: Call, query: RowQuery, wanted: str | None, filter_text: str | None) -> ExamplePage:
+    compiled = ALL_ROWS if filter_text is None else compile_filter(filter_text, Target.EXAMPLE)
+
+    def work(tx: Transaction) -> ExamplePage:
+        dataset = require_dataset(tx, call.path["dataset_id"])
+        version_id = _require_version(tx, dataset, wanted)
+        # The version is part of the scope: pages of one walk must not mix two versions.
+        scope = scope_of("examples", query, version_id)
+        (after_seq,) = key_from(scope, query.cursor, [0])
+        rows = datasets.example_rows(tx, version_id, after_seq, query.limit, compiled)
+        page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+        return ExamplePage(examples=[datasets.example_of(row) for row in page], pagination=pagination)
+
+    return await call.services.store.read(work)
+
+
+def _with_ids(call: Call, examples: list[JsonObject]) -> dict[str, str]:
+    """Example id → columns as JSON text, in the order given."""
+    return {
+        call.services.new_row_id(): columns_text(columns, f"examples[{index}]")
+        for index, columns in enumerate(examples)
+    }
+
+
+def _require_version(tx: Transaction, dataset: Dataset, wanted: str | None) -> str:
+    version = datasets.find_version(tx, dataset.id, wanted)
+    if version is None:
+        raise NotFound(
+            "dataset_version_id is not a version of this dataset; leave it out for the latest version, or take "
+            "one from the dataset's versions."
+        )
+    return version.id
+
+
+def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:
+    if datasets.find_dataset_by_name(tx, space_id, name) is not None:
+        raise Conflict("A dataset with this name already exists in the space; choose another name.")

@@ -1,0 +1,47 @@
+"""Evaluators as the engine answers them: with both spellings of the function-calling flag.
+
+Some published clients read `use_function_calling`, others `use_function_calling_if_available`; each ignores the one
+it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import computed_field
+
+from evaltasks.api.evaluators import Evaluator, EvaluatorVersion, TemplateConfig
+from evaltasks.api.wire import Page, Pagination
+
+
+class TemplateConfigAnswer(TemplateConfig):
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def use_function_calling_if_available(self) -> bool:
+        return self.use_function_calling
+
+
+class VersionAnswer(EvaluatorVersion):
+    template_config: TemplateConfigAnswer | None = None
+
+
+class EvaluatorAnswer(Evaluator):
+    version: VersionAnswer
+
+
+class VersionPageAnswer(Page):
+    evaluator_versions: list[VersionAnswer]
+
+
+def version_answer(version: EvaluatorVersion) -> VersionAnswer:
+    return VersionAnswer.model_validate(version.model_dump())
+
+
+def evaluator_answer(evaluator: Evaluator, version: EvaluatorVersion) -> EvaluatorAnswer:
+    return EvaluatorAnswer(**evaluator.model_dump(), version=version_answer(version))
+
+
+def version_page_answer(versions: Sequence[EvaluatorVersion], pagination: Pagination) -> VersionPageAnswer:
+    return VersionPageAnswer(
+        evaluator_versions=[version_answer(version) for version in versions], pagination=pagination
+    )

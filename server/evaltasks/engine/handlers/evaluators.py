@@ -1,0 +1,271 @@
+"""Evaluators, their versions and the catalogue of judge templates."""
+
+from __future__ import annotations
+
+from evaltasks.api.ai_integrations import Provider
+from evaltasks.api.evaluators import (
+    CreateEvaluator,
+    CreateEvaluatorVersion,
+    CustomCodeConfig,
+    DataGranularity,
+    DeletedEvaluatorVersions,
+    DeleteEvaluatorVersions,
+    Evaluator,
+    EvaluatorPage,
+    EvaluatorTemplates,
+    GetEvaluator,
+    ListEvaluators,
+    ListEvaluatorVersions,
+    ManagedCodeConfig,
+    TemplateConfig,
+    UpdateEvaluator,
+)
+from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
+from evaltasks.engine.call import Call, Services
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
+from evaltasks.engine.evaluators.managed import faults_of_managed
+from evaltasks.engine.evaluators.template_catalog import CATALOG
+from evaltasks.engine.evaluators.template_rules import template_faults, with_single_braces
+from evaltasks.engine.handlers.ai_integrations import listed, sees
+from evaltasks.engine.handlers.evaluator_answers import (
+    EvaluatorAnswer,
+    VersionAnswer,
+    VersionPageAnswer,
+    evaluator_answer,
+    version_answer,
+    version_page_answer,
+)
+from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.spaces import require_space
+from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.store import ai_integrations, evaluators
+from evaltasks.engine.store.store import Row, Transaction
+
+
+def require_evaluator(tx: Transaction, evaluator_id: str) -> Evaluator:
+    """Raises NotFound."""
+    evaluator = evaluators.find_evaluator(tx, evaluator_id)
+    if evaluator is None:
+        raise NotFound("There is no evaluator with this id.")
+    return evaluator
+
+
+async def list_evaluators(call: Call) -> EvaluatorPage:
+    """The most recently updated first."""
+    query = call.query(ListEvaluators)
+    scope = scope_of("evaluators", query)
+    before_us, before_seq = key_from(scope, query.cursor, [NEWEST, NEWEST])
+
+    def work(tx: Transaction) -> list[Row]:
+        if query.space_id is not None:
+            require_space(tx, query.space_id)
+        return evaluators.evaluator_rows(tx, query, before_us, before_seq)
+
+    rows = await call.services.store.read(work)
+    page, pagination = paginate(rows, query.limit, scope, lambda row: [row["updated_us"], row["seq"]])
+    return EvaluatorPage(evaluators=[evaluators.evaluator_of(row) for row in page], pagination=pagination)
+
+
+async def create_evaluator(call: Call) -> EvaluatorAnswer:
+    body, services = call.body(CreateEvaluator), call.services
+    _check_version(body.version)
+
+    def work(tx: Transaction) -> EvaluatorAnswer:
+        require_space(tx, body.space_id)
+        _check_integration(tx, body.version, body.space_id)
+        _refuse_taken(tx, body.space_id, body.name)
+        evaluator_id = services.new_id("Evaluator")
+        evaluators.insert_evaluator(
+            tx,
+            evaluator_id=evaluator_id,
+            space_id=body.space_id,
+            name=body.name,
+            type_=body.type.value,
+            description=body.description,
+            now_us=to_us(services.clock.now()),
+        )
+        _insert_version(tx, services, evaluator_id, body.version)
+        return _latest(tx, require_evaluator(tx, evaluator_id))
+
+    return await services.store.write(work)
+
+
+async def get_evaluator(call: Call) -> EvaluatorAnswer:
+    """With the version asked for, or the latest."""
+    version_id = call.query(GetEvaluator).version_id
+
+    def work(tx: Transaction) -> EvaluatorAnswer:
+        evaluator = require_evaluator(tx, call.path["evaluator_id"])
+        if version_id is None:
+            return _latest(tx, evaluator)
+        version = evaluators.find_version(tx, version_id)
+        if version is None or version.evaluator_id != evaluator.id:
+            raise NotFound("version_id is not a version of this evaluator; leave it out for the latest one.")
+        return evaluator_answer(evaluator, version)
+
+    return await call.services.store.read_point(work)
+
+
+async def update_evaluator(call: Call) -> Evaluator:
+    """Name and description; a description of null clears it."""
+    body, services = call.body(UpdateEvaluator), call.services
+    given = body.model_fields_set
+    if "name" in given and body.name is None:
+        raise Unprocessable("name cannot be cleared; leave it out to keep it")
+
+    def work(tx: Transaction) -> Evaluator:
+        before = require_evaluator(tx, call.path["evaluator_id"])
+        name = body.name or before.name
+        if name != before.name:
+            _refuse_taken(tx, before.space_id, name)
+        description = body.description if "description" in given else before.description
+        now_us = to_us(services.clock.now())
+        evaluators.update_evaluator(tx, before.id, name=name, description=description, now_us=now_us)
+        return require_evaluator(tx, before.id)
+
+    return await services.store.write(work)
+
+
+async def delete_evaluator(call: Call) -> None:
+    """Refused while a task uses it."""
+
+    def work(tx: Transaction) -> None:
+        evaluator = require_evaluator(tx, call.path["evaluator_id"])
+        users = evaluators.task_names_of(tx, evaluator.id)
+        if users:
+            raise Conflict(f"These tasks use this evaluator: {listed(users)}. Delete or change them first.")
+        evaluators.delete_evaluator(tx, evaluator.id)
+
+    await call.services.store.write(work)
+
+
+async def list_evaluator_versions(call: Call) -> VersionPageAnswer:
+    """Newest first."""
+    query = call.query(ListEvaluatorVersions)
+
+    def work(tx: Transaction) -> VersionPageAnswer:
+        evaluator = require_evaluator(tx, call.path["evaluator_id"])
+        scope = scope_of("evaluator_versions", query, evaluator.id)
+        (before_seq,) = key_from(scope, query.cursor, [NEWEST])
+        rows = evaluators.version_rows(tx, evaluator.id, before_seq, query.limit)
+        page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+        return version_page_answer([evaluators.version_of(row) for row in page], pagination)
+
+    return await call.services.store.read(work)
+
+
+async def create_evaluator_version(call: Call) -> VersionAnswer:
+    """The new latest version; tasks that pin none use it from their next task run on."""
+    version, services = call.body(CreateEvaluatorVersion), call.services
+    _check_version(version)
+
+    def work(tx: Transaction) -> VersionAnswer:
+        evaluator = require_evaluator(tx, call.path["evaluator_id"])
+        if version.kind is not evaluator.type:
+            raise Unprocessable(
+                f"this evaluator is of type {evaluator.type}, so its versions hold a {evaluator.type.lower()}_config"
+            )
+        _check_integration(tx, version, evaluator.space_id)
+        version_id = _insert_version(tx, services, evaluator.id, version)
+        now_us = to_us(services.clock.now())
+        evaluators.update_evaluator(
+            tx, evaluator.id, name=evaluator.name, description=evaluator.description, now_us=now_us
+        )
+        return _version(tx, version_id)
+
+    return await services.store.write(work)
+
+
+async def delete_evaluator_versions(call: Call) -> DeletedEvaluatorVersions:
+    """Tasks that pinned a deleted version follow the latest from now on; the last version of a used evaluator stays."""
+    wanted = list(dict.fromkeys(call.body(DeleteEvaluatorVersions).version_ids))
+
+    def work(tx: Transaction) -> DeletedEvaluatorVersions:
+        evaluator = require_evaluator(tx, call.path["evaluator_id"])
+        found = evaluators.versions_among(tx, evaluator.id, wanted)
+        if found and len(found) == evaluators.version_count(tx, evaluator.id):
+            users = evaluators.task_names_of(tx, evaluator.id)
+            if users:
+                raise Conflict(
+                    f"This would delete the last version of an evaluator that tasks use: {listed(users)}. "
+                    "Keep one version, or delete or change the tasks first."
+                )
+        deleted = [id_ for id_ in wanted if id_ in found]
+        evaluators.delete_versions(tx, evaluator.id, deleted)
+        return DeletedEvaluatorVersions(
+            completed=True,
+            deleted_version_ids=deleted,
+            not_deleted_version_ids=[id_ for id_ in wanted if id_ not in found],
+        )
+
+    return await call.services.store.write(work)
+
+
+async def get_evaluator_version(call: Call) -> VersionAnswer:
+    return await call.services.store.read_point(lambda tx: _version(tx, call.path["version_id"]))
+
+
+async def list_evaluator_templates(call: Call) -> EvaluatorTemplates:  # noqa: ARG001  every handler takes the call
+    return EvaluatorTemplates(evaluator_templates=[template.wire() for template in CATALOG])
+
+
+def _version(tx: Transaction, version_id: str) -> VersionAnswer:
+    version = evaluators.find_version(tx, version_id)
+    if version is None:
+        raise NotFound("There is no evaluator version with this id.")
+    return version_answer(version)
+
+
+def _latest(tx: Transaction, evaluator: Evaluator) -> EvaluatorAnswer:
+    version = evaluators.latest_version(tx, evaluator.id)
+    if version is None:
+        raise NotFound("All versions of this evaluator were deleted; give it a new one to use it again.")
+    return evaluator_answer(evaluator, version)
+
+
+def _insert_version(tx: Transaction, services: Services, evaluator_id: str, version: CreateEvaluatorVersion) -> str:
+    version_id = services.new_id("EvaluatorVersion")
+    now_us = to_us(services.clock.now())
+    evaluators.insert_version(tx, version_id=version_id, evaluator_id=evaluator_id, version=version, now_us=now_us)
+    return version_id
+
+
+def _check_version(version: CreateEvaluatorVersion) -> None:
+    """Raises NotBuilt for what this engine cannot evaluate yet, Unprocessable with all that is wrong otherwise."""
+    config = version.template_config or version.code_config
+    if config is None:
+        raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a MANAGED CODE evaluator.")
+    if config.data_granularity not in {None, DataGranularity.SPAN}:
+        raise NotBuilt(
+            f"This engine evaluates spans and experiment runs, not yet a whole {config.data_granularity.lower()}; "
+            "use data_granularity SPAN."
+        )
+    if isinstance(config, CustomCodeConfig):
+        raise NotBuilt("This engine has no CUSTOM code evaluators yet; make a MANAGED one.")
+    faults = faults_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_faults(config)
+    if faults:
+        extra = {}
+        if isinstance(config, TemplateConfig) and (mended := with_single_braces(config.template)) != config.template:
+            extra["corrected_template"] = mended
+        raise Unprocessable("; ".join(faults), extra=extra)
+
+
+def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_id: str) -> None:
+    """Raises NotFound for an AI integration that is not there, Unprocessable for what its judge cannot judge."""
+    if version.template_config is None:
+        return
+    llm = version.template_config.llm_config
+    integration = ai_integrations.find_integration(tx, llm.ai_integration_id)
+    if integration is None or not sees(integration, space_id):
+        raise NotFound("LLM integration not found or not accessible to this space")
+    if integration.provider is Provider.HEURISTIC:
+        try:
+            HeuristicEvaluator(version.template_config)
+        except Broken as broken:
+            raise Unprocessable(broken.reason) from broken
+
+
+def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:
+    if evaluators.find_evaluator_by_name(tx, space_id, name) is not None:
+        raise Conflict("An evaluator with this name already exists in the space; choose another name.")

@@ -1,0 +1,173 @@
+"""Experiments and their runs; an experiment run is ONE example's output."""
+
+from __future__ import annotations
+
+from evaltasks.api.experiments import (
+    AppendExperimentRuns,
+    CreateExperiment,
+    Experiment,
+    ExperimentPage,
+    ExperimentRunPage,
+    ExperimentWithRunIds,
+    ListExperimentRuns,
+    ListExperiments,
+    SearchExperimentRuns,
+)
+from evaltasks.api.problems import BadRequest, Conflict, NotFound, Unprocessable
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.call import Call
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
+from evaltasks.engine.handlers.columns import columns_text
+from evaltasks.engine.handlers.datasets import require_dataset
+from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.spaces import require_space
+from evaltasks.engine.store import datasets, experiments
+from evaltasks.engine.store.experiments import NewExperimentRun
+from evaltasks.engine.store.store import Row, Transaction
+
+_NAMED_FIELDS = frozenset({"example_id", "output", "error"})
+
+
+def require_experiment(tx: Transaction, experiment_id: str) -> Experiment:
+    """Raises NotFound."""
+    experiment = experiments.find_experiment(tx, experiment_id)
+    if experiment is None:
+        raise NotFound("There is no experiment with this id.")
+    return experiment
+
+
+async def list_experiments(call: Call) -> ExperimentPage:
+    """Newest first. A dataset or space that does not exist is a 404, not an empty list."""
+    query = call.query(ListExperiments)
+    scope = scope_of("experiments", query)
+    (before_seq,) = key_from(scope, query.cursor, [NEWEST])
+
+    def work(tx: Transaction) -> list[Row]:
+        if query.dataset_id is not None:
+            require_dataset(tx, query.dataset_id)
+        if query.space_id is not None:
+            require_space(tx, query.space_id)
+        return experiments.experiment_rows(tx, query, before_seq)
+
+    rows = await call.services.store.read(work)
+    page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+    return ExperimentPage(experiments=[experiments.experiment_of(row) for row in page], pagination=pagination)
+
+
+async def create_experiment(call: Call) -> Experiment:
+    """On the dataset's latest version, or stand-alone in a space. Example ids are not checked, as the service does."""
+    body, services = call.body(CreateExperiment), call.services
+    rows = _new_rows(call, body.experiment_runs)
+
+    def work(tx: Transaction) -> Experiment:
+        dataset_id = version_id = None
+        if body.dataset_id:
+            dataset = require_dataset(tx, body.dataset_id)
+            version = datasets.find_version(tx, dataset.id, None)
+            space_id, dataset_id = dataset.space_id, dataset.id
+            version_id = None if version is None else version.id
+        else:
+            space_id = require_space(tx, body.space_id or "").id
+        if experiments.find_experiment_by_name(tx, space_id=space_id, dataset_id=dataset_id, name=body.name):
+            where = "the dataset" if dataset_id else "the space's stand-alone experiments"
+            raise Conflict(f"An experiment with this name already exists in {where}; choose another name.")
+        experiment_id = services.new_id("Experiment")
+        now_us = to_us(services.clock.now())
+        experiments.insert_experiment(
+            tx,
+            experiment_id=experiment_id,
+            space_id=space_id,
+            name=body.name,
+            now_us=now_us,
+            dataset_id=dataset_id,
+            dataset_version_id=version_id,
+        )
+        experiments.insert_experiment_runs(tx, experiment_id, rows, now_us)
+        return require_experiment(tx, experiment_id)
+
+    return await services.store.write(work)
+
+
+async def get_experiment(call: Call) -> Experiment:
+    return await call.services.store.read_point(lambda tx: require_experiment(tx, call.path["experiment_id"]))
+
+
+async def delete_experiment(call: Call) -> None:
+    def work(tx: Transaction) -> None:
+        experiments.delete_experiment(tx, require_experiment(tx, call.path["experiment_id"]).id)
+
+    await call.services.store.write(work)
+
+
+async def list_experiment_runs(call: Call) -> ExperimentRunPage:
+    """In the order of insertion."""
+    query = call.query(ListExperimentRuns)
+
+    def work(tx: Transaction) -> ExperimentRunPage:
+        experiment = require_experiment(tx, call.path["experiment_id"])
+        scope = scope_of("experiment_runs", query, experiment.id)
+        (after_seq,) = key_from(scope, query.cursor, [0])
+        rows = experiments.experiment_run_rows(tx, experiment.id, after_seq, query.limit)
+        page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+        return ExperimentRunPage(experiment_runs=experiments.experiment_runs_of(tx, page), pagination=pagination)
+
+    return await call.services.store.read(work)
+
+
+async def search_experiment_runs(call: Call) -> ExperimentRunPage:
+    """By id, filtered; without a filter all rows."""
+    query = call.body(SearchExperimentRuns)
+    if query.filter is not None and not query.filter.strip():
+        raise BadRequest("filter is blank; leave it out to read all experiment runs.")
+    compiled = ALL_ROWS if query.filter is None else compile_filter(query.filter, Target.EXPERIMENT_RUN)
+
+    def work(tx: Transaction) -> ExperimentRunPage:
+        experiment = require_experiment(tx, call.path["experiment_id"])
+        scope = scope_of("found_experiment_runs", query, experiment.id)
+        (after_id,) = key_from(scope, query.cursor, [""])
+        rows = experiments.found_experiment_run_rows(tx, experiment.id, after_id, query.limit, compiled)
+        page, pagination = paginate(rows, query.limit, scope, lambda row: [row["id"]])
+        return ExperimentRunPage(experiment_runs=experiments.experiment_runs_of(tx, page), pagination=pagination)
+
+    return await call.services.store.read(work)
+
+
+async def append_experiment_runs(call: Call) -> ExperimentWithRunIds:
+    body, services = call.body(AppendExperimentRuns), call.services
+    rows = _new_rows(call, body.experiment_runs)
+
+    def work(tx: Transaction) -> ExperimentWithRunIds:
+        experiment = require_experiment(tx, call.path["experiment_id"])
+        if experiment.dataset_id is not None:
+            for index, row in enumerate(rows):
+                if not row.example_id:
+                    raise Unprocessable(f"experiment_runs[{index}].example_id is needed with a dataset")
+        now_us = to_us(services.clock.now())
+        experiments.insert_experiment_runs(tx, experiment.id, rows, now_us)
+        experiments.touch_experiment(tx, experiment.id, now_us)
+        changed = require_experiment(tx, experiment.id)
+        return ExperimentWithRunIds(**changed.model_dump(), run_ids=[row.id for row in rows])
+
+    return await services.store.write(work)
+
+
+def _new_rows(call: Call, given: list[JsonObject]) -> list[NewExperimentRun]:
+    """The rows as they are stored. Raises Unprocessable for an example id or an error that is no text."""
+    rows = []
+    for index, row in enumerate(given):
+        where = f"experiment_runs[{index}]"
+        for field in ("example_id", "error"):
+            if not isinstance(row.get(field), str | None):
+                raise Unprocessable(f"{where}.{field} must be a text")
+        further = {name: value for name, value in row.items() if name not in _NAMED_FIELDS}
+        rows.append(
+            NewExperimentRun(
+                id=call.services.new_row_id(),
+                output=row["output"],
+                example_id=row.get("example_id"),
+                error=row.get("error"),
+                columns=columns_text(further, where),
+            )
+        )
+    return rows

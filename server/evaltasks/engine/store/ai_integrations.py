@@ -1,0 +1,70 @@
+"""AI integrations in the store. A key is never here: only the name of the environment variable that holds one.
+
+`AiIntegration` as it comes from here holds its header values in clear, for the executor; a handler masks them before
+it answers.
+"""
+
+from __future__ import annotations
+
+import json
+
+from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
+from evaltasks.engine.clock import from_us, moved_us
+from evaltasks.engine.store.store import Row, Transaction
+
+# The fields that have columns of their own, and the one that is found out anew for every answer.
+_NOT_SETTINGS = {"id", "name", "provider", "created_at", "updated_at", "has_api_key"}
+
+
+def integration_of(row: Row) -> AiIntegration:
+    return AiIntegration.model_validate(
+        {
+            **json.loads(row["settings"]),
+            "id": row["id"],
+            "name": row["name"],
+            "provider": row["provider"],
+            "created_at": from_us(row["created_us"]),
+            "updated_at": from_us(row["updated_us"]),
+        }
+    )
+
+
+def integration_rows(tx: Transaction, query: ListAiIntegrations, before_seq: object) -> list[Row]:
+    """The integrations of a page and one more, newest first."""
+    chosen = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
+    return tx.all("ai_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+
+
+def find_integration(tx: Transaction, integration_id: str) -> AiIntegration | None:
+    row = tx.one("ai_integrations.by_id", {"id": integration_id})
+    return None if row is None else integration_of(row)
+
+
+def find_integration_by_name(tx: Transaction, name: str) -> AiIntegration | None:
+    row = tx.one("ai_integrations.by_name", {"name": name})
+    return None if row is None else integration_of(row)
+
+
+def insert_integration(
+    tx: Transaction, integration: AiIntegration, now_us: int, *, unless_name_exists: bool = False
+) -> bool:
+    """Store a new integration (its own times are not read). False when the name stood already and that was allowed."""
+    query = "ai_integrations.insert_if_absent" if unless_name_exists else "ai_integrations.insert"
+    values = {"id": integration.id, "name": integration.name, "provider": str(integration.provider)}
+    return tx.run(query, {**values, "settings": _settings(integration), "now_us": now_us}) > 0
+
+
+def update_integration(tx: Transaction, integration: AiIntegration, now_us: int) -> None:
+    """Replace name and settings of the integration with this id."""
+    row = tx.one("ai_integrations.by_id", {"id": integration.id})
+    updated_us = now_us if row is None else moved_us(row["updated_us"], now_us)
+    values = {"id": integration.id, "name": integration.name, "settings": _settings(integration)}
+    tx.run("ai_integrations.update", {**values, "updated_us": updated_us})
+
+
+def delete_integration(tx: Transaction, integration_id: str) -> None:
+    tx.run("ai_integrations.delete", {"id": integration_id})
+
+
+def _settings(integration: AiIntegration) -> str:
+    return integration.model_dump_json(exclude=_NOT_SETTINGS)

@@ -1,0 +1,128 @@
+"""Datasets, their versions and examples in the store.
+
+A row of `datasets` is the dataset; its examples hang on a version. Functions give wire models where a handler
+answers with them, and rows where a page needs the sort key as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaltasks.api.datasets import Dataset, DatasetVersion, Example, ListDatasets
+from evaltasks.engine.clock import from_us, moved_us
+from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter
+from evaltasks.engine.store.store import Row, Transaction
+
+
+def dataset_of(row: Row, versions: Sequence[DatasetVersion] | None = None) -> Dataset:
+    return Dataset(
+        id=row["id"],
+        name=row["name"],
+        space_id=row["space_id"],
+        created_at=from_us(row["created_us"]),
+        updated_at=from_us(row["updated_us"]),
+        versions=None if versions is None else list(versions),
+    )
+
+
+def version_of(row: Row) -> DatasetVersion:
+    return DatasetVersion(
+        id=row["id"],
+        name=row["name"],
+        dataset_id=row["dataset_id"],
+        created_at=from_us(row["created_us"]),
+        updated_at=from_us(row["updated_us"]),
+    )
+
+
+def example_of(row: Row) -> Example:
+    times = {"created_at": from_us(row["created_us"]), "updated_at": from_us(row["updated_us"])}
+    return Example.model_validate({**json.loads(row["columns"]), "id": row["id"], **times})
+
+
+def dataset_rows(tx: Transaction, query: ListDatasets, before_seq: object) -> list[Row]:
+    """The datasets of a page and one more."""
+    return tx.all(
+        "datasets.page",
+        {
+            "space_id": query.space_id,
+            "space_name": query.space_name,
+            "name": query.name,
+            "before_seq": before_seq,
+            "limit": query.limit + 1,
+        },
+    )
+
+
+def find_dataset(tx: Transaction, dataset_id: str) -> Dataset | None:
+    """The dataset with all its versions, newest first."""
+    row = tx.one("datasets.by_id", {"id": dataset_id})
+    if row is None:
+        return None
+    versions = tx.all("datasets.versions", {"dataset_id": dataset_id})
+    return dataset_of(row, [version_of(version) for version in versions])
+
+
+def find_dataset_by_name(tx: Transaction, space_id: str, name: str) -> Dataset | None:
+    row = tx.one("datasets.by_name", {"space_id": space_id, "name": name})
+    return None if row is None else dataset_of(row)
+
+
+def find_version(tx: Transaction, dataset_id: str, version_id: str | None) -> DatasetVersion | None:
+    """The version of that id, or the latest one without an id; None when the dataset has no such version."""
+    if version_id is None:
+        row = tx.one("datasets.latest_version", {"dataset_id": dataset_id})
+    else:
+        row = tx.one("datasets.version_by_id", {"id": version_id, "dataset_id": dataset_id})
+    return None if row is None else version_of(row)
+
+
+def insert_dataset(tx: Transaction, *, dataset_id: str, version_id: str, space_id: str, name: str, now_us: int) -> None:
+    """A dataset with its first, empty version."""
+    tx.run("datasets.insert", {"id": dataset_id, "space_id": space_id, "name": name, "now_us": now_us})
+    tx.run(
+        "datasets.insert_version",
+        {"id": version_id, "dataset_id": dataset_id, "name": "v1", "now_us": now_us},
+    )
+
+
+def rename_dataset(tx: Transaction, dataset_id: str, name: str, now_us: int) -> None:
+    tx.run("datasets.rename", {"id": dataset_id, "name": name, "updated_us": _next_us(tx, dataset_id, now_us)})
+
+
+def delete_dataset(tx: Transaction, dataset_id: str) -> bool:
+    """True when there was one. Its versions, examples, experiments and tasks go with it."""
+    return tx.run("datasets.delete", {"id": dataset_id}) > 0
+
+
+def insert_examples(tx: Transaction, *, version_id: str, rows: Mapping[str, str], now_us: int) -> None:
+    """Put `rows` (example id → its columns as JSON text) at the end of a version."""
+    tx.run_many(
+        "datasets.insert_example",
+        [
+            {"id": example_id, "version_id": version_id, "columns": columns, "now_us": now_us}
+            for example_id, columns in rows.items()
+        ],
+    )
+
+
+def touch_dataset(tx: Transaction, dataset_id: str, version_id: str, now_us: int) -> None:
+    """Mark a dataset and one of its versions as changed."""
+    updated_us = _next_us(tx, dataset_id, now_us)
+    tx.run("datasets.touch", {"id": dataset_id, "updated_us": updated_us})
+    tx.run("datasets.touch_version", {"id": version_id, "updated_us": updated_us})
+
+
+def example_rows(
+    tx: Transaction, version_id: str, after_seq: object, limit: int, only: CompiledFilter = ALL_ROWS
+) -> list[Row]:
+    """The examples of a page and one more, in the order of creation."""
+    bound: dict[str, Any] = {**only.values, "version_id": version_id, "after_seq": after_seq, "limit": limit + 1}
+    return tx.all("datasets.examples_page", bound, filter=only.sql)
+
+
+def _next_us(tx: Transaction, dataset_id: str, now_us: int) -> int:
+    row = tx.one("datasets.by_id", {"id": dataset_id})
+    return now_us if row is None else moved_us(row["updated_us"], now_us)

@@ -1,0 +1,140 @@
+"""Experiments and their runs in the store.
+
+An experiment run is read with what the engine's evaluators recorded on it, as flat columns `eval.<name>.label`,
+`.score` and `.explanation`; they take the place of columns of the same evaluation that were stored with the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaltasks.api.experiments import Experiment, ExperimentRun, ListExperiments
+from evaltasks.engine.clock import from_us
+from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter
+from evaltasks.engine.store.store import Row, Transaction
+
+_RESULT_FIELDS = ("label", "score", "explanation")
+
+
+@dataclass(frozen=True, slots=True)
+class NewExperimentRun:
+    """A row to be stored; `columns` is the JSON text of everything beside the three named fields."""
+
+    id: str
+    output: str | None
+    example_id: str | None = None
+    error: str | None = None
+    columns: str = "{}"
+
+
+def experiment_of(row: Row) -> Experiment:
+    return Experiment(
+        id=row["id"],
+        name=row["name"],
+        space_id=row["space_id"],
+        created_at=from_us(row["created_us"]),
+        updated_at=from_us(row["updated_us"]),
+        dataset_id=row["dataset_id"],
+        dataset_version_id=row["dataset_version_id"],
+    )
+
+
+def experiment_rows(tx: Transaction, query: ListExperiments, before_seq: object) -> list[Row]:
+    """The experiments of a page and one more, newest first."""
+    chosen = query.model_dump(exclude={"limit", "cursor"})
+    return tx.all("experiments.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+
+
+def find_experiment(tx: Transaction, experiment_id: str) -> Experiment | None:
+    row = tx.one("experiments.by_id", {"id": experiment_id})
+    return None if row is None else experiment_of(row)
+
+
+def find_experiment_by_name(tx: Transaction, *, space_id: str, dataset_id: str | None, name: str) -> Experiment | None:
+    """The experiment of that name on the dataset, or among the space's stand-alone ones without a dataset."""
+    if dataset_id is not None:
+        row = tx.one("experiments.by_name_in_dataset", {"dataset_id": dataset_id, "name": name})
+    else:
+        row = tx.one("experiments.by_name_in_space", {"space_id": space_id, "name": name})
+    return None if row is None else experiment_of(row)
+
+
+def insert_experiment(
+    tx: Transaction,
+    *,
+    experiment_id: str,
+    space_id: str,
+    name: str,
+    now_us: int,
+    dataset_id: str | None = None,
+    dataset_version_id: str | None = None,
+) -> None:
+    tx.run(
+        "experiments.insert",
+        {
+            "id": experiment_id,
+            "space_id": space_id,
+            "dataset_id": dataset_id,
+            "dataset_version_id": dataset_version_id,
+            "name": name,
+            "now_us": now_us,
+        },
+    )
+
+
+def insert_experiment_runs(tx: Transaction, experiment_id: str, rows: Iterable[NewExperimentRun], now_us: int) -> None:
+    tx.run_many(
+        "experiments.insert_run",
+        [
+            {
+                "id": row.id,
+                "experiment_id": experiment_id,
+                "example_id": row.example_id,
+                "output": row.output,
+                "error": row.error,
+                "columns": row.columns,
+                "now_us": now_us,
+            }
+            for row in rows
+        ],
+    )
+
+
+def touch_experiment(tx: Transaction, experiment_id: str, now_us: int) -> None:
+    """Mark an experiment as changed."""
+    tx.run("experiments.touch", {"id": experiment_id, "now_us": now_us})
+
+
+def delete_experiment(tx: Transaction, experiment_id: str) -> bool:
+    """True when there was one. Its rows and their evaluations go with it."""
+    return tx.run("experiments.delete", {"id": experiment_id}) > 0
+
+
+def experiment_run_rows(tx: Transaction, experiment_id: str, after_seq: object, limit: int) -> list[Row]:
+    """The rows of a page and one more, in the order of insertion."""
+    return tx.all("experiments.runs_page", {"experiment_id": experiment_id, "after_seq": after_seq, "limit": limit + 1})
+
+
+def found_experiment_run_rows(
+    tx: Transaction, experiment_id: str, after_id: object, limit: int, only: CompiledFilter = ALL_ROWS
+) -> list[Row]:
+    """The rows of a page that pass the filter and one more, by id."""
+    bound: dict[str, Any] = {**only.values, "experiment_id": experiment_id, "after_id": after_id, "limit": limit + 1}
+    return tx.all("experiments.runs_search", bound, filter=only.sql)
+
+
+def experiment_runs_of(tx: Transaction, rows: Sequence[Row]) -> list[ExperimentRun]:
+    """Rows of `experiment_runs` with their evaluations beside them."""
+    evaluations: dict[int, dict[str, object]] = {}
+    for found in tx.all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
+        columns = evaluations.setdefault(found["row_seq"], {})
+        columns.update({f"eval.{found['name']}.{field}": found[field] for field in _RESULT_FIELDS})
+    return [_experiment_run_of(row, evaluations.get(row["seq"], {})) for row in rows]
+
+
+def _experiment_run_of(row: Row, evaluations: dict[str, object]) -> ExperimentRun:
+    named = {field: row[field] for field in ("id", "example_id", "output", "error")}
+    return ExperimentRun.model_validate({**json.loads(row["columns"]), **evaluations, **named})
