@@ -23,7 +23,7 @@ def is_sampled(task_id: str, row_id: str, rate: float | None) -> bool:
     return int.from_bytes(digest, "big") < rate * _SCALE
 
 
-def attribute(document: str | None, path: str) -> object:
+def attribute(document: str | None, path: str) -> str | int | float | None:
     """The value at a dotted path of a JSON object whose keys may themselves be dotted; None when there is none.
 
     Objects and lists come back as JSON text, true and false as 1 and 0, and a whole number beyond 64 bits as the
