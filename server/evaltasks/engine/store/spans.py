@@ -1,0 +1,114 @@
+"""Spans in the store.
+
+A row of `spans` has columns for what is searched most (kind, status, times in microseconds, latency in
+milliseconds, session) and everything else as JSON: `attributes` is one object of flat dotted keys without the
+prefix `attributes.`, `events` a list of `{name, timestamp, attributes}`. `functions.lookup` reads a dotted path of
+the attributes; `seq` grows with every new span and is what evaluations and task runs refer to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from evaltasks.api.spans import IngestedSpans, Span, SpanContext, SpanEvaluation, SpanEvent
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.clock import from_us
+from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store.store import Row, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """A span on its way into the store; the fields are the columns."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    status_code: str
+    status_message: str | None
+    start_us: int
+    end_us: int
+    latency_ms: float
+    session_id: str | None
+    attributes: str
+    events: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpanKey:
+    """Where a page goes on: after this start time, trace id and span id."""
+
+    start_us: int
+    trace_id: str
+    span_id: str
+
+
+def span_rows(
+    tx: Transaction,
+    project_id: str,
+    window_us: tuple[int, int],
+    filter_: CompiledFilter,
+    after: SpanKey,
+    limit: int,
+) -> list[Row]:
+    """At most `limit` spans of the window (both ends inclusive), newest first, after a key."""
+    values = {
+        "project_id": project_id,
+        "window_start_us": window_us[0],
+        "window_end_us": window_us[1],
+        "after_start_us": after.start_us,
+        "after_trace_id": after.trace_id,
+        "after_span_id": after.span_id,
+        "limit": limit,
+    }
+    return tx.all("spans.page", {**values, **filter_.values}, filter=filter_.sql)
+
+
+def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
+    """The evaluations that stand on these spans, by `seq`, each list in the order of names; one query."""
+    found: dict[int, list[SpanEvaluation]] = {}
+    for row in tx.all("spans.evaluations", {"seqs": json.dumps(list(seqs))}):
+        evaluation = SpanEvaluation(
+            name=row["name"],
+            label=row["label"],
+            score=row["score"],
+            explanation=row["explanation"],
+            metadata=json.loads(row["metadata"]),
+        )
+        found.setdefault(row["row_seq"], []).append(evaluation)
+    return found
+
+
+def span_of(row: Row, attributes: JsonObject, evaluations: list[SpanEvaluation]) -> Span:
+    """The wire model of a row, with those attributes and evaluations that were asked for."""
+    return Span(
+        name=row["name"],
+        context=SpanContext(trace_id=row["trace_id"], span_id=row["span_id"]),
+        kind=row["kind"],
+        parent_id=row["parent_id"],
+        start_time=from_us(row["start_us"]),
+        end_time=from_us(row["end_us"]),
+        latency_ms=row["latency_ms"],
+        status_code=row["status_code"],
+        status_message=row["status_message"],
+        attributes=attributes,
+        events=[SpanEvent.model_validate(event) for event in json.loads(row["events"])],
+        evaluations=evaluations,
+    )
+
+
+def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingested_us: int) -> IngestedSpans:
+    """Add the spans; one that the project knows by trace id and span id is replaced and keeps its `seq`."""
+    num_added = num_replaced = 0
+    for row in rows:
+        values = {**asdict(row), "project_id": project_id, "ingested_us": ingested_us}
+        if tx.run("spans.replace", values):
+            num_replaced += 1
+        else:
+            tx.run("spans.insert", values)
+            num_added += 1
+    return IngestedSpans(num_added=num_added, num_replaced=num_replaced)

@@ -1,0 +1,36 @@
+-- name: page
+-- Newest first, then by trace id and span id, after a key. {filter} is a compiled filter over the alias s, or 1.
+SELECT s.*
+FROM spans s
+WHERE s.project_id = :project_id AND s.start_us BETWEEN :window_start_us AND :window_end_us
+  AND (
+    s.start_us < :after_start_us
+    OR (s.start_us = :after_start_us AND (s.trace_id, s.span_id) > (:after_trace_id, :after_span_id))
+  )
+  AND {filter}
+ORDER BY s.start_us DESC, s.trace_id, s.span_id
+LIMIT :limit;
+
+-- name: evaluations
+-- What stands on the spans of a page; :seqs is a JSON array of their seq.
+SELECT e.row_seq, e.name, e.label, e.score, e.explanation, e.metadata
+FROM evaluations e
+WHERE e.row_kind = 'span' AND e.row_seq IN (SELECT value FROM json_each(:seqs))
+ORDER BY e.row_seq, e.name;
+
+-- name: replace
+-- The span keeps its seq, and with it its evaluations and its place in continuous tasks.
+UPDATE spans
+SET parent_id = :parent_id, name = :name, kind = :kind, status_code = :status_code,
+    status_message = :status_message, start_us = :start_us, end_us = :end_us, latency_ms = :latency_ms,
+    session_id = :session_id, attributes = :attributes, events = :events, ingested_us = :ingested_us
+WHERE project_id = :project_id AND trace_id = :trace_id AND span_id = :span_id;
+
+-- name: insert
+INSERT INTO spans (
+    project_id, trace_id, span_id, parent_id, name, kind, status_code, status_message, start_us, end_us,
+    latency_ms, session_id, attributes, events, ingested_us
+) VALUES (
+    :project_id, :trace_id, :span_id, :parent_id, :name, :kind, :status_code, :status_message, :start_us, :end_us,
+    :latency_ms, :session_id, :attributes, :events, :ingested_us
+);
