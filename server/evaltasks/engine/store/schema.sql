@@ -174,6 +174,7 @@ CREATE TABLE task_runs (
     task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     status TEXT NOT NULL,
     options TEXT NOT NULL,      -- JSON object: the trigger's body
+    plan TEXT,                  -- JSON object: evaluators or run configuration as they were when the rows were selected
     data_start_us INTEGER,
     data_end_us INTEGER,
     after_span_seq INTEGER,     -- a continuous run takes spans with after_span_seq < seq <= upto_span_seq

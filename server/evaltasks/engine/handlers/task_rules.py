@@ -1,0 +1,245 @@
+"""What a task may be: which fields belong to which type, and what they may refer to.
+
+Every function adds all it finds to one `FaultList`; a request is refused once, with everything that is wrong with it.
+Only what is right but not built is refused after that, with `NotBuilt`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from evaltasks.api.evaluators import CustomCodeConfig, DataGranularity, EvaluatorType, EvaluatorVersion
+from evaltasks.api.problems import NotBuilt, Problem
+from evaltasks.api.run_configurations import LlmGeneration, RunConfiguration
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, TaskType, UpdateTask
+from evaltasks.engine.filters.compile import Target, compile_filter
+from evaltasks.engine.handlers.faults import FaultList
+from evaltasks.engine.store import tasks
+from evaltasks.engine.store.store import Transaction
+
+_EVALUATION_FIELDS = ("evaluators", "sampling_rate", "is_continuous", "query_filter", "query_filters")
+_EVALUATOR_TYPES = {
+    TaskType.TEMPLATE_EVALUATION: EvaluatorType.TEMPLATE,
+    TaskType.CODE_EVALUATION: EvaluatorType.CODE,
+}
+
+
+def judge_creation(tx: Transaction, body: CreateTask) -> str:
+    """The space the task belongs to. Raises the problem of everything that is wrong."""
+    faults = FaultList()
+    space_id = _space(tx, body, faults)
+    if body.type.evaluates:
+        _judge_evaluation_task(tx, body, space_id, faults)
+    else:
+        _judge_experiment_task(tx, body, faults)
+    if space_id is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": None}):
+        faults.conflict(_TAKEN)
+    faults.raise_any()
+    assert space_id is not None
+    _refuse_unbuilt(tx, body.evaluators, body.query_filters is not None, body.run_configuration)
+    return space_id
+
+
+def judge_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -> None:
+    """Raises the problem of everything that is wrong with the change."""
+    faults = FaultList()
+    given = {name for name in body.model_fields_set if getattr(body, name) is not None}
+    if task.evaluates:
+        if "run_configuration" in given:
+            faults.bad_request(f"run_configuration applies to run_experiment tasks; this is a {task.type.lower()} task")
+        if task.project_id is None:
+            _refuse_project_fields(body, faults)
+        _judge_filter(body.query_filter, _target(task.project_id), "query_filter", faults)
+        if body.evaluators is not None:
+            _judge_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), faults)
+    else:
+        for name in _EVALUATION_FIELDS:
+            if name in body.model_fields_set and _says_something(getattr(body, name)):
+                faults.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
+        if body.run_configuration is not None:
+            _judge_configuration(tx, body.run_configuration, faults)
+    if body.name is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": task.id}):
+        faults.conflict(_TAKEN)
+    faults.raise_any()
+    _refuse_unbuilt(tx, body.evaluators, body.query_filters is not None, body.run_configuration)
+
+
+_TAKEN = "name: another task of this space has this name; choose another one, or update that task"
+
+
+def _target(project_id: str | None) -> Target:
+    return Target.SPAN if project_id is not None else Target.EXPERIMENT_RUN
+
+
+def _says_something(value: object) -> bool:
+    """False for null and what means the same as absent: an empty list or text, and `false`."""
+    return value is not None and value is not False and value not in ("", [])
+
+
+def _space(tx: Transaction, body: CreateTask, faults: FaultList) -> str | None:
+    """The space of the project or dataset the task names."""
+    if body.project_id is not None and body.type.evaluates and body.dataset_id is None:
+        row = tx.one("tasks.project", {"id": body.project_id})
+        if row is None:
+            faults.not_found("project_id: there is no project with this id")
+    elif body.dataset_id is not None:
+        row = tx.one("tasks.dataset", {"id": body.dataset_id})
+        if row is None:
+            faults.not_found("dataset_id: there is no dataset with this id")
+    else:
+        return None
+    return None if row is None else str(row["space_id"])
+
+
+def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, faults: FaultList) -> None:
+    kind = body.type.lower()
+    if body.run_configuration is not None:
+        faults.bad_request(f"run_configuration applies to run_experiment tasks; this is a {kind} task")
+    if body.project_id is None and body.dataset_id is None:
+        faults.bad_request(f"a {kind} task needs project_id or dataset_id")
+    if body.project_id is not None and body.dataset_id is not None:
+        faults.bad_request("project_id and dataset_id exclude each other; give one of them")
+    elif body.dataset_id is not None:
+        _refuse_project_fields(body, faults)
+        judge_experiments(tx, body.experiment_ids, body.dataset_id, faults)
+        if not body.experiment_ids:
+            faults.unprocessable("experiment_ids: a dataset task needs at least one experiment of its dataset")
+    elif body.experiment_ids:
+        faults.bad_request("experiment_ids applies to dataset tasks; remove it for a project task")
+    _judge_filter(body.query_filter, _target(body.project_id), "query_filter", faults)
+    if not body.evaluators:
+        faults.bad_request(f"evaluators: a {kind} task needs at least one evaluator")
+    else:
+        _judge_evaluators(tx, body.type, body.evaluators, space_id, _target(body.project_id), faults)
+    shapes = {attachment.trace_shaped for attachment in body.evaluators or ()}
+    if len(shapes) > 1 or (body.query_filters is not None and (body.query_filter or False in shapes)):
+        faults.bad_request(
+            "the span shape (query_filter, column_mappings) and the trace and session shape "
+            "(query_filters, query_mappings) cannot be mixed in one task"
+        )
+
+
+def _refuse_project_fields(body: CreateTask | UpdateTask, faults: FaultList) -> None:
+    if body.sampling_rate is not None:
+        faults.bad_request("sampling_rate applies to project tasks; a dataset task evaluates every experiment run")
+    if body.is_continuous:
+        faults.bad_request("is_continuous applies to project tasks; a dataset gets no new spans")
+
+
+def _judge_experiment_task(tx: Transaction, body: CreateTask, faults: FaultList) -> None:
+    for name in ("project_id", "experiment_ids", *_EVALUATION_FIELDS):
+        if _says_something(getattr(body, name)):
+            faults.bad_request(f"{name} applies to evaluation tasks; remove it for a run_experiment task")
+    if body.dataset_id is None:
+        faults.bad_request("dataset_id: a run_experiment task needs the dataset whose examples it runs over")
+    if body.run_configuration is None:
+        faults.bad_request("run_configuration: a run_experiment task needs one")
+    else:
+        _judge_configuration(tx, body.run_configuration, faults)
+
+
+def _judge_configuration(tx: Transaction, configuration: RunConfiguration, faults: FaultList) -> None:
+    if not isinstance(configuration, LlmGeneration):
+        return
+    row = tx.one("tasks.ai_integration", {"id": configuration.ai_integration_id})
+    if row is None:
+        faults.not_found("run_configuration.ai_integration_id: there is no AI integration with this id")
+    elif not configuration.model_name and not json.loads(row["settings"]).get("model_names"):
+        faults.unprocessable(
+            "run_configuration.model_name is needed: the AI integration names no model to fall back on"
+        )
+
+
+def judge_experiments(
+    tx: Transaction, experiment_ids: Sequence[str] | None, dataset_id: str, faults: FaultList
+) -> None:
+    for index, experiment_id in enumerate(experiment_ids or ()):
+        row = tx.one("tasks.experiment", {"id": experiment_id})
+        if row is None:
+            faults.not_found(f"experiment_ids[{index}]: there is no experiment with this id")
+        elif row["dataset_id"] != dataset_id:
+            faults.unprocessable(f"experiment_ids[{index}] is an experiment of another dataset")
+
+
+def _judge_filter(text: str | None, target: Target, where: str, faults: FaultList) -> None:
+    if not text:
+        return
+    try:
+        compile_filter(text, target, field=where)
+    except Problem as problem:
+        faults.add(problem)
+
+
+def _judge_evaluators(
+    tx: Transaction,
+    task_type: TaskType,
+    attachments: Sequence[EvaluatorAttachment],
+    space_id: str | None,
+    target: Target,
+    faults: FaultList,
+) -> None:
+    if not attachments:
+        faults.bad_request("evaluators: an evaluation task needs at least one evaluator")
+    seen: set[str] = set()
+    versions: list[EvaluatorVersion] = []
+    names: dict[str, int] = {}
+    for index, attachment in enumerate(attachments):
+        where = f"evaluators[{index}]"
+        _judge_filter(attachment.query_filter, target, f"{where}.query_filter", faults)
+        if attachment.evaluator_id in seen:
+            faults.unprocessable(f"{where}.evaluator_id stands in the list twice; an evaluator may be attached once")
+            continue
+        seen.add(attachment.evaluator_id)
+        row = tx.one("tasks.evaluator", {"id": attachment.evaluator_id})
+        if row is None:
+            faults.not_found(f"{where}.evaluator_id: there is no evaluator with this id")
+            continue
+        if space_id is not None and row["space_id"] != space_id:
+            faults.unprocessable(f"{where}.evaluator_id is an evaluator of another space than the task's")
+        if row["type"] != _EVALUATOR_TYPES[task_type]:
+            faults.unprocessable(
+                f"{where} is a {row['type'].lower()} evaluator; a {task_type.lower()} task takes "
+                f"{_EVALUATOR_TYPES[task_type].lower()} evaluators"
+            )
+        version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)
+        if version is None:
+            faults.unprocessable(f"{where}.evaluator_version_id is not a version of this evaluator")
+            continue
+        versions.append(version)
+        name = version.evaluation_name
+        if name is not None and names.setdefault(name, index) != index:
+            faults.unprocessable(
+                f"{where} writes the same evaluation name as evaluators[{names[name]}]; "
+                "one of the two would overwrite the other"
+            )
+    if len({version.granularity for version in versions}) > 1:
+        faults.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
+    if sum(isinstance(version.code_config, CustomCodeConfig) for version in versions) > 1:
+        faults.unprocessable("evaluators: a task may have one custom code evaluator; make a task for each")
+
+
+def _refuse_unbuilt(
+    tx: Transaction,
+    attachments: Sequence[EvaluatorAttachment] | None,
+    has_query_filters: bool,
+    configuration: RunConfiguration | None,
+) -> None:
+    """Raises NotBuilt for what is right but not in this engine yet."""
+    if has_query_filters or any(attachment.trace_shaped for attachment in attachments or ()):
+        raise NotBuilt(
+            "The embedded engine evaluates spans and experiment runs only; query_filters and query_mappings, "
+            "the trace and session shape, are not built yet. Use query_filter and column_mappings."
+        )
+    for attachment in attachments or ():
+        version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)
+        if version is not None and version.granularity is not DataGranularity.SPAN:
+            raise NotBuilt(
+                f"The embedded engine does not evaluate whole {version.granularity.lower()}s yet; "
+                "use an evaluator with data_granularity SPAN."
+            )
+    if configuration is not None and not isinstance(configuration, LlmGeneration):
+        raise NotBuilt(
+            f"The embedded engine does not run {configuration.experiment_type.lower()} experiments yet; "
+            "use llm_generation."
+        )

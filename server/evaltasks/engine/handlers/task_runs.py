@@ -1,0 +1,251 @@
+"""Task runs: trigger, list, get, cancel, and what became of each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from evaltasks.api.problems import BadRequest, NotFound, Problem
+from evaltasks.api.task_runs import (
+    ListTaskRunRows,
+    ListTaskRuns,
+    TaskRun,
+    TaskRunPage,
+    TaskRunRowPage,
+    TaskRunStatus,
+    TriggerTaskRun,
+)
+from evaltasks.api.tasks import Task
+from evaltasks.engine.call import Call
+from evaltasks.engine.clock import from_us, to_us
+from evaltasks.engine.filters.compile import Target, compile_filter
+from evaltasks.engine.handlers.faults import FaultList
+from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.task_rules import judge_experiments
+from evaltasks.engine.handlers.tasks import require_task
+from evaltasks.engine.runs.lifecycle import Step, after
+from evaltasks.engine.store.store import Row, Transaction
+from evaltasks.engine.store.task_runs import add_task_run, row_from, task_run_from, task_run_of
+
+WINDOW_MAX = timedelta(days=30)
+_EVALUATION_OPTIONS = ("data_start_time", "data_end_time", "max_spans", "override_evaluations", "experiment_ids")
+_EXPERIMENT_OPTIONS = (
+    "experiment_name",
+    "dataset_version_id",
+    "example_ids",
+    "max_examples",
+    "query_filter",
+    "tracing_metadata",
+    "evaluation_task_ids",
+)
+
+
+def require_task_run(tx: Transaction, run_id: str) -> Row:
+    row = tx.one("task_runs.by_id", {"id": run_id})
+    if row is None:
+        raise NotFound("There is no task run with this id; it goes when its task is deleted.")
+    return row
+
+
+async def trigger_task_run(call: Call) -> TaskRun:
+    body, services = call.body(TriggerTaskRun), call.services
+    now = services.clock.now()
+
+    def work(tx: Transaction) -> TaskRun:
+        task = require_task(tx, call.path["task_id"])
+        faults = FaultList()
+        window: tuple[datetime | None, datetime | None] = (None, None)
+        if task.evaluates:
+            _refuse_options(body, _EXPERIMENT_OPTIONS, "run_experiment", task, faults)
+            window = _window(tx, task, body, now, faults)
+            _judge_options(tx, task, body, faults)
+        else:
+            _refuse_options(body, _EVALUATION_OPTIONS, "evaluation", task, faults)
+            _judge_experiment(tx, task, body, faults)
+        faults.raise_any()
+        run_id = services.new_id("TaskRun")
+        add_task_run(
+            tx,
+            run_id=run_id,
+            task_id=task.id,
+            options=body,
+            now_us=to_us(now),
+            window_us=(_us(window[0]), _us(window[1])),
+        )
+        made = task_run_of(tx, run_id)
+        assert made is not None
+        return made
+
+    task_run = await services.store.write(work)
+    services.bell.ring()
+    return task_run
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else to_us(moment)
+
+
+def _refuse_options(body: TriggerTaskRun, names: tuple[str, ...], kind: str, task: Task, faults: FaultList) -> None:
+    for name in names:
+        if getattr(body, name) not in (None, []):
+            faults.bad_request(f"{name} applies to {kind} tasks; this is a {task.type.lower()} task")
+
+
+def _window(
+    tx: Transaction, task: Task, body: TriggerTaskRun, now: datetime, faults: FaultList
+) -> tuple[datetime | None, datetime | None]:
+    """Both ends. A dataset task may name a window, which is echoed; its rows have no time to select by."""
+    start, end = body.data_start_time, body.data_end_time
+    if task.project_id is None and start is None and end is None:
+        return None, None
+    end = end or now
+    if start is None and task.project_id is not None:
+        start = _next_start(tx, task)
+        if start is None:
+            faults.bad_request(
+                "data_start_time is needed on the first run of a project task: there is no earlier run to go on from"
+            )
+            return None, end
+    if start is None:
+        return None, end
+    if start >= end:
+        went_on = "" if body.data_start_time else ", which is where the last run ended,"
+        faults.unprocessable(f"data_start_time ({_shown(start)}){went_on} must be before data_end_time ({_shown(end)})")
+    elif end - start > WINDOW_MAX:
+        faults.unprocessable(
+            f"the window is {(end - start) / timedelta(days=1):.1f} days long, from {_shown(start)} to {_shown(end)}; "
+            "at most 30 days are allowed: trigger one run for each part"
+        )
+    return start, end
+
+
+def _next_start(tx: Transaction, task: Task) -> datetime | None:
+    """Where the last run ended. Runs that failed or were cancelled did not do their window: it is taken up again."""
+    undone: datetime | None = None
+    for row in tx.all("task_runs.last_windows", {"task_id": task.id}):
+        if row["status"] not in {TaskRunStatus.FAILED, TaskRunStatus.CANCELLED}:
+            return from_us(row["data_end_us"])
+        if row["data_start_us"] is not None:
+            undone = from_us(row["data_start_us"])
+    return undone
+
+
+def _shown(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _judge_options(tx: Transaction, task: Task, body: TriggerTaskRun, faults: FaultList) -> None:
+    if body.experiment_ids and task.dataset_id is None:
+        faults.bad_request("experiment_ids applies to dataset tasks; this task evaluates a project's spans")
+    elif body.experiment_ids and task.dataset_id is not None:
+        judge_experiments(tx, body.experiment_ids, task.dataset_id, faults)
+
+
+def _judge_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, faults: FaultList) -> None:
+    assert task.dataset_id is not None
+    dataset_id = task.dataset_id
+    if body.experiment_name is None:
+        faults.bad_request("experiment_name is needed: a run of a run_experiment task makes an experiment")
+    else:
+        named = {"dataset_id": dataset_id, "name": body.experiment_name}
+        if tx.one("task_runs.experiment_named", named) or tx.one("task_runs.provisional_name", named):
+            faults.conflict("experiment_name: the dataset already has an experiment of this name; choose another one")
+    if body.dataset_version_id is not None:
+        version = tx.one("task_runs.dataset_version", {"id": body.dataset_version_id, "dataset_id": dataset_id})
+    else:
+        version = tx.one("task_runs.latest_dataset_version", {"dataset_id": dataset_id})
+    if version is None:
+        faults.not_found("dataset_version_id: the task's dataset has no such version")
+    elif body.example_ids:
+        ids = json.dumps(body.example_ids)
+        for line in tx.all("task_runs.unknown_examples", {"ids": ids, "version_id": version["id"]}):
+            faults.unprocessable(f"example_ids[{line['place']}] is not an example of this version of the dataset")
+    if body.example_ids and body.max_examples is not None:
+        faults.bad_request("example_ids and max_examples exclude each other; give one of them")
+    if body.query_filter:
+        try:
+            compile_filter(body.query_filter, Target.EXAMPLE, field="query_filter")
+        except Problem as problem:
+            faults.add(problem)
+    _judge_chained(tx, dataset_id, body.evaluation_task_ids or (), faults)
+
+
+def _judge_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str], faults: FaultList) -> None:
+    for index, task_id in enumerate(task_ids):
+        row = tx.one("tasks.by_id", {"id": task_id})
+        if row is None:
+            faults.not_found(f"evaluation_task_ids[{index}]: there is no task with this id")
+        elif row["type"] == "RUN_EXPERIMENT" or row["dataset_id"] != dataset_id:
+            faults.unprocessable(
+                f"evaluation_task_ids[{index}] must be an evaluation task on the same dataset as this task"
+            )
+
+
+async def list_task_runs(call: Call) -> TaskRunPage:
+    query = call.query(ListTaskRuns)
+    task_id = call.path["task_id"]
+    scope = scope_of("task_runs", query, task_id)
+    (before,) = key_from(scope, query.cursor, [NEWEST])
+
+    def work(tx: Transaction) -> list[Row]:
+        require_task(tx, task_id)
+        wanted = {"task_id": task_id, "status": query.status, "before": before, "limit": query.limit + 1}
+        return tx.all("task_runs.page", wanted)
+
+    rows, pagination = paginate(await call.services.store.read(work), query.limit, scope, lambda row: [row["seq"]])
+    return TaskRunPage(task_runs=[task_run_from(row) for row in rows], pagination=pagination)
+
+
+async def get_task_run(call: Call) -> TaskRun:
+    row = await call.services.store.read_point(lambda tx: require_task_run(tx, call.path["run_id"]))
+    return task_run_from(row)
+
+
+async def cancel_task_run(call: Call) -> TaskRun:
+    """What was already evaluated stays. The executor of whichever process works on it stops within one call."""
+    services = call.services
+
+    def work(tx: Transaction) -> TaskRun:
+        row = require_task_run(tx, call.path["run_id"])
+        cancelled = after(TaskRunStatus(row["status"]), Step.CANCEL)
+        if cancelled is None:
+            raise BadRequest(
+                f"The task run is already {row['status']}; only a pending or running one can be cancelled."
+            )
+        ended = {
+            "seq": row["seq"],
+            "status": cancelled,
+            "from_status": row["status"],
+            "reason": "Cancelled on request.",
+            "now_us": to_us(services.clock.now()),
+        }
+        tx.run("task_runs.end", ended)
+        return task_run_from(require_task_run(tx, row["id"]))
+
+    task_run = await services.store.write(work)
+    services.bell.ring()
+    return task_run
+
+
+async def list_task_run_rows(call: Call) -> TaskRunRowPage:
+    """In the order they were selected."""
+    query = call.query(ListTaskRunRows)
+    run_id = call.path["run_id"]
+    scope = scope_of("task_run_rows", query, run_id)
+    (after_position,) = key_from(scope, query.cursor, [-1])
+
+    def work(tx: Transaction) -> list[Row]:
+        wanted = {
+            "seq": require_task_run(tx, run_id)["seq"],
+            "after": after_position,
+            "outcome": query.outcome,
+            "evaluator_id": query.evaluator_id,
+            "limit": query.limit + 1,
+        }
+        return tx.all("ledger.page", wanted)
+
+    lines, pagination = paginate(
+        await call.services.store.read(work), query.limit, scope, lambda line: [line["position"]]
+    )
+    return TaskRunRowPage(task_run_rows=[row_from(line) for line in lines], pagination=pagination)

@@ -1,0 +1,136 @@
+"""Tasks: list, create, get, update, delete. What belongs to which type is judged in `task_rules`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from evaltasks.api.problems import BadRequest, NotFound
+from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
+from evaltasks.engine.call import Call
+from evaltasks.engine.clock import moved_us, to_us
+from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.task_rules import judge_creation, judge_update
+from evaltasks.engine.store import tasks
+from evaltasks.engine.store.store import Row, Transaction
+
+
+def require_task(tx: Transaction, task_id: str) -> Task:
+    task = tasks.task_of(tx, task_id)
+    if task is None:
+        raise NotFound("There is no task with this id; it may have been deleted. List the tasks to see what is there.")
+    return task
+
+
+async def list_tasks(call: Call) -> TaskPage:
+    """Newest first. A space, project or dataset that does not exist is a 404, not an empty list."""
+    query = call.query(ListTasks)
+    scope = scope_of("tasks", query)
+    (before,) = key_from(scope, query.cursor, [NEWEST])
+    given = query.model_dump(exclude={"limit", "cursor"})
+
+    def work(tx: Transaction) -> tuple[list[Row], list[Task]]:
+        for noun in ("space", "project", "dataset"):
+            if given[f"{noun}_id"] is not None and tx.one(f"tasks.{noun}", {"id": given[f"{noun}_id"]}) is None:
+                raise NotFound(f"There is no {noun} with this {noun}_id.")
+        rows = tx.all("tasks.page", {**given, "before": before, "limit": query.limit + 1})
+        return rows, tasks.tasks_from(tx, rows[: query.limit])
+
+    rows, found = await call.services.store.read(work)
+    _, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
+    return TaskPage(tasks=found, pagination=pagination)
+
+
+async def create_task(call: Call) -> Task:
+    body, services = call.body(CreateTask), call.services
+
+    def work(tx: Transaction) -> Task:
+        space_id = judge_creation(tx, body)
+        task_id = services.new_id("OnlineTask")
+        is_continuous = bool(body.is_continuous)
+        tx.run(
+            "tasks.insert",
+            {
+                "id": task_id,
+                "space_id": space_id,
+                "name": body.name,
+                "type": body.type,
+                "project_id": body.project_id,
+                "dataset_id": body.dataset_id,
+                "is_continuous": is_continuous,
+                "sampling_rate": body.sampling_rate,
+                "query_filter": body.query_filter or None,
+                "experiment_ids": json.dumps(body.experiment_ids or []),
+                "run_configuration": tasks.run_configuration_text(body.run_configuration),
+                # What is already there is not "new": a continuous task starts with the next span.
+                "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
+                "now_us": to_us(services.clock.now()),
+            },
+        )
+        tasks.attach(tx, task_id, body.evaluators or [])
+        return require_task(tx, task_id)
+
+    return await services.store.write(work)
+
+
+async def get_task(call: Call) -> Task:
+    return await call.services.store.read_point(lambda tx: require_task(tx, call.path["task_id"]))
+
+
+async def update_task(call: Call) -> Task:
+    body, services = call.body(UpdateTask), call.services
+    if not body.model_fields_set:
+        raise BadRequest(
+            "No fields to update: give name, sampling_rate, is_continuous, query_filter or evaluators "
+            "(evaluation tasks), or name or run_configuration (run_experiment tasks)."
+        )
+
+    def work(tx: Transaction) -> Task:
+        task = require_task(tx, call.path["task_id"])
+        row = tx.one("tasks.by_id", {"id": task.id})
+        assert row is not None
+        judge_update(tx, task, str(row["space_id"]), body)
+        tx.run(
+            "tasks.update",
+            {
+                "id": task.id,
+                **_changed(tx, row, body),
+                "now_us": moved_us(row["updated_us"], to_us(services.clock.now())),
+            },
+        )
+        if body.evaluators is not None:
+            tasks.attach(tx, task.id, body.evaluators)
+        return require_task(tx, task.id)
+
+    changed = await services.store.write(work)
+    services.bell.ring()
+    return changed
+
+
+def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
+    """The columns as they shall be. Null clears sampling_rate and query_filter, and leaves the others as they are."""
+    given = body.model_fields_set
+    values: dict[str, Any] = {
+        "name": row["name"] if body.name is None else body.name,
+        "is_continuous": row["is_continuous"] if body.is_continuous is None else body.is_continuous,
+        "sampling_rate": body.sampling_rate if "sampling_rate" in given else row["sampling_rate"],
+        "query_filter": (body.query_filter or None) if "query_filter" in given else row["query_filter"],
+        "run_configuration": row["run_configuration"]
+        if body.run_configuration is None
+        else tasks.run_configuration_text(body.run_configuration),
+        "continuous_after_seq": row["continuous_after_seq"],
+    }
+    if values["is_continuous"] and not row["is_continuous"]:
+        values["continuous_after_seq"] = tasks.last_span_seq(tx)
+    return values
+
+
+async def delete_task(call: Call) -> None:
+    """The task goes with its task runs; one that is being worked on is dropped."""
+
+    def work(tx: Transaction) -> None:
+        task = require_task(tx, call.path["task_id"])
+        tx.run("tasks.delete", {"id": task.id})
+
+    await call.services.store.write(work)
+    call.services.bell.ring()

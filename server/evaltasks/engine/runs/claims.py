@@ -1,0 +1,99 @@
+"""Who works on a task run: claims under a lease, one transaction each, fenced by their owner.
+
+Every claim has an owner of its own, a text never used again. What a claim's holder writes is written only while the
+task run still carries that owner, so a holder that lost its lease unawares (a process that was suspended, say) writes
+nothing. Renewing is not tied to the lease's time: as long as nobody else took the task run over, it is still held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from evaltasks.api.task_runs import TaskRunStatus, TriggerTaskRun
+from evaltasks.api.tasks import Task
+from evaltasks.engine.runs.lifecycle import Step, after
+from evaltasks.engine.store.store import Row, Transaction
+from evaltasks.engine.store.tasks import task_of
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task run in the hands of `owner`, with what it needs to know of its task."""
+
+    seq: int
+    run_id: str
+    owner: str
+    task: Task
+    options: TriggerTaskRun
+    plan: str | None
+    experiment_id: str | None
+
+
+Start = Callable[[Transaction, Claim], None]
+
+
+def claimable(tx: Transaction, now_us: int, except_seqs: Sequence[int], limit: int) -> list[int]:
+    """The oldest task runs nobody works on. Only a hint: `claim` decides."""
+    wanted = {"now_us": now_us, "except_seqs": json.dumps(list(except_seqs)), "limit": limit}
+    return [row["seq"] for row in tx.all("task_runs.claimable", wanted)]
+
+
+def claim(tx: Transaction, seq: int, *, owner: str, now_us: int, lease_us: int, start: Start) -> Claim | None:
+    """Take the task run; None when somebody else was faster or nothing is left to do on it.
+
+    `start` selects the rows of a pending one, in the same transaction: a RUNNING task run always has its rows.
+    """
+    row = tx.one("task_runs.still_claimable", {"seq": seq, "now_us": now_us})
+    if row is None:
+        return None
+    status = after(TaskRunStatus(row["status"]), Step.CLAIM)
+    assert status is not None
+    taken = {"seq": seq, "status": status, "owner": owner, "now_us": now_us, "lease_until_us": now_us + lease_us}
+    tx.run("task_runs.claim", taken)
+    if row["status"] == TaskRunStatus.PENDING:
+        start(tx, _claim(tx, row, owner))
+    held = tx.one("task_runs.owned", {"seq": seq, "owner": owner})
+    return None if held is None else _claim(tx, held, owner)
+
+
+def _claim(tx: Transaction, row: Row, owner: str) -> Claim:
+    task = task_of(tx, row["task_id"])
+    assert task is not None  # a task run goes with its task
+    return Claim(
+        seq=row["seq"],
+        run_id=row["id"],
+        owner=owner,
+        task=task,
+        options=TriggerTaskRun.model_validate_json(row["options"]),
+        plan=row["plan"],
+        experiment_id=row["experiment_id"],
+    )
+
+
+def still_held(tx: Transaction, owners: Sequence[str]) -> set[str]:
+    """Those of the owners whose task run is still theirs: not cancelled, deleted or taken over."""
+    return {row["owner"] for row in tx.all("task_runs.held", {"owners": json.dumps(list(owners))})}
+
+
+def renew(tx: Transaction, owners: Sequence[str], lease_until_us: int) -> set[str]:
+    """Extend the leases; those that are still held."""
+    tx.run("task_runs.renew", {"owners": json.dumps(list(owners)), "lease_until_us": lease_until_us})
+    return still_held(tx, owners)
+
+
+def release(tx: Transaction, owners: Sequence[str]) -> None:
+    """Give task runs back unfinished; whoever looks next goes on with them at once."""
+    tx.run("task_runs.release", {"owners": json.dumps(list(owners))})
+
+
+def end(tx: Transaction, held: Claim, step: Step, reason: str | None, now_us: int) -> bool:
+    """Bring the task run to an end; False when it is no longer this claim's to end."""
+    row = tx.one("task_runs.owned", {"seq": held.seq, "owner": held.owner})
+    if row is None:
+        return False
+    status = after(TaskRunStatus(row["status"]), step)
+    assert status is not None
+    ended = {"seq": held.seq, "status": status, "from_status": row["status"], "reason": reason, "now_us": now_us}
+    return tx.run("task_runs.end", ended) == 1

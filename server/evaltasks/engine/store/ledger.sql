@@ -1,0 +1,162 @@
+-- name: page
+SELECT * FROM task_run_rows
+WHERE task_run_seq = :seq AND position > :after
+    AND (:outcome IS NULL OR outcome = :outcome)
+    AND (:evaluator_id IS NULL OR evaluator_id = :evaluator_id)
+ORDER BY position LIMIT :limit;
+
+-- name: tally
+SELECT outcome, reason, count(*) AS n FROM task_run_rows
+WHERE task_run_seq = :seq GROUP BY outcome, reason ORDER BY n DESC, reason;
+
+-- name: discard
+DELETE FROM task_run_rows WHERE task_run_seq = :seq;
+
+-- name: select_spans
+-- The newest spans that the task's filter and at least one evaluator's filter take, times those evaluators. Slots:
+-- {task_filter}, {any_fit} and {fits} (one column per evaluator) are compiled filters over the alias s; {lines} is one
+-- SELECT per evaluator from chosen, joined by UNION ALL. One statement, so a task run sees one state of the store.
+WITH chosen AS MATERIALIZED (
+    SELECT
+        s.seq, s.span_id, s.trace_id,
+        row_number() OVER (ORDER BY s.start_us DESC, s.trace_id, s.span_id) AS place,
+        {fits}
+    FROM spans AS s
+    WHERE s.project_id = :project_id
+        AND (:data_start_us IS NULL OR s.start_us >= :data_start_us)
+        AND (:data_end_us IS NULL OR s.start_us <= :data_end_us)
+        AND (:after_seq IS NULL OR (s.seq > :after_seq AND s.seq <= :upto_seq))
+        AND is_sampled(:task_id, s.trace_id || '/' || s.span_id, :sampling_rate)
+        AND ({task_filter}) AND ({any_fit})
+    ORDER BY s.start_us DESC, s.trace_id, s.span_id
+    LIMIT :rows_max
+),
+lines AS ({lines})
+INSERT INTO task_run_rows (
+    task_run_seq, position, row_kind, row_seq, row_id, trace_id, evaluator_id, evaluator_version_id,
+    evaluation_name, outcome, reason, recorded_us
+)
+SELECT
+    :seq, row_number() OVER (ORDER BY lines.place, lines.nth) - 1, 'span', lines.row_seq, lines.row_id,
+    lines.trace_id, lines.evaluator_id, lines.evaluator_version_id, lines.evaluation_name,
+    iif(labelled, 'SKIPPED', 'WAITING'), iif(labelled, :already_labelled, NULL), iif(labelled, :now_us, NULL)
+FROM (
+    SELECT lines.*, NOT :override AND EXISTS (
+        SELECT 1 FROM evaluations
+        WHERE evaluations.row_kind = 'span' AND evaluations.row_seq = lines.row_seq
+            AND evaluations.name = lines.evaluation_name
+    ) AS labelled
+    FROM lines
+) AS lines;
+
+-- name: select_experiment_runs
+-- As select_spans, over the experiment runs (alias r) of the experiments in a JSON list, newest first.
+WITH chosen AS MATERIALIZED (
+    SELECT r.seq, r.id, row_number() OVER (ORDER BY r.seq DESC) AS place, {fits}
+    FROM experiment_runs AS r
+    WHERE r.experiment_id IN (SELECT value FROM json_each(:experiment_ids))
+        AND ({task_filter}) AND ({any_fit})
+    ORDER BY r.seq DESC
+    LIMIT :rows_max
+),
+lines AS ({lines})
+INSERT INTO task_run_rows (
+    task_run_seq, position, row_kind, row_seq, row_id, evaluator_id, evaluator_version_id,
+    evaluation_name, outcome, reason, recorded_us
+)
+SELECT
+    :seq, row_number() OVER (ORDER BY lines.place, lines.nth) - 1, 'experiment_run', lines.row_seq, lines.row_id,
+    lines.evaluator_id, lines.evaluator_version_id, lines.evaluation_name,
+    iif(labelled, 'SKIPPED', 'WAITING'), iif(labelled, :already_labelled, NULL), iif(labelled, :now_us, NULL)
+FROM (
+    SELECT lines.*, NOT :override AND EXISTS (
+        SELECT 1 FROM evaluations
+        WHERE evaluations.row_kind = 'experiment_run' AND evaluations.row_seq = lines.row_seq
+            AND evaluations.name = lines.evaluation_name
+    ) AS labelled
+    FROM lines
+) AS lines;
+
+-- name: select_examples
+-- The examples (alias x) of a version, in its order: those of a JSON list of ids, or all, and those a filter takes.
+INSERT INTO task_run_rows (task_run_seq, position, row_kind, row_seq, row_id)
+SELECT :seq, row_number() OVER (ORDER BY x.seq) - 1, 'example', x.seq, x.id
+FROM examples AS x
+WHERE x.version_id = :version_id
+    AND (:example_ids IS NULL OR x.id IN (SELECT value FROM json_each(:example_ids)))
+    AND ({filter})
+ORDER BY x.seq LIMIT :rows_max;
+
+-- name: span_bounds
+SELECT min(spans.start_us) AS first_us, max(spans.start_us) AS last_us
+FROM task_run_rows JOIN spans ON spans.seq = task_run_rows.row_seq
+WHERE task_run_rows.task_run_seq = :seq;
+
+-- name: waiting_spans
+-- The next lines to judge, with the span each is about (NULL columns when it is gone).
+SELECT
+    l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
+    s.seq AS found, s.trace_id, s.span_id, s.parent_id, s.name, s.kind, s.status_code, s.status_message,
+    s.start_us, s.end_us, s.latency_ms, s.attributes, s.events
+FROM task_run_rows AS l LEFT JOIN spans AS s ON s.seq = l.row_seq
+WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
+ORDER BY l.position LIMIT :limit;
+
+-- name: waiting_experiment_runs
+-- As waiting_spans; the example comes along, as the experiment's version of the dataset has it.
+SELECT
+    l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
+    r.seq AS found, r.id, r.example_id, r.output, r.error, r.columns, (
+        SELECT x.columns FROM examples AS x
+        WHERE x.version_id = e.dataset_version_id AND x.id = r.example_id
+    ) AS example_columns
+FROM task_run_rows AS l
+LEFT JOIN experiment_runs AS r ON r.seq = l.row_seq
+LEFT JOIN experiments AS e ON e.id = r.experiment_id
+WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
+ORDER BY l.position LIMIT :limit;
+
+-- name: waiting_examples
+SELECT
+    l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
+    x.seq AS found, x.id, x.columns
+FROM task_run_rows AS l LEFT JOIN examples AS x ON x.seq = l.row_seq
+WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
+ORDER BY l.position LIMIT :limit;
+
+-- name: evaluations_of_rows
+-- What already stands on the rows of a JSON list of sequence numbers, for mappings that read `eval.…` columns.
+SELECT row_seq, name, label, score, explanation FROM evaluations
+WHERE row_kind = :row_kind AND row_seq IN (SELECT value FROM json_each(:row_seqs));
+
+-- name: record
+-- From WAITING only: whatever comes second finds the line taken.
+UPDATE task_run_rows SET
+    outcome = :outcome, label = :label, score = :score, explanation = :explanation, reason = :reason,
+    detail = :detail, provenance = :provenance, recorded_us = :now_us
+WHERE task_run_seq = :seq AND position = :position AND outcome = 'WAITING';
+
+-- name: evaluate_span
+-- Nothing is written for a span that was deleted meanwhile.
+INSERT INTO evaluations (row_kind, row_seq, name, label, score, explanation, metadata, recorded_us)
+SELECT 'span', :row_seq, :name, :label, :score, :explanation, :metadata, :now_us
+WHERE EXISTS (SELECT 1 FROM spans WHERE spans.seq = :row_seq)
+ON CONFLICT (row_kind, row_seq, name) DO UPDATE SET
+    label = excluded.label, score = excluded.score, explanation = excluded.explanation,
+    metadata = excluded.metadata, recorded_us = excluded.recorded_us;
+
+-- name: evaluate_experiment_run
+INSERT INTO evaluations (row_kind, row_seq, name, label, score, explanation, metadata, recorded_us)
+SELECT 'experiment_run', :row_seq, :name, :label, :score, :explanation, :metadata, :now_us
+WHERE EXISTS (SELECT 1 FROM experiment_runs WHERE experiment_runs.seq = :row_seq)
+ON CONFLICT (row_kind, row_seq, name) DO UPDATE SET
+    label = excluded.label, score = excluded.score, explanation = excluded.explanation,
+    metadata = excluded.metadata, recorded_us = excluded.recorded_us;
+
+-- name: insert_experiment
+INSERT INTO experiments (id, space_id, dataset_id, dataset_version_id, name, created_us, updated_us)
+VALUES (:id, :space_id, :dataset_id, :dataset_version_id, :name, :now_us, :now_us);
+
+-- name: insert_experiment_run
+INSERT INTO experiment_runs (id, experiment_id, example_id, output, error, columns, created_us)
+VALUES (:id, :experiment_id, :example_id, :output, :error, :columns, :now_us);

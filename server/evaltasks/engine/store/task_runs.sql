@@ -1,0 +1,101 @@
+-- name: by_id
+SELECT * FROM task_runs WHERE id = :id;
+
+-- name: by_seq
+SELECT * FROM task_runs WHERE seq = :seq;
+
+-- name: page
+SELECT * FROM task_runs
+WHERE task_id = :task_id AND seq < :before AND (:status IS NULL OR status = :status)
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: insert
+INSERT INTO task_runs (
+    id, task_id, status, options, data_start_us, data_end_us, after_span_seq, upto_span_seq, created_us
+) VALUES (
+    :id, :task_id, 'PENDING', :options, :data_start_us, :data_end_us, :after_span_seq, :upto_span_seq, :now_us
+);
+
+-- name: last_windows
+-- The windows of the task's runs that were asked for with one, newest first.
+SELECT status, data_start_us, data_end_us FROM task_runs
+WHERE task_id = :task_id AND after_span_seq IS NULL AND data_end_us IS NOT NULL
+ORDER BY seq DESC LIMIT 100;
+
+-- name: provisional_name
+-- An unfinished task run of this dataset that is going to make an experiment of this name.
+SELECT task_runs.id FROM task_runs JOIN tasks ON tasks.id = task_runs.task_id
+WHERE tasks.dataset_id = :dataset_id AND task_runs.status = 'PENDING' AND task_runs.experiment_id IS NULL
+    AND json_extract(task_runs.options, '$.experiment_name') = :name;
+
+-- name: experiment_named
+SELECT id FROM experiments WHERE dataset_id = :dataset_id AND name = :name;
+
+-- name: dataset_version
+SELECT id FROM dataset_versions WHERE id = :id AND dataset_id = :dataset_id;
+
+-- name: latest_dataset_version
+SELECT id FROM dataset_versions WHERE dataset_id = :dataset_id ORDER BY seq DESC LIMIT 1;
+
+-- name: unknown_examples
+-- Which ids of a JSON list are not examples of the version, by their place in the list.
+SELECT wanted.key AS place FROM json_each(:ids) AS wanted
+WHERE NOT EXISTS (
+    SELECT 1 FROM examples WHERE examples.version_id = :version_id AND examples.id = wanted.value
+)
+ORDER BY wanted.key LIMIT 20;
+
+-- name: end
+-- To an end; only from the status the caller saw, so that of two enders one wins.
+UPDATE task_runs SET
+    status = :status, failure_reason = :reason, finished_us = :now_us, owner = NULL, lease_until_us = NULL
+WHERE seq = :seq AND status = :from_status;
+
+-- name: claimable
+-- The oldest task runs that nobody works on: pending, or their owner's lease has run out.
+SELECT seq FROM task_runs
+WHERE status IN ('PENDING', 'RUNNING') AND (lease_until_us IS NULL OR lease_until_us <= :now_us)
+    AND seq NOT IN (SELECT value FROM json_each(:except_seqs))
+ORDER BY seq LIMIT :limit;
+
+-- name: still_claimable
+SELECT * FROM task_runs
+WHERE seq = :seq AND status IN ('PENDING', 'RUNNING') AND (lease_until_us IS NULL OR lease_until_us <= :now_us);
+
+-- name: claim
+UPDATE task_runs SET
+    status = :status, owner = :owner, lease_until_us = :lease_until_us, started_us = coalesce(started_us, :now_us)
+WHERE seq = :seq;
+
+-- name: held
+-- Which of the given owners (a JSON list) still hold their task run.
+SELECT owner FROM task_runs
+WHERE status = 'RUNNING' AND owner IN (SELECT value FROM json_each(:owners));
+
+-- name: renew
+UPDATE task_runs SET lease_until_us = :lease_until_us
+WHERE status = 'RUNNING' AND owner IN (SELECT value FROM json_each(:owners));
+
+-- name: release
+-- Given back: whoever looks next may go on at once.
+UPDATE task_runs SET owner = NULL, lease_until_us = NULL
+WHERE status = 'RUNNING' AND owner IN (SELECT value FROM json_each(:owners));
+
+-- name: owned
+-- The task run, if it is still being worked on by this owner.
+SELECT * FROM task_runs WHERE seq = :seq AND owner = :owner AND status = 'RUNNING';
+
+-- name: selected
+UPDATE task_runs SET
+    num_selected = :num_selected, num_skipped = :num_skipped, experiment_id = :experiment_id, plan = :plan
+WHERE seq = :seq;
+
+-- name: covers
+-- What a continuous task run turned out to look at.
+UPDATE task_runs SET data_start_us = :data_start_us, data_end_us = :data_end_us WHERE seq = :seq;
+
+-- name: count
+UPDATE task_runs SET
+    num_successes = num_successes + :successes, num_errors = num_errors + :errors,
+    num_skipped = num_skipped + :skipped
+WHERE seq = :seq;

@@ -1,0 +1,93 @@
+"""Tasks and the evaluators attached to them, as the store keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter
+
+from evaltasks.api.evaluators import EvaluatorVersion
+from evaltasks.api.run_configurations import RunConfiguration
+from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator
+from evaltasks.engine.clock import from_us, from_us_or_none
+from evaltasks.engine.store.evaluators import find_version, latest_version
+from evaltasks.engine.store.store import Row, Transaction
+
+_RUN_CONFIGURATION: TypeAdapter[RunConfiguration] = TypeAdapter(RunConfiguration)
+
+
+def task_of(tx: Transaction, task_id: str) -> Task | None:
+    row = tx.one("tasks.by_id", {"id": task_id})
+    return tasks_from(tx, [row])[0] if row is not None else None
+
+
+def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
+    """The wire models of rows of `tasks`, with their evaluators' names joined."""
+    attached: dict[str, list[TaskEvaluator]] = {}
+    for line in tx.all("tasks.attachments", {"task_ids": json.dumps([row["id"] for row in rows])}):
+        mappings = line["column_mappings"]
+        attached.setdefault(line["task_id"], []).append(
+            TaskEvaluator(
+                evaluator_id=line["evaluator_id"],
+                evaluator_name=line["evaluator_name"],
+                evaluator_version_id=line["evaluator_version_id"],
+                query_filter=line["query_filter"],
+                column_mappings=json.loads(mappings) if mappings is not None else None,
+            )
+        )
+    return [_task(row, attached.get(row["id"], [])) for row in rows]
+
+
+def _task(row: Row, evaluators: list[TaskEvaluator]) -> Task:
+    configuration = row["run_configuration"]
+    return Task(
+        id=row["id"],
+        name=row["name"],
+        type=row["type"],
+        project_id=row["project_id"],
+        dataset_id=row["dataset_id"],
+        is_continuous=bool(row["is_continuous"]),
+        sampling_rate=row["sampling_rate"],
+        query_filter=row["query_filter"],
+        evaluators=evaluators,
+        experiment_ids=json.loads(row["experiment_ids"]),
+        run_configuration=_RUN_CONFIGURATION.validate_json(configuration) if configuration is not None else None,
+        last_run_at=from_us_or_none(row["last_run_us"]),
+        created_at=from_us(row["created_us"]),
+        updated_at=from_us(row["updated_us"]),
+    )
+
+
+def run_configuration_text(configuration: RunConfiguration | None) -> str | None:
+    """As JSON for the store; only what was given, so that it reads back as it was written."""
+    return None if configuration is None else configuration.model_dump_json(exclude_none=True)
+
+
+def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachment]) -> None:
+    """Replace the task's evaluators, in the order given."""
+    tx.run("tasks.detach_all", {"task_id": task_id})
+    for position, attachment in enumerate(attachments):
+        mappings = attachment.column_mappings
+        tx.run(
+            "tasks.attach",
+            {
+                "task_id": task_id,
+                "position": position,
+                "evaluator_id": attachment.evaluator_id,
+                "evaluator_version_id": attachment.evaluator_version_id,
+                "query_filter": attachment.query_filter or None,
+                "column_mappings": json.dumps(mappings, ensure_ascii=False) if mappings is not None else None,
+            },
+        )
+
+
+def last_span_seq(tx: Transaction) -> int:
+    row = tx.one("tasks.last_span_seq")
+    return int(row["seq"]) if row is not None else 0
+
+
+def version_for(tx: Transaction, evaluator_id: str, version_id: str | None) -> EvaluatorVersion | None:
+    """The pinned version, or the evaluator's latest without a pin. None when there is no such version of it."""
+    version = latest_version(tx, evaluator_id) if version_id is None else find_version(tx, version_id)
+    return version if version is not None and version.evaluator_id == evaluator_id else None
