@@ -102,7 +102,7 @@ async def engine_loop(base_url: str, rows: int, in_flight: int, store: str) -> t
             client, ToolSettings(patience_seconds=600), _Quiet(), NobodyToAsk(), SystemClock()
         )
 
-        async def tool(name: str, **arguments: Any) -> dict[str, Any]:
+        async def tool(name: str, /, **arguments: Any) -> dict[str, Any]:
             spec = next(spec for spec in TOOLS if spec.name == name)
             answer = await spec.call(arguments, context())
             shown: dict[str, Any] = answer.model_dump(mode="json")

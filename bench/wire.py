@@ -55,7 +55,7 @@ class Pipe:
                 result: dict[str, Any] = answer["result"]
                 return result
 
-    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         result = self.ask("tools/call", name=tool, arguments=arguments)
         if result.get("isError"):
             raise RuntimeError(result["content"])

@@ -89,7 +89,7 @@ async def _evaluation(_: Settings) -> str:
 
 
 async def _evaluate_once(client: Client) -> str:
-    async def tool(name: str, **arguments: Any) -> Any:
+    async def tool(name: str, /, **arguments: Any) -> Any:
         spec = next(spec for spec in TOOLS if spec.name == name)
         return await spec.call(arguments, _context(client))
 

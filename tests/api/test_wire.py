@@ -1,0 +1,71 @@
+"""Strict in what we write, tolerant in what we read, UPPER on the wire."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from evaltasks.api.problems import NotFound, Problem, RateLimited, ServerFault, problem_from
+from evaltasks.api.task_runs import TaskRun, TaskRunStatus
+from evaltasks.api.tasks import CreateTask, Task, TaskType
+
+
+def test_any_letter_case_is_read_and_upper_case_written() -> None:
+    task = CreateTask.model_validate({"name": "n", "type": "template_Evaluation"})
+    assert task.type is TaskType.TEMPLATE_EVALUATION
+    assert '"TEMPLATE_EVALUATION"' in task.model_dump_json()
+
+
+def test_an_unknown_field_in_a_request_is_refused() -> None:
+    with pytest.raises(ValidationError, match="samplingrate"):
+        CreateTask.model_validate({"name": "n", "type": "code_evaluation", "samplingrate": 1})
+
+
+def test_a_reply_from_a_newer_service_is_still_read() -> None:
+    run = TaskRun.model_validate(
+        {"id": "r", "task_id": "t", "status": "HIBERNATING", "created_at": "2026-01-01T00:00:00", "mood": "good"}
+    )
+    assert run.status == "HIBERNATING"
+    assert not run.finished
+
+
+def test_a_time_without_an_offset_is_utc() -> None:
+    run = TaskRun.model_validate(
+        {"id": "r", "task_id": "t", "status": "completed", "created_at": "2026-01-01T00:00:00"}
+    )
+    assert run.created_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert run.status is TaskRunStatus.COMPLETED
+    assert '"2026-01-01T00:00:00.000Z"' in run.model_dump_json()
+
+
+def test_the_seeds_evaluator_example_with_nulls_is_accepted() -> None:
+    example = [{"evaluator_id": "ev_abc123", "query_filter": None, "column_mappings": None}]
+    task = CreateTask.model_validate({"name": "n", "type": "code_evaluation", "evaluators": example})
+    assert task.evaluators is not None and task.evaluators[0].evaluator_id == "ev_abc123"
+
+
+def test_a_run_configuration_comes_back_from_a_task_with_fields_nobody_knows() -> None:
+    raw = """{"id": "t", "name": "n", "type": "RUN_EXPERIMENT", "created_at": "2026-01-01T00:00:00Z",
+              "updated_at": "2026-01-01T00:00:00Z",
+              "run_configuration": {"experiment_type": "LLM_GENERATION", "ai_integration_id": "a", "new_field": 1,
+                                    "input_variable_format": "MUSTACHE", "messages": [{"role": "USER"}]}}"""
+    assert Task.model_validate_json(raw, extra="ignore").run_configuration is not None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 501, 503])
+def test_a_problem_crosses_the_wire_as_the_same_class(status: int) -> None:
+    sent = problem_from(status, {"detail": "why", "entitlement": "x"})
+    back = problem_from(sent.status, sent.document())
+    assert type(back) is type(sent)
+    assert (back.status, back.detail, back.extra["entitlement"]) == (status, "why", "x")
+
+
+def test_an_error_without_a_readable_body_keeps_its_class() -> None:
+    assert isinstance(problem_from(404, "<html>"), NotFound)
+    assert isinstance(problem_from(502, None), ServerFault)
+    assert problem_from(418, None).status == 418
+    limited = problem_from(429, {}, retry_after_seconds=7)
+    assert isinstance(limited, RateLimited) and limited.retry_after_seconds == 7
+    assert isinstance(limited, Problem)

@@ -1,0 +1,42 @@
+"""The life of a task run is the table, whole; the documentation shows the same one."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from evaltasks.api.task_runs import TERMINAL_STATUSES, TaskRunStatus
+from evaltasks.engine.runs.lifecycle import NEXT, Step, after
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
+
+
+@pytest.mark.parametrize(("status", "step"), list(itertools.product(TERMINAL_STATUSES, Step)))
+def test_an_end_is_final(status: TaskRunStatus, step: Step) -> None:
+    assert after(status, step) is None
+
+
+@pytest.mark.parametrize("status", [TaskRunStatus.PENDING, TaskRunStatus.RUNNING])
+def test_an_unfinished_task_run_can_always_be_cancelled(status: TaskRunStatus) -> None:
+    assert after(status, Step.CANCEL) is TaskRunStatus.CANCELLED
+
+
+def test_only_a_running_task_run_can_complete() -> None:
+    assert [status for status in TaskRunStatus if after(status, Step.COMPLETE)] == [TaskRunStatus.RUNNING]
+
+
+def test_the_documentation_shows_this_table() -> None:
+    rows = [
+        line
+        for line in DOCUMENT.read_text(encoding="utf-8").splitlines()
+        if line.startswith(("| pending", "| running"))
+    ]
+    shown = {}
+    for row in rows:
+        cells = [cell.strip().split(" ")[0] for cell in row.strip("|").split("|")]
+        for step, cell in zip(Step, cells[1:], strict=True):
+            if cell != "–":
+                shown[TaskRunStatus(cells[0].upper()), step] = TaskRunStatus(cell.upper())
+    assert shown == NEXT

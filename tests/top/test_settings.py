@@ -1,0 +1,69 @@
+"""Settings come from flags and `EVALTASKS_…` variables; nothing else chooses the backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evaltasks.settings import Settings, SettingsError, ax_address, option_table, settings_from
+
+
+def test_the_backend_is_embedded_even_when_a_key_lies_in_the_environment() -> None:
+    assert settings_from({}, {"ARIZE_API_KEY": "ak-1234567890"}).backend == "embedded"
+
+
+def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None:
+    environment = {"EVALTASKS_PATIENCE_SECONDS": "30", "EVALTASKS_SPACE": "from-variable"}
+    settings = settings_from({"space": "from-flag"}, environment)
+    assert (settings.space, settings.patience_seconds) == ("from-flag", 30.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("backend", "mars", "embedded"),
+        ("patience_seconds", "0", "seconds"),
+        ("patience_seconds", "soon", "seconds"),
+        ("http", "8080", "HOST:PORT"),
+        ("allow_dir", "/no/such/place", "directory"),
+        ("groups", "tasks,everything", "insight"),
+        ("in_flight", "0", "500"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_what_it_may_be(name: str, text: str, word: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_from({name: text}, {})
+    assert f"--{name.replace('_', '-')}" in str(refused.value)
+    assert word in str(refused.value)
+
+
+def test_a_variable_that_is_no_setting_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="EVALTASKS_STOER"):
+        settings_from({}, {"EVALTASKS_STOER": "/tmp/x"})
+
+
+def test_several_directories_are_resolved(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    settings = settings_from({"allow_dir": f"{tmp_path}/a:{tmp_path}"}, {})
+    assert settings.allow_dir == ((tmp_path / "a").resolve(), tmp_path.resolve())
+
+
+def test_every_option_says_what_it_is() -> None:
+    assert {variable for _, variable, _ in option_table()} == {f"EVALTASKS_{n.upper()}" for n in vars(Settings())}
+    assert all(metadata["help"] for _, _, metadata in option_table())
+
+
+def test_the_ax_address_is_read_as_the_published_clients_read_it() -> None:
+    assert ax_address({"ARIZE_API_KEY": "k"}).base_url == "https://api.arize.com"
+    local = {"ARIZE_API_KEY": "k", "ARIZE_API_SCHEME": "http", "ARIZE_API_HOST": "localhost:1", "ARIZE_API_PORT": "9"}
+    assert ax_address(local).base_url == "http://localhost:9"
+
+
+def test_a_missing_key_is_an_error_that_names_the_variable() -> None:
+    with pytest.raises(SettingsError, match="ARIZE_API_KEY"):
+        ax_address({})
+
+
+def test_the_key_shows_in_no_repr() -> None:
+    assert "secret-key-1" not in repr(ax_address({"ARIZE_API_KEY": "secret-key-1"}))
