@@ -1,0 +1,313 @@
+"""Names, ids and links: found exactly, over every page, or refused with candidates."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.client.client import Client
+from evaltasks.client.faults import NotResolved
+from evaltasks.client.references import is_id
+from evaltasks.client.resolve import Named
+from evaltasks.client.transport import open_remote_client
+from tests.support.transports import MOMENT, Naps, PagedWire
+
+
+def gid(kind: str, number: int = 1) -> str:
+    return base64.b64encode(f"{kind}:{number}:aB3d".encode()).decode()
+
+
+def thing(id_: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"id": id_, "name": name, "space_id": "", "created_at": MOMENT, "updated_at": MOMENT, **more}
+
+
+SPACE_A, SPACE_B = gid("Space", 1), gid("Space", 2)
+
+
+def wire(**resources: list[dict[str, Any]]) -> PagedWire:
+    paths = {key: f"/v2/{key.replace('_', '-')}" for key in resources}
+    return PagedWire({paths[key]: (key, items) for key, items in resources.items()}, page_max=10)
+
+
+@asynccontextmanager
+async def client_of(network: PagedWire, default_space: str | None = None) -> AsyncIterator[Client]:
+    async with open_remote_client(
+        "https://ax.test", "k", is_engine=False, transport=network, sleep=Naps(), default_space=default_space
+    ) as client:
+        yield client
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_services_filter() -> None:
+    network = wire(projects=[thing(gid("Model", i), f"chat {i}") for i in range(95)])
+    async with client_of(network) as client:
+        assert await client.resolve.project("chat 9") == Named(gid("Model", 9), "chat 9")
+        assert [sent.query["limit"] for sent in network.sent] == ["100"] * len(network.sent)
+        assert all(sent.query["name"] == "chat 9" for sent in network.sent)
+        network.sent.clear()
+        network.resources["/v2/projects"] = ("projects", [thing(gid("Model", i), f"chat {i % 90}") for i in range(95)])
+        with pytest.raises(NotResolved, match="2 projects are named 'chat 1'") as caught:
+            await client.resolve.project("chat 1")
+    assert len(network.sent) > 1, "both were on different pages"
+    assert caught.value.candidates == [("chat 1", gid("Model", 1)), ("chat 1", gid("Model", 91))]
+
+
+async def test_a_name_is_compared_exactly_and_the_other_letter_case_is_the_first_candidate() -> None:
+    network = wire(tasks=[
+        thing(gid("OnlineTask", 1), "tone check 2", type="CODE_EVALUATION"),
+        thing(gid("OnlineTask", 2), "Tone Check", type="CODE_EVALUATION"),
+        *[thing(gid("OnlineTask", 10 + i), f"unrelated {i}", type="CODE_EVALUATION") for i in range(20)],
+    ])  # fmt: skip
+    async with client_of(network) as client:
+        with pytest.raises(NotResolved, match="No task is named 'tone check'") as caught:
+            await client.resolve.task("tone check")
+    assert caught.value.candidates == [
+        ("Tone Check", gid("OnlineTask", 2)), ("tone check 2", gid("OnlineTask", 1)),
+    ]  # fmt: skip
+
+
+async def test_a_misspelt_name_gets_the_nearest_as_candidates() -> None:
+    names = ["hallucination", "toxicity", *[f"e{i}" for i in range(30)]]
+    network = wire(evaluators=[thing(gid("Evaluator", i), name, type="CODE") for i, name in enumerate(names)])
+    async with client_of(network) as client:
+        with pytest.raises(NotResolved) as caught:
+            await client.resolve.evaluator("halucinations")
+    assert caught.value.candidates == [("hallucination", gid("Evaluator", 0))]
+
+
+async def test_a_short_list_is_shown_whole_when_nothing_is_near() -> None:
+    network = wire(datasets=[thing(gid("Dataset", 1), "alpha"), thing(gid("Dataset", 2), "beta")])
+    async with client_of(network) as client:
+        with pytest.raises(NotResolved) as caught:
+            await client.resolve.dataset("zzz")
+    assert sorted(caught.value.candidates) == [("alpha", gid("Dataset", 1)), ("beta", gid("Dataset", 2))]
+
+
+async def test_where_there_is_nothing_the_error_says_so() -> None:
+    async with client_of(wire(datasets=[])) as client:
+        with pytest.raises(NotResolved, match="There is no dataset there") as caught:
+            await client.resolve.dataset("d")
+    assert caught.value.candidates == []
+
+
+async def test_a_renamed_resource_is_found_at_once_and_no_longer_under_its_old_name() -> None:
+    network = wire(projects=[thing(gid("Model", 1), "old")])
+    async with client_of(network) as client:
+        assert (await client.resolve.project("old")).id == gid("Model", 1)
+        network.resources["/v2/projects"] = ("projects", [thing(gid("Model", 1), "new")])
+        assert (await client.resolve.project("new")).id == gid("Model", 1)
+        with pytest.raises(NotResolved):
+            await client.resolve.project("old")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "x" * 256])
+async def test_a_text_that_can_be_no_name_is_refused_without_a_request(text: str) -> None:
+    network = wire(projects=[])
+    async with client_of(network) as client:
+        with pytest.raises(NotResolved):
+            await client.resolve.project(text)
+    assert network.sent == []
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=12).filter(lambda s: s.strip() and not is_id(s)), max_size=40),
+       wanted=st.integers(0, 39))  # fmt: skip
+async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[str], wanted: int) -> None:
+    name = names[wanted] if wanted < len(names) else "sought"
+    if name.lower().startswith(("http://", "https://")):
+        return
+    network = wire(datasets=[thing(gid("Dataset", i), each) for i, each in enumerate(names)])
+    holders = [gid("Dataset", i) for i, each in enumerate(names) if each == name]
+    async with client_of(network) as client:
+        try:
+            found = await client.resolve.dataset(name)
+        except NotResolved as fault:
+            assert len(holders) != 1
+            assert {id_ for _, id_ in fault.candidates} <= {gid("Dataset", i) for i in range(len(names))}
+        else:
+            assert [found.id] == holders
+
+
+# --- scopes ------------------------------------------------------------------------------------------------------
+def two_spaces(**resources: list[dict[str, Any]]) -> PagedWire:
+    return wire(spaces=[thing(SPACE_A, "team-a"), thing(SPACE_B, "team-b")], **resources)
+
+
+async def test_one_name_in_two_spaces_is_ambiguous_until_a_space_is_given() -> None:
+    evaluators = [
+        thing(gid("Evaluator", 1), "tone", space_id=SPACE_A, type="CODE"),
+        thing(gid("Evaluator", 2), "tone", space_id=SPACE_B, type="CODE"),
+    ]
+    async with client_of(two_spaces(evaluators=evaluators)) as client:
+        with pytest.raises(NotResolved, match="or the space to look in") as caught:
+            await client.resolve.evaluator("tone")
+        assert len(caught.value.candidates) == 2
+        assert (await client.resolve.evaluator("tone", space="team-b")).id == gid("Evaluator", 2)
+        assert (await client.resolve.evaluator("tone", space=SPACE_A)).id == gid("Evaluator", 1)
+
+
+async def test_the_default_space_is_searched_alone_and_a_given_space_goes_before_it() -> None:
+    integrations = [thing(gid("LlmIntegration", 1), "openai", space_id=SPACE_A, provider="OPEN_AI"),
+                    thing(gid("LlmIntegration", 2), "openai", space_id=SPACE_B, provider="OPEN_AI")]  # fmt: skip
+    async with client_of(two_spaces(ai_integrations=integrations), default_space="team-a") as client:
+        assert (await client.resolve.space()).id == SPACE_A
+        assert (await client.resolve.ai_integration("openai")).id == gid("LlmIntegration", 1)
+        assert (await client.resolve.ai_integration("openai", space="team-b")).id == gid("LlmIntegration", 2)
+
+
+async def test_an_unknown_space_is_the_error_and_not_the_name_inside_it() -> None:
+    async with client_of(two_spaces(projects=[thing(gid("Model"), "chat")])) as client:
+        with pytest.raises(NotResolved, match="No space is named 'team-c'") as caught:
+            await client.resolve.project("chat", space="team-c")
+    assert sorted(caught.value.candidates) == [("team-a", SPACE_A), ("team-b", SPACE_B)]
+
+
+async def test_without_a_default_the_only_space_is_meant_and_of_several_none() -> None:
+    async with client_of(wire(spaces=[thing(SPACE_A, "team-a")])) as client:
+        assert await client.resolve.space() == Named(SPACE_A, "team-a")
+    async with client_of(two_spaces()) as client:
+        with pytest.raises(NotResolved, match="A space is needed") as caught:
+            await client.resolve.space()
+        assert caught.value.candidates == [("team-a", SPACE_A), ("team-b", SPACE_B)]
+    async with client_of(wire(spaces=[])) as client:
+        with pytest.raises(NotResolved, match="no space at all"):
+            await client.resolve.space()
+
+
+async def test_an_experiment_is_sought_in_its_dataset_without_asking_for_a_space() -> None:
+    experiments = [
+        thing(gid("Experiment", i), "baseline", dataset_id=gid("Dataset", i), space_id=SPACE_A) for i in (1, 2)
+    ]
+    network = two_spaces(experiments=experiments)
+    async with client_of(network, default_space="team-a") as client:
+        assert (await client.resolve.experiment("baseline", dataset_id=gid("Dataset", 2))).id == gid("Experiment", 2)
+        assert [sent.url.split("?")[0] for sent in network.sent] == ["https://ax.test/v2/experiments"]
+        with pytest.raises(NotResolved, match="2 experiments"):
+            await client.resolve.experiment("baseline")
+
+
+# --- versions ----------------------------------------------------------------------------------------------------
+async def test_an_evaluator_version_is_found_by_hash_and_message() -> None:
+    def version(number: int, commit: str, message: str) -> dict[str, Any]:
+        return {"id": gid("EvaluatorVersion", number), "evaluator_id": "e", "type": "CODE", "commit_hash": commit,
+                "commit_message": message, "created_at": MOMENT}  # fmt: skip
+
+    versions = [
+        version(1, "abcdef0111", "first"),
+        version(2, "abcdef0222", "second"),
+        version(3, "ffffff0333", "second"),
+    ]
+    network = PagedWire({"/v2/evaluators/e/versions": ("evaluator_versions", versions)})
+    async with client_of(network) as client:
+        find = client.resolve.evaluator_version
+        assert await find("abcdef0222", "e") == Named(gid("EvaluatorVersion", 2), "second")
+        assert (await find("abcdef01", "e")).id == gid("EvaluatorVersion", 1)
+        assert (await find("first", "e")).id == gid("EvaluatorVersion", 1)
+        for text, count in (("second", 2), ("abcdef0", 2), ("abc", 3)):
+            with pytest.raises(NotResolved) as caught:
+                await find(text, "e")
+            assert len(caught.value.candidates) == count
+
+
+# --- ids ---------------------------------------------------------------------------------------------------------
+async def test_ids_cost_no_request() -> None:
+    network = wire()
+    async with client_of(network, default_space="team-a") as client:
+        resolve = client.resolve
+        found = [
+            await resolve.space(gid("Space")), await resolve.project(gid("Model")),
+            await resolve.project(gid("Project")),
+            await resolve.dataset(gid("Dataset")), await resolve.experiment(gid("Experiment")),
+            await resolve.evaluator(gid("Evaluator")), await resolve.evaluator_version(gid("EvaluatorVersion"), "e"),
+            await resolve.ai_integration(gid("LlmIntegration")), await resolve.task(gid("OnlineTask")),
+            await resolve.task(gid("Task")), await resolve.task(gid("SomethingNew")),
+        ]  # fmt: skip
+    assert network.sent == []
+    assert all(each.name is None for each in found)
+
+
+async def test_an_id_of_another_kind_is_refused_without_a_request() -> None:
+    network = wire()
+    async with client_of(network) as client:
+        with pytest.raises(NotResolved, match="This is the id of a dataset; a project is needed"):
+            await client.resolve.project(gid("Dataset"))
+        with pytest.raises(NotResolved, match="the id of an evaluator version; an evaluator is needed"):
+            await client.resolve.evaluator(gid("EvaluatorVersion"))
+    assert network.sent == []
+
+
+@pytest.mark.parametrize(
+    "text", ["task_abc123", "run_abc123", "T25saW5lVGFzazoxOjI", "1a2b3c4d", "Name: with colon", "ß"]
+)
+async def test_what_only_looks_like_an_id_is_a_name(text: str) -> None:
+    assert not is_id(text)
+    async with client_of(wire(tasks=[thing(gid("OnlineTask"), text, type="CODE_EVALUATION")])) as client:
+        assert await client.resolve.task(text) == Named(gid("OnlineTask"), text)
+
+
+# --- links -------------------------------------------------------------------------------------------------------
+HOME = f"https://app.arize.com/organizations/{gid('AccountOrganization')}/spaces/{SPACE_A}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "link", "id_"),
+    [
+        ("project", f"{HOME}/projects/{gid('Model')}", gid("Model")),
+        ("project", f"{HOME}/models/{gid('Model')}?start=1&end=2#top", gid("Model")),
+        ("project", f"{HOME}/projects/{gid('Model')}/traces/9f", gid("Model")),
+        ("project", f"{HOME}/projects/{gid('Model').replace('=', '%3D')}/", gid("Model")),
+        ("project", f"{HOME}/projects/{gid('Model').rstrip('=')}", gid("Model")),
+        ("dataset", f"{HOME}/datasets/{gid('Dataset')}/experiments/{gid('Experiment')}", gid("Dataset")),
+        ("experiment", f"{HOME}/datasets/{gid('Dataset')}/experiments/{gid('Experiment')}", gid("Experiment")),
+        ("experiment", f"{HOME}/datasets/{gid('Dataset')}?experimentId={gid('Experiment')}", gid("Experiment")),
+        ("evaluator", f"{HOME}/evaluators/{gid('Evaluator')}", gid("Evaluator")),
+        ("task", f"{HOME}/evaluators/tasks/{gid('OnlineTask')}", gid("OnlineTask")),
+        ("task", f"{HOME}/evaluators/#/tasks/{gid('OnlineTask')}", gid("OnlineTask")),
+        ("ai_integration", f"{HOME}/settings/ai-integrations/{gid('LlmIntegration')}", gid("LlmIntegration")),
+        ("space", f"{HOME}/projects/{gid('Model')}", SPACE_A),
+    ],
+)
+async def test_a_pasted_link_gives_the_id_of_the_wanted_kind(kind: str, link: str, id_: str) -> None:
+    network = wire()
+    async with client_of(network) as client:
+        assert await getattr(client.resolve, kind)(link) == Named(id_)
+    assert network.sent == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "link", "words"),
+    [
+        ("project", f"{HOME}/datasets/{gid('Dataset')}", "leads to a dataset; a project is needed"),
+        ("task", f"{HOME}/evaluators/{gid('Evaluator')}", "leads to an evaluator; a task is needed"),
+        ("project", HOME, "leads to a space; a project is needed"),
+        ("project", f"{HOME}/projects/{gid('Dataset')}", "a project is needed"),
+        ("project", f"{HOME}/projects/my-project", "a project is needed"),
+        ("task", "https://example.com/nothing/here", "holds no id of a task"),
+        ("task", "https://[broken", "cannot be read"),
+        ("task", "http://", "holds no id of a task"),
+    ],
+)
+async def test_a_link_to_something_else_is_refused_with_words(kind: str, link: str, words: str) -> None:
+    network = wire()
+    async with client_of(network) as client:
+        with pytest.raises(NotResolved, match=words):
+            await getattr(client.resolve, kind)(link)
+    assert network.sent == []
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_reading_of_references(text: str) -> None:
+    from evaltasks.client.references import KINDS, id_in
+
+    for kind in KINDS:
+        for reference in (text, f"https://{text}", f"{HOME}/projects/{text}?{text}"):
+            try:
+                found = id_in(reference, kind)
+            except NotResolved:
+                continue
+            assert found is None or is_id(found)

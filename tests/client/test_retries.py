@@ -1,0 +1,201 @@
+"""When a call is repeated, how long is waited, and what is never repeated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.api.problems import NotBuilt, Problem, RateLimited, ServerFault, Unavailable
+from evaltasks.api.spans import ListSpans
+from evaltasks.api.task_runs import TriggerTaskRun
+from evaltasks.api.tasks import ListTasks, UpdateTask
+from evaltasks.client.client import Client
+from evaltasks.client.faults import TimedOut, Unreachable
+from evaltasks.client.retries import Patience, parse_retry_after
+from evaltasks.client.transport import open_remote_client
+from tests.support.transports import MOMENT, Naps, Scripted, Step, answers, cut_mid_body, drips, fails, html, problem
+
+TASK_RUN = {"id": "r", "task_id": "t", "status": "PENDING", "created_at": MOMENT}
+NO_TASKS = answers(200, {"tasks": [], "pagination": {"has_more": False}})
+NO_SPANS = answers(200, {"spans": [], "pagination": {"has_more": False}})
+TRIGGERED = answers(201, TASK_RUN)
+
+NEVER_SENT = [httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError]
+BROKEN_OFF = [httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError, httpx2.ReadTimeout, httpx2.WriteTimeout]
+
+
+class Line:
+    """A client over a scripted network, with the waits it took."""
+
+    def __init__(self, client: Client, network: Scripted, naps: Naps) -> None:
+        self.client = client
+        self.network = network
+        self.naps = naps
+
+    @property
+    def attempts(self) -> int:
+        return len(self.network.sent)
+
+
+@asynccontextmanager
+async def line(*steps: Step, patience: Patience | None = None, timeout_seconds: float = 30) -> AsyncIterator[Line]:
+    network, naps = Scripted(*steps), Naps()
+    async with open_remote_client(
+        "https://ax.test", "key", is_engine=False, transport=network, sleep=naps, patience=patience,
+        timeout_seconds=timeout_seconds,
+    ) as client:  # fmt: skip
+        yield Line(client, network, naps)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        *[fails(kind) for kind in NEVER_SENT + BROKEN_OFF],
+        problem(429, "Slow down."), html(502), problem(503, "Busy."), html(504), cut_mid_body(200, b'{"tasks"'),
+    ],
+)  # fmt: skip
+async def test_a_reading_call_outlives_a_passing_fault(step: Step) -> None:
+    async with line(step, step, NO_TASKS) as it:
+        page = await it.client.tasks.list(ListTasks())
+    assert page.tasks == []
+    assert it.attempts == 3
+    assert len(it.naps.seconds) == 2
+
+
+async def test_a_listing_that_is_a_post_is_repeated_like_any_reading() -> None:
+    async with line(fails(httpx2.ReadError), html(502), NO_SPANS) as it:
+        assert (await it.client.spans.list(ListSpans(project_id="p"))).spans == []
+    assert it.attempts == 3
+    assert it.network.sent[0] == it.network.sent[2], "the same request, body and all"
+
+
+@pytest.mark.parametrize("step", [*[fails(kind) for kind in NEVER_SENT], problem(429, "Slow down.")])
+async def test_a_trigger_is_repeated_when_it_cannot_have_taken_effect(step: Step) -> None:
+    async with line(step, TRIGGERED) as it:
+        assert (await it.client.tasks.trigger("t", TriggerTaskRun())).id == "r"
+    assert it.attempts == 2
+
+
+@pytest.mark.parametrize("step", [*[fails(kind) for kind in BROKEN_OFF], cut_mid_body(201, b'{"id"')])
+async def test_a_trigger_that_may_have_taken_effect_is_never_repeated_and_says_so(step: Step) -> None:
+    async with line(step, TRIGGERED) as it:
+        with pytest.raises(Unreachable, match="look before repeating") as caught:
+            await it.client.tasks.trigger("t", TriggerTaskRun())
+    assert caught.value.may_have_taken_effect
+    assert it.attempts == 1
+
+
+async def test_a_trigger_without_an_answer_in_time_is_never_repeated() -> None:
+    async with line(drips(), TRIGGERED, timeout_seconds=0.05) as it:
+        with pytest.raises(TimedOut, match="look before repeating") as caught:
+            await it.client.tasks.trigger("t", TriggerTaskRun())
+    assert caught.value.may_have_taken_effect
+    assert it.attempts == 1
+
+
+@pytest.mark.parametrize("step", [html(502), problem(503, "Busy."), html(504)])
+async def test_a_gateways_fault_on_a_change_goes_to_the_caller_with_a_warning(step: Step) -> None:
+    async with line(step) as it:
+        changes = [
+            it.client.tasks.trigger("t", TriggerTaskRun()),
+            it.client.tasks.update("t", UpdateTask(name="n")),
+            it.client.tasks.delete("t"),
+            it.client.task_runs.cancel("r"),
+        ]
+        for change in changes:
+            with pytest.raises(ServerFault, match="look before repeating"):
+                await change
+    assert (it.attempts, it.naps.seconds) == (4, [])
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500, 501, 505])
+async def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int) -> None:
+    async with line(problem(status, "No."), NO_TASKS) as it:
+        with pytest.raises(Problem):
+            await it.client.tasks.list(ListTasks())
+    assert (it.attempts, it.naps.seconds) == (1, [])
+
+
+async def test_a_fault_that_stays_is_given_up_with_its_own_words() -> None:
+    async with line(fails(httpx2.ConnectError)) as it:
+        with pytest.raises(Unreachable, match="nothing was sent") as caught:
+            await it.client.tasks.list(ListTasks())
+    assert it.attempts == Patience().attempts_max
+    assert not caught.value.may_have_taken_effect
+
+
+async def test_the_waits_grow_and_hold_a_share_of_chance() -> None:
+    low, high = Patience(jitter=lambda: 0.0), Patience(jitter=lambda: 1.0)
+    async with line(html(502), patience=low) as calm, line(html(502), patience=high) as eager:
+        for it in (calm, eager):
+            with pytest.raises(ServerFault):
+                await it.client.tasks.list(ListTasks())
+    assert calm.naps.seconds == [0.25, 0.5, 1.0]
+    assert eager.naps.seconds == [0.5, 1.0, 2.0]
+
+
+@given(attempt=st.integers(1, 60), share=st.floats(0, 1))
+def test_no_wait_is_longer_than_its_bound_or_of_no_length(attempt: int, share: float) -> None:
+    patience = Patience(jitter=lambda: share)
+    assert 0 < patience.wait_seconds(attempt, None) <= patience.wait_seconds_max
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_what_the_service_asks_to_wait_is_waited(status: int) -> None:
+    patience = Patience(jitter=lambda: 1.0)
+    async with line(problem(status, "Later.", **{"retry-after": "7"}), NO_TASKS, patience=patience) as it:
+        await it.client.tasks.list(ListTasks())
+    assert it.naps.seconds == [7.5]
+
+
+async def test_a_date_to_come_back_at_is_counted_from_the_services_own_clock() -> None:
+    theirs = datetime(2031, 5, 1, 12, 0, 0, tzinfo=UTC)
+    headers = {
+        "date": format_datetime(theirs, usegmt=True),
+        "retry-after": format_datetime(theirs + timedelta(seconds=42), usegmt=True),
+    }
+    patience = Patience(jitter=lambda: 0.0)
+    async with line(problem(429, "Later.", **headers), NO_TASKS, patience=patience) as it:
+        await it.client.tasks.list(ListTasks())
+    assert it.naps.seconds == [42.0]
+
+
+async def test_a_longer_wait_than_anybody_sits_through_is_told_instead_of_waited() -> None:
+    async with line(problem(429, "Later.", **{"retry-after": "3600"}), NO_TASKS) as it:
+        with pytest.raises(RateLimited) as caught:
+            await it.client.tasks.list(ListTasks())
+    assert caught.value.retry_after_seconds == 3600
+    assert (it.attempts, it.naps.seconds) == (1, [])
+
+
+async def test_all_waits_together_stay_within_the_bound() -> None:
+    patience = Patience(attempts_max=50, jitter=lambda: 0.0)
+    async with line(problem(503, "Later.", **{"retry-after": "40"}), patience=patience) as it:
+        with pytest.raises(Unavailable):
+            await it.client.tasks.list(ListTasks())
+    assert it.naps.seconds == [40.0, 40.0], "a third would end after 90 s"
+
+
+async def test_what_is_not_built_is_not_waited_for() -> None:
+    async with line(problem(501, "Not in this slice.", **{"retry-after": "1"})) as it:
+        with pytest.raises(NotBuilt):
+            await it.client.tasks.list(ListTasks())
+    assert it.attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0), ("1.5", 1.5), (" 3 ", 3.0), ("-5", 0.0), ("soon", None), ("", None), (None, None),
+        ("inf", None), ("nan", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 99 Foo 2015", None),
+    ],
+)  # fmt: skip
+def test_the_time_to_come_back_is_read_or_ignored(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value) == seconds
