@@ -1,0 +1,173 @@
+"""Datasets and examples over the REST side."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.support.engines import EngineInTest, HandClock, engine
+
+NOWHERE = "RGF0YXNldDoxOm5vbmU="
+
+
+async def _create(it: EngineInTest, name: str, examples: list[dict[str, object]] | None = None) -> dict[str, object]:
+    body = {"name": name, "space_id": await it.space_id(), "examples": examples or [{"question": "q"}]}
+    answer: dict[str, object] = await it.ask("POST", "/v2/datasets", body, status=201)
+    return answer
+
+
+async def test_a_created_dataset_is_answered_with_its_version_and_its_examples_keep_their_order() -> None:
+    async with engine() as it:
+        rows = [{"question": f"q{i}", "nested": {"tags": ["a", None, 1.5]}} for i in range(5)]
+        made = await _create(it, "golden", rows)
+        page = await it.ask("GET", f"/v2/datasets/{made['id']}/examples")
+        assert [version["dataset_id"] for version in made["versions"]] == [made["id"]]
+        assert [example["question"] for example in page["examples"]] == ["q0", "q1", "q2", "q3", "q4"]
+        assert page["examples"][0]["nested"] == {"tags": ["a", None, 1.5]}
+        assert uuid.UUID(page["examples"][0]["id"]).version == 4
+        assert page["pagination"]["has_more"] is False
+
+
+async def test_columns_named_like_parts_of_our_models_are_the_users_own() -> None:
+    async with engine() as it:
+        row = {"columns": 1, "model_config": {"a": 2}, "self": "s", "": None, "ünïcode \u0000 \n": "✓", "versions": []}
+        made = await _create(it, "odd", [row])
+        (example,) = (await it.ask("GET", f"/v2/datasets/{made['id']}/examples"))["examples"]
+        assert {name: example[name] for name in row} == row
+        assert example.keys() - row.keys() == {"id", "created_at", "updated_at"}
+
+
+async def test_lists_are_newest_first_without_versions_and_find_names_in_any_letter_case() -> None:
+    async with engine() as it:
+        for name in ("Über alles", "plain", "ÜBERMUT"):
+            await _create(it, name)
+        listed = await it.ask("GET", "/v2/datasets")
+        found = await it.ask("GET", "/v2/datasets", name="über")
+        assert [one["name"] for one in listed["datasets"]] == ["ÜBERMUT", "plain", "Über alles"]
+        assert all(one.get("versions") is None for one in listed["datasets"])
+        assert [one["name"] for one in found["datasets"]] == ["ÜBERMUT", "Über alles"]
+
+
+async def test_a_list_in_a_space_that_does_not_exist_is_a_404_and_not_an_empty_list() -> None:
+    async with engine() as it:
+        problem = await it.ask("GET", "/v2/datasets", status=404, space_id="U3BhY2U6MTpub25l")
+        assert (problem["status"], problem["title"]) == (404, "Resource not found")
+
+
+async def test_a_name_is_taken_once_in_a_space_for_creating_and_for_renaming() -> None:
+    async with engine() as it:
+        first, second = await _create(it, "one"), await _create(it, "two")
+        again = await it.ask(
+            "POST",
+            "/v2/datasets",
+            {"name": "one", "space_id": await it.space_id(), "examples": [{"a": 1}]},
+            status=409,
+        )
+        clash = await it.ask("PATCH", f"/v2/datasets/{second['id']}", {"name": "one"}, status=409)
+        same = await it.ask("PATCH", f"/v2/datasets/{first['id']}", {"name": "one"}, status=200)
+        renamed = await it.ask("PATCH", f"/v2/datasets/{second['id']}", {"name": "a/b %2F ..?"}, status=200)
+        assert (again["status"], clash["status"]) == (409, 409)
+        assert (same["name"], renamed["name"]) == ("one", "a/b %2F ..?")
+
+
+@pytest.mark.parametrize(
+    ("examples", "status"),
+    [([], 400), ([{}], 422), ([{"id": "x"}], 422), ([{"created_at": "x"}], 422), (["text"], 400)],
+)
+async def test_examples_that_cannot_be_stored_are_refused_with_a_problem_document(
+    examples: list[object], status: int
+) -> None:
+    async with engine() as it:
+        body = {"name": "d", "space_id": await it.space_id(), "examples": examples}
+        reply = await it.http.post("/v2/datasets", json=body)
+        assert reply.status_code == status
+        assert reply.headers["content-type"].startswith("application/problem+json")
+        assert reply.json()["status"] == status
+        assert "examples" in reply.json()["detail"]
+
+
+async def test_a_number_that_json_does_not_know_is_refused_and_named() -> None:
+    async with engine() as it:
+        text = '{"name": "d", "space_id": "%s", "examples": [{"a": 1}, {"a": NaN}]}' % await it.space_id()
+        reply = await it.http.post("/v2/datasets", content=text)
+        assert reply.status_code == 400
+        assert "examples[1]" in reply.json()["detail"]
+        assert (await it.ask("GET", "/v2/datasets"))["datasets"] == []
+
+
+async def test_appending_goes_into_the_latest_version_and_moves_updated_at_by_a_second() -> None:
+    async with engine(clock=HandClock()) as it:
+        made = await _create(it, "growing", [{"n": 0}])
+        path = f"/v2/datasets/{made['id']}/examples"
+        first = await it.ask("POST", path, {"examples": [{"n": 1}, {"n": 2}]}, status=201)
+        second = await it.ask("POST", path, {"examples": [{"n": 3}]}, status=201, dataset_version_id="")
+        page = await it.ask("GET", path)
+        assert [example["n"] for example in page["examples"]] == [0, 1, 2, 3]
+        assert [example["id"] for example in page["examples"]][1:] == [*first["example_ids"], *second["example_ids"]]
+        assert first["dataset_version_id"] == made["versions"][0]["id"]
+        times = [answer["updated_at"] for answer in (made, first, second)]
+        assert times == ["2026-04-01T12:00:00.000Z", "2026-04-01T12:00:01.000Z", "2026-04-01T12:00:02.000Z"]
+
+
+async def test_a_version_of_another_dataset_is_not_found_for_reading_and_appending() -> None:
+    async with engine() as it:
+        one, two = await _create(it, "one"), await _create(it, "two")
+        foreign = two["versions"][0]["id"]
+        path = f"/v2/datasets/{one['id']}/examples"
+        await it.ask("GET", path, status=404, dataset_version_id=foreign)
+        await it.ask("POST", f"{path}/search", {"dataset_version_id": foreign}, status=404)
+        await it.ask("POST", path, {"examples": [{"a": 1}]}, status=404, dataset_version_id=foreign)
+        own = await it.ask("GET", path, dataset_version_id=one["versions"][0]["id"])
+        assert len(own["examples"]) == 1
+
+
+async def test_searching_filters_by_the_users_columns_and_refuses_what_it_cannot_read() -> None:
+    async with engine() as it:
+        made = await _create(it, "searched", [{"topic": topic, "n": n} for n, topic in enumerate("abcab")])
+        path = f"/v2/datasets/{made['id']}/examples/search"
+        found = await it.ask("POST", path, {"filter": "topic = 'a' AND n > 0"})
+        everything = await it.ask("POST", path, {})
+        blank = await it.ask("POST", path, {"filter": "  "}, status=400)
+        broken = await it.ask("POST", path, {"filter": "topic = = 'a'"}, status=422)
+        assert [example["n"] for example in found["examples"]] == [3]
+        assert [example["n"] for example in everything["examples"]] == [0, 1, 2, 3, 4]
+        assert (blank["status"], broken["status"]) == (400, 422)
+
+
+async def test_a_cursor_is_only_good_for_the_list_that_made_it() -> None:
+    async with engine() as it:
+        made = await _create(it, "d", [{"n": n} for n in range(3)])
+        path = f"/v2/datasets/{made['id']}/examples"
+        cursor = (await it.ask("GET", path, limit=1))["pagination"]["next_cursor"]
+        await it.ask("GET", path, limit=2, cursor=cursor)
+        problem = await it.ask("POST", f"{path}/search", {"filter": "n = 1", "cursor": cursor}, status=400)
+        assert "cursor" in problem["detail"]
+
+
+async def test_deleting_a_dataset_takes_its_experiments_with_it() -> None:
+    async with engine() as it:
+        dataset = await it.seed_dataset()
+        experiment = await it.seed_experiment(dataset)
+        reply = await it.http.delete(f"/v2/datasets/{dataset}")
+        assert (reply.status_code, reply.content) == (204, b"")
+        await it.ask("GET", f"/v2/datasets/{dataset}", status=404)
+        await it.ask("GET", f"/v2/experiments/{experiment}", status=404)
+        await it.ask("DELETE", f"/v2/datasets/{dataset}", status=404)
+
+
+@pytest.mark.parametrize(
+    ("method", "suffix", "body"),
+    [
+        ("GET", "", None),
+        ("PATCH", "", {"name": "x"}),
+        ("DELETE", "", None),
+        ("GET", "/examples", None),
+        ("POST", "/examples", {"examples": [{"a": 1}]}),
+        ("POST", "/examples/search", {}),
+    ],
+)
+async def test_every_operation_on_an_unknown_dataset_is_a_404(method: str, suffix: str, body: object) -> None:
+    async with engine() as it:
+        problem = await it.ask(method, f"/v2/datasets/{NOWHERE}{suffix}", body, status=404)
+        assert problem["status"] == 404
