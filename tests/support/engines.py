@@ -83,9 +83,7 @@ class EngineInTest:
         self._count += 1
         return f"{noun}-{self._count}"
 
-    async def ask(
-        self, method: str, path: str, body: object = None, *, status: int | None = None, **query: Any
-    ) -> Any:
+    async def ask(self, method: str, path: str, body: object = None, *, status: int | None = None, **query: Any) -> Any:
         """One request; the parsed answer (None when empty). `status` is asserted; any 2xx without it."""
         params = {key: value for key, value in query.items() if value is not None}
         reply = await self.http.request(method, path, json=body, params=params)
@@ -227,7 +225,7 @@ class EngineInTest:
         name: str | None = None,
         **fields: object,
     ) -> str:
-        """An evaluation task; `fields` (project_id, dataset_id, query_filter, …) go into the body as they are."""
+        """An evaluation task; `fields` (project_id, query_filter, …) go into the body as they are."""
         body = {
             "name": name or self._name("task"),
             "type": type_,
@@ -247,9 +245,11 @@ class EngineInTest:
     async def ended(self, run_id: str, at_most_seconds: float = 20) -> dict[str, Any]:
         """The task run once it is over."""
         with anyio.fail_after(at_most_seconds):
-            while (task_run := await self.task_run(run_id))["status"] not in ENDS:
+            while True:
+                task_run = await self.task_run(run_id)
+                if task_run["status"] in ENDS:
+                    return task_run
                 await anyio.sleep(0.005)  # a poll, as every client waits; bounded above
-        return task_run
 
     async def finish(self, task_id: str, **body: object) -> dict[str, Any]:
         """Trigger and wait for the end."""

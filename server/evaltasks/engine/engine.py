@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -21,6 +21,7 @@ from evaltasks.engine.clock import Clock, SystemClock
 from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations
 from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
+from evaltasks.engine.providers.catalog import Judges, open_judges
 from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
 from evaltasks.engine.store.store import OnCommit, Store
@@ -44,21 +45,25 @@ class Engine:
         limits: ExecutorLimits | None = None,
         default_space: str = "default",
         on_commit: OnCommit | None = None,
+        judges: AbstractAsyncContextManager[Judges] | None = None,
     ) -> AsyncIterator[Engine]:
         """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
 
-        `environment` is where AI integrations find their keys (the process's own by default). Raises StoreError.
+        `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
+        providers, network and all. Raises StoreError.
         """
-        async with Store.open(path, on_commit=on_commit) as store, anyio.create_task_group() as tasks:
-            services = Services(
-                store=store,
-                clock=clock or SystemClock(),
-                bell=Bell(),
-                environment=os.environ if environment is None else environment,
-            )
+        limits = limits or ExecutorLimits()
+        environment = os.environ if environment is None else environment
+        # Closed from the last to the first: the executor stops before its connections and its store go.
+        async with (
+            Store.open(path, on_commit=on_commit) as store,
+            judges or open_judges(environment, limits.in_flight_max) as judges_open,
+            anyio.create_task_group() as tasks,
+        ):
+            services = Services(store=store, clock=clock or SystemClock(), bell=Bell(), environment=environment)
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)
-            executor = Executor(services, limits or ExecutorLimits())
+            executor = Executor(services, limits, judges_open)
             tasks.start_soon(executor.work)
             try:
                 yield cls(services, make_app(services, HANDLERS))

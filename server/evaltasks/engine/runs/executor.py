@@ -1,33 +1,239 @@
-"""Works off task runs in the task group that the engine owns."""
+"""Works off task runs in the task group that the engine owns. How it works:
+
+One loop, woken by the bell (a trigger, a cancel, a task run that ended) or after `poll_seconds` (work of other
+processes): drop what is no longer ours, make the task runs of continuous tasks, claim what nobody works on. Every
+claimed task run is worked off by a task of its own; judge calls of all of them share `in_flight_max` places.
+
+    PENDING ──claim, select rows: one transaction──> RUNNING ──lines recorded, batch by batch──> one of three ends
+
+* A task run that is RUNNING has its rows. Going on with one that a dead process left behind is the same as going on
+  with one's own: read the WAITING lines, do them.
+* Every write is fenced by the claim's owner (`claims`), and outcome, evaluation and counts are one transaction
+  (`recording`). Killed at any moment, at most the calls then under way are made again; nothing is recorded twice.
+* A second task renews all leases every `heartbeat_seconds` and stops the work on those that are no longer held. A
+  cancel in this process is noticed at once, by the bell; one in another process by the next recording or heartbeat.
+* Leaving the engine stops the work between two commits and gives the task runs back, RUNNING and without an owner.
+
+What goes wrong: `Broken` (no row can be judged) ends the task run FAILED with its reason, and keeps what is done.
+A store that cannot be written leaves the task run to its lease, to be taken up again. Anything else is a bug of ours:
+logged with a reference number, and the task run ends FAILED with that number. The executor itself goes on.
+"""
 
 from __future__ import annotations
 
+import logging
+import secrets
 from dataclasses import dataclass
+from functools import partial
 
+import anyio
+from anyio.abc import TaskGroup
+
+from evaltasks.api.problems import Problem
+from evaltasks.api.task_runs import RowOutcome, TaskRunStatus
 from evaltasks.engine.call import Services
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.runs import claims
+from evaltasks.engine.runs.claims import Claim
+from evaltasks.engine.runs.evaluation import EvaluationJob
+from evaltasks.engine.runs.experiment import ExperimentJob, select_examples
+from evaltasks.engine.runs.job import Job
+from evaltasks.engine.runs.lifecycle import Step, after
+from evaltasks.engine.runs.limits import ExecutorLimits
+from evaltasks.engine.runs.recording import Lost
+from evaltasks.engine.runs.rows import RowWork
+from evaltasks.engine.runs.schedule import make_continuous_runs
+from evaltasks.engine.runs.selection import ALREADY_LABELLED, select_rows
+from evaltasks.engine.store.store import StoreError, Transaction, owner_name
+
+__all__ = ["Executor", "ExecutorLimits"]
+
+logger = logging.getLogger(__name__)
+
+_SECOND_US = 1_000_000
+_RELEASE_SECONDS = 5.0
+_CRASHED = "The engine failed on its own account; its log has this under reference {reference}."
 
 
 @dataclass(frozen=True, slots=True)
-class ExecutorLimits:
-    """Bounds of one process's executor."""
-
-    in_flight_max: int = 20  # judge calls at once, over all task runs of this process
-    task_runs_max: int = 8  # task runs worked on at once
-    lease_seconds: float = 10.0
-    heartbeat_seconds: float = 2.5
-    poll_seconds: float = 1.0  # how soon work of other processes is noticed
-    row_patience_seconds: float = 300.0  # how long a row is tried again while the provider asks to wait
-    retry_seconds: float = 0.5  # the first pause before a row is tried again; doubled up to retry_seconds_max
-    retry_seconds_max: float = 30.0
-    waiting_rows_max: int = 100  # rows that wait apart; beyond it a waiting row holds its worker
-    rows_per_fetch: int = 200
+class _InHand:
+    claim: Claim
+    scope: anyio.CancelScope
 
 
 class Executor:
-    def __init__(self, services: Services, limits: ExecutorLimits) -> None:
+    def __init__(self, services: Services, limits: ExecutorLimits, judges: Judges) -> None:
         self._services = services
         self._limits = limits
+        self._judges = judges
+        self._places = anyio.Semaphore(limits.in_flight_max)
+        self._in_hand: dict[str, _InHand] = {}  # by owner
 
     async def work(self) -> None:
+        """Until cancelled."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_leases)
+                while True:
+                    await self._turn(tasks)
+                    await self._services.bell.wait(self._limits.poll_seconds)
+        finally:
+            await self._release_all()
+
+    async def _turn(self, tasks: TaskGroup) -> None:
+        try:
+            await self._drop_lost()
+            await make_continuous_runs(self._services)
+            await self._claim_more(tasks)
+        except StoreError as error:
+            logger.error("the store failed; trying again: %s", error)
+        except Exception:
+            logger.exception("crash %s in the executor's loop", secrets.token_hex(4))
+
+    # --- claims ---------------------------------------------------------------------------------------------------
+
+    async def _claim_more(self, tasks: TaskGroup) -> None:
+        services = self._services
+        room = self._limits.task_runs_max - len(self._in_hand)
+        if room <= 0:
+            return
+        now_us = to_us(services.clock.now())
+        busy = [held.claim.seq for held in self._in_hand.values()]
+        for seq in await services.store.read_point(lambda tx: claims.claimable(tx, now_us, busy, room)):
+            claim = await self._claim(seq)
+            if claim is not None:
+                self._in_hand[claim.owner] = _InHand(claim, anyio.CancelScope())
+                tasks.start_soon(self._drive, self._in_hand[claim.owner])
+
+    async def _claim(self, seq: int) -> Claim | None:
+        services, owner = self._services, owner_name()
+        now_us = to_us(services.clock.now())
+        lease_us = int(self._limits.lease_seconds * _SECOND_US)
+
+        def start(tx: Transaction, claim: Claim) -> None:
+            if claim.task.evaluates:
+                select_rows(tx, claim, now_us)
+            else:
+                select_examples(tx, services, claim, now_us)
+
+        def work(tx: Transaction) -> Claim | None:
+            return claims.claim(tx, seq, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
+
+        try:
+            return await services.store.write(work)
+        except Broken as trouble:
+            reason = trouble.reason
+        except Problem as problem:
+            # A filter that was right when the task was made, and is not any more.
+            reason = problem.detail
+        except StoreError:
+            raise
+        except Exception:
+            reason = _log_crash(f"selecting rows of task run {seq}")
+        await services.store.write(lambda tx: _fail_unclaimed(tx, seq, reason, now_us))
+        return None
+
+    async def _keep_leases(self) -> None:
+        services, limits = self._services, self._limits
         while True:
-            await self._services.bell.wait(self._limits.poll_seconds)
+            await services.clock.sleep(limits.heartbeat_seconds)
+            owners = list(self._in_hand)
+            if not owners:
+                continue
+            until_us = to_us(services.clock.now()) + int(limits.lease_seconds * _SECOND_US)
+            try:
+                renew = partial(claims.renew, owners=owners, lease_until_us=until_us)
+                held = await services.store.write(renew)
+            except StoreError as error:
+                logger.error("leases could not be renewed; trying again: %s", error)
+                continue
+            self._stop(set(owners) - held)
+
+    async def _drop_lost(self) -> None:
+        owners = list(self._in_hand)
+        if owners:
+            held = await self._services.store.read_point(lambda tx: claims.still_held(tx, owners))
+            self._stop(set(owners) - held)
+
+    def _stop(self, owners: set[str]) -> None:
+        for owner in owners & self._in_hand.keys():
+            self._in_hand[owner].scope.cancel()
+
+    async def _release_all(self) -> None:
+        owners = list(self._in_hand)
+        if not owners:
+            return
+        with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
+            try:
+                await self._services.store.write(lambda tx: claims.release(tx, owners))
+            except StoreError as error:
+                logger.error("task runs could not be given back, their leases will run out: %s", error)
+
+    # --- one task run ---------------------------------------------------------------------------------------------
+
+    async def _drive(self, held: _InHand) -> None:
+        claim = held.claim
+        try:
+            with held.scope:
+                await self._work_off(claim)
+        except* Lost:
+            logger.info("task run %s was cancelled, deleted or taken over", claim.run_id)
+        except* StoreError as errors:
+            logger.error("task run %s is left to its lease: %s", claim.run_id, errors.exceptions[0])
+        except* Exception:
+            await self._crashed(claim, _log_crash(f"task run {claim.run_id}"))
+        # Not in a `finally`: what is still in hand when the engine is left is given back.
+        del self._in_hand[claim.owner]
+        self._services.bell.ring()
+
+    async def _work_off(self, claim: Claim) -> None:
+        job: Job
+        if claim.task.evaluates:
+            job = EvaluationJob(self._services, self._judges, claim)
+        else:
+            job = ExperimentJob(self._services, self._judges, claim)
+        broken = await RowWork(self._services, self._limits, self._places, claim, job).work_off()
+        now_us = to_us(self._services.clock.now())
+        await self._services.store.write(lambda tx: _finish(tx, claim, job, broken, now_us))
+
+    async def _crashed(self, claim: Claim, reason: str) -> None:
+        now_us = to_us(self._services.clock.now())
+        try:
+            await self._services.store.write(lambda tx: claims.end(tx, claim, Step.FAIL, reason, now_us))
+        except StoreError as error:
+            logger.error("task run %s is left to its lease: %s", claim.run_id, error)
+
+
+def _log_crash(where: str) -> str:
+    reference = secrets.token_hex(4)
+    logger.exception("crash %s in %s", reference, where)
+    return _CRASHED.format(reference=reference)
+
+
+def _fail_unclaimed(tx: Transaction, seq: int, reason: str, now_us: int) -> None:
+    """A task run whose rows could not be selected; somebody else may have ended it meanwhile."""
+    row = tx.one("task_runs.still_claimable", {"seq": seq, "now_us": now_us})
+    failed = after(TaskRunStatus(row["status"]), Step.FAIL) if row is not None else None
+    if row is not None and failed is not None:
+        ended = {"status": failed, "from_status": row["status"], "reason": reason, "now_us": now_us}
+        tx.run("task_runs.end", {"seq": seq, **ended})
+
+
+def _finish(tx: Transaction, claim: Claim, job: Job, broken: str | None, now_us: int) -> None:
+    """End the task run by what its ledger says. Does nothing when it is no longer ours."""
+    if broken is not None:
+        claims.end(tx, claim, Step.FAIL, broken, now_us)
+        return
+    tally = tx.all("ledger.tally", {"seq": claim.seq})
+    assert all(line["outcome"] != RowOutcome.WAITING for line in tally), "a line was left out"
+    tried = [line for line in tally if line["reason"] != ALREADY_LABELLED]
+    if tried and all(line["outcome"] == RowOutcome.ERROR for line in tried):
+        total = sum(line["n"] for line in tried)
+        commonest = tried[0]  # the tally begins with the most frequent
+        share = "" if commonest["n"] == total else f" (the reason of {commonest['n']} of {total})"
+        reason = f"Every row was an error{share}: {commonest['reason']}"
+        claims.end(tx, claim, Step.FAIL, reason, now_us)
+    elif claims.end(tx, claim, Step.COMPLETE, None, now_us):
+        job.complete(tx, now_us)

@@ -74,13 +74,19 @@ def values_for(
     values: dict[str, object] = {}
     for variable in variables:
         path = mappings.get(variable)
-        value = _value(path or variable, columns)
-        if value is None and not path and variable in _USUAL_PLACES:
-            value = _value(_USUAL_PLACES[variable], columns)
+        value = _value(path, columns) if path else _unmapped(variable, columns)
         if value is None:
             return Failed(_missing(variable, path))
         values[variable] = value
     return values
+
+
+def _unmapped(variable: str, columns: Columns) -> object:
+    value = next((found for document in columns if (found := document.get(variable)) is not None), None)
+    if value is None and variable in _USUAL_PLACES:
+        # Before the general look-up, which would gather all of `input.*` into one object.
+        value = _value(_USUAL_PLACES[variable], columns)
+    return _value(variable, columns) if value is None else value
 
 
 def _value(path: str, columns: Columns) -> object:

@@ -47,8 +47,9 @@ def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
     assert row is not None
     target = Target.SPAN if claim.task.project_id is not None else Target.EXPERIMENT_RUN
     attached = [_attached(tx, nth, line, target) for nth, line in enumerate(claim.task.evaluators)]
-    lines = _insert_lines(tx, claim, row, attached, target, now_us)
+    _insert_lines(tx, claim, row, attached, target, now_us)
     tally = {found["outcome"]: found["n"] for found in tx.all("ledger.tally", {"seq": claim.seq})}
+    lines = sum(tally.values())
     skipped = tally.get(RowOutcome.SKIPPED, 0)
     all_labelled = lines > 0 and skipped == lines
     if row["after_span_seq"] is not None:
@@ -97,7 +98,7 @@ def _compiled(text: str | None, target: Target, prefix: str) -> CompiledFilter:
 
 def _insert_lines(
     tx: Transaction, claim: Claim, row: Row, attached: Sequence[_Attached], target: Target, now_us: int
-) -> int:
+) -> None:
     task, options = claim.task, claim.options
     task_filter = _compiled(task.query_filter, target, "t")
     values: dict[str, Any] = {
@@ -132,9 +133,10 @@ def _insert_lines(
         if is_continuous:
             # What a continuous task run leaves out, no later one takes up.
             values["rows_max"] = _NO_LIMIT
-        return tx.run("ledger.select_spans", values, lines=_lines("span_id", "trace_id", len(attached)), **slots)
+        tx.run("ledger.select_spans", values, lines=_lines("span_id", "trace_id", len(attached)), **slots)
+        return
     values["experiment_ids"] = json.dumps(options.experiment_ids or task.experiment_ids)
-    return tx.run("ledger.select_experiment_runs", values, lines=_lines("id", "NULL", len(attached)), **slots)
+    tx.run("ledger.select_experiment_runs", values, lines=_lines("id", "NULL", len(attached)), **slots)
 
 
 def _lines(row_id: str, trace_id: str, evaluators: int) -> str:

@@ -152,11 +152,3 @@ WHERE EXISTS (SELECT 1 FROM experiment_runs WHERE experiment_runs.seq = :row_seq
 ON CONFLICT (row_kind, row_seq, name) DO UPDATE SET
     label = excluded.label, score = excluded.score, explanation = excluded.explanation,
     metadata = excluded.metadata, recorded_us = excluded.recorded_us;
-
--- name: insert_experiment
-INSERT INTO experiments (id, space_id, dataset_id, dataset_version_id, name, created_us, updated_us)
-VALUES (:id, :space_id, :dataset_id, :dataset_version_id, :name, :now_us, :now_us);
-
--- name: insert_experiment_run
-INSERT INTO experiment_runs (id, experiment_id, example_id, output, error, columns, created_us)
-VALUES (:id, :experiment_id, :example_id, :output, :error, :columns, :now_us);

@@ -1,0 +1,128 @@
+"""A task run that evaluates spans or experiment runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.call import Services
+from evaltasks.engine.evaluators.catalog import make_evaluator
+from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
+from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.runs.claims import Claim
+from evaltasks.engine.runs.job import Line
+from evaltasks.engine.runs.mapping import Columns, experiment_run_columns, span_columns, values_for
+from evaltasks.engine.store.ai_integrations import find_integration
+from evaltasks.engine.store.evaluators import find_version
+from evaltasks.engine.store.store import Row, Transaction
+
+_EVALUATION_FIELDS = ("label", "score", "explanation")
+
+
+class EvaluationJob:
+    """Evaluators are made at the first line that needs them, from the versions chosen with the rows."""
+
+    def __init__(self, services: Services, judges: Judges, claim: Claim) -> None:
+        self._services = services
+        self._judges = judges
+        self._claim = claim
+        self._is_spans = claim.task.project_id is not None
+        self._row_kind = "span" if self._is_spans else "experiment_run"
+        plan = json.loads(claim.plan or "{}")
+        self._mappings: Mapping[str, Mapping[str, str]] = plan.get("column_mappings", {})
+        # Only a mapping that reads evaluations pays for looking them up.
+        self._reads_evaluations = any(
+            path.startswith("eval.") for mapping in self._mappings.values() for path in mapping.values()
+        )
+        self._evaluators: dict[str, Evaluator] = {}
+
+    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
+        query = "ledger.waiting_spans" if self._is_spans else "ledger.waiting_experiment_runs"
+        rows = tx.all(query, {"seq": self._claim.seq, "after": after_position, "limit": limit})
+        evaluations = self._evaluations(tx, rows) if self._reads_evaluations else {}
+        columns_of = span_columns if self._is_spans else experiment_run_columns
+        lines: list[Line] = []
+        row_seq, columns = -1, None
+        for row in rows:
+            if row["row_seq"] != row_seq:
+                # The lines of one row stand together; its attributes are parsed once.
+                row_seq = row["row_seq"]
+                columns = columns_of(row, evaluations.get(row_seq)) if row["found"] is not None else None
+            lines.append(_line(row, columns))
+        return lines
+
+    def _evaluations(self, tx: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        wanted = {"row_kind": self._row_kind, "row_seqs": json.dumps([row["row_seq"] for row in rows])}
+        for line in tx.all("ledger.evaluations_of_rows", wanted):
+            columns = found.setdefault(line["row_seq"], {})
+            columns.update({f"eval.{line['name']}.{field}": line[field] for field in _EVALUATION_FIELDS})
+        return found
+
+    async def do(self, line: Line) -> Outcome:
+        if line.columns is None:
+            return Failed(f"the {self._row_kind.replace('_', ' ')} was deleted before it was evaluated")
+        assert line.evaluator_version_id is not None
+        evaluator = self._evaluators.get(line.evaluator_version_id)
+        if evaluator is None:
+            evaluator = await self._make(line.evaluator_version_id)
+        values = values_for(evaluator.variables, self._mappings.get(line.evaluator_version_id, {}), line.columns)
+        return values if isinstance(values, Failed) else await evaluator.evaluate(values)
+
+    async def _make(self, version_id: str) -> Evaluator:
+        def read(tx: Transaction) -> Any:
+            version = find_version(tx, version_id)
+            if version is None:
+                raise Broken("An evaluator version of this task run was deleted while it was under way.")
+            template = version.template_config
+            integration = find_integration(tx, template.llm_config.ai_integration_id) if template else None
+            return version, integration
+
+        version, integration = await self._services.store.read_point(read)
+        try:
+            evaluator = await make_evaluator(version, self._judges, integration)
+        except NotBuilt as missing:
+            raise Broken(missing.detail) from missing
+        return self._evaluators.setdefault(version_id, evaluator)
+
+    def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
+        """What was said stands on the row, under the evaluation's name, in place of what stood there."""
+        if not isinstance(outcome, Evaluated):
+            return
+        metadata = {
+            "task_id": self._claim.task.id,
+            "task_run_id": self._claim.run_id,
+            "evaluator_id": line.evaluator_id,
+            "evaluator_version_id": line.evaluator_version_id,
+            **outcome.provenance,
+        }
+        tx.run(
+            f"ledger.evaluate_{self._row_kind}",
+            {
+                "row_seq": line.row_seq,
+                "name": line.evaluation_name,
+                "label": outcome.label,
+                "score": outcome.score,
+                "explanation": outcome.explanation,
+                "metadata": json.dumps(metadata, ensure_ascii=False),
+                "now_us": now_us,
+            },
+        )
+
+    def complete(self, tx: Transaction, now_us: int) -> None:
+        """Nothing follows from an evaluation."""
+
+
+def _line(row: Row, columns: Columns | None) -> Line:
+    return Line(
+        position=row["position"],
+        row_seq=row["row_seq"],
+        row_id=row["row_id"],
+        evaluator_id=row["evaluator_id"],
+        evaluator_version_id=row["evaluator_version_id"],
+        evaluation_name=row["evaluation_name"],
+        columns=columns,
+    )

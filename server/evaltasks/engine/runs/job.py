@@ -1,0 +1,42 @@
+"""What the executor needs of a kind of task run: its lines, what to do with one, and what to keep of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from evaltasks.engine.evaluators.outcome import Outcome
+from evaltasks.engine.runs.mapping import Columns
+from evaltasks.engine.store.store import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A WAITING line of the ledger with the row it is about; `columns` is None when the row is gone."""
+
+    position: int
+    row_seq: int
+    row_id: str
+    evaluator_id: str | None
+    evaluator_version_id: str | None
+    evaluation_name: str | None
+    columns: Columns | None
+
+
+class Job(Protocol):
+    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
+        """The next waiting lines in the order of their positions. Runs in a worker thread."""
+        ...
+
+    async def do(self, line: Line) -> Outcome:
+        """Raises RetryLater when the provider asks to wait, Broken when no line of the task run can be done."""
+        ...
+
+    def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
+        """Write what the outcome leaves behind besides its ledger line, in the same transaction."""
+        ...
+
+    def complete(self, tx: Transaction, now_us: int) -> None:
+        """Write what follows from the task run's completion, in the transaction that completes it."""
+        ...

@@ -1,0 +1,19 @@
+"""Bounds of one process's executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorLimits:
+    in_flight_max: int = 20  # judge calls at once, over all task runs of this process
+    task_runs_max: int = 8  # task runs worked on at once
+    lease_seconds: float = 10.0
+    heartbeat_seconds: float = 2.5
+    poll_seconds: float = 1.0  # how soon work of other processes is noticed
+    row_patience_seconds: float = 300.0  # how long a row is tried again while the provider asks to wait
+    retry_seconds: float = 0.5  # the first pause before a row is tried again; doubled up to retry_seconds_max
+    retry_seconds_max: float = 30.0
+    waiting_rows_max: int = 100  # rows that wait apart; beyond it a waiting row holds its worker
+    rows_per_fetch: int = 200

@@ -1,0 +1,98 @@
+"""Writes outcomes: ledger line, what the job keeps, and the counts, all in ONE transaction.
+
+Outcomes are gathered while a transaction is under way, so that a flood of them shares commits. The transaction begins
+by asking whether the task run is still this claim's (`Lost` if not), and a line is only ever moved from WAITING: so
+nothing is recorded twice, and the counts are the ledger's at every commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from evaltasks.api.task_runs import RowOutcome
+from evaltasks.engine.call import Services
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Skipped
+from evaltasks.engine.runs.claims import Claim
+from evaltasks.engine.runs.job import Job, Line
+from evaltasks.engine.store.store import Transaction
+
+Done = tuple[Line, Outcome]
+_BATCH_MAX = 500
+_FLUSH_SECONDS = 5.0
+
+
+class Lost(Exception):
+    """The task run is no longer ours: cancelled, deleted, or taken over after our lease ran out."""
+
+
+async def record_all(services: Services, claim: Claim, job: Job, done: MemoryObjectReceiveStream[Done]) -> None:
+    """Record until the stream ends. Raises Lost, StoreError.
+
+    When cancelled, what has arrived is still written: a judge's answer that was paid for is not thrown away.
+    """
+    try:
+        async for first in done:
+            await _record(services, claim, job, _with_more(first, done))
+    except anyio.get_cancelled_exc_class():
+        with anyio.move_on_after(_FLUSH_SECONDS, shield=True):
+            while batch := _with_more(None, done):
+                await _record(services, claim, job, batch)
+        raise
+
+
+def _with_more(first: Done | None, done: MemoryObjectReceiveStream[Done]) -> list[Done]:
+    batch = [] if first is None else [first]
+    while len(batch) < _BATCH_MAX:
+        try:
+            batch.append(done.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            break
+    return batch
+
+
+async def _record(services: Services, claim: Claim, job: Job, batch: Sequence[Done]) -> None:
+    now_us = to_us(services.clock.now())
+    if not await services.store.write(lambda tx: record(tx, claim, job, batch, now_us)):
+        raise Lost
+
+
+def record(tx: Transaction, claim: Claim, job: Job, batch: Sequence[Done], now_us: int) -> bool:
+    """False, and nothing written, when the task run is not this claim's any more."""
+    if tx.one("task_runs.owned", {"seq": claim.seq, "owner": claim.owner}) is None:
+        return False
+    counts: Counter[RowOutcome] = Counter()
+    for line, outcome in batch:
+        place = {"seq": claim.seq, "position": line.position, "now_us": now_us}
+        kind, said = _said(outcome)
+        if tx.run("ledger.record", {**_NOTHING, **said, **place, "outcome": kind}):
+            job.keep(tx, line, outcome, now_us)
+            counts[kind] += 1
+    moved = {
+        "successes": counts[RowOutcome.SUCCESS],
+        "errors": counts[RowOutcome.ERROR],
+        "skipped": counts[RowOutcome.SKIPPED],
+    }
+    tx.run("task_runs.count", {"seq": claim.seq, **moved})
+    return True
+
+
+_NOTHING = {"label": None, "score": None, "explanation": None, "reason": None, "detail": None}
+
+
+def _said(outcome: Outcome) -> tuple[RowOutcome, dict[str, object]]:
+    said: dict[str, object] = {
+        "provenance": json.dumps(outcome.provenance, ensure_ascii=False) if outcome.provenance else None
+    }
+    match outcome:
+        case Evaluated(label=label, score=score, explanation=explanation):
+            return RowOutcome.SUCCESS, {**said, "label": label, "score": score, "explanation": explanation}
+        case Failed(reason=reason, detail=detail):
+            return RowOutcome.ERROR, {**said, "reason": reason, "detail": detail}
+        case Skipped(reason=reason):
+            return RowOutcome.SKIPPED, {**said, "reason": reason}
