@@ -142,9 +142,10 @@ class Store:
             connection = self._connections.scans.pop()
             try:
                 with anyio.CancelScope(shield=True):
-                    return await to_thread.run_sync(_in_read_transaction, connection, work)
+                    value = await to_thread.run_sync(_in_read_transaction, connection, work)
             finally:
                 self._connections.scans.append(connection)
+            return value
 
     async def read_point(self, work: Work[T]) -> T:
         """Run `work` at once on the event loop: only for look-ups by key, which take microseconds."""
@@ -173,6 +174,11 @@ class Store:
             trouble = StoreError(f"The store could not be written ({error}). Nothing of this change was kept.")
             for job in batch:
                 job.error = job.error or trouble
+        except BaseException as error:  # out of `on_commit`: whoever waits for this commit must not think it took place
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for job in batch:
+                job.error = job.error or error
         finally:
             for job in batch:
                 job.done = True
