@@ -142,6 +142,30 @@ async def test_appending_answers_the_new_ids_and_moves_updated_at_by_a_second() 
         assert "example_id" in refused["detail"]
 
 
+async def test_evaluations_given_inline_are_found_by_the_names_they_are_shown_under() -> None:
+    async with engine() as it:
+        rows = [
+            {"output": "a", "eval.tone.label": "kind", "eval.tone.score": 1, "eval.tone.metadata.model": "m"},
+            {"output": "b", "eval.tone.label": "rude", "eval.tone.score": "high"},
+            {"output": "c", "eval.tone.label": 7, "eval.tone.score": 0.5},
+            {"output": "d"},
+        ]
+        body = {"name": "uploaded", "space_id": await it.space_id(), "experiment_runs": rows}
+        experiment_id = (await it.ask("POST", "/v2/experiments", body))["id"]
+        expected = {
+            "eval.tone.label = 'kind'": ["a"],
+            "eval.tone.label IS NULL": ["c", "d"],
+            "eval.tone.score > 0.6": ["a"],
+            "eval.tone.score <= 0.5": ["c"],
+            "eval.tone.score IS NULL": ["b", "d"],
+            "eval.tone.metadata.model = 'm'": ["a"],
+        }
+        for text, outputs in expected.items():
+            body = {"filter": text}
+            page = await it.ask("POST", f"/v2/experiments/{experiment_id}/runs/search", body)
+            assert sorted(row["output"] for row in page["experiment_runs"]) == outputs, text
+
+
 async def test_what_an_evaluator_recorded_stands_as_flat_columns_over_those_given_inline() -> None:
     async with engine() as it:
         dataset_id = await it.seed_dataset([{"n": 0}, {"n": 1}])

@@ -61,13 +61,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class OfEvaluation:
-    """A field of the newest evaluation of that name; with `path`, a value inside its metadata."""
+    """A field of the newest evaluation of that name; with `path`, a value inside its metadata.
+
+    An experiment run without such an evaluation may have been stored with one: `own` reads that column of its.
+    """
 
     row_kind: Literal["span", "experiment_run"]
     row_seq_sql: str
     name: str
     field: str
     path: str | None = None
+    own: Member | None = None
 
     @property
     def sort(self) -> Sort:
@@ -141,12 +145,13 @@ def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> O
     """`<name>.label`, `.score`, `.explanation` or `.metadata.<path>`; the name itself may hold dots."""
     row_kind: Literal["span", "experiment_run"] = "span" if target is Target.SPAN else "experiment_run"
     row_seq = "s.seq" if target is Target.SPAN else "r.seq"
+    own = None if target is Target.SPAN else Member("r.columns", column.path)
     name, dot, last = rest.rpartition(".")
     if dot and name and last in _EVALUATION_FIELDS:
-        return OfEvaluation(row_kind, row_seq, name, last)
+        return OfEvaluation(row_kind, row_seq, name, last, own=own)
     name, inside, path = rest.partition(".metadata.")
     if inside and name and path:
-        return OfEvaluation(row_kind, row_seq, name, "metadata", path)
+        return OfEvaluation(row_kind, row_seq, name, "metadata", path, own)
     raise fault(
         field,
         column.at,

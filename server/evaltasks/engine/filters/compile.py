@@ -109,12 +109,26 @@ class _Compiler:
                 return sql
             case Member(document_sql=document, path=path):
                 return self._member(document, path)
-            case OfEvaluation(row_kind=row_kind, row_seq_sql=row_seq, name=name, field=field, path=path):
-                value = f"e.{field}" if path is None else self._member("e.metadata", path)
-                return (
-                    f"(SELECT {value} FROM evaluations e WHERE e.row_kind = '{row_kind}' "  # noqa: S608  all our own
-                    f"AND e.row_seq = {row_seq} AND e.name = {self._bind(name)})"
-                )
+            case OfEvaluation():
+                return self._evaluation(reading)
+
+    def _evaluation(self, reading: OfEvaluation) -> str:
+        value = f"e.{reading.field}" if reading.path is None else self._member("e.metadata", reading.path)
+        if reading.own is not None:
+            # `max` of at most one row: it makes the query answer one row also when there is no evaluation.
+            value = f"CASE WHEN count(*) > 0 THEN max({value}) ELSE {self._own(reading.own, reading.sort)} END"
+        return (
+            f"(SELECT {value} FROM evaluations e WHERE e.row_kind = '{reading.row_kind}' "  # noqa: S608  all our own
+            f"AND e.row_seq = {reading.row_seq_sql} AND e.name = {self._bind(reading.name)})"
+        )
+
+    def _own(self, own: Member, sort: Sort) -> str:
+        """The row's own column, when it is of the kind the evaluation's field has."""
+        column = self._member(own.document_sql, own.path)
+        if sort == "any":
+            return column
+        kinds = "('text')" if sort == "text" else "('integer', 'real')"
+        return f"CASE WHEN typeof({column}) IN {kinds} THEN {column} END"
 
     def _member(self, document: str, path: str) -> str:
         """`attribute` knows every way a path can be meant, `json_extract` only the flat key, but three times
