@@ -1,8 +1,9 @@
 """A real, small language model behind a real OpenAI-compatible server on loopback.
 
-`python -m evaltasks.demo.small_llm` prints one JSON line, `{"base_url": …, "model_name": …}`, when it answers, and serves until it is killed or its
-standard input is closed. The model writes real text with real mistakes, which is what a demo of experiments wants; it
-judges at chance, so its judgements are never shown as good ones.
+`python -m evaltasks.demo.small_llm` prints one JSON line, `{"base_url": …, "model_name": …}`, when it answers, and
+serves until it is killed or, started with a pipe as its standard input, until that is closed: it never outlives its demo.
+The model writes real text with real mistakes, which is what a demo of experiments wants; it judges at chance, so its
+judgements are never shown as good ones.
 
 Needs `python scripts/install_llm.py` once.
 """
@@ -13,7 +14,9 @@ import importlib
 import importlib.util
 import json
 import os
+import stat
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -43,7 +46,10 @@ def main() -> None:
     base_url = f"{server.listening_address}/v1"
     _wait_until_ready(base_url)
     print(json.dumps({"base_url": base_url, "model_name": MODEL_NAME}), file=answer, flush=True)
-    sys.stdin.buffer.read()
+    if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
+        sys.stdin.buffer.read()
+    else:
+        threading.Event().wait()
 
 
 def weights() -> Path:
@@ -64,6 +70,7 @@ def _start() -> Any:
         raise NotInstalled("The model's server is not installed here: run python scripts/install_llm.py") from None
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
+    parameters.model_alias = {MODEL_NAME}
     parameters.n_ctx = _CONTEXT_TOKENS
     parameters.cpuparams.n_threads = min(os.cpu_count() or 1, 4)
     parameters.port = 0

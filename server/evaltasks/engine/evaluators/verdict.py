@@ -123,9 +123,16 @@ def _label_in(text: str, choices: Mapping[str, float]) -> str | None:
         return whole
     declared = [match["value"] for line in text.splitlines() if (match := _DECLARED.match(line))]
     if declared:
-        labels = {choice_for(value.strip(_WRAPPING), choices) or _mentioned(value, choices) for value in declared}
+        labels = {choice_for(value.strip(_WRAPPING), choices) or _opening(value, choices) for value in declared}
         return labels.pop() if len(labels) == 1 else None
     return _mentioned(text, choices)
+
+
+def _opening(text: str, choices: Mapping[str, float]) -> str | None:
+    """The choice a text opens with ("supported, because …"), if it mentions no other."""
+    label = _mentioned(text, choices)
+    is_first = label is not None and text.lstrip(_WRAPPING).casefold().startswith(label.strip().casefold())
+    return label if is_first else None
 
 
 def _mentioned(text: str, choices: Mapping[str, float]) -> str | None:

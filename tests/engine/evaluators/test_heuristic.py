@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evaltasks.demo
+from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.engine.evaluators.heuristic import HONESTY, HeuristicEvaluator
+from evaltasks.engine.evaluators.outcome import Evaluated, Skipped
+from evaltasks.engine.providers.provider import Broken
+
+FAITHFULNESS = "{input} {context} {output}"
+
+
+def judge(model: str = "heuristic-faithfulness", template: str = FAITHFULNESS, **config: Any) -> HeuristicEvaluator:
+    return HeuristicEvaluator(
+        TemplateConfig.model_validate(
+            {
+                "name": "judged",
+                "template": template,
+                "include_explanations": True,
+                "classification_choices": {"supported": 1, "unsupported": 0},
+                "llm_config": {"ai_integration_id": "heuristic", "model_name": model},
+                **config,
+            }
+        )
+    )
+
+
+async def evaluated(evaluator: HeuristicEvaluator, **values: object) -> Evaluated:
+    outcome = await evaluator.evaluate(values)
+    assert isinstance(outcome, Evaluated)
+    assert outcome.provenance["judge"] == HONESTY
+    return outcome
+
+
+async def test_an_answer_found_in_its_context_is_supported() -> None:
+    outcome = await evaluated(
+        judge(),
+        input="Who founded it?",
+        context="Twelve founders, Anna Berg among them.",
+        output="Anna Berg founded 12.",
+    )
+
+    assert (outcome.label, outcome.score) == ("supported", 1.0)
+
+
+async def test_an_unsupported_answer_has_its_unknown_words_quoted() -> None:
+    outcome = await evaluated(judge(), input="Where?", context="It stands in Oslo.", output="In Bergen, near Oslo.")
+
+    assert (outcome.label, outcome.score) == ("unsupported", 0.3333)
+    assert "“bergen”, “near”" in str(outcome.explanation)
+    assert HONESTY in str(outcome.explanation)
+
+
+async def test_between_the_bands_the_judge_is_unsure() -> None:
+    values = {"input": "", "context": "red green blue", "output": "red green blue yellow"}
+
+    without = await evaluated(judge(), **values)
+    named = await evaluated(judge(classification_choices={"supported": 1, "unsure": 0.5, "unsupported": 0}), **values)
+
+    assert (without.label, without.score, named.label) == (None, 0.75, "unsure")
+    assert str(without.explanation).startswith("Unsure: ")
+
+
+async def test_with_the_direction_minimize_the_high_choice_and_the_high_score_mean_bad() -> None:
+    evaluator = judge(classification_choices={"hallucinated": 1, "factual": 0}, direction="MINIMIZE")
+
+    good = await evaluated(evaluator, input="", context="Oslo", output="Oslo")
+    bad = await evaluated(evaluator, input="", context="Oslo", output="Bergen")
+
+    assert [(good.label, good.score), (bad.label, bad.score)] == [("factual", 0.0), ("hallucinated", 1.0)]
+    assert bad.provenance["measures"].startswith("1 minus the share")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"input": "q", "context": "", "output": "Oslo"},
+        {"input": "q", "context": [], "output": "Oslo"},
+        {"input": "q", "context": "Oslo", "output": " \n"},
+        {"input": "q", "context": "Oslo", "output": "It is."},
+    ],
+)
+async def test_where_there_is_nothing_to_judge_the_judge_abstains(values: dict[str, object]) -> None:
+    assert isinstance(await judge().evaluate(values), Skipped)
+
+
+async def test_relevance_counts_the_questions_words_in_the_document() -> None:
+    evaluator = judge("heuristic-relevance", "{query} {document}")
+
+    outcome = await evaluated(evaluator, query="What is the capital of Norway?", document="Norway's capital is Oslo.")
+
+    assert (outcome.label, outcome.score) == ("supported", 1.0)
+
+
+async def test_correctness_takes_the_best_of_the_references() -> None:
+    evaluator = judge("heuristic-correctness", "{output} {reference}")
+
+    exact = await evaluated(evaluator, output="Oslo.", reference=["Bergen", "oslo"])
+    partly = await evaluated(evaluator, output="Oslo, Norway", reference=["Bergen", "Oslo"])
+
+    assert (exact.score, exact.label, partly.score, partly.label) == (1.0, "supported", 0.6667, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("I cannot answer this question.", "refused"),
+        ("As an AI, I have no opinions.", "refused"),
+        ("Sorry is the hardest word, by Elton John.", "answered"),
+        ("The capital is Oslo.", "answered"),
+    ],
+)
+async def test_a_refusal_is_known_by_its_opening(answer: str, label: str) -> None:
+    for choices in ({"refused": 1, "answered": 0}, {"refused": 0, "answered": 1}):
+        evaluator = judge("heuristic-refusal", "{response}", classification_choices=choices)
+
+        assert (await evaluated(evaluator, response=answer)).label == label
+
+
+@pytest.mark.parametrize(
+    ("model", "template", "words"),
+    [
+        ("gpt-4o", FAITHFULNESS, "no model of that name"),
+        ("heuristic-faithfulness", "{output}", "needs a variable for the context"),
+        ("heuristic-correctness", "{tone}", "needs a variable for the answer"),
+    ],
+)
+def test_what_it_cannot_judge_is_refused_when_it_is_made(model: str, template: str, words: str) -> None:
+    with pytest.raises(Broken, match=words):
+        judge(model, template)
+
+
+async def test_variables_that_are_paths_are_known_by_their_words() -> None:
+    evaluator = judge(template="{attributes.retrieval.documents} {attributes.input.value} {attributes.output.value}")
+
+    outcome = await evaluated(
+        evaluator,
+        **{
+            "attributes.retrieval.documents": [{"content": "Oslo"}],
+            "attributes.input.value": "Where?",
+            "attributes.output.value": "Oslo",
+        },
+    )
+
+    assert outcome.label == "supported"
+
+
+async def test_on_the_vendored_sample_it_tells_right_from_hallucinated_better_than_chance() -> None:
+    folder = Path(evaltasks.demo.__path__[0]) / "sample"
+    labels = json.loads((folder / "halueval_qa.labels.json").read_text(encoding="utf-8"))
+    evaluator = judge()
+    agreed = 0
+    for line in (folder / "halueval_qa.jsonl").read_text(encoding="utf-8").splitlines():
+        span = json.loads(line)
+        outcome = await evaluated(
+            evaluator,
+            input=span["attributes"]["input.value"],
+            context=span["attributes"]["retrieval.documents.0.document.content"],
+            output=span["attributes"]["output.value"],
+        )
+        agreed += ((outcome.score or 0) >= 0.75) == (labels[span["span_id"]] == "right")
+
+    assert len(labels) == 300
+    assert agreed / len(labels) > 0.75

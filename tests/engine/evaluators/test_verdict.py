@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.engine.evaluators.verdict import read_verdict
+from evaltasks.engine.providers.provider import ChatReply
+
+RELEVANCE = {"relevant": 1.0, "not relevant": 0.0}
+FACTUAL = {"factual": 1.0, "hallucinated": 0.0}
+
+
+def said(text: str, choices: dict[str, float]) -> tuple[str, str] | None:
+    verdict = read_verdict(ChatReply(text=text), choices)
+    return None if verdict is None else (verdict.label, verdict.answered_by)
+
+
+@pytest.mark.parametrize(
+    ("text", "choices", "expected"),
+    [
+        ("factual", FACTUAL, ("factual", "label_in_text")),
+        (" **Factual**. ", FACTUAL, ("factual", "label_in_text")),
+        ("Not relevant", RELEVANCE, ("not relevant", "label_in_text")),
+        ("It is not relevant, I think.", RELEVANCE, ("not relevant", "label_in_text")),
+        ("It could be factual or not.\nLabel: hallucinated", FACTUAL, ("hallucinated", "label_in_text")),
+        ('Sure!\n```json\n{"label": "FACTUAL", "explanation": "x"}\n```', FACTUAL, ("factual", "json_in_text")),
+        ("Verdict: **hallucinated**, because…", FACTUAL, ("hallucinated", "label_in_text")),
+        ("<think>hallucinated? no.</think>factual", FACTUAL, ("factual", "label_in_text")),
+        ('{"broken": {"label": "factual"}', FACTUAL, ("factual", "json_in_text")),
+    ],
+)
+def test_a_label_is_read_out_of_text(text: str, choices: dict[str, float], expected: tuple[str, str]) -> None:
+    assert said(text, choices) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("", FACTUAL),
+        ("This is not factual.", FACTUAL),
+        ("It isn't factual", FACTUAL),
+        ("factual or hallucinated", FACTUAL),
+        ("factually", FACTUAL),
+        ("Label: unknown, though one may call it factual", FACTUAL),
+        ("Answer: factual or hallucinated", FACTUAL),
+        ('{"label": "unknown", "explanation": "factual"}', FACTUAL),
+        ('{"label": ["factual"]}', FACTUAL),
+        ('{"label": "factual"} {"label": "hallucinated"}', FACTUAL),
+        ("irrelevant", {"relevant": 1.0, "unrelated": 0.0}),
+        ("{" * 5000, FACTUAL),
+        ('{"a":' * 5000, FACTUAL),
+    ],
+)
+def test_what_is_no_clear_label_is_no_verdict(text: str, choices: dict[str, float]) -> None:
+    assert said(text, choices) is None
+
+
+def test_choices_that_differ_by_case_alone_are_told_apart_and_never_guessed() -> None:
+    choices = {"A": 1.0, "a": 0.0, "Yes": 2.0}
+
+    assert [said("A", choices), said("a", choices), said("YES", choices)] == [
+        ("A", "label_in_text"),
+        ("a", "label_in_text"),
+        ("Yes", "label_in_text"),
+    ]
+    assert said("yes", {"Yes": 1.0, "YES": 0.0}) is None
+
+
+def test_an_enforced_answer_is_believed_before_any_text_beside_it() -> None:
+    reply = ChatReply(text="hallucinated", structured={"Label": " Factual "}, answered_by="tool_call")
+
+    verdict = read_verdict(reply, FACTUAL)
+
+    assert verdict is not None
+    assert (verdict.label, verdict.answered_by, verdict.explanation) == ("factual", "tool_call", None)
+
+
+REPLIES = st.one_of(
+    st.text(max_size=200),
+    st.lists(st.sampled_from(["factual", "hallucinated", "not ", "Label: ", '{"label": "', '"}', "\n", " "])).map(
+        "".join
+    ),
+    st.recursive(
+        st.none() | st.text(max_size=12) | st.sampled_from(["factual", "FACTUAL ", "unknown"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["label", "x"]), inner, max_size=2),
+    ).map(json.dumps),
+)
+
+
+@given(REPLIES, st.none() | st.dictionaries(st.sampled_from(["label", "LABEL", "explanation"]), st.text() | st.none()))
+def test_a_judge_that_lies_gets_no_label_outside_the_choices(
+    text: str, structured: dict[str, str | None] | None
+) -> None:
+    verdict = read_verdict(ChatReply(text=text, structured=structured), FACTUAL)
+
+    assert verdict is None or verdict.label in FACTUAL

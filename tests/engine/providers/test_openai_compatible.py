@@ -1,0 +1,323 @@
+"""The OpenAI-compatible adapter against a real server on loopback, and against what OpenAI really answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from evaltasks.api.ai_integrations import AiIntegration
+from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.providers.catalog import Judges, open_judges
+from evaltasks.engine.providers.provider import (
+    Broken,
+    ChatMessage,
+    ChatReply,
+    ChatRequest,
+    Provider,
+    RefusedCall,
+    RetryLater,
+)
+from tests.support.judges import Answer, judge_server
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+KEY = "sk-very-secret-0123456789"
+SCHEMA = {"type": "object", "properties": {"label": {"type": "string", "enum": ["a", "b"]}}, "required": ["label"]}
+RECORDED = json.loads((Path(__file__).parent / "recorded_openai.json").read_text(encoding="utf-8"))
+
+
+def integration(base_url: str | None = None, **fields: Any) -> AiIntegration:
+    defaults = {"id": "i", "name": "judge", "provider": "CUSTOM", "created_at": NOW, "updated_at": NOW}
+    return AiIntegration.model_validate({**defaults, "base_url": base_url, "api_key_env": "JUDGE_KEY", **fields})
+
+
+def request(**fields: Any) -> ChatRequest:
+    return ChatRequest(**{"model_name": "m", "messages": [ChatMessage("user", "Hello")], **fields})
+
+
+@asynccontextmanager
+async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
+    async with open_judges({"JUDGE_KEY": KEY}, 10, now=lambda: NOW, **options) as judges:
+        yield judges.provider(integration(base_url))
+
+
+async def fault_of(answer: Answer, **fields: Any) -> RetryLater | RefusedCall | Broken:
+    async with judge_server(script=lambda _: answer) as judge, provider(judge.base_url) as it:
+        with pytest.raises((RetryLater, RefusedCall, Broken)) as fault:
+            await it.complete(request(**fields))
+    assert isinstance(fault.value, RetryLater | RefusedCall | Broken)
+    assert KEY not in repr(fault.value) + str(vars(fault.value))
+    return fault.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (Answer.error(401, f"Incorrect API key provided: {KEY}"), Broken, "the key is wrong"),
+        (Answer.error(403, "no"), Broken, "the key is wrong"),
+        (Answer.error(402, "Payment required"), Broken, "no quota left"),
+        (Answer.error(429, "You exceeded your quota", code="insufficient_quota"), Broken, "no quota left"),
+        (Answer.error(404, "The model `m` does not exist", code="model_not_found"), Broken, "knows no model 'm'"),
+        (Answer.page(404), Broken, "base_url is not its address"),
+        (Answer(301, headers={"location": "/"}), Broken, "answered 301"),
+        (Answer.error(400, "context_length_exceeded"), RefusedCall, "longer than the model's context"),
+        (Answer.error(413, "too large"), RefusedCall, "longer than the model's context"),
+        (Answer.error(400, "blocked", code="content_filter"), RefusedCall, "content filter refused"),
+        (Answer.error(400, "no", param="messages"), RefusedCall, "refuses the parameter 'messages'"),
+        (Answer.error(422, "no"), RefusedCall, "refused the call (422)"),
+        (Answer.page(), RefusedCall, "a web page"),
+        (Answer(body=b'{"ok": true}'), RefusedCall, "holds no message"),
+        (Answer(body=b"[]"), RetryLater, "no JSON"),
+        (Answer(body=b'{"choices": ['), RetryLater, "no JSON"),
+        (Answer.text(None, refusal="I won't."), RefusedCall, "declined"),
+        (Answer.error(200, "slow down", code=429), RetryLater, "asks to wait"),
+        (Answer.error(500, "oops"), RetryLater, "overloaded or down"),
+        (Answer.page(502), RetryLater, "overloaded or down"),
+        (Answer.error(529, "overloaded"), RetryLater, "overloaded or down"),
+        (Answer.cut(), RetryLater, "broke off"),
+        (Answer.cut(60), RetryLater, "broke off"),
+    ],
+)
+async def test_each_failure_is_for_later_for_this_row_or_for_all(answer: Answer, kind: type, words: str) -> None:
+    fault = await fault_of(answer)
+
+    assert type(fault) is kind
+    assert words in fault.reason
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Thu, 01 Jan 2026 12:00:20 GMT"}, 20.0),
+        ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, 0.0),
+        ({"retry-after": "999999999"}, 600.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_wish_to_wait_is_read_in_seconds_milliseconds_or_as_a_date(
+    status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    fault = await fault_of(Answer.error(status, "wait", headers))
+
+    assert isinstance(fault, RetryLater)
+    assert fault.after_seconds == seconds
+
+
+async def test_a_providers_words_are_detail_and_keys_in_them_are_taken_out() -> None:
+    fault = await fault_of(Answer.error(400, f"your key {KEY} may not say " + "x" * 5000))
+
+    assert isinstance(fault, RefusedCall)
+    assert fault.detail is not None
+    assert "[key]" in fault.detail
+    assert len(fault.detail) <= 500
+
+
+async def test_an_endless_answer_is_not_read_to_its_end() -> None:
+    fault = await fault_of(Answer(body=b" " * (9 * 1024 * 1024)))
+
+    assert isinstance(fault, RefusedCall)
+
+
+async def test_a_provider_that_does_not_answer_is_tried_later_and_a_closed_port_too() -> None:
+    async with judge_server() as judge, provider(judge.base_url, timeout_seconds=0.2) as it:
+        judge.hold()
+        with anyio.fail_after(10), pytest.raises(RetryLater, match="did not answer"):
+            await it.complete(request())
+        closed = judge.base_url
+    async with provider(closed) as it:
+        with pytest.raises(RetryLater, match="could not be reached"):
+            await it.complete(request())
+
+
+async def complete_all(times: int, **server: Any) -> tuple[list[ChatReply], list[list[str]]]:
+    """The replies, and the optional members of every request the server saw."""
+    async with judge_server(**server) as judge, provider(judge.base_url) as it:
+        asked = request(answer_schema=SCHEMA, prefer_tool_call=True)
+        replies = [await it.complete(asked) for _ in range(times)]
+    known = {"model", "messages"}
+    return replies, [sorted(set(seen.body) - known) for seen in judge.requests]
+
+
+TOOLS = ["max_tokens", "tool_choice", "tools"]
+JSON_SCHEMA = ["max_tokens", "response_format"]
+PLAIN = ["max_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("server", "answered_by", "first", "then"),
+    [
+        ({}, "tool_call", [TOOLS], TOOLS),
+        ({"tools": "ignores"}, "json_schema", [TOOLS, JSON_SCHEMA], JSON_SCHEMA),
+        ({"tools": "refuses"}, "json_schema", [TOOLS, JSON_SCHEMA], JSON_SCHEMA),
+        ({"tools": "refuses", "json_schema": "refuses"}, "text", [TOOLS, JSON_SCHEMA, PLAIN], PLAIN),
+        ({"tools": "ignores", "json_schema": "ignores"}, "text", [TOOLS, JSON_SCHEMA], JSON_SCHEMA),
+    ],
+)
+async def test_what_a_server_does_not_do_is_found_out_once(
+    server: dict[str, str], answered_by: str, first: list[list[str]], then: list[str]
+) -> None:
+    replies, seen = await complete_all(3, **server)
+
+    assert {reply.answered_by for reply in replies} == {answered_by}
+    assert seen == [*first, then, then]
+    if answered_by != "text":
+        assert all(reply.structured and reply.structured["label"] in {"a", "b"} for reply in replies)
+
+
+async def test_the_other_name_of_the_token_limit_is_learnt_once() -> None:
+    async with judge_server(wants_max_completion_tokens=True) as judge, provider(judge.base_url) as it:
+        for _ in range(2):
+            await it.complete(request(parameters={"max_tokens": 77, "temperature": 0.0}))
+
+    limits = [{name: n for name, n in seen.body.items() if "tokens" in name} for seen in judge.requests]
+    assert limits == [{"max_tokens": 77}, {"max_completion_tokens": 77}, {"max_completion_tokens": 77}]
+    assert judge.requests[-1].body["temperature"] == 0.0
+
+
+async def test_an_answers_length_is_always_bounded() -> None:
+    async with judge_server() as judge, provider(judge.base_url) as it:
+        await it.complete(request())
+
+    assert judge.requests[0].body["max_tokens"] == 1024
+
+
+async def test_malformed_tool_arguments_are_text_and_no_answer() -> None:
+    async with judge_server(script=[Answer.tool_call('{"label": ')]) as judge, provider(judge.base_url) as it:
+        reply = await it.complete(request(answer_schema=SCHEMA, prefer_tool_call=True))
+
+    assert (reply.structured, reply.text, reply.answered_by) == (None, '{"label": ', "text")
+
+
+async def test_what_openai_really_answered_is_read() -> None:
+    text, tool_calls = RECORDED["text"], RECORDED["tool_calls"]
+    script = [Answer(body=json.dumps(it["response"]).encode()) for it in (text, tool_calls)]
+    async with judge_server(script=script) as judge, provider(judge.base_url) as it:
+        said = await it.complete(request(model_name="gpt-4o-mini"))
+        called = await it.complete(request(tools=tool_calls["request"]["tools"], tool_choice="auto"))
+
+    assert (said.text, said.model_name, said.prompt_tokens, said.completion_tokens) == (
+        "This is a test.",
+        "gpt-4o-mini-2024-07-18",
+        12,
+        5,
+    )
+    assert called.tool_calls is not None
+    assert [call["function"]["name"] for call in called.tool_calls] == ["get_current_weather"] * 2
+    assert judge.requests[1].body["tools"] == tool_calls["request"]["tools"]
+
+
+async def test_openais_unknown_model_is_broken() -> None:
+    recorded = RECORDED["unknown_model"]
+
+    fault = await fault_of(Answer(recorded["status"], json.dumps(recorded["response"]).encode()))
+
+    assert isinstance(fault, Broken)
+
+
+async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:
+    """The request that would have left for the network."""
+    seen: list[httpx2.Request] = []
+
+    def answer(sent: httpx2.Request) -> httpx2.Response:
+        seen.append(sent)
+        return httpx2.Response(200, json=RECORDED["text"]["response"])
+
+    async with open_judges({"JUDGE_KEY": KEY}, 10, httpx2.MockTransport(answer)) as judges:
+        await judges.provider(given).complete(asked)
+    return seen[0]
+
+
+AZURE = {
+    "azure_deployment_name": "my deployment",
+    "azure_openai_endpoint": "https://x.openai.azure.com/",
+    "azure_openai_version": "2025-01-01",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "url"),
+    [
+        ({"provider": "OPEN_AI"}, {}, "https://api.openai.com/v1/chat/completions"),
+        ({"provider": "NVIDIA_NIM"}, {}, "https://integrate.api.nvidia.com/v1/chat/completions"),
+        ({"base_url": "http://h/v1/"}, {}, "http://h/v1/chat/completions"),
+        ({"base_url": "http://h/v1/chat/completions"}, {}, "http://h/v1/chat/completions"),
+        (
+            {"provider": "AZURE_OPEN_AI"},
+            {"provider_parameters": {"azure_params": AZURE}},
+            "https://x.openai.azure.com/openai/deployments/my%20deployment/chat/completions?api-version=2025-01-01",
+        ),
+        (
+            {"provider": "AZURE_OPEN_AI", "base_url": "https://x.openai.azure.com/openai/v1"},
+            {},
+            "https://x.openai.azure.com/openai/v1/chat/completions",
+        ),
+    ],
+)
+async def test_each_provider_has_its_address(fields: dict[str, Any], asked: dict[str, Any], url: str) -> None:
+    sent = await seen_by(integration(**fields), request(**asked))
+
+    assert str(sent.url) == url
+    header = "api-key" if fields.get("provider") == "AZURE_OPEN_AI" else "authorization"
+    assert KEY in sent.headers[header]
+
+
+async def test_an_integrations_own_headers_are_sent() -> None:
+    given = integration("http://h/v1", headers={"X-Team": "evals"}, api_key_env=None)
+
+    sent = await seen_by(given, request())
+
+    assert sent.headers["x-team"] == "evals"
+    assert "authorization" not in sent.headers
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "words"),
+    [
+        ({"base_url": "http://h", "api_key_env": "OTHER_KEY"}, Broken, "variable OTHER_KEY"),
+        ({"base_url": "http://h", "api_key_env": "BAD_KEY"}, Broken, "does not hold a key"),
+        ({"provider": "OPEN_AI", "api_key_env": None}, Broken, "names no key"),
+        ({}, Broken, "has no base_url"),
+        ({"provider": "HEURISTIC"}, Broken, "no language model"),
+        ({"provider": "ANTHROPIC"}, NotBuilt, "does not speak to ANTHROPIC"),
+        ({"base_url": "http://h", "auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, NotBuilt, "OAuth2"),
+    ],
+)
+async def test_settings_that_cannot_work_are_said_before_any_call(
+    fields: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}, 10) as judges:
+        with pytest.raises(kind, match=words):
+            judges.provider(integration(**fields))
+
+
+async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None:
+    environment = {"JUDGE_KEY": KEY}
+    async with open_judges(environment, 10) as judges:
+        first = judges.provider(integration("http://h"))
+        same = judges.provider(integration("http://h"))
+        moved = judges.provider(integration("http://other"))
+        environment["JUDGE_KEY"] = "another"
+        rekeyed = judges.provider(integration("http://other"))
+
+    assert first is same
+    assert len({id(first), id(moved), id(rekeyed)}) == 3
+
+
+async def test_a_key_is_in_no_repr() -> None:
+    async with open_judges({"JUDGE_KEY": KEY}, 10) as judges:
+        it = judges.provider(integration("http://h"))
+        assert isinstance(judges, Judges)
+        assert KEY not in repr(it) + repr(judges) + repr(it._address_of(request()))  # type: ignore[attr-defined]
