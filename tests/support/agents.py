@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 from evaltasks.tools.catalog import TOOLS
 from mcp import Client as McpClient
 from mcp.client.stdio import StdioServerParameters
@@ -38,7 +39,7 @@ from evaltasks.face.server import EvaltasksServer, ToolApp, make_server
 from evaltasks.face.system_time import SystemTime
 from evaltasks.tools.context import Time, ToolSettings
 from evaltasks.tools.spec import ToolSpec
-from tests.support.engines import QUICK
+from tests.support.engines import QUICK, EngineInTest
 
 MODES = ("legacy", "auto")
 
@@ -54,7 +55,7 @@ class Agent:
     # None for a server in another process.
     client: Client | None = None
     server: EvaltasksServer | None = None
-    engine: Engine | None = None
+    seeds: EngineInTest | None = None
     # Every progress notification as (value, total, message), in order.
     progress: list[tuple[float, float | None, str | None]] = field(default_factory=list)
     # Every question the person was asked.
@@ -62,6 +63,12 @@ class Agent:
     # Addresses of resources the older era was told about.
     updates: list[str] = field(default_factory=list)
     _news: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def seed(self) -> EngineInTest:
+        """The engine behind, for arranging through its REST side."""
+        assert self.seeds is not None, "this engine was not opened here"
+        return self.seeds
 
     @property
     def backend(self) -> Client:
@@ -157,8 +164,10 @@ async def agent(
             watch_seconds=watch_seconds,
         ) as it,
     ):
-        it.engine = engine
-        yield it
+        transport = httpx2.ASGITransport(app=engine.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://engine") as http:
+            it.seeds = EngineInTest(engine, http)
+            yield it
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ RESULTS = Place(
     "Labels, scores, worst rows and errors by reason of one task run.",
 )  # fmt: skip
 EVALUATOR = Place(
-    "ax://evaluators/{evaluator_id}", "evaluator", "Evaluator", "One evaluator with its latest version's configuration."
+    "ax://evaluators/{evaluator_id}", "evaluator", "Evaluator", "One evaluator: its name, its type and its space."
 )
 
 PLACES: tuple[Place, ...] = (SPACES, TASKS, TASK, TASK_RUNS, TASK_RUN, RESULTS, EVALUATOR)

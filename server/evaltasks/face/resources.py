@@ -40,6 +40,7 @@ from evaltasks.face.results import shrunk
 from evaltasks.insight.faults import Faults
 from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
+from evaltasks.tools.find import FindOutput
 from evaltasks.tools.spec import ToolSpec
 
 JSON = "application/json"
@@ -51,13 +52,13 @@ COMPLETIONS_MAX = 100
 
 # kind of resource → the tool that reads it, and its arguments.
 _READ_BY: Mapping[Place, tuple[str, Callable[[Address], dict[str, Any]]]] = {
-    SPACES: ("find", lambda _: {"kind": "space"}),
+    SPACES: ("find", lambda _: {"kind": "space", "limit": 100}),
     TASKS: ("list_tasks", lambda at: {"cursor": at.cursor} if at.cursor else {}),
     TASK: ("get_task", lambda at: {"task": at.values["task_id"]}),
     TASK_RUNS: ("list_task_runs", lambda at: {"task": at.values["task_id"]}),
     TASK_RUN: ("get_task_run", lambda at: {"run_id": at.values["run_id"]}),
     RESULTS: ("task_run_results", lambda at: {"run_id": at.values["run_id"]}),
-    EVALUATOR: ("find", lambda at: {"kind": "evaluator", "query": at.values["evaluator_id"]}),
+    EVALUATOR: ("find", lambda at: {"kind": "evaluator", "text": at.values["evaluator_id"]}),
 }
 
 # What a wrong address leads to; every other failure says nothing about whether the resource exists.
@@ -150,6 +151,8 @@ class Resources:
         except Exception as error:
             words = words_for(error) or crash_words(error, f"reading {address.place.name}")
             raise ResourceError(words) from None
+        if address.place is EVALUATOR and not _is_it(output, address.values["evaluator_id"]):
+            raise ResourceNotFoundError("There is no evaluator with this id; use find to see which there are.")
         return json.dumps(shrunk(output.model_dump(mode="json", exclude_none=True)), ensure_ascii=False)
 
     async def complete(self, argument: str, typed: str) -> Completion:
@@ -180,6 +183,11 @@ class Resources:
             page = await self._client.tasks.list_task_runs(task.id, ListTaskRuns(limit=20))
             runs += [(task_run.id, task.name) for task_run in page.task_runs]
         return runs
+
+
+def _is_it(output: FindOutput, identifier: str) -> bool:
+    """A search that finds nothing answers with what is similar; an address stands for one thing."""
+    return [match.id for match in output.matches] == [identifier]
 
 
 def _resource(place: Place, title: str, description: str, **values: str) -> Resource:

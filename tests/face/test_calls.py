@@ -1,0 +1,102 @@
+"""What a model reads of a call: the answer, the faults, the refusal, and of a crash nothing but a number."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import anyio
+import pytest
+
+from evaltasks.face.results import ANSWER_CHARACTERS_MAX
+from evaltasks.tools.context import Refused
+from tests.face.probes import raising, saying, waiting
+from tests.support.agents import MODES, agent, text_of
+
+pytestmark = pytest.mark.parametrize("mode", MODES)
+
+
+async def test_an_answer_is_structured_with_nulls_dropped_and_a_short_text_beside_it(mode: str) -> None:
+    async with agent(mode, tools=[saying()]) as it:
+        result = await it.call("say_word", {"word": "hello"})
+
+    assert result.structured_content == {"said": "hello"}
+    assert text_of(result) == "said hello"
+    assert not result.is_error
+
+
+async def test_all_faults_of_a_call_come_back_together_and_nothing_is_dropped_silently(mode: str) -> None:
+    async with agent(mode, tools=[saying()]) as it:
+        words = await it.refusal("say_word", {"wrod": "hello", "count": "many"})
+
+    assert words.startswith("2 problems with say_word")
+    assert "wrod: is not an argument of this tool; did you mean word?" in words
+    assert "count" in words
+
+
+async def test_an_unknown_tool_is_answered_with_the_nearest(mode: str) -> None:
+    async with agent(mode, tools=[saying()]) as it:
+        words = await it.refusal("say_wrod")
+
+    assert words == "There is no tool of this name; did you mean say_word?"
+
+
+async def test_a_crash_shows_a_reference_number_and_nothing_of_the_exception(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with agent(mode, tools=[raising(RuntimeError("secret-span-text"))]) as it:
+        with caplog.at_level(logging.ERROR):
+            words = await it.refusal("say_word")
+
+    assert "secret-span-text" not in words
+    assert "RuntimeError" not in words
+    reference = re.search(r"reference (\w{8})", words)
+    assert reference is not None
+    logged = [record for record in caplog.records if reference[1] in record.getMessage()]
+    assert len(logged) == 1
+    assert logged[0].exc_info is not None
+
+
+async def test_a_refusal_in_our_own_words_is_read_as_it_was_written(mode: str) -> None:
+    async with agent(mode, tools=[raising(Refused("Not possible, because. Try that."))]) as it:
+        assert await it.refusal("say_word") == "Not possible, because. Try that."
+
+
+async def test_an_answer_never_exceeds_the_limit_and_says_what_was_cut(mode: str) -> None:
+    rows = [{"id": f"row-{i}", "text": "x" * 200} for i in range(2000)]
+    async with agent(mode, tools=[saying("much", rows=rows)]) as it:
+        result = await it.call("say_word")
+
+    assert result.structured_content is not None
+    assert len(str(result.structured_content)) < ANSWER_CHARACTERS_MAX * 1.1
+    kept = len(result.structured_content["rows"])
+    assert 0 < kept < 2000
+    assert result.structured_content["rows"] == rows[:kept]
+    assert f"rows shows {kept} of 2000; call again with limit={kept}" in result.structured_content["notes"][0]
+
+
+async def test_cancelling_a_call_reaches_the_tool(mode: str) -> None:
+    started, ended = anyio.Event(), anyio.Event()
+    async with agent(mode, tools=[waiting(started, ended)]) as it:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(it.call, "say_word")
+                await started.wait()
+                tasks.cancel_scope.cancel()
+            await ended.wait()
+
+
+async def test_a_tool_added_with_the_sdks_own_decorator_stands_beside_the_catalog(mode: str) -> None:
+    async with agent(mode, tools=[saying()]) as it:
+        assert it.server is not None
+
+        @it.server.tool()
+        def say_more() -> str:
+            """Says more."""
+            return "more"
+
+        listed = await it.mcp.list_tools(cache_mode="bypass")
+        result = await it.call("say_more")
+
+    assert [tool.name for tool in listed.tools] == ["say_word", "say_more"]
+    assert text_of(result) == "more"

@@ -1,0 +1,106 @@
+"""The table from error to words: complete, two readings where there are two, never a bare code."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaltasks.api import problems
+from evaltasks.api.problems import Problem, ServerFault
+from evaltasks.client import faults as client_faults
+from evaltasks.client.faults import ClientFault, NotResolved, TimedOut, Unreachable
+from evaltasks.face.errors import ERROR_CHARACTERS_MAX, WORDS, words_for
+from evaltasks.face.results import ANSWER_CHARACTERS_MAX, shrunk
+from evaltasks.insight.faults import Fault, Faults
+
+
+def _classes(module: object, base: type[Exception]) -> list[type[Exception]]:
+    return [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base)]
+
+
+@pytest.mark.parametrize("kind", [*_classes(problems, Problem), *_classes(client_faults, ClientFault)])
+def test_every_class_of_error_has_a_row_of_its_own(kind: type[Exception]) -> None:
+    assert kind in WORDS
+
+
+@pytest.mark.parametrize("kind", _classes(problems, Problem))
+def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: type[Problem]) -> None:
+    words = words_for(kind("The widget is bent"))
+
+    assert words is not None
+    assert "The widget is bent." in words
+    assert len(words) > len("The widget is bent.") + 20
+
+
+def test_a_401_names_both_readings_and_who_can_mend_it() -> None:
+    words = words_for(problems.Unauthorized("No key"))
+
+    assert words is not None
+    assert "no valid key" in words
+    assert "another account" in words
+    assert "a person must" in words
+
+
+def test_a_404_names_both_readings() -> None:
+    words = words_for(problems.NotFound("No task 't9'"))
+
+    assert words is not None
+    assert "does not exist" in words
+    assert "cannot see" in words
+
+
+def test_a_429_says_when() -> None:
+    assert "in 17 s" in (words_for(problems.RateLimited("Slow down", retry_after_seconds=16.7)) or "")
+    assert "in about a minute" in (words_for(problems.RateLimited("Slow down")) or "")
+
+
+def test_an_unknown_5xx_tells_its_status() -> None:
+    assert "(507)" in (words_for(ServerFault("Full", status=507)) or "")
+
+
+@pytest.mark.parametrize("kind", [Unreachable, TimedOut])
+def test_a_lost_connection_tells_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
+    assert "Nothing was changed" in (words_for(kind("No connection")) or "")
+    assert "may have happened" in (words_for(kind("No answer", may_have_taken_effect=True)) or "")
+
+
+def test_an_unresolved_name_lists_its_candidates_with_ids() -> None:
+    candidates = [(f"task {i}", f"id-{i}") for i in range(12)]
+
+    words = words_for(NotResolved("No task is called 'tsk'", candidates=candidates)) or ""
+
+    assert "task 0 (id-0)" in words
+    assert "and 4 more" in words
+
+
+def test_several_errors_at_once_are_told_by_the_first_and_a_bug_among_them_is_a_bug() -> None:
+    known = ExceptionGroup("", [problems.NotFound("No a"), problems.Conflict("b")])
+    mixed = ExceptionGroup("", [problems.NotFound("No a"), KeyError("b")])
+
+    assert (words_for(known) or "").startswith("No a.")
+    assert words_for(mixed) is None
+
+
+def test_a_bug_has_no_words() -> None:
+    assert words_for(KeyError("x")) is None
+
+
+def test_words_are_bounded_and_say_so() -> None:
+    faults = [Fault(f"argument_{i}", "is wrong " * 20, "mend it") for i in range(200)]
+
+    words = words_for(Faults("a_tool", faults)) or ""
+
+    assert len(words) < ERROR_CHARACTERS_MAX + 100
+    assert "more characters were cut" in words
+
+
+def test_an_answer_without_lists_is_cut_in_its_texts() -> None:
+    answer = shrunk({"parts": {str(i): "x" * 3000 for i in range(200)}})
+
+    assert len(str(answer)) < ANSWER_CHARACTERS_MAX
+    assert "Long texts were shortened" in answer["notes"][-1]
+
+
+def test_an_answer_that_fits_is_left_alone() -> None:
+    answer = {"a": ["x" * 5000], "notes": ["one"]}
+
+    assert shrunk(answer) == answer

@@ -1,0 +1,64 @@
+"""Progress rises, shows life while nothing moves, and is silent for whoever did not ask."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaltasks.face.progress import ALIVE_SECONDS, RisingProgress
+from tests.face.probes import reporting
+from tests.support.agents import MODES, agent
+from tests.support.engines import HandClock
+
+Sent = list[tuple[float, float | None, str | None]]
+
+
+def _progress(clock: HandClock) -> tuple[RisingProgress, Sent]:
+    sent: Sent = []
+
+    async def send(value: float, total: float | None, message: str | None) -> None:
+        sent.append((value, total, message))
+
+    return RisingProgress(send, clock), sent
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_only_rising_values_reach_the_host(mode: str) -> None:
+    async with agent(mode, tools=[reporting((0, 3), (1, 3), (1, 3), (0, 3), (3, 3))]) as it:
+        await it.answer("say_word")
+
+    assert it.progress == [(0, 3, "0 done"), (1, 3, "1 done"), (3, 3, "3 done")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_call_without_a_token_is_answered_without_progress(mode: str) -> None:
+    async with agent(mode, tools=[reporting((0, 3), (3, 3))]) as it:
+        result = await it.mcp.call_tool("say_word", {})
+
+    assert not result.is_error
+    assert it.progress == []
+
+
+async def test_a_standstill_is_reported_again_after_a_while_with_a_value_that_still_rises() -> None:
+    clock = HandClock()
+    progress, sent = _progress(clock)
+
+    await progress.report(5, 10, "five")
+    await progress.report(5, 10, "still five")
+    await clock.turn(ALIVE_SECONDS)
+    await progress.report(5, 10, "five, waiting")
+    await progress.report(6, 10, "six")
+
+    assert [message for _, _, message in sent] == ["five", "five, waiting", "six"]
+    values = [value for value, _, _ in sent]
+    assert values == sorted(set(values))
+
+
+async def test_a_standstill_at_the_end_never_passes_the_total() -> None:
+    clock = HandClock()
+    progress, sent = _progress(clock)
+
+    await progress.report(10, 10, "all")
+    await clock.turn(ALIVE_SECONDS)
+    await progress.report(10, 10, "all, still")
+
+    assert sent == [(10, 10, "all")]

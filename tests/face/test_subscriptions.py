@@ -1,0 +1,100 @@
+"""Whoever subscribes is told: when a run moves, a task changes or a run appears; and nobody else causes any work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from evaltasks.api.tasks import UpdateTask
+from evaltasks.face.addresses import TASK, TASK_RUN, TASK_RUNS, parse_address
+from tests.support.agents import MODES, Agent, agent
+from tests.support.engines import WINDOW
+
+pytestmark = pytest.mark.parametrize("mode", MODES)
+
+Told = Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Told]:
+    """Subscribe in the way of the era; what is yielded returns at the next news of this resource."""
+    if mode == "legacy":
+        await it.mcp.subscribe_resource(uri)
+        yield lambda: it.updated(uri)
+        await it.mcp.unsubscribe_resource(uri)
+        return
+    async with it.mcp.listen(resource_subscriptions=[uri]) as stream:
+        events = aiter(stream)
+
+        async def told() -> None:
+            with anyio.fail_after(10):
+                assert (await anext(events)).uri == uri
+
+        yield told
+
+
+async def _task(it: Agent) -> str:
+    project = await it.seed.seed_project()
+    await it.seed.seed_spans(project, 3)
+    evaluator = await it.seed.seed_code_evaluator()
+    return await it.seed.seed_task([evaluator], project_id=project)
+
+
+async def test_a_changed_task_is_told(mode: str) -> None:
+    async with agent(mode) as it:
+        task = await _task(it)
+        async with _subscribed(it, mode, TASK.uri(task_id=task)) as told:
+            await it.backend.tasks.update(task, UpdateTask(name="renamed"))
+            await told()
+
+
+async def test_a_new_run_of_a_task_is_told(mode: str) -> None:
+    async with agent(mode) as it:
+        task = await _task(it)
+        async with _subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as told:
+            await it.seed.trigger(task, **WINDOW)
+            await told()
+
+
+async def test_a_run_that_moves_is_told_until_it_is_over(mode: str) -> None:
+    async with agent(mode) as it:
+        task = await _task(it)
+        task_run = await it.seed.trigger(task, **WINDOW)
+        uri = TASK_RUN.uri(run_id=task_run["id"])
+        async with _subscribed(it, mode, uri) as told:
+            subscribed_at = await it.seed.task_run(task_run["id"])
+            ended = await it.seed.ended(task_run["id"])
+            if subscribed_at["status"] != ended["status"]:
+                await told()
+
+
+async def test_a_deleted_task_is_told(mode: str) -> None:
+    async with agent(mode) as it:
+        task = await _task(it)
+        async with _subscribed(it, mode, TASK.uri(task_id=task)) as told:
+            await it.backend.tasks.delete(task)
+            await told()
+
+
+async def test_nothing_is_looked_at_before_somebody_subscribes_and_after_everybody_left(mode: str) -> None:
+    async with agent(mode) as it:
+        assert it.server is not None
+        task = await _task(it)
+        watched = it.server.subscriptions._watched
+        assert watched == {}
+        async with _subscribed(it, mode, TASK.uri(task_id=task)):
+            assert list(watched) == [TASK.uri(task_id=task)]
+        with anyio.fail_after(5):
+            while watched:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_an_address_that_is_not_ours_is_accepted_and_never_looked_at(mode: str) -> None:
+    async with agent(mode) as it:
+        assert it.server is not None
+        assert parse_address("test://other") is None
+        async with _subscribed(it, mode, "test://other"):
+            assert it.server.subscriptions._watched == {}
