@@ -131,7 +131,7 @@ async def engine_loop(base_url: str, rows: int, in_flight: int, store: str) -> t
         run = answer["task_run"]
         assert run["status"] == "completed", run
         # The wait polls; the run itself says when it began and ended.
-        fetched = await client.task_runs.get(run["id"])
+        fetched = await client.task_runs.get(run["run_id"])
         assert fetched.num_successes == rows, fetched
         assert fetched.run_started_at is not None and fetched.run_finished_at is not None
         seconds = min(seconds, (fetched.run_finished_at - fetched.run_started_at).total_seconds())

@@ -32,7 +32,7 @@ def make_task(pipe: Pipe) -> str:
         "create_evaluation_task", name="bench", task_type="code_evaluation", project="bench",
         evaluators=[{"evaluator_id": "json"}],
     )  # fmt: skip
-    return str(made["task"]["id"])
+    return str(made["task"]["task_id"])
 
 
 def main() -> None:

@@ -19,11 +19,14 @@ from evaltasks import __version__
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
 from evaltasks.engine.store.store import StoreError
+from evaltasks.insight.faults import Faults
 from evaltasks.logs import configure_logs
 from evaltasks.settings import Settings, SettingsError, default_store, option_table, settings_from
-from evaltasks.tools.context import Refused
+from evaltasks.tools.context import Refused, ToolFailed
 
 SCHEMA_FOLDER = Path("tool_schemas")
+# Failures that were foreseen: their text is for the person, without a stack.
+FORESEEN = (SettingsError, StoreError, Refused, Faults, ClientFault, Problem, ToolFailed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,12 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logs(os.environ)
     try:
         return int(given.command(given))
-    except SettingsError as error:
-        return _fail(str(error), 2)
-    except (StoreError, Refused, ClientFault, Problem) as error:
-        return _fail(str(error), 1)
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        known = _foreseen(error)
+        if known is None:
+            raise
+        return _fail(str(known), 2 if isinstance(known, SettingsError) else 1)
+
+
+def _foreseen(error: BaseException) -> BaseException | None:
+    """The failure with words for a person, also out of a task group's group; None for a bug of ours."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := _foreseen(one))), None)
+    return error if isinstance(error, FORESEEN) else None
 
 
 def _fail(text: str, code: int) -> int:

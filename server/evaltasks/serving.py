@@ -19,17 +19,16 @@ from evaltasks.settings import Settings, SettingsError
 
 async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
     """Serve until the client goes away or a signal comes; the exit code."""
+    token = environment.get("EVALTASKS_HTTP_TOKEN") or None
+    if settings.http is not None and settings.http[0] not in LOOPBACK_NAMES and not token:
+        raise SettingsError(
+            f"http: '{settings.http[0]}' can be reached from other machines, so a token is needed: "
+            "set EVALTASKS_HTTP_TOKEN, or bind to 127.0.0.1."
+        )
     async with open_server(settings, environment) as server:
         if settings.http is None:
             return await serve_stdio(server)
-        host, port = settings.http
-        token = environment.get("EVALTASKS_HTTP_TOKEN") or None
-        if host not in LOOPBACK_NAMES and not token:
-            raise SettingsError(
-                f"http: '{host}' can be reached from other machines, so a token is needed: "
-                "set EVALTASKS_HTTP_TOKEN, or bind to 127.0.0.1."
-            )
-        return await serve_http(server, host, port, token=token)
+        return await serve_http(server, *settings.http, token=token)
 
 
 async def serve_engine(host: str, port: int, store: str) -> int:

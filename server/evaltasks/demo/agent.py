@@ -12,10 +12,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from evaltasks.loading import ProgressBar
-
-
-class ToolFailed(Exception):
-    """A tool answered with its error flag; the text is what an agent would read."""
+from evaltasks.tools.context import ToolFailed
 
 
 class DemoAgent:

@@ -45,6 +45,10 @@ class Refused(Exception):
     """A deliberate refusal in our own words: what is so, why, and what to try next."""
 
 
+class ToolFailed(Exception):
+    """A tool answered an agent of ours with its error flag; the text is what the agent read."""
+
+
 @dataclass(frozen=True)
 class ToolSettings:
     """Fixed at start-up; nothing a model says widens them.
