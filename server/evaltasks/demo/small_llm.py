@@ -1,7 +1,7 @@
 """A real, small language model behind a real OpenAI-compatible server on loopback.
 
 `python -m evaltasks.demo.small_llm` prints one JSON line, `{"base_url": …, "model_name": …}`, when it answers, and
-serves until it is killed or, started with a pipe as its standard input, until that is closed: it never outlives its demo.
+serves until it is killed or, started with a pipe as its standard input, until that closes: it never outlives its demo.
 The model writes real text with real mistakes, which is what a demo of experiments wants; it judges at chance, so its
 judgements are never shown as good ones.
 
