@@ -1,4 +1,4 @@
-"""Reading a run configuration as an agent writes it: judged by the kind that was meant, repaired where that is harmless.
+"""Reading a run configuration as an agent writes it: judged by the kind that was meant, repaired where harmless.
 
 A union judged as a union answers with the faults of all three kinds at once, most of them about kinds nobody meant.
 Here the discriminator decides, or, when it is missing or misspelt, the keys that only one kind has.

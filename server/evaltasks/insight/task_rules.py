@@ -83,9 +83,7 @@ def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[Fault]:
     if project and dataset:
         yield Fault("dataset", "project and dataset exclude each other", "keep exactly one of them")
     elif not project and not dataset:
-        yield Fault(
-            "project", "an evaluation task needs a project or a dataset", "give exactly one of project, dataset"
-        )
+        yield Fault("project", "an evaluation task needs a project or a dataset", "give exactly one of them")
     elif project and "experiment_ids" in given:
         yield _only_for("experiment_ids", "dataset tasks")
     elif dataset:

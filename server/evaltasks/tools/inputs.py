@@ -189,14 +189,14 @@ def read_text_map(value: object, info: ValidationInfo) -> object:
 
 # --- the types ----------------------------------------------------------------------------------------------------
 Text = Annotated[str, BeforeValidator(read_text)]
-NameText = Annotated[str, BeforeValidator(read_text), Field(max_length=255)]
+NameText = Annotated[str, Field(max_length=255), BeforeValidator(read_text)]
 Texts = Annotated[list[str], BeforeValidator(read_texts)]
 Flag = Annotated[StrictBool, BeforeValidator(read_bool)]
 UtcTime = Annotated[AwareDatetime, BeforeValidator(read_moment)]
-Limit = Annotated[int, BeforeValidator(read_number), Field(ge=1, le=100)]
-Count = Annotated[int, BeforeValidator(read_number), Field(ge=1)]
-Fraction = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(read_number), Field(gt=0, le=86_400, allow_inf_nan=False)]
+Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(read_number)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(read_number)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(read_number)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(read_number)]
 TextMap = Annotated[
     dict[str, str],
     PlainValidator(read_text_map),
@@ -237,4 +237,17 @@ def _read_experiment_name(value: object, info: ValidationInfo) -> object:
     return text
 
 
-ExperimentNameText = Annotated[str, BeforeValidator(_read_experiment_name), Field(max_length=255)]
+ExperimentNameText = Annotated[str, Field(max_length=255), BeforeValidator(_read_experiment_name)]
+
+# --- descriptions that several tools share ------------------------------------------------------------------------
+SPACE = "Space (name or id) in which names are looked up. Default: the configured space."
+TASK = 'Task: name, id or pasted web link. Example: "Relevance Monitor".'
+RUN_ID = "Id of the task run, as trigger_task_run and list_task_runs answer it."
+LIMIT = "Most entries to answer, 1-100. Default 15."
+CURSOR = "next_cursor of the page before. Default: the first page."
+POLL_INTERVAL = "Seconds between two looks at the run. Default 5."
+TIMEOUT = (
+    "Seconds to wait in all, over several calls. Default 600. One call answers within about 45 s "
+    "with finished=false and the next call to make."
+)
+FORCE = "true skips the question to the person. Default false."

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -156,7 +156,8 @@ class ToolSpec(Generic[InputT, OutputT]):
         return f"{self.name} ({detail})" if detail else self.name
 
     def _input(self, given: dict[str, Any]) -> InputT:
-        return self.input.model_construct(_fields_set=set(given), **{**_defaults(self.input), **given})
+        made = self.input.model_construct(_fields_set=set(given), **{**_defaults(self.input), **given})
+        return cast(InputT, made)
 
 
 def _new(faults: list[Fault], known: list[Fault]) -> list[Fault]:

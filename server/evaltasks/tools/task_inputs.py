@@ -21,7 +21,8 @@ from evaltasks.insight.unreadable import said, words_of
 from evaltasks.tools.inputs import argument_of, note, read_file_or_json, read_json_text, read_texts
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-Fallen = tuple[tuple[int | str, ...], str, str]
+Place = tuple[int | str, ...]
+Fallen = tuple[Place, str, str]
 
 _EVALUATORS_MAX = 100
 
@@ -44,14 +45,11 @@ def _raise(argument: str, fallen: list[Fallen]) -> None:
         )
 
 
-def _read_model(
-    model: type[ModelT], value: object, place: tuple[int | str, ...], fallen: list[Fallen]
-) -> ModelT | None:
+def _read_model(model: type[ModelT], value: object, place: Place, fallen: list[Fallen]) -> ModelT | None:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            fallen.append((place + tuple(detail["loc"]), *words_of(detail)))
+        fallen += [(place + tuple(detail["loc"]), *words_of(detail)) for detail in error.errors(include_url=False)]
     return None
 
 
@@ -64,7 +62,7 @@ def _attachment_object(value: object, info: ValidationInfo) -> object:
 
 
 def _attachments(
-    value: object, info: ValidationInfo, place: tuple[int | str, ...], fallen: list[Fallen], *, keep_null: bool = False
+    value: object, info: ValidationInfo, place: Place, fallen: list[Fallen], *, keep_null: bool = False
 ) -> list[EvaluatorAttachment]:
     if isinstance(value, (Mapping, str)):
         note(info, "was a single evaluator and was read as a list of one.")
@@ -242,11 +240,23 @@ RUN_CONFIGURATION_SCHEMA: dict[str, Any] = {
     "required": ["experiment_type"],
     "additionalProperties": False,
 }
+# Every tool's schema is paid for in every conversation. The tools made for one type carry the whole shape; those for
+# every type say where it stands.
 _ATTACHMENTS_SCHEMA = {"type": "array", "items": ATTACHMENT_SCHEMA}
+_ATTACHMENTS_BRIEF = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"evaluator_id": _TEXT},
+        "required": ["evaluator_id"],
+        "description": "evaluator_id (name or id), and optionally evaluator_version_id, query_filter, column_mappings "
+        "or query_mappings, as in create_evaluation_task",
+    },
+}
 _CHANGES_SCHEMA = {
     "type": "object",
     "properties": {
-        "add": {"type": "array", "items": {"type": "object"}, "description": "as in the list"},
+        "add": {"type": "array", "items": {"type": "object"}},
         "change": {
             "type": "array",
             "items": {"type": "object"},
@@ -256,20 +266,32 @@ _CHANGES_SCHEMA = {
     },
     "additionalProperties": False,
 }
+_FILE_SCHEMA = {"type": "string", "pattern": "^@", "description": "@file.json"}
 
 Evaluators = Annotated[list[EvaluatorAttachment], PlainValidator(_read_evaluators), WithJsonSchema(_ATTACHMENTS_SCHEMA)]
+EvaluatorsBriefly = Annotated[
+    list[EvaluatorAttachment], PlainValidator(_read_evaluators), WithJsonSchema(_ATTACHMENTS_BRIEF)
+]
 EvaluatorsOrChanges = Annotated[
     list[EvaluatorAttachment] | EvaluatorChanges,
     PlainValidator(_read_evaluators_or_changes),
-    WithJsonSchema({"anyOf": [_ATTACHMENTS_SCHEMA, _CHANGES_SCHEMA]}),
+    WithJsonSchema({"anyOf": [_ATTACHMENTS_BRIEF, _CHANGES_SCHEMA]}),
 ]
 QueryFiltersArgument = Annotated[
     QueryFilters, PlainValidator(_read_query_filters), WithJsonSchema(QUERY_FILTERS_SCHEMA)
 ]
+QueryFiltersBriefly = Annotated[
+    QueryFilters,
+    PlainValidator(_read_query_filters),
+    WithJsonSchema({"type": "object", "properties": {"filters": {"type": "array", "items": {"type": "object"}}}}),
+]
 RunConfigurationArgument = Annotated[
     RunConfiguration,
     PlainValidator(_read_run_configuration),
-    WithJsonSchema(
-        {"anyOf": [RUN_CONFIGURATION_SCHEMA, {"type": "string", "pattern": "^@", "description": "@file.json"}]}
-    ),
+    WithJsonSchema({"anyOf": [RUN_CONFIGURATION_SCHEMA, _FILE_SCHEMA]}),
+]
+RunConfigurationBriefly = Annotated[
+    RunConfiguration,
+    PlainValidator(_read_run_configuration),
+    WithJsonSchema({"anyOf": [{"type": "object"}, _FILE_SCHEMA]}),
 ]

@@ -1,0 +1,114 @@
+"""Whether evaluators fit the task they are attached to: what only both resources together can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorType, EvaluatorVersion
+from evaltasks.api.tasks import EvaluatorAttachment, TaskType
+from evaltasks.insight.faults import Fault
+
+_NEEDED = {
+    TaskType.TEMPLATE_EVALUATION: (EvaluatorType.TEMPLATE, TaskType.CODE_EVALUATION),
+    TaskType.CODE_EVALUATION: (EvaluatorType.CODE, TaskType.TEMPLATE_EVALUATION),
+}
+_NAME_CHARACTERS_MAX = 60
+
+
+@dataclass(frozen=True)
+class Attached:
+    """An attachment with the evaluator version that it stands for; `path` is its place in the arguments."""
+
+    path: str
+    attachment: EvaluatorAttachment
+    version: EvaluatorVersion
+
+
+def fit_faults(task_type: TaskType | str, attached: Sequence[Attached]) -> list[Fault]:
+    """What the service would refuse, or what could only be a mistake."""
+    return [
+        *(fault for one in attached for fault in (*_kind(task_type, one), *_version(one), *_mappings(one))),
+        *_one_granularity(attached),
+        *_one_custom(attached),
+    ]
+
+
+def fit_notes(attached: Sequence[Attached]) -> list[str]:
+    """What is allowed and yet likely to end badly."""
+    notes: list[str] = []
+    for one in attached:
+        config = one.version.template_config
+        if config is None or not config.classification_choices:
+            continue
+        missing = [label for label in config.classification_choices if label.lower() not in config.template.lower()]
+        if missing:
+            notes.append(
+                f"{one.path}: the judge's prompt never mentions {len(missing)} of its "
+                f"{len(config.classification_choices)} labels; answers that match no label are errors."
+            )
+    return notes
+
+
+def _kind(task_type: TaskType | str, one: Attached) -> Iterator[Fault]:
+    kind = one.version.type
+    if not isinstance(task_type, TaskType) or task_type not in _NEEDED:
+        return
+    needed, other = _NEEDED[task_type]
+    if kind in {EvaluatorType.TEMPLATE, EvaluatorType.CODE} and kind is not needed:
+        yield Fault(
+            f"{one.path}.evaluator_id",
+            f"is a {str(kind).lower()} evaluator, and {task_type.lower()} takes {needed.lower()} evaluators",
+            f"use a {needed.lower()} evaluator, or a {other.lower()} task",
+        )
+
+
+def _version(one: Attached) -> Iterator[Fault]:
+    if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
+        yield Fault(
+            f"{one.path}.evaluator_version_id",
+            "is a version of another evaluator",
+            "pin one of this evaluator's versions, or leave it out for the latest",
+        )
+
+
+def _mappings(one: Attached) -> Iterator[Fault]:
+    if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
+        return
+    code, template = one.version.code_config, one.version.template_config
+    mapped = {name: f"column_mappings.{name[:_NAME_CHARACTERS_MAX]}" for name in one.attachment.column_mappings or {}}
+    for index, mapping in enumerate(one.attachment.query_mappings or []):
+        mapped[mapping.variable_name] = f"query_mappings[{index}].variable_name"
+    for name, place in mapped.items():
+        if code is not None and name not in code.variables:
+            yield Fault(
+                f"{one.path}.{place}", "is no variable of this evaluator", f"it has: {', '.join(code.variables)}"
+            )
+        # Generous on purpose: whatever kind of braces a template uses, a variable's name stands in its text.
+        elif template is not None and name not in template.template:
+            yield Fault(
+                f"{one.path}.{place}",
+                "is no variable of this evaluator's template",
+                "map a name that stands in braces in the template",
+            )
+
+
+def _one_granularity(attached: Sequence[Attached]) -> Iterator[Fault]:
+    for one in attached[1:]:
+        first = attached[0].version.granularity
+        if one.version.granularity is not first:
+            yield Fault(
+                f"{one.path}.evaluator_id",
+                f"judges one {one.version.granularity.lower()} at a time, {attached[0].path} one {first.lower()}",
+                "keep evaluators of one granularity in a task, and make a second task for the others",
+            )
+
+
+def _one_custom(attached: Sequence[Attached]) -> Iterator[Fault]:
+    custom = [one for one in attached if isinstance(one.version.code_config, CustomCodeConfig)]
+    for one in custom[1:]:
+        yield Fault(
+            f"{one.path}.evaluator_id",
+            "is a second custom code evaluator, and a task takes one",
+            "make a second task for it",
+        )

@@ -1,0 +1,81 @@
+"""`ax tasks cancel-run`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.api.task_runs import TaskRun
+from evaltasks.insight.faults import Fault, Faults
+from evaltasks.tools.context import Refused, ToolContext
+from evaltasks.tools.inputs import FORCE, RUN_ID, Flag, Text
+from evaltasks.tools.names import Names, names_of
+from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
+from evaltasks.tools.views import TaskRunView, lower, task_run_line, task_run_view, task_run_wanted
+
+
+class CancelTaskRunInput(Input):
+    run_id: Text = Field(description=RUN_ID)
+    force: Flag = Field(default=False, description=FORCE)
+    confirm: Text | None = Field(
+        default=None, description="The run_id once more, when the person agreed. Default: the person is asked."
+    )
+
+
+class CancelTaskRunOutput(Output):
+    task_run: TaskRunView
+    evaluated_so_far: str
+
+    def text(self) -> str:
+        return f"Cancelled {task_run_line(self.task_run)}\n{self.evaluated_so_far}"
+
+
+async def cancel_task_run(arguments: CancelTaskRunInput, context: ToolContext) -> CancelTaskRunOutput:
+    say_prerelease(context)
+    if arguments.confirm is not None and arguments.confirm != arguments.run_id:
+        fault = Fault("confirm", "is not the run_id of this call", "give the run_id exactly")
+        raise Faults("cancel_task_run", [fault])
+    task_run = await context.client.task_runs.get(arguments.run_id)
+    if task_run.finished:
+        raise Refused(
+            f"Task run {task_run.id} is {lower(task_run.status)} already, so there is nothing to cancel. "
+            "Only pending and running ones can be cancelled; read it with get_task_run."
+        )
+    names = await names_of(context, task_run_wanted(task_run))
+    if not arguments.force and arguments.confirm is None:
+        await context.confirm.ask(_question(task_run, names), confirm_with=task_run.id)
+    cancelled = await context.client.task_runs.cancel(task_run.id)
+    view = task_run_view(cancelled, names, context.time.now())
+    return CancelTaskRunOutput(
+        task_run=view,
+        evaluated_so_far=f"{view.done} rows have an outcome ({cancelled.num_successes} evaluated); they stay.",
+    )
+
+
+def _question(task_run: TaskRun, names: Names) -> str:
+    """Without counts that move: in the newer protocol era the question must be the same when the answer comes."""
+    name = names.get(("task", task_run.task_id))
+    of = f' of "{name}"' if name else f" of task {task_run.task_id}"
+    return (
+        f"Cancel task run {task_run.id}{of}? What was evaluated so far stays; the rest of its rows is not evaluated, "
+        "and it cannot be taken up again."
+    )
+
+
+SPEC = ToolSpec(
+    name="cancel_task_run",
+    title="Cancel a task run",
+    description=(
+        "Use it when a pending or running task run is to stop for good. What was evaluated so far stays; "
+        "the answer says how much. The person is asked first. Where the person cannot be asked, the call "
+        "is refused with the words to show them; when they agree, call again with confirm set to the "
+        "run_id. A refusal is final. A finished task run cannot be cancelled. Ending a wait never cancels "
+        "anything; this does."
+    ),
+    effect=Effect.DESTROYS,
+    group=Group.TASKS,
+    input=CancelTaskRunInput,
+    output=CancelTaskRunOutput,
+    handler=cancel_task_run,
+    example={"run_id": "VGFza1J1bjoxOmFCM2Q=", "confirm": "VGFza1J1bjoxOmFCM2Q="},
+)

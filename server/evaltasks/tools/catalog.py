@@ -1,0 +1,40 @@
+"""Every tool, in the order in which agents see them. Order and presence are decided here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaltasks.tools import (
+    cancel_task_run,
+    create_evaluation_task,
+    create_run_experiment_task,
+    create_task,
+    delete_task,
+    get_task,
+    get_task_run,
+    list_task_runs,
+    list_tasks,
+    trigger_task_run,
+    update_task,
+    wait_for_task_run,
+)
+from evaltasks.tools.spec import ToolSpec
+
+TOOLS: tuple[ToolSpec[Any, Any], ...] = (
+    list_tasks.SPEC,
+    get_task.SPEC,
+    create_task.SPEC,
+    create_evaluation_task.SPEC,
+    create_run_experiment_task.SPEC,
+    update_task.SPEC,
+    delete_task.SPEC,
+    trigger_task_run.SPEC,
+    list_task_runs.SPEC,
+    get_task_run.SPEC,
+    cancel_task_run.SPEC,
+    wait_for_task_run.SPEC,
+)
+
+# Renamed tools keep answering under their old names: old name → name of today. None was renamed yet.
+ALIASES: dict[str, str] = {}
+BY_NAME: dict[str, ToolSpec[Any, Any]] = {spec.name: spec for spec in TOOLS}

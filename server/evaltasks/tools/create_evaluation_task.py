@@ -1,0 +1,92 @@
+"""`ax tasks create-evaluation`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.api.tasks import TaskType
+from evaltasks.insight.task_rules import creation_faults
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.creating import CreatedTask, ProposedTask, create
+from evaltasks.tools.inputs import SPACE, EvaluationTypeWord, FilterText, Flag, Fraction, NameText, Text, Texts
+from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
+from evaltasks.tools.task_inputs import Evaluators, QueryFiltersArgument
+
+
+class CreateEvaluationTaskInput(Input):
+    name: NameText = Field(description='Name of the task, unique in its space. Example: "Relevance Monitor".')
+    task_type: EvaluationTypeWord = Field(
+        description="template_evaluation for LLM-judge evaluators, code_evaluation for code evaluators."
+    )
+    evaluators: Evaluators = Field(
+        description='Evaluators to run, at least one, none twice. Example: [{"evaluator_id": "Relevance"}].'
+    )
+    project: Text | None = Field(
+        default=None, description="Project (name or id) whose spans are judged. Give this or dataset."
+    )
+    dataset: Text | None = Field(
+        default=None, description="Dataset (name or id) whose experiments are judged. Give this or project."
+    )
+    space: Text | None = Field(default=None, description=SPACE)
+    experiment_ids: Texts | None = Field(
+        default=None, description="With dataset: experiments (names or ids) to judge, at least one."
+    )
+    sampling_rate: Fraction | None = Field(
+        default=None, description="With project: fraction of rows to judge, 0-1. Default 1. Example: 0.1."
+    )
+    is_continuous: Flag | None = Field(
+        default=None, description="With project: also judge new spans as they arrive. Default false."
+    )
+    query_filter: FilterText | None = Field(
+        default=None,
+        description="Filter over rows, applied to all evaluators. Example: span_kind = 'LLM'. Default: none.",
+    )
+    query_filters: QueryFiltersArgument | None = Field(
+        default=None, description="Traces or sessions only: instead of query_filter. Default: none."
+    )
+
+
+async def create_evaluation_task(arguments: CreateEvaluationTaskInput, context: ToolContext) -> CreatedTask:
+    proposed = ProposedTask(
+        name=arguments.name,
+        task_type=TaskType(arguments.task_type.upper()),
+        space=arguments.space,
+        project=arguments.project,
+        dataset=arguments.dataset,
+        evaluators=arguments.evaluators,
+        experiment_ids=arguments.experiment_ids,
+        sampling_rate=arguments.sampling_rate,
+        is_continuous=arguments.is_continuous,
+        query_filter=arguments.query_filter,
+        query_filters=arguments.query_filters,
+    )
+    return await create("create_evaluation_task", proposed, context)
+
+
+SPEC = ToolSpec(
+    name="create_evaluation_task",
+    title="Create an evaluation task",
+    description=(
+        "Use it when spans of a project, or experiments on a dataset, are to be scored by evaluators that "
+        "exist (make one with create_evaluator). Needs name, task_type, evaluators and exactly one of "
+        "project or dataset; with a dataset also experiment_ids. sampling_rate and is_continuous are for "
+        "projects only. Evaluators, projects, datasets and experiments may be given by name. Each "
+        "evaluator may map its template variables to columns (column_mappings); an unmapped variable "
+        "reads the column of its own name. Creating judges nothing yet unless is_continuous: go on with "
+        "trigger_task_run."
+    ),
+    effect=Effect.CREATES,
+    group=Group.TASKS,
+    input=CreateEvaluationTaskInput,
+    output=CreatedTask,
+    handler=create_evaluation_task,
+    check=creation_faults,
+    example={
+        "name": "Relevance Monitor",
+        "task_type": "template_evaluation",
+        "project": "support-bot",
+        "evaluators": [{"evaluator_id": "Relevance"}],
+        "sampling_rate": 0.1,
+        "is_continuous": True,
+    },
+)

@@ -1,0 +1,60 @@
+"""`ax tasks create-run-experiment`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.api.tasks import TaskType
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.creating import CreatedTask, ProposedTask, create
+from evaltasks.tools.inputs import SPACE, NameText, Text
+from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
+from evaltasks.tools.task_inputs import RunConfigurationArgument
+
+
+class CreateRunExperimentTaskInput(Input):
+    name: NameText = Field(description='Name of the task, unique in its space. Example: "GPT-4o Summarization".')
+    dataset: Text = Field(description="Dataset (name or id) whose examples are run.")
+    run_configuration: RunConfigurationArgument = Field(
+        description="What to do with each example: one of three kinds, told apart by experiment_type; or @file.json."
+    )
+    space: Text | None = Field(default=None, description=SPACE)
+
+
+async def create_run_experiment_task(arguments: CreateRunExperimentTaskInput, context: ToolContext) -> CreatedTask:
+    proposed = ProposedTask(
+        name=arguments.name,
+        task_type=TaskType.RUN_EXPERIMENT,
+        space=arguments.space,
+        dataset=arguments.dataset,
+        run_configuration=arguments.run_configuration,
+    )
+    return await create("create_run_experiment_task", proposed, context)
+
+
+SPEC = ToolSpec(
+    name="create_run_experiment_task",
+    title="Create a run-experiment task",
+    description=(
+        "Use it when a prompt, a judge or an agent is to be run over every example of a dataset, giving "
+        "an experiment. run_configuration says how: llm_generation (messages to a model through an AI "
+        "integration), template_evaluation (a judge template), or agent_call. The AI integration may be "
+        "given by name. A missing input_variable_format is read from the placeholders ({{x}} or {x}) and "
+        "said aloud. Creating runs nothing: go on with trigger_task_run and an experiment_name."
+    ),
+    effect=Effect.CREATES,
+    group=Group.TASKS,
+    input=CreateRunExperimentTaskInput,
+    output=CreatedTask,
+    handler=create_run_experiment_task,
+    example={
+        "name": "GPT-4o Summarization",
+        "dataset": "support-questions",
+        "run_configuration": {
+            "experiment_type": "llm_generation",
+            "ai_integration_id": "openai",
+            "model_name": "gpt-4o",
+            "messages": [{"role": "user", "content": "{{input}}"}],
+        },
+    },
+)

@@ -1,0 +1,98 @@
+"""`ax tasks create`: one tool for every type of task."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.api.tasks import TaskType
+from evaltasks.insight.task_rules import creation_faults
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.creating import CreatedTask, ProposedTask, create
+from evaltasks.tools.inputs import SPACE, FilterText, Flag, Fraction, NameText, TaskTypeWord, Text, Texts
+from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
+from evaltasks.tools.task_inputs import EvaluatorsBriefly, QueryFiltersBriefly, RunConfigurationBriefly
+
+
+class CreateTaskInput(Input):
+    name: NameText = Field(description='Name of the task, unique in its space. Example: "Relevance Monitor".')
+    task_type: TaskTypeWord = Field(
+        description="template_evaluation (LLM judge), code_evaluation, or run_experiment (outputs over a dataset)."
+    )
+    evaluators: EvaluatorsBriefly | None = Field(
+        default=None, description='Evaluation tasks: at least one. Example: [{"evaluator_id": "Relevance"}].'
+    )
+    run_configuration: RunConfigurationBriefly | None = Field(
+        default=None,
+        description="run_experiment: what to do with each example, as in create_run_experiment_task; or @file.json.",
+    )
+    project: Text | None = Field(
+        default=None, description="Evaluation tasks: project (name or id) whose spans are judged; or give dataset."
+    )
+    dataset: Text | None = Field(
+        default=None,
+        description="Dataset (name or id). run_experiment: required. Evaluation: instead of project.",
+    )
+    space: Text | None = Field(default=None, description=SPACE)
+    experiment_ids: Texts | None = Field(
+        default=None, description="Evaluation on a dataset: experiments (names or ids) to judge, at least one."
+    )
+    sampling_rate: Fraction | None = Field(
+        default=None, description="Evaluation on a project: fraction of rows, 0-1. Default 1. Example: 0.1."
+    )
+    is_continuous: Flag | None = Field(
+        default=None, description="Evaluation on a project: also judge new spans as they arrive. Default false."
+    )
+    query_filter: FilterText | None = Field(
+        default=None,
+        description="Evaluation: filter over rows, for all evaluators. Example: span_kind = 'LLM'. Default: none.",
+    )
+    query_filters: QueryFiltersBriefly | None = Field(
+        default=None,
+        description="Evaluation of traces or sessions: instead of query_filter, as in create_evaluation_task.",
+    )
+
+
+async def create_task(arguments: CreateTaskInput, context: ToolContext) -> CreatedTask:
+    proposed = ProposedTask(
+        name=arguments.name,
+        task_type=TaskType(arguments.task_type.upper()),
+        space=arguments.space,
+        project=arguments.project,
+        dataset=arguments.dataset,
+        evaluators=arguments.evaluators,
+        run_configuration=arguments.run_configuration,
+        experiment_ids=arguments.experiment_ids,
+        sampling_rate=arguments.sampling_rate,
+        is_continuous=arguments.is_continuous,
+        query_filter=arguments.query_filter,
+        query_filters=arguments.query_filters,
+    )
+    return await create("create_task", proposed, context)
+
+
+SPEC = ToolSpec(
+    name="create_task",
+    title="Create a task of any type",
+    description=(
+        "Use it when you create a task and its type is a variable; create_evaluation_task and "
+        "create_run_experiment_task do the same with fewer arguments. task_type decides which arguments "
+        "belong: evaluation types need evaluators and exactly one of project or dataset (a dataset also "
+        "experiment_ids); run_experiment needs dataset and run_configuration. What belongs to another "
+        "type is refused, all faults at once, before anything is sent. Names work wherever an id does. "
+        "Creating starts nothing unless is_continuous: go on with trigger_task_run."
+    ),
+    effect=Effect.CREATES,
+    group=Group.TASKS,
+    input=CreateTaskInput,
+    output=CreatedTask,
+    handler=create_task,
+    check=creation_faults,
+    example={
+        "name": "Relevance Monitor",
+        "task_type": "template_evaluation",
+        "project": "support-bot",
+        "evaluators": [{"evaluator_id": "Relevance"}],
+        "sampling_rate": 0.1,
+        "is_continuous": True,
+    },
+)

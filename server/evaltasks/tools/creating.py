@@ -1,0 +1,94 @@
+"""What the three ways of creating a task share, once their arguments have passed the rules of the type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, QueryFilters, TaskType
+from evaltasks.insight.run_configurations import ReadableConfiguration
+from evaltasks.insight.task_rules import subject_of
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.names import names_of
+from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.references import References
+from evaltasks.tools.spec import Output
+from evaltasks.tools.views import NextCall, TaskView, task_line, task_view, task_wanted
+
+
+@dataclass(frozen=True)
+class ProposedTask:
+    """A task as it was asked for: names where there will be ids."""
+
+    name: str
+    task_type: TaskType
+    space: str | None = None
+    project: str | None = None
+    dataset: str | None = None
+    evaluators: Sequence[EvaluatorAttachment] | None = None
+    run_configuration: ReadableConfiguration | None = None
+    experiment_ids: Sequence[str] | None = None
+    sampling_rate: float | None = None
+    is_continuous: bool | None = None
+    query_filter: str | None = None
+    query_filters: QueryFilters | None = None
+
+
+class CreatedTask(Output):
+    task: TaskView
+    next_call: NextCall
+
+    def text(self) -> str:
+        return f"Created {task_line(self.task)}\nNext: {self.next_call.written()}"
+
+
+async def create(tool: str, proposed: ProposedTask, context: ToolContext) -> CreatedTask:
+    """Resolve every reference, check what only several resources together tell, then create.
+
+    Raises Faults with all that is wrong, before anything is created.
+    """
+    say_prerelease(context)
+    body = await _body(tool, proposed, context)
+    task = await context.client.tasks.create(body)
+    names = await names_of(context, task_wanted(task))
+    arguments: dict[str, Any] = {"task": task.id}
+    if not task.evaluates:
+        arguments["experiment_name"] = f"{task.name[:200]} 1".replace('"', "").replace("\\", "")
+    return CreatedTask(
+        task=task_view(task, names, context.time.now()),
+        next_call=NextCall(tool="trigger_task_run", arguments={**arguments, "wait": True}),
+    )
+
+
+async def _body(tool: str, proposed: ProposedTask, context: ToolContext) -> CreateTask:
+    references = References(context.client, proposed.space)
+    project_id = await references.project(proposed.project)
+    dataset_id = await references.dataset(proposed.dataset)
+    fields: dict[str, Any] = {
+        "project_id": project_id,
+        "dataset_id": dataset_id,
+        "sampling_rate": proposed.sampling_rate,
+        # A dataset task is never continuous; `false` says nothing and is not sent.
+        "is_continuous": proposed.is_continuous if proposed.project else None,
+        "query_filter": proposed.query_filter or None,
+        "query_filters": proposed.query_filters,
+    }
+    if proposed.dataset and proposed.task_type.evaluates:
+        # Names of experiments are looked up inside the dataset, so an unknown dataset would only add false faults.
+        if dataset_id is not None:
+            fields["experiment_ids"] = await references.experiments(proposed.experiment_ids, dataset_id)
+        if not proposed.experiment_ids:
+            context.note("A dataset task without experiment_ids: most services ask for at least one experiment.")
+    if proposed.evaluators is not None:
+        attachments = await references.attachments(proposed.evaluators)
+        fields["evaluators"] = [attachment for _, attachment in attachments]
+        for text in await references.fit(proposed.task_type, attachments):
+            context.note(text)
+    if proposed.run_configuration is not None:
+        fields["run_configuration"] = await references.run_configuration(proposed.run_configuration)
+    detail = subject_of(proposed.task_type, bool(proposed.project), bool(proposed.dataset))
+    references.check(f"{tool} ({detail})")
+    given = {field: value for field, value in fields.items() if value is not None}
+    # Everything in it was validated on its own way in.
+    return CreateTask.model_construct(name=proposed.name, type=proposed.task_type, **given)

@@ -1,0 +1,49 @@
+"""`ax tasks get-run`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.inputs import RUN_ID, Text
+from evaltasks.tools.names import names_of
+from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
+from evaltasks.tools.views import TaskRunView, task_run_line, task_run_view, task_run_wanted
+
+
+class GetTaskRunInput(Input):
+    run_id: Text = Field(description=RUN_ID)
+
+
+class GetTaskRunOutput(Output):
+    task_run: TaskRunView
+
+    def text(self) -> str:
+        unexplained = f"\n{self.task_run.unexplained}" if self.task_run.unexplained else ""
+        return task_run_line(self.task_run) + unexplained
+
+
+async def get_task_run(arguments: GetTaskRunInput, context: ToolContext) -> GetTaskRunOutput:
+    say_prerelease(context)
+    task_run = await context.client.task_runs.get(arguments.run_id)
+    names = await names_of(context, task_run_wanted(task_run))
+    return GetTaskRunOutput(task_run=task_run_view(task_run, names, context.time.now()))
+
+
+SPEC = ToolSpec(
+    name="get_task_run",
+    title="Get a task run",
+    description=(
+        "Use it when you want to know once how a task run stands: status, rows done of rows selected, "
+        "errors, skipped, pace, likely end, data window, the experiment it made, why it failed, and what "
+        "its counts leave unexplained. To stay until it is over use wait_for_task_run; for scores use "
+        "task_run_results."
+    ),
+    effect=Effect.READS,
+    group=Group.TASKS,
+    input=GetTaskRunInput,
+    output=GetTaskRunOutput,
+    handler=get_task_run,
+    example={"run_id": "VGFza1J1bjoxOmFCM2Q="},
+)

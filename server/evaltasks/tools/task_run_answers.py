@@ -1,0 +1,81 @@
+"""What trigger and wait answer: the task run, whether it is over, and how to go on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from evaltasks.api.task_runs import TaskRun
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.names import names_of
+from evaltasks.tools.spec import Output
+from evaltasks.tools.views import NextCall, TaskRunView, span_words, task_run_line, task_run_view, task_run_wanted
+from evaltasks.tools.waiting import Waited
+
+
+class TaskRunAnswer(Output):
+    outcome: Literal["started", "already_running", "finished", "still_running", "timed_out"]
+    finished: bool
+    started: bool | None = Field(default=None, description="false: nothing new was started")
+    task_run: TaskRunView
+    waited_seconds: float | None = None
+    next_call: NextCall | None = None
+
+    def text(self) -> str:
+        said = {
+            "started": "Started",
+            "already_running": "Already under way",
+            "finished": "Finished",
+            "still_running": "Still running after this call's patience; nothing is wrong",
+            "timed_out": "Not finished within the timeout; it goes on by itself",
+        }[self.outcome]
+        run = self.task_run
+        left = f", about {span_words(run.seconds_left)} left" if run.seconds_left is not None else ""
+        following = f"\nNext: {self.next_call.written()}" if self.next_call else ""
+        return f"{said}: {task_run_line(run)}{left}{following}"
+
+
+async def started_answer(task_run: TaskRun, context: ToolContext, *, started: bool) -> TaskRunAnswer:
+    """The answer of a trigger that does not wait."""
+    return TaskRunAnswer(
+        outcome="started" if started else "already_running",
+        finished=task_run.finished,
+        started=started,
+        task_run=await _view(task_run, context),
+        next_call=NextCall(tool="wait_for_task_run", arguments={"run_id": task_run.id}),
+    )
+
+
+async def waited_answer(
+    waited: Waited, poll_interval: float, context: ToolContext, *, started: bool | None = None
+) -> TaskRunAnswer:
+    """The answer of a wait. What is left of the time-out stands in the next call, so it counts over all calls."""
+    if waited.trouble:
+        context.note(waited.trouble)
+    task_run = waited.task_run
+    if task_run.finished:
+        outcome: Literal["finished", "timed_out", "still_running"] = "finished"
+        following = NextCall(tool="task_run_results", arguments={"run_id": task_run.id})
+    elif waited.timed_out:
+        outcome = "timed_out"
+        following = NextCall(tool="get_task_run", arguments={"run_id": task_run.id})
+    else:
+        outcome = "still_running"
+        following = NextCall(
+            tool="wait_for_task_run",
+            arguments={"run_id": task_run.id, "poll_interval": poll_interval, "timeout": waited.left_seconds},
+        )
+    return TaskRunAnswer(
+        outcome=outcome,
+        finished=task_run.finished,
+        started=started,
+        task_run=await _view(task_run, context),
+        waited_seconds=waited.waited_seconds,
+        next_call=following,
+    )
+
+
+async def _view(task_run: TaskRun, context: ToolContext) -> TaskRunView:
+    names = await names_of(context, task_run_wanted(task_run))
+    return task_run_view(task_run, names, context.time.now())

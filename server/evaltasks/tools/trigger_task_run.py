@@ -1,0 +1,199 @@
+"""`ax tasks trigger-run`, with a guard against starting the same thing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from evaltasks.api.task_runs import ListTaskRuns, TaskRun, TriggerTaskRun
+from evaltasks.api.tasks import Task
+from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.task_rules import (
+    TRIGGER_OF_EVALUATIONS,
+    TRIGGER_OF_EXPERIMENTS,
+    Given,
+    trigger_faults,
+    trigger_shape_faults,
+)
+from evaltasks.insight.windows import same_window, settled_window
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.inputs import (
+    POLL_INTERVAL,
+    SPACE,
+    TASK,
+    TIMEOUT,
+    Count,
+    ExperimentNameText,
+    FilterText,
+    Flag,
+    Seconds,
+    Text,
+    TextMap,
+    Texts,
+    UtcTime,
+)
+from evaltasks.tools.names import remember
+from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.references import References
+from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
+from evaltasks.tools.task_run_answers import TaskRunAnswer, started_answer, waited_answer
+from evaltasks.tools.waiting import POLL_SECONDS, TIMEOUT_SECONDS, wait_for
+
+_SENT = tuple(dict.fromkeys((*TRIGGER_OF_EVALUATIONS, *TRIGGER_OF_EXPERIMENTS)))
+# Newest first: what is under way stands at the front.
+_HISTORY_LIMIT = 20
+
+
+class TriggerTaskRunInput(Input):
+    task: Text = Field(description=TASK)
+    space: Text | None = Field(default=None, description=SPACE)
+    data_start_time: UtcTime | None = Field(
+        default=None,
+        description="Evaluation: start of the data, ISO 8601 (UTC if it has no offset). Default: where the last "
+        "run ended; on a first run 30 days ago. Example: 2026-11-01T00:00:00Z.",
+    )
+    data_end_time: UtcTime | None = Field(
+        default=None, description="Evaluation: end of the data, at most 30 days after the start. Default: now."
+    )
+    max_spans: Count | None = Field(default=None, description="Evaluation: most rows to judge. Default 10000.")
+    override_evaluations: Flag | None = Field(
+        default=None, description="Evaluation: judge again what already has this evaluation. Default false."
+    )
+    experiment_ids: Texts | None = Field(
+        default=None, description="Evaluation on a dataset: experiments (names or ids). Default: the task's own."
+    )
+    example_ids: Texts | None = Field(
+        default=None, description="run_experiment: ids of the examples to run; excludes max_examples. Default: all."
+    )
+    evaluation_task_ids: Texts | None = Field(
+        default=None, description="run_experiment: evaluation tasks (names or ids) to trigger on the new experiment."
+    )
+    experiment_name: ExperimentNameText | None = Field(
+        default=None, description="run_experiment: required; name of the new experiment, unique in the dataset."
+    )
+    dataset_version_id: Text | None = Field(
+        default=None, description="run_experiment: id of the dataset version. Default: the latest."
+    )
+    max_examples: Count | None = Field(default=None, description="run_experiment: most examples to run. Default: all.")
+    query_filter: FilterText | None = Field(default=None, description="run_experiment: filter over examples.")
+    tracing_metadata: TextMap | None = Field(
+        default=None, description="run_experiment: text to text, attached to its traces; or @file.json."
+    )
+    wait: Flag = Field(default=False, description="true waits for the end, with progress. Default false.")
+    poll_interval: Seconds = Field(default=POLL_SECONDS, description=POLL_INTERVAL)
+    timeout: Seconds = Field(default=TIMEOUT_SECONDS, description=TIMEOUT)
+
+
+async def judge(given: Given, context: ToolContext) -> tuple[str, list[Fault]]:
+    """The rules of the task's type, when the task can be read."""
+    if "task" not in given:
+        return "", []
+    named = await context.client.resolve.task(given["task"], given.get("space"))
+    return trigger_faults(await context.client.tasks.get(named.id), given, context.time.now())
+
+
+async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext) -> TaskRunAnswer:
+    say_prerelease(context)
+    named = await context.client.resolve.task(arguments.task, arguments.space)
+    task = await context.client.tasks.get(named.id)
+    remember(context, "task", task.id, task.name)
+    given = {name: getattr(arguments, name) for name in _SENT if name in arguments.model_fields_set}
+    detail, faults = trigger_faults(task, given, context.time.now())
+    if faults:
+        raise Faults(SPEC.subject(detail), faults)
+    fields = await _fields(arguments, given, task, context, SPEC.subject(detail))
+    history = (await context.client.tasks.list_task_runs(task.id, ListTaskRuns(limit=_HISTORY_LIMIT))).task_runs
+    under_way = await _under_way(task, fields, history, context)
+    task_run = under_way or await _start(task, fields, history, context)
+    if arguments.wait:
+        waited = await wait_for(context, task_run.id, arguments.poll_interval, arguments.timeout)
+        return await waited_answer(waited, arguments.poll_interval, context, started=under_way is None)
+    return await started_answer(task_run, context, started=under_way is None)
+
+
+async def _fields(
+    arguments: TriggerTaskRunInput, given: Given, task: Task, context: ToolContext, subject: str
+) -> dict[str, Any]:
+    """What will be sent, with ids for names."""
+    references = References(context.client, arguments.space)
+    fields = {name: value for name, value in given.items() if value not in (None, "")}
+    if "experiment_ids" in fields:
+        fields["experiment_ids"] = await references.experiments(fields["experiment_ids"], task.dataset_id)
+    if "evaluation_task_ids" in fields:
+        fields["evaluation_task_ids"] = await references.tasks("evaluation_task_ids", fields["evaluation_task_ids"])
+    references.check(subject)
+    return fields
+
+
+async def _start(task: Task, fields: dict[str, Any], history: Sequence[TaskRun], context: ToolContext) -> TaskRun:
+    if task.evaluates and task.project_id:
+        window = settled_window(fields.get("data_start_time"), fields.get("data_end_time"), history, context.time.now())
+        if window.note:
+            context.note(window.note)
+        times = {"data_start_time": window.start, "data_end_time": window.end}
+        fields = {**fields, **{name: time for name, time in times.items() if time is not None}}
+    # Every field was validated on its own way in.
+    return await context.client.tasks.trigger(task.id, TriggerTaskRun.model_construct(**fields))
+
+
+async def _under_way(
+    task: Task, fields: dict[str, Any], history: Sequence[TaskRun], context: ToolContext
+) -> TaskRun | None:
+    """The unfinished task run that already does what is asked for: a repeated call must not pay twice.
+
+    It is the same when window (evaluation) or experiment name (run_experiment) agree, where a window that was not
+    given agrees with any, and experiment_ids are the task's own. Otherwise a second one starts, and that is said.
+    """
+    unfinished = [task_run for task_run in history if not task_run.finished]
+    for task_run in unfinished:
+        if await _same(task, fields, task_run, context):
+            context.note(
+                f"Nothing new was started: task run {task_run.id} of this task is still under way and does the same. "
+                "Wait for it or cancel it; another window or experiment_name starts another one."
+            )
+            return task_run
+    if unfinished:
+        context.note(f"Task run {unfinished[0].id} of this task is still under way; this is another one.")
+    return None
+
+
+async def _same(task: Task, fields: dict[str, Any], task_run: TaskRun, context: ToolContext) -> bool:
+    if not task.evaluates:
+        if task_run.experiment_id is None:
+            return False
+        experiment = await context.client.experiments.get(task_run.experiment_id)
+        return experiment.name == str(fields["experiment_name"])
+    if "experiment_ids" in fields and set(fields["experiment_ids"]) != set(task.experiment_ids):
+        return False
+    return same_window(task_run, fields.get("data_start_time"), fields.get("data_end_time"))
+
+
+SPEC = ToolSpec(
+    name="trigger_task_run",
+    title="Trigger a task run",
+    description=(
+        "Use it when a task is to do its work now, once. Starts a task run in status pending and answers "
+        "its run_id at once; wait=true stays with it, reports progress, and answers with its counts, or "
+        "with finished=false and the next call to make if it takes longer than a host allows. Evaluation "
+        "tasks take a data window (at most 30 days; on a first run of a project task the last 30 days are "
+        "filled in and said), max_spans, override_evaluations and, on datasets, experiment_ids. "
+        "run_experiment tasks need experiment_name and take the other arguments. What belongs to the "
+        "other type is refused before anything starts. A repeated call for work that is still under way "
+        "answers with that task run instead of starting a second one."
+    ),
+    effect=Effect.CREATES,
+    group=Group.TASKS,
+    input=TriggerTaskRunInput,
+    output=TaskRunAnswer,
+    handler=trigger_task_run,
+    check=trigger_shape_faults,
+    judge=judge,
+    example={
+        "task": "Relevance Monitor",
+        "data_start_time": "2026-11-01T00:00:00Z",
+        "data_end_time": "2026-11-08T00:00:00Z",
+        "wait": True,
+    },
+)

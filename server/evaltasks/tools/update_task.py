@@ -1,0 +1,202 @@
+"""`ax tasks update`, and the change of single evaluators without resending the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from evaltasks.api.tasks import EvaluatorAttachment, Task, UpdateTask
+from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.task_difference import attachment_of, differences, merged
+from evaltasks.insight.task_rules import UPDATABLE, Given, shape_faults, update_faults, update_shape_faults
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.inputs import SPACE, TASK, FilterText, Flag, Fraction, NameText, Text
+from evaltasks.tools.names import names_of
+from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.references import References
+from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
+from evaltasks.tools.task_inputs import (
+    EvaluatorChanges,
+    EvaluatorsOrChanges,
+    QueryFiltersBriefly,
+    RunConfigurationBriefly,
+)
+from evaltasks.tools.views import TaskView, View, plain, task_line, task_view, task_wanted
+
+
+class UpdateTaskInput(Input):
+    task: Text = Field(description=TASK)
+    space: Text | None = Field(default=None, description=SPACE)
+    name: NameText | None = Field(default=None, description="New name. Default: unchanged.")
+    sampling_rate: Fraction | None = Field(
+        default=None, description="Evaluation on a project: fraction of rows, 0-1. Default: unchanged."
+    )
+    is_continuous: Flag | None = Field(
+        default=None, description="Evaluation on a project: judge new spans as they arrive. Default: unchanged."
+    )
+    query_filter: FilterText | None = Field(
+        default=None, description='Evaluation: new filter over rows; "" clears it. Default: unchanged.'
+    )
+    query_filters: QueryFiltersBriefly | None = Field(
+        default=None, description="Evaluation of traces or sessions: new filters. Default: unchanged."
+    )
+    evaluators: EvaluatorsOrChanges | None = Field(
+        default=None,
+        description='Evaluation: a list replaces all; {"add": [], "change": [], "remove": []} changes single ones.',
+    )
+    run_configuration: RunConfigurationBriefly | None = Field(
+        default=None, description="run_experiment: replaces the whole configuration; or @file.json."
+    )
+
+
+class Change(View):
+    field: str
+    before: Any = None
+    after: Any = None
+
+
+class UpdateTaskOutput(Output):
+    task: TaskView
+    changes: list[Change]
+
+    def text(self) -> str:
+        if not self.changes:
+            return f"Nothing differs from before: {task_line(self.task)}"
+        lines = [f"- {change.field}: {_short(change.before)} → {_short(change.after)}" for change in self.changes]
+        return "\n".join([f"Updated {task_line(self.task)}", *lines])
+
+
+async def judge(given: Given, context: ToolContext) -> tuple[str, list[Fault]]:
+    """The rules of the task's type, when there is something to judge and the task can be read."""
+    if "task" not in given or not any(argument in given for argument in UPDATABLE):
+        return "", []
+    named = await context.client.resolve.task(given["task"], given.get("space"))
+    return update_faults(await context.client.tasks.get(named.id), given)
+
+
+async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> UpdateTaskOutput:
+    say_prerelease(context)
+    named = await context.client.resolve.task(arguments.task, arguments.space)
+    before = await context.client.tasks.get(named.id)
+    given = {name: getattr(arguments, name) for name in UPDATABLE if name in arguments.model_fields_set}
+    detail, faults = update_faults(before, given)
+    if faults:
+        raise Faults(SPEC.subject(detail), faults)
+    body = await _body(arguments, given, before, context, SPEC.subject(detail))
+    after = await context.client.tasks.update(before.id, body)
+    names = await names_of(context, task_wanted(after))
+    return UpdateTaskOutput(
+        task=task_view(after, names, context.time.now()),
+        changes=[
+            Change(field=one.field, before=_shown(one.before), after=_shown(one.after))
+            for one in differences(before, after)
+        ],
+    )
+
+
+async def _body(
+    arguments: UpdateTaskInput, given: Given, before: Task, context: ToolContext, subject: str
+) -> UpdateTask:
+    references = References(context.client, arguments.space)
+    fields = {
+        name: given[name] for name in ("name", "sampling_rate", "is_continuous", "query_filters") if name in given
+    }
+    if "is_continuous" in fields and before.dataset_id:
+        # `false` is what a dataset task is anyway.
+        del fields["is_continuous"]
+    if "query_filter" in given:
+        fields["query_filter"] = given["query_filter"] or None
+    if "run_configuration" in given:
+        fields["run_configuration"] = await references.run_configuration(given["run_configuration"])
+    if "evaluators" in given:
+        fields["evaluators"] = await _evaluators(given["evaluators"], before, references, context)
+    if before.evaluates:
+        evaluators: Sequence[EvaluatorAttachment] = fields.get(
+            "evaluators", [attachment_of(evaluator) for evaluator in before.evaluators]
+        )
+        query_filter = fields.get("query_filter", before.query_filter)
+        references.faults += shape_faults(evaluators, query_filter, fields.get("query_filters", before.query_filters))
+    references.check(subject)
+    if not fields:
+        # Only `is_continuous: false` of a dataset task is left of what was given.
+        fields["name"] = before.name
+    return UpdateTask.model_construct(_fields_set=set(fields), **fields)
+
+
+async def _evaluators(
+    given: list[EvaluatorAttachment] | EvaluatorChanges, before: Task, references: References, context: ToolContext
+) -> list[EvaluatorAttachment]:
+    """The whole list after the change, with ids; faults are collected in `references`."""
+    if isinstance(given, EvaluatorChanges):
+        placed = await _merged(given, before, references)
+    else:
+        placed = await references.attachments(given)
+    if not references.faults:
+        for text in await references.fit(before.type, placed):
+            context.note(text)
+    return [attachment for _, attachment in placed]
+
+
+async def _merged(
+    changes: EvaluatorChanges, before: Task, references: References
+) -> list[tuple[str, EvaluatorAttachment]]:
+    add = await references.attachments(changes.add, "evaluators.add")
+    change = await references.attachments(changes.change, "evaluators.change")
+    attached = {one.evaluator_name: one.evaluator_id for one in before.evaluators if one.evaluator_name}
+    remove: dict[str, int] = {}
+    for index, text in enumerate(changes.remove):
+        # What is attached is found by its name without asking, also when the name is taken twice elsewhere.
+        id_ = attached.get(text) or await references.evaluator(text, f"evaluators.remove[{index}]")
+        if id_ is not None:
+            remove[id_] = index
+    if references.faults:
+        return []
+    after, faults = merged(
+        before.evaluators,
+        add=[attachment for _, attachment in add],
+        change=[attachment for _, attachment in change],
+        remove=remove,
+    )
+    references.faults += faults
+    places = {attachment.evaluator_id: place for place, attachment in (*add, *change)}
+    return [
+        (places.get(attachment.evaluator_id, f"evaluator {attachment.evaluator_id} (already attached)"), attachment)
+        for attachment in after
+    ]
+
+
+def _shown(value: Any) -> Any:
+    """A value of a difference as agents see it."""
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return plain(value) if hasattr(value, "model_dump") else value
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 120 else f"{text[:120]}…"
+
+
+SPEC = ToolSpec(
+    name="update_task",
+    title="Update a task",
+    description=(
+        "Use it when a task that exists is to change: its name, sampling rate, continuous running, "
+        "filters, evaluators or run configuration. What is not given stays. evaluators as a list replaces "
+        'the whole list; to change single ones give {"add": [...], "change": [{"evaluator_id": ..., only '
+        'the fields to change}], "remove": [names]}. run_configuration replaces the whole configuration. '
+        'query_filter="" clears the filter. Fields that do not belong to the task\'s type are refused '
+        "before anything is changed. Answers the task as it is now and the difference to before."
+    ),
+    effect=Effect.CHANGES,
+    group=Group.TASKS,
+    input=UpdateTaskInput,
+    output=UpdateTaskOutput,
+    handler=update_task,
+    check=update_shape_faults,
+    judge=judge,
+    idempotent=True,
+    example={"task": "Relevance Monitor", "name": "Relevance Monitor v2", "sampling_rate": 0.25},
+)

@@ -1,0 +1,306 @@
+"""What an agent sees of tasks and task runs: names beside ids, lower-case words, UTC times with an age, counts of N."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evaltasks.api.task_runs import TaskRun
+from evaltasks.api.tasks import Task, TaskEvaluator
+from evaltasks.api.wire import rfc3339
+from evaltasks.tools.names import Names, Wanted
+
+# A pace of less than this many seconds says more about the clock than about the work.
+_PACE_SECONDS_MIN = 0.5
+
+
+class View(BaseModel):
+    """A part of an answer; nulls are dropped when it is sent."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Ref(View):
+    id: str
+    name: str | None = None
+
+
+class NextCall(View):
+    """A complete call that goes on from here."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+    def written(self) -> str:
+        """`wait_for_task_run(run_id="trn_1", timeout=555)`."""
+        listed = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in self.arguments.items())
+        return f"{self.tool}({listed})"
+
+
+class AttachmentView(View):
+    evaluator_id: str
+    evaluator_name: str | None = None
+    evaluator_version_id: str = Field(description="the pinned version, or latest")
+    query_filter: str | None = None
+    column_mappings: dict[str, str] | None = None
+    query_mappings: list[dict[str, Any]] | None = None
+
+
+class TaskView(View):
+    task_id: str
+    name: str
+    type: str
+    project: Ref | None = None
+    dataset: Ref | None = None
+    experiments: list[Ref] | None = None
+    evaluators: list[AttachmentView] | None = None
+    sampling_rate: float | None = None
+    is_continuous: bool | None = None
+    query_filter: str | None = None
+    query_filters: dict[str, Any] | None = None
+    run_configuration: dict[str, Any] | None = None
+    last_run_at: str | None = None
+    last_run_age: str | None = None
+    created_at: str
+    updated_at: str
+
+
+class TaskRunView(View):
+    """Counts are of evaluations (one row under one evaluator), or of examples for run_experiment."""
+
+    run_id: str
+    task_id: str
+    task_name: str | None = None
+    status: str
+    finished: bool
+    done: str = Field(description="n of N rows; N once it is known")
+    num_successes: int
+    num_errors: int
+    num_skipped: int
+    num_selected: int | None = None
+    rows_per_second: float | None = None
+    seconds_left: int | None = None
+    likely_end: str | None = None
+    age: str = Field(description="since it was triggered")
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    duration_seconds: float | None = None
+    data_start_time: str | None = None
+    data_end_time: str | None = None
+    experiment: Ref | None = None
+    failure_reason: str | None = None
+    unexplained: str | None = Field(default=None, description="what the counts leave open")
+
+
+# --- tasks --------------------------------------------------------------------------------------------------------
+def task_wanted(task: Task) -> list[Wanted | None]:
+    """The names that `task_view` would show."""
+    return [
+        ("project", task.project_id) if task.project_id else None,
+        ("dataset", task.dataset_id) if task.dataset_id else None,
+        *(("experiment", id_) for id_ in task.experiment_ids),
+    ]
+
+
+def task_view(task: Task, names: Names, now: datetime) -> TaskView:
+    evaluates = task.evaluates
+    return TaskView(
+        task_id=task.id,
+        name=task.name,
+        type=lower(task.type),
+        project=_ref("project", task.project_id, names),
+        dataset=_ref("dataset", task.dataset_id, names),
+        experiments=[Ref(id=id_, name=names.get(("experiment", id_))) for id_ in task.experiment_ids] or None,
+        evaluators=[attachment_view(evaluator) for evaluator in task.evaluators] or None,
+        sampling_rate=task.sampling_rate if evaluates else None,
+        is_continuous=task.is_continuous if evaluates else None,
+        query_filter=task.query_filter,
+        query_filters=plain(task.query_filters),
+        run_configuration=plain(task.run_configuration),
+        last_run_at=moment(task.last_run_at),
+        last_run_age=age(now, task.last_run_at),
+        created_at=rfc3339(task.created_at),
+        updated_at=rfc3339(task.updated_at),
+    )
+
+
+def attachment_view(evaluator: TaskEvaluator) -> AttachmentView:
+    return AttachmentView(
+        evaluator_id=evaluator.evaluator_id,
+        evaluator_name=evaluator.evaluator_name,
+        evaluator_version_id=evaluator.evaluator_version_id or "latest",
+        query_filter=evaluator.query_filter,
+        column_mappings=evaluator.column_mappings or None,
+        query_mappings=[mapping.model_dump(mode="json") for mapping in evaluator.query_mappings or []] or None,
+    )
+
+
+def task_line(task: TaskView) -> str:
+    """One line for people: `Relevance (tsk_1): template_evaluation on project support, continuous, 10% sampled`."""
+    target = task.project or task.dataset
+    parts = [task.type]
+    if target is not None:
+        parts[0] += f" on {'project' if task.project else 'dataset'} {target.name or target.id}"
+    if task.evaluators:
+        parts.append("evaluators " + ", ".join(one.evaluator_name or one.evaluator_id for one in task.evaluators))
+    if task.is_continuous:
+        parts.append("continuous")
+    if task.sampling_rate is not None and task.sampling_rate < 1:
+        parts.append(f"{task.sampling_rate:.4g} sampled")
+    return f"{task.name} ({task.task_id}): {'; '.join(parts)}"
+
+
+# --- task runs ----------------------------------------------------------------------------------------------------
+def task_run_wanted(task_run: TaskRun) -> list[Wanted | None]:
+    """The names that `task_run_view` would show."""
+    return [
+        ("task", task_run.task_id),
+        ("experiment", task_run.experiment_id) if task_run.experiment_id else None,
+    ]
+
+
+def task_run_view(task_run: TaskRun, names: Names, now: datetime) -> TaskRunView:
+    pace = rows_per_second(task_run, now)
+    left = seconds_left(task_run, now)
+    ended = task_run.run_finished_at
+    started = task_run.run_started_at
+    return TaskRunView(
+        run_id=task_run.id,
+        task_id=task_run.task_id,
+        task_name=names.get(("task", task_run.task_id)),
+        status=lower(task_run.status),
+        finished=task_run.finished,
+        done=done_of(task_run),
+        num_successes=task_run.num_successes,
+        num_errors=task_run.num_errors,
+        num_skipped=task_run.num_skipped,
+        num_selected=task_run.num_selected,
+        rows_per_second=round(pace, 2) if pace is not None else None,
+        seconds_left=round(left) if left is not None else None,
+        likely_end=rfc3339(now + timedelta(seconds=left)) if left is not None else None,
+        age=age(now, task_run.created_at) or "now",
+        created_at=rfc3339(task_run.created_at),
+        started_at=moment(started),
+        finished_at=moment(ended),
+        duration_seconds=round((ended - started).total_seconds(), 3) if ended and started else None,
+        data_start_time=moment(task_run.data_start_time),
+        data_end_time=moment(task_run.data_end_time),
+        experiment=_ref("experiment", task_run.experiment_id, names),
+        failure_reason=task_run.failure_reason,
+        unexplained=unexplained(task_run),
+    )
+
+
+def done_of(task_run: TaskRun) -> str:
+    """`142 of 500`, or `142` while the number of rows is not known."""
+    if task_run.num_selected is None:
+        return str(task_run.num_done)
+    return f"{task_run.num_done} of {task_run.num_selected}"
+
+
+def rows_per_second(task_run: TaskRun, now: datetime) -> float | None:
+    """Measured since the task run started; None when there is nothing to measure."""
+    if task_run.run_started_at is None or task_run.num_done == 0:
+        return None
+    seconds = ((task_run.run_finished_at or now) - task_run.run_started_at).total_seconds()
+    return task_run.num_done / seconds if seconds >= _PACE_SECONDS_MIN else None
+
+
+def seconds_left(task_run: TaskRun, now: datetime) -> float | None:
+    """At the pace so far; None when the end cannot be told."""
+    pace = rows_per_second(task_run, now)
+    if task_run.finished or pace is None or task_run.num_selected is None:
+        return None
+    return max(0, task_run.num_selected - task_run.num_done) / pace
+
+
+def progress_sentence(task_run: TaskRun, now: datetime) -> str:
+    """`142 of 500 rows, 3 errors, about 40 s left`."""
+    if task_run.num_done == 0 and not task_run.finished:
+        if lower(task_run.status) == "pending":
+            return "waiting to start"
+        return "started, " + (f"0 of {task_run.num_selected} rows" if task_run.num_selected else "no row done yet")
+    parts = [f"{done_of(task_run)} rows"]
+    if task_run.num_errors:
+        parts.append("1 error" if task_run.num_errors == 1 else f"{task_run.num_errors} errors")
+    if task_run.num_skipped:
+        parts.append(f"{task_run.num_skipped} skipped")
+    left = seconds_left(task_run, now)
+    if left is not None:
+        parts.append(f"about {span_words(left)} left")
+    elif task_run.finished:
+        parts.append(lower(task_run.status))
+    return ", ".join(parts)
+
+
+def unexplained(task_run: TaskRun) -> str | None:
+    """What a finished task run's counts and words do not account for."""
+    status = lower(task_run.status)
+    if not task_run.finished:
+        return None
+    if status == "failed" and not task_run.failure_reason:
+        return "It failed and no reason was given."
+    if status == "completed" and task_run.num_selected is not None and task_run.num_done < task_run.num_selected:
+        missing = task_run.num_selected - task_run.num_done
+        return f"{missing} of {task_run.num_selected} rows have no outcome."
+    if status == "completed" and task_run.num_done == 0 and not task_run.failure_reason:
+        return (
+            "It completed without a single row: nothing matched the window and filters, or all was evaluated already."
+        )
+    return None
+
+
+def task_run_line(task_run: TaskRunView) -> str:
+    """One line for people: `trn_1 of Relevance: completed, 500 of 500 rows, 3 errors; 2 min ago`."""
+    name = f" of {task_run.task_name}" if task_run.task_name else ""
+    errors = f", {task_run.num_errors} errors" if task_run.num_errors else ""
+    skipped = f", {task_run.num_skipped} skipped" if task_run.num_skipped else ""
+    reason = f". {task_run.failure_reason}" if task_run.failure_reason else ""
+    return (
+        f"{task_run.run_id}{name}: {task_run.status}, {task_run.done} rows{errors}{skipped}; "
+        f"triggered {task_run.age} ago{reason}"
+    )
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+def lower(word: str) -> str:
+    """An enumeration as agents see it."""
+    return str(word.value if isinstance(word, Enum) else word).lower()
+
+
+def moment(time: datetime | None) -> str | None:
+    return rfc3339(time) if time is not None else None
+
+
+def age(now: datetime, then: datetime | None) -> str | None:
+    return span_words(max(0.0, (now - then).total_seconds())) if then is not None else None
+
+
+def span_words(seconds: float) -> str:
+    """`40 s`, `3 min`, `5 h`, `12 d`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{round(seconds / length)} {unit}"
+    return f"{round(seconds)} s"
+
+
+def plain(model: BaseModel | None) -> dict[str, Any] | None:
+    """A wire model as an agent writes it: nulls left out, its closed words in lower case."""
+    if model is None:
+        return None
+    shown = model.model_dump(mode="json", exclude_none=True)
+    # Only these three are words of ours; a `role` inside somebody's input_template is data.
+    for part in (shown, *shown.get("messages", [])):
+        for word in ("experiment_type", "input_variable_format", "role"):
+            if isinstance(part.get(word), str):
+                part[word] = part[word].lower()
+    return shown
+
+
+def _ref(kind: str, id_: str | None, names: Names) -> Ref | None:
+    return Ref(id=id_, name=names.get((kind, id_))) if id_ else None

@@ -1,0 +1,43 @@
+"""`ax tasks wait-for-run`, in steps that fit the patience of hosts."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.inputs import POLL_INTERVAL, RUN_ID, TIMEOUT, Seconds, Text
+from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
+from evaltasks.tools.task_run_answers import TaskRunAnswer, waited_answer
+from evaltasks.tools.waiting import POLL_SECONDS, TIMEOUT_SECONDS, wait_for
+
+
+class WaitForTaskRunInput(Input):
+    run_id: Text = Field(description=RUN_ID)
+    poll_interval: Seconds = Field(default=POLL_SECONDS, description=POLL_INTERVAL)
+    timeout: Seconds = Field(default=TIMEOUT_SECONDS, description=TIMEOUT)
+
+
+async def wait_for_task_run(arguments: WaitForTaskRunInput, context: ToolContext) -> TaskRunAnswer:
+    say_prerelease(context)
+    waited = await wait_for(context, arguments.run_id, arguments.poll_interval, arguments.timeout)
+    return await waited_answer(waited, arguments.poll_interval, context)
+
+
+SPEC = ToolSpec(
+    name="wait_for_task_run",
+    title="Wait for a task run",
+    description=(
+        "Use it when you want to stay with a task run until it is over, with progress. Answers "
+        "outcome=finished with the counts; outcome=still_running when one call has lasted as long as "
+        "hosts allow (about 45 s): not an error, go on with next_call exactly as it is; outcome=timed_out "
+        "when the whole timeout is over (the task run goes on by itself). Waiting only looks: ending it "
+        "never cancels the task run. Network faults are waited out."
+    ),
+    effect=Effect.READS,
+    group=Group.TASKS,
+    input=WaitForTaskRunInput,
+    output=TaskRunAnswer,
+    handler=wait_for_task_run,
+    example={"run_id": "VGFza1J1bjoxOmFCM2Q=", "timeout": 300, "poll_interval": 10},
+)
