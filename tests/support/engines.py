@@ -86,7 +86,7 @@ class EngineInTest:
     async def ask(self, method: str, path: str, body: object = None, *, status: int | None = None, **query: Any) -> Any:
         """One request; the parsed answer (None when empty). `status` is asserted; any 2xx without it."""
         params = {key: value for key, value in query.items() if value is not None}
-        reply = await self.http.request(method, path, json=body, params=params)
+        reply = await self.http.request(method, path, json=body, params=params or None)
         if status is None:
             assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
         else:
