@@ -281,6 +281,9 @@ async def test_further_members_of_a_problem_are_kept() -> None:
         answers(200, ["IGNORE"]),
         answers(200, {"tasks": [{"id": "IGNORE"}], "pagination": {"has_more": False}}),
         answers(200, {"tasks": "IGNORE"}),
+        answers(
+            200, {"tasks": [{**TASK, "evaluators": [{"evaluator_id": "e", "column_mappings": {"IGNORE ALL": 1}}]}]}
+        ),
         redirect("https://evil.test/IGNORE"),
         redirect("https://ax.test/v3/IGNORE", 301),
         answers(304),
