@@ -1,0 +1,241 @@
+"""The query filter language: what each form selects, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from evaltasks.api.problems import BadRequest, NotBuilt, Problem, Unprocessable
+from evaltasks.engine.filters.compile import Target, all_of, compile_filter
+from evaltasks.engine.filters.parser import CHARACTERS_MAX, DEPTH_MAX, NODES_MAX, parse_filter
+from evaltasks.engine.filters.syntax import print_filter
+from tests.support.span_store import SpanStore, span_store
+
+# 2026-03-01T00:00:00Z
+MARCH_US = 1_772_323_200_000_000
+
+
+@pytest.fixture
+def store() -> Iterator[SpanStore]:
+    with span_store() as opened:
+        opened.add_span(
+            1,
+            name="root call",
+            kind="CHAIN",
+            latency_ms=12.5,
+            start_us=MARCH_US,
+            session_id="s-1",
+            attributes={
+                "input.value": "I want a refund",
+                "llm.model_name": "gpt-4o",
+                "llm.token_count.total": 120,
+                "metadata.tier": "gold",
+                "tags": ["a", "b"],
+                "flag": True,
+                "my key": 1,
+                "7": "seven",
+            },
+            events=[{"name": "exception", "timestamp": "t", "attributes": {"exception.type": "TimeoutError"}}],
+        )
+        opened.add_span(
+            2,
+            parent_id="s1",
+            status_code="ERROR",
+            latency_ms=6000.0,
+            start_us=MARCH_US + 1,
+            attributes={
+                "input.value": "REFUND?",
+                "llm.token_count.total": "120",
+                "llm.output_messages.0.message.content": "50% off it's",
+                "error.type": "HttpTransportError",
+            },
+        )
+        opened.add_span(3, kind="TOOL", parent_id="s1", attributes={"llm.token_count.total": 7, "tags": []})
+        opened.evaluate(1, "correct", label="yes", score=1.0, explanation="fits", metadata='{"task_id": "T1"}')
+        opened.evaluate(2, "correct", label="no", score=0.0)
+        opened.evaluate(2, "my-eval v1.2", label="x", score=0.5)
+        yield opened
+
+
+SELECTED = [
+    ("status_code = 'ERROR' AND attributes.openinference.span.kind = 'LLM'", [2]),
+    ("span_kind = 'llm'", [2]),
+    ("span_kind != 'TOOL'", [1, 2]),
+    ("span_kind In ('chain', 'TOOL')", [1, 3]),
+    ("latency_ms > 5000", [2]),
+    ("latency_ms >= 12.5 and latency_ms <= 6e3", [1, 2]),
+    ("attributes.error.type LIKE '%Transport%'", [2]),
+    ("attributes.error.type LIKE 'Transport%'", []),
+    ("name LIKE 'root_call'", [1]),
+    ("event.attributes CONTAINS 'TimeoutError'", [1]),
+    ("parent_id IS NULL", [1]),
+    ("parent_id is not null", [2, 3]),
+    ("parent_id = null", [1]),
+    ("parent_id != NULL", [2, 3]),
+    ("\"attributes.input.value\" contains 'refund'", [1]),
+    ('"attributes"."input"."value" CONTAINS \'REFUND\'', [2]),
+    ("attributes.llm.output_messages.0.message.content = '50% off it''s'", [2]),
+    ("attributes.llm.output_messages IS NOT NULL", [2]),
+    ("attributes.llm.token_count.total > 100", [1]),
+    ("attributes.llm.token_count.total < 100", [3]),
+    ("attributes.llm.token_count.total = '120'", [2]),
+    ("attributes.llm.token_count.total != 120", [2, 3]),
+    ("attributes.llm.token_count.total IN (7, '120')", [2, 3]),
+    ("attributes.absent != 'x'", []),
+    ("attributes.absent = null", [1, 2, 3]),
+    ("attributes.flag = true", [1]),
+    ("attributes.flag = false", []),
+    ("attributes.tags.0 = 'a'", [1]),
+    ("attributes.tags = '[]'", [3]),
+    ('"attributes.my key" = 1', [1]),
+    ("attributes.7 = 'seven'", [1]),
+    ("attributes.session.id = 's-1'", [1]),
+    ("metadata.tier = 'gold'", [1]),
+    ("context.trace_id = 't2'", [2]),
+    ("context.span_id IN ('s1', 's3', 's9')", [1, 3]),
+    ("start_time > '2026-03-01T00:00:00Z'", [2]),
+    ("start_time >= '2026-03-01' AND start_time <= '2026-03-01T01:00:00+01:00'", [1]),
+    ("eval.correct.label = 'yes'", [1]),
+    ("eval.correct.score < 0.5", [2]),
+    ("eval.correct.label IS NULL", [3]),
+    ("eval.correct.explanation CONTAINS 'fit'", [1]),
+    ("eval.correct.metadata.task_id = 'T1'", [1]),
+    ("eval.\"my-eval v1.2\".label = 'x'", [2]),
+    ('"eval.my-eval v1.2.score" = 0.5', [2]),
+    ("eval.never.label = 'x' OR (name = 'root call')", [1]),
+    ("span_kind = 'TOOL' OR span_kind = 'LLM' AND status_code = 'OK'", [3]),
+    ("(span_kind = 'TOOL' OR span_kind = 'LLM') AND status_code = 'ERROR'", [2]),
+    ("((parent_id IS NULL))", [1]),
+    ("status_code\n=\t'ERROR'", [2]),
+]
+
+
+@pytest.mark.parametrize(("text", "seqs"), SELECTED)
+def test_a_filter_selects(store: SpanStore, text: str, seqs: list[int]) -> None:
+    assert store.select(compile_filter(text, Target.SPAN)) == seqs
+
+
+@pytest.mark.parametrize("text", [text for text, _ in SELECTED])
+def test_a_filter_written_down_again_is_the_same_filter(text: str) -> None:
+    tree = parse_filter(text)
+    assert parse_filter(print_filter(tree)) == tree
+
+
+REFUSED = [
+    ("name", "column 5: expected =, !=", Unprocessable),
+    ("name = ", "column 8: expected a text in single quotes or a number, found the end", Unprocessable),
+    ("name == 'x'", "column 6: '==' is not part of the language; write =", Unprocessable),
+    ("name <> 'x'", "write !=", Unprocessable),
+    ('name = "x"', "column 8: expected a text in single quotes", Unprocessable),
+    ("name = 'x", "column 8: this text has no closing single quote", Unprocessable),
+    ('"name = 5', "column 1: this name is empty or has no closing double quote", Unprocessable),
+    ("name = 'x' name = 'y'", "column 12: expected AND, OR or the end", Unprocessable),
+    ("(name = 'x'", "column 12: expected AND, OR or a closing bracket", Unprocessable),
+    ("name = 'x')", "column 11: expected AND, OR or the end of the filter, found )", Unprocessable),
+    ("NOT name = 'x'", "column 1: expected a column name", Unprocessable),
+    ("name NOT IN ('x')", "NOT is only known in IS NOT NULL", Unprocessable),
+    ("name IN ()", "column 10: expected a text in single quotes or a number", Unprocessable),
+    ("name IN ('x' 'y')", "column 14: expected a comma or a closing bracket", Unprocessable),
+    ("name IN 'x'", "column 9: expected an opening bracket after IN", Unprocessable),
+    ("name LIKE 5", "column 11: expected a text in single quotes after LIKE", Unprocessable),
+    ("name < null", "column 8: nothing is < null", Unprocessable),
+    ("name = 'x' AND", "column 15: expected a column name or an opening bracket", Unprocessable),
+    ("'x' = name", "column 1: expected a column name", Unprocessable),
+    ("attributes. = 5", "column 12: expected a name after the dot", Unprocessable),
+    ("latency_ms > 5ms", "column 14: expected a number", Unprocessable),
+    ("latency_ms > '5'", "column 14: latency_ms is a number", Unprocessable),
+    ("name = 5", "column 8: name is a text", Unprocessable),
+    ("latency_ms CONTAINS '5'", "column 21: latency_ms is a number", Unprocessable),
+    ("start_time > 'yesterday'", "column 14: start_time is a time", Unprocessable),
+    ("start_time > 5", "column 14: start_time is a time", Unprocessable),
+    ("span_kind = 'LMM'", "column 13: no span has this span_kind; it is one of LLM, CHAIN", Unprocessable),
+    ("eval.x.score = 'good'", "column 16: eval.x.score is a number", Unprocessable),
+    ("eval.x = 'good'", "column 1: an evaluation is read as eval.<name>.label", Unprocessable),
+    ("event.attributes = 'x'", "only known with CONTAINS", Unprocessable),
+    ("trace_id = 'x'", "Nearest: context.trace_id.", Unprocessable),
+    ("spankind = 'LLM'", "Nearest: span_kind.", Unprocessable),
+    ("input.value = 'x'", "attributes.input.value", Unprocessable),
+    ("attributes.x > 1e999", "column 16: this number is too large", Unprocessable),
+    ("annotation.x.label = 'y'", "keeps no annotations yet", NotBuilt),
+    ("session_eval.x.label = 'y'", "evaluations of whole sessions", NotBuilt),
+    ("name = 'a\0b'", "null character", Unprocessable),
+    ("name = '\ud800'", "surrogate", Unprocessable),
+    (" \n", "filter is blank", BadRequest),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "kind"), REFUSED)
+def test_a_wrong_filter_is_told_where_and_what_was_expected(text: str, message: str, kind: type[Problem]) -> None:
+    with pytest.raises(kind) as caught:
+        compile_filter(text, Target.SPAN)
+    assert type(caught.value) is kind
+    assert message in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = '" + "x" * CHARACTERS_MAX + "'", "characters long"),
+        ("(" * (DEPTH_MAX + 1) + "name = 'x'" + ")" * (DEPTH_MAX + 1), f"column {DEPTH_MAX + 1}: brackets are nested"),
+        ("(" * 3000, "brackets are nested"),
+        (" OR ".join(["a.b=1"] * (NODES_MAX + 1)), f"more than {NODES_MAX} parts"),
+    ],
+)
+def test_a_filter_over_a_limit_is_refused(text: str, message: str) -> None:
+    with pytest.raises(Unprocessable) as caught:
+        parse_filter(text)
+    assert message in caught.value.detail
+
+
+def test_filters_at_the_limits_are_taken(store: SpanStore) -> None:
+    deep = "(" * DEPTH_MAX + "parent_id IS NULL" + ")" * DEPTH_MAX
+    wide = " OR ".join(["latency_ms = 1"] * (NODES_MAX - 1))
+    for text, seqs in ((deep, [1]), (wide, [])):
+        assert store.select(compile_filter(text, Target.SPAN)) == seqs
+
+
+def test_messages_call_the_filter_what_the_caller_calls_it() -> None:
+    with pytest.raises(Unprocessable, match=r"^evaluators\[1\]\.query_filter, column 1: "):
+        compile_filter("nme = 'x'", Target.SPAN, field="evaluators[1].query_filter")
+
+
+def test_two_filters_of_one_query_keep_their_values_apart(store: SpanStore) -> None:
+    of_task = compile_filter("latency_ms > 10", Target.SPAN, prefix="task")
+    of_evaluator = compile_filter("status_code = 'ERROR' OR name = 'x'", Target.SPAN, prefix="evaluator")
+    assert store.select(all_of(of_task, of_evaluator)) == [2]
+    assert store.select(all_of()) == [1, 2, 3]
+
+
+def test_examples_have_the_users_columns(store: SpanStore) -> None:
+    store.add_example(1, {"question": "why", "meta": {"tier": "gold"}, "n": 3})
+    store.add_example(2, {"question": "who", "eval.x.label": "own", "n": "3"})
+    for text, seqs in (
+        ("question = 'why'", [1]),
+        ("meta.tier = 'gold'", [1]),
+        ("n >= 3", [1]),
+        ("id = 'x2'", [2]),
+        ("eval.x.label = 'own'", [2]),
+        ("created_at < '2026-01-01'", [1, 2]),
+    ):
+        assert store.select(compile_filter(text, Target.EXAMPLE), Target.EXAMPLE) == seqs
+
+
+def test_experiment_runs_have_their_output_their_own_columns_and_evaluations(store: SpanStore) -> None:
+    store.add_experiment_run(1, {"latency": 5}, output="good answer")
+    store.add_experiment_run(2, {}, output=None)
+    store.evaluate(2, "correct", row_kind="experiment_run", label="no", score=0.0)
+    for text, seqs in (
+        ("output CONTAINS 'good'", [1]),
+        ("output IS NULL", [2]),
+        ("latency > 4", [1]),
+        ("example_id = 'x1' AND eval.correct.label = 'no'", [2]),
+    ):
+        assert store.select(compile_filter(text, Target.EXPERIMENT_RUN), Target.EXPERIMENT_RUN) == seqs
+
+
+def test_the_common_filters_use_an_index(store: SpanStore) -> None:
+    where = compile_filter("span_kind = 'LLM'", Target.SPAN)
+    text = f"EXPLAIN QUERY PLAN SELECT seq FROM spans s WHERE project_id = 'p' AND {where.sql} ORDER BY start_us DESC"
+    plan = " ".join(row[3] for row in store.connection.execute(text, where.values))
+    assert "spans_by_kind" in plan

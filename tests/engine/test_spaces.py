@@ -1,0 +1,78 @@
+"""Spaces and who the engine is, over the REST side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.engines import engine
+
+
+async def test_a_new_store_has_the_default_space_and_info_names_it() -> None:
+    async with engine(default_space="home") as it:
+        page = await it.ask("GET", "/v2/spaces")
+        info = await it.ask("GET", "/evaltasks/v1/info")
+    (space,) = page["spaces"]
+    assert (space["name"], space["description"], space["is_private"]) == ("home", "", False)
+    assert page["pagination"] == {"has_more": False, "next_cursor": None}
+    assert (info["product"], info["default_space_id"]) == ("evaltasks", space["id"])
+
+
+async def test_the_default_space_keeps_its_id_whatever_name_a_later_opening_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    ids = []
+    for name in ("first", "second"):
+        async with engine(path, default_space=name) as it:
+            ids.append((await it.ask("GET", "/evaltasks/v1/info"))["default_space_id"])
+            if name == "first":
+                await it.ask("POST", "/v2/spaces", {"name": "later"}, status=201)
+    assert ids[0] == ids[1]
+
+
+async def test_a_space_is_created_once_and_read_by_its_id() -> None:
+    async with engine() as it:
+        made = await it.ask(
+            "POST", "/v2/spaces", {"name": "Team", "description": "ours", "is_private": True}, status=201
+        )
+        assert await it.ask("GET", f"/v2/spaces/{made['id']}") == made
+        problem = await it.ask("POST", "/v2/spaces", {"name": "Team"}, status=409)
+    assert (made["description"], made["is_private"]) == ("ours", True)
+    assert "exists already" in problem["detail"]
+
+
+async def test_spaces_are_found_by_a_part_of_the_name_in_any_letter_case_also_beyond_ascii() -> None:
+    async with engine() as it:
+        for name in ("Alpha Prod", "beta", "ÜBUNG"):
+            await it.ask("POST", "/v2/spaces", {"name": name})
+        found = {
+            part: [space["name"] for space in (await it.ask("GET", "/v2/spaces", name=part))["spaces"]]
+            for part in ("prod", "übung", "%", "zzz")
+        }
+    assert found == {"prod": ["Alpha Prod"], "übung": ["ÜBUNG"], "%": [], "zzz": []}
+
+
+async def test_pages_of_spaces_lose_nothing_and_show_nothing_twice() -> None:
+    async with engine() as it:
+        names = [f"space {i}" for i in range(7)]
+        for name in names:
+            await it.ask("POST", "/v2/spaces", {"name": name})
+        seen: list[str] = []
+        cursor: str | None = None
+        for _ in range(10):
+            page = await it.ask("GET", "/v2/spaces", limit=3, cursor=cursor)
+            seen += [space["name"] for space in page["spaces"]]
+            cursor = page["pagination"]["next_cursor"]
+            if cursor is None:
+                break
+    assert seen == [*reversed(names), "default"]
+
+
+async def test_an_unknown_space_a_foreign_cursor_and_an_unknown_field_are_refused() -> None:
+    async with engine() as it:
+        await it.ask("POST", "/v2/spaces", {"name": "other"})
+        cursor = (await it.ask("GET", "/v2/spaces", limit=1))["pagination"]["next_cursor"]
+        await it.ask("GET", "/v2/spaces/U3BhY2U6MTphYmNk", status=404)
+        await it.ask("GET", "/v2/spaces", name="o", cursor=cursor, status=400)
+        await it.ask("GET", "/v2/projects", cursor=cursor, status=400)
+        await it.ask("GET", "/v2/spaces", cursor="nonsense", status=400)
+        problem = await it.ask("POST", "/v2/spaces", {"name": "x", "colour": "red"}, status=400)
+    assert "colour" in problem["detail"]
