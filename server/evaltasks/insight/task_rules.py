@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskType
-from evaltasks.insight.faults import Fault
+from evaltasks.insight.faults import Fault, was_given
 
 Given = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ _OF_EVALUATIONS = (
 
 
 def _only_for(argument: str, kind: str) -> Fault:
-    return Fault(argument, f"only for {kind}", "remove it")
+    return Fault(argument, f"only for {kind}", "remove it", misplaced=True)
 
 
 # --- creating -----------------------------------------------------------------------------------------------------
@@ -46,7 +46,9 @@ def creation_faults(given: Given) -> tuple[str, list[Fault]]:
     task_type = TaskType(str(word).upper())
     if task_type is TaskType.RUN_EXPERIMENT:
         return "run_experiment", list(_experiment_creation(given))
-    return subject_of(task_type, "project" in given, "dataset" in given), list(_evaluation_creation(task_type, given))
+    return subject_of(task_type, was_given(given, "project"), was_given(given, "dataset")), list(
+        _evaluation_creation(task_type, given)
+    )
 
 
 def subject_of(task_type: TaskType | str, on_project: bool, on_dataset: bool) -> str:
@@ -58,33 +60,33 @@ def subject_of(task_type: TaskType | str, on_project: bool, on_dataset: bool) ->
 
 
 def _experiment_creation(given: Given) -> Iterator[Fault]:
-    if "dataset" not in given:
+    if not was_given(given, "dataset"):
         yield Fault("dataset", "is required for run_experiment", "give the dataset's name or id")
-    if "run_configuration" not in given:
+    if not was_given(given, "run_configuration"):
         yield Fault(
             "run_configuration",
             "is required for run_experiment",
             "give an object with experiment_type llm_generation, template_evaluation or agent_call",
         )
-    if "project" in given:
-        yield Fault("project", "a run_experiment task works on a dataset", "remove it and give dataset")
+    if was_given(given, "project"):
+        yield Fault("project", "a run_experiment task works on a dataset", "remove it and give dataset", misplaced=True)
     for argument in _OF_EVALUATIONS:
-        if argument in given:
+        if was_given(given, argument):
             yield _only_for(argument, "evaluation tasks")
 
 
 def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[Fault]:
     word = task_type.lower()
-    if "evaluators" not in given:
+    if not was_given(given, "evaluators"):
         yield Fault("evaluators", f"is required for {word}", 'give at least one: [{"evaluator_id": "<name or id>"}]')
-    if "run_configuration" in given:
+    if was_given(given, "run_configuration"):
         yield _only_for("run_configuration", "run_experiment tasks")
-    project, dataset = "project" in given, "dataset" in given
+    project, dataset = was_given(given, "project"), was_given(given, "dataset")
     if project and dataset:
         yield Fault("dataset", "project and dataset exclude each other", "keep exactly one of them")
     elif not project and not dataset:
         yield Fault("project", "an evaluation task needs a project or a dataset", "give exactly one of them")
-    elif project and "experiment_ids" in given:
+    elif project and was_given(given, "experiment_ids"):
         yield _only_for("experiment_ids", "dataset tasks")
     elif dataset:
         yield from _project_only(given)
@@ -95,7 +97,7 @@ def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[Fault]:
 
 
 def _project_only(given: Given) -> Iterator[Fault]:
-    if "sampling_rate" in given:
+    if was_given(given, "sampling_rate"):
         yield _only_for("sampling_rate", "project tasks")
     # `false` is what a dataset task is anyway, and the documents' own example gives it.
     if given.get("is_continuous"):
@@ -103,7 +105,7 @@ def _project_only(given: Given) -> Iterator[Fault]:
 
 
 def _filter_faults(given: Given) -> Iterator[Fault]:
-    if given.get("query_filter") and "query_filters" in given:
+    if given.get("query_filter") and was_given(given, "query_filters"):
         yield Fault(
             "query_filters",
             "query_filter (one row at a time) and query_filters (traces and sessions) exclude each other",
@@ -153,7 +155,7 @@ def shape_faults(
 # --- updating -----------------------------------------------------------------------------------------------------
 def update_shape_faults(given: Given) -> tuple[str, list[Fault]]:
     """What can be said without knowing the task."""
-    if not any(argument in given for argument in UPDATABLE):
+    if not any(was_given(given, argument) for argument in UPDATABLE):
         return "", [Fault("update_task", "no fields to update", f"give at least one of: {', '.join(UPDATABLE)}")]
     faults = list(_filter_faults(given))
     evaluators = given.get("evaluators")
@@ -170,10 +172,10 @@ def update_faults(task: Task, given: Given) -> tuple[str, list[Fault]]:
 def _update_of(task: Task, given: Given) -> Iterator[Fault]:
     if not task.evaluates:
         for argument in _OF_EVALUATIONS:
-            if argument in given:
+            if was_given(given, argument):
                 yield _only_for(argument, "evaluation tasks")
         return
-    if "run_configuration" in given:
+    if was_given(given, "run_configuration"):
         yield _only_for("run_configuration", "run_experiment tasks")
     if task.dataset_id:
         yield from _project_only(given)
@@ -200,7 +202,7 @@ def _window_faults(start: datetime | None, end: datetime | None) -> Iterator[Fau
 
 
 def _example_faults(given: Given) -> Iterator[Fault]:
-    if "example_ids" in given and "max_examples" in given:
+    if was_given(given, "example_ids") and was_given(given, "max_examples"):
         yield Fault("max_examples", "example_ids and max_examples exclude each other", "keep one of them")
 
 
@@ -212,18 +214,18 @@ def trigger_faults(task: Task, given: Given, now: datetime) -> tuple[str, list[F
 def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[Fault]:
     if not task.evaluates:
         for argument in TRIGGER_OF_EVALUATIONS:
-            if argument in given:
+            if was_given(given, argument):
                 yield _only_for(argument, "evaluation tasks")
-        if "experiment_name" not in given:
+        if not was_given(given, "experiment_name"):
             yield Fault("experiment_name", "is required for run_experiment", "give a name that is new in the dataset")
         return
     for argument in TRIGGER_OF_EXPERIMENTS:
-        if argument in given:
+        if was_given(given, argument):
             yield _only_for(argument, "run_experiment tasks")
-    if task.project_id and "experiment_ids" in given:
+    if task.project_id and was_given(given, "experiment_ids"):
         yield _only_for("experiment_ids", "dataset tasks")
     start = given.get("data_start_time")
-    if start is not None and "data_end_time" not in given:
+    if start is not None and not was_given(given, "data_end_time"):
         if start >= now:
             yield Fault("data_start_time", "is not in the past, and the window ends now", "give an earlier start")
         else:

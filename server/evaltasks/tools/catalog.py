@@ -6,14 +6,21 @@ from typing import Any
 
 from evaltasks.tools import (
     cancel_task_run,
+    create_ai_integration,
+    create_dataset,
     create_evaluation_task,
+    create_evaluator,
+    create_experiment,
     create_run_experiment_task,
     create_task,
     delete_task,
+    find,
     get_task,
     get_task_run,
+    import_spans,
     list_task_runs,
     list_tasks,
+    task_run_results,
     trigger_task_run,
     update_task,
     wait_for_task_run,
@@ -33,6 +40,13 @@ TOOLS: tuple[ToolSpec[Any, Any], ...] = (
     get_task_run.SPEC,
     cancel_task_run.SPEC,
     wait_for_task_run.SPEC,
+    task_run_results.SPEC,
+    find.SPEC,
+    import_spans.SPEC,
+    create_dataset.SPEC,
+    create_experiment.SPEC,
+    create_evaluator.SPEC,
+    create_ai_integration.SPEC,
 )
 
 # Renamed tools keep answering under their old names: old name → name of today. None was renamed yet.

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
-from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.faults import Fault, Faults, ReadArguments, together
 from evaltasks.insight.unreadable import fault_of
 from evaltasks.tools.context import ToolContext
 
@@ -64,7 +64,7 @@ class Output(BaseModel):
 InputT = TypeVar("InputT", bound=Input)
 OutputT = TypeVar("OutputT", bound=Output)
 
-# The arguments that could be read, by name, and those that were given at all.
+# The arguments that could be read, by name; `was_given` knows of the unreadable ones as well.
 Given = Mapping[str, Any]
 Check = Callable[[Given], tuple[str, list[Fault]]]
 Judge = Callable[[Given, ToolContext], Awaitable[tuple[str, list[Fault]]]]
@@ -72,7 +72,7 @@ Judge = Callable[[Given, ToolContext], Awaitable[tuple[str, list[Fault]]]]
 
 @dataclass(frozen=True)
 class _Reading:
-    given: dict[str, Any]
+    given: ReadArguments
     faults: list[Fault]
     subject: str
 
@@ -118,7 +118,7 @@ class ToolSpec(Generic[InputT, OutputT]):
     def _read(self, arguments: Mapping[str, Any], context: ToolContext) -> _Reading:
         fields = self.input.model_fields
         faults = [_unknown(name, fields) for name in arguments if name not in fields]
-        given: dict[str, Any] = {}
+        given = ReadArguments()
         for name, info in fields.items():
             # JSON null for an optional argument means "not given", as in the seeds' evaluator example.
             if name not in arguments or (arguments[name] is None and not info.is_required()):
@@ -132,11 +132,12 @@ class ToolSpec(Generic[InputT, OutputT]):
                 )
             except ValidationError as error:
                 faults += [fault_of(name, detail) for detail in error.errors(include_url=False)]
+                given.unreadable |= {name}
         subject = self.name
         if self.check is not None:
             subject_detail, rule_faults = self.check(given)
             subject = self.subject(subject_detail)
-            faults += _new(rule_faults, faults)
+            faults = together(faults, rule_faults)
         return _Reading(given, faults, subject)
 
     async def _judged(self, reading: _Reading, context: ToolContext) -> Faults:
@@ -149,7 +150,7 @@ class ToolSpec(Generic[InputT, OutputT]):
             # What could not be read is not what was asked about; the faults found so far are.
             return Faults(reading.subject, reading.faults)
         subject = self.subject(subject_detail) if subject_detail else reading.subject
-        return Faults(subject, [*reading.faults, *_new(faults, reading.faults)])
+        return Faults(subject, together(reading.faults, faults))
 
     def subject(self, detail: str) -> str:
         """What faults are about: `create_task (template_evaluation on a project)`."""
@@ -158,12 +159,6 @@ class ToolSpec(Generic[InputT, OutputT]):
     def _input(self, given: dict[str, Any]) -> InputT:
         made = self.input.model_construct(_fields_set=set(given), **{**_defaults(self.input), **given})
         return cast(InputT, made)
-
-
-def _new(faults: list[Fault], known: list[Fault]) -> list[Fault]:
-    """One fault for each argument: an unreadable one is not judged a second time."""
-    arguments = {fault.argument for fault in known}
-    return [fault for fault in faults if fault.argument not in arguments]
 
 
 def _defaults(model: type[Input]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, UpdateTask
-from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.faults import Fault, Faults, was_given
 from evaltasks.insight.task_difference import attachment_of, differences, merged
 from evaltasks.insight.task_rules import UPDATABLE, Given, shape_faults, update_faults, update_shape_faults
 from evaltasks.tools.context import ToolContext
@@ -70,7 +70,7 @@ class UpdateTaskOutput(Output):
 
 async def judge(given: Given, context: ToolContext) -> tuple[str, list[Fault]]:
     """The rules of the task's type, when there is something to judge and the task can be read."""
-    if "task" not in given or not any(argument in given for argument in UPDATABLE):
+    if "task" not in given or not any(was_given(given, argument) for argument in UPDATABLE):
         return "", []
     named = await context.client.resolve.task(given["task"], given.get("space"))
     return update_faults(await context.client.tasks.get(named.id), given)
