@@ -59,7 +59,8 @@ def span_rows(
     values = {
         "project_id": project_id,
         "window_start_us": window_us[0],
-        "window_end_us": window_us[1],
+        # Nothing newer than the key can follow it: the index is entered there, however deep the page.
+        "window_end_us": min(window_us[1], after.start_us),
         "after_start_us": after.start_us,
         "after_trace_id": after.trace_id,
         "after_span_id": after.span_id,
