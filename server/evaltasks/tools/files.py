@@ -187,18 +187,20 @@ def _json_row(line: bytes, encoding: str) -> JsonObject | BadRow:
         if "\\ud" in text.lower():
             json.dumps(row, ensure_ascii=False).encode()
     except UnicodeDecodeError:
-        return BadRow("is not UTF-8 text")
+        problem = "is not UTF-8 text"
     except UnicodeEncodeError:
-        return BadRow("holds half of a surrogate pair, which is no character")
+        problem = "holds half of a surrogate pair, which is no character"
     except json.JSONDecodeError as error:
-        return BadRow(f"is not JSON ({error.msg}, column {error.colno})")
+        problem = f"is not JSON ({error.msg}, column {error.colno})"
     except RecursionError:
-        return BadRow("is nested too deep")
+        problem = "is nested too deep"
     except ValueError as error:
-        return BadRow(f"is not JSON ({error})")
-    if isinstance(row, list):
-        return BadRow("is a JSON list; write one object a line")
-    return row if isinstance(row, dict) else BadRow("is no JSON object")
+        problem = f"is not JSON ({error})"
+    else:
+        if isinstance(row, dict):
+            return row
+        problem = "is a JSON list; write one object a line" if isinstance(row, list) else "is no JSON object"
+    return BadRow(problem)
 
 
 def _lines(handle: BinaryIO) -> Iterator[str]:
@@ -265,7 +267,7 @@ def _plain_row(row: JsonObject) -> JsonObject | BadRow:
     return plain
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: PLR0911  one answer for each kind of value
     """A Parquet value as JSON has it. Raises ValueError for what JSON has no word for."""
     match value:
         case float():

@@ -6,24 +6,39 @@ Either every row is good or nothing is sent. What is wrong is told by kind of fa
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio import to_thread
+from pydantic import BeforeValidator, ValidationInfo
 
 from evaltasks.api.wire import JsonObject
 from evaltasks.insight.faults import Fault, Faults
 from evaltasks.insight.span_rows import RowFault
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.files import BadRow, NumberedRow, read_rows
+from evaltasks.tools.inputs import note, read_json_text
 from evaltasks.tools.spec import Given
 
 T = TypeVar("T")
 
 BATCH_ROWS_MAX = 1000
+BATCH_BYTES_MAX = 8 * 1024 * 1024
 FAULTS_SHOWN_MAX = 10
 NUMBERS_SHOWN_MAX = 5
+
+
+def _read_rows_argument(value: object, info: ValidationInfo) -> object:
+    value = read_json_text(value, info)
+    if isinstance(value, dict):
+        note(info, "was a single object and was read as a list of one.")
+        return [value]
+    return value
+
+
+Rows = Annotated[list[dict[str, Any]], BeforeValidator(_read_rows_argument)]
 
 
 @dataclass(frozen=True)
@@ -108,10 +123,34 @@ def _row_faults(argument: str, seen: _Seen) -> list[Fault]:
     return faults
 
 
-async def batches(
-    source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T], size: int = BATCH_ROWS_MAX
-) -> AsyncIterator[list[T]]:
-    """The converted rows, `size` at a time; reading and converting happen off the event loop."""
-    rows = (convert(row, number) for number, row in source if not isinstance(row, BadRow))
-    while batch := await to_thread.run_sync(lambda: list(itertools.islice(rows, size))):
+async def batches(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T]) -> AsyncIterator[list[T]]:
+    """The converted rows in batches that fit one request; reading and converting happen off the event loop."""
+    rows = ((_json_bytes(row), convert(row, number)) for number, row in source if not isinstance(row, BadRow))
+    batch: list[T] = []
+    size = 0
+    while pairs := await to_thread.run_sync(lambda: list(itertools.islice(rows, BATCH_ROWS_MAX))):
+        for row_bytes, row in pairs:
+            if batch and (len(batch) == BATCH_ROWS_MAX or size + row_bytes > BATCH_BYTES_MAX):
+                yield batch
+                batch, size = [], 0
+            batch.append(row)
+            size += row_bytes
+    if batch:
         yield batch
+
+
+def json_row(row: JsonObject, number: int) -> JsonObject:
+    """The row, when it can be sent. Raises RowFault for what JSON has no word for and for a row too large."""
+    try:
+        row_bytes = _json_bytes(row)
+    except UnicodeEncodeError:
+        raise RowFault(number, "holds half of a surrogate pair, which is no character") from None
+    except (ValueError, TypeError, RecursionError):
+        raise RowFault(number, "holds a value that JSON has no word for (NaN, an infinity) or is too deep") from None
+    if row_bytes > BATCH_BYTES_MAX:
+        raise RowFault(number, f"is larger than {BATCH_BYTES_MAX // 2**20} MB")
+    return row
+
+
+def _json_bytes(row: JsonObject) -> int:
+    return len(json.dumps(row, ensure_ascii=False, allow_nan=False).encode())

@@ -1,0 +1,189 @@
+"""`create_ai_integration`: address of an LLM provider, with its key only by the name of an environment variable."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from evaltasks.api.ai_integrations import CreateAiIntegration, Provider
+from evaltasks.insight.faults import Fault
+from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
+from evaltasks.insight.unreadable import said
+from evaltasks.tools.context import Refused, ToolContext
+from evaltasks.tools.inputs import Flag, read_json_text, read_word
+from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+from evaltasks.tools.views import lower
+
+_EXPOSED = (
+    "put the key into an environment variable where the server runs, give that variable's name as api_key_env, and "
+    "tell the user that this key was shown in a conversation and should be replaced"
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# A key may be asked for by a variable that holds keys of language models; anything else in the environment (the key
+# of AX itself, cloud credentials, passwords of databases) must not leave through a base_url that a model chose.
+_KEY_VARIABLE = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN)(_[A-Z0-9]+)*$", re.IGNORECASE)
+_NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|KUBE|DOCKER|DATABASE|DB)_|SECRET|PASSW",
+                         re.IGNORECASE)  # fmt: skip
+_NEEDS_BASE_URL = {"custom", "nvidia_nim", "litellm", "azure_open_ai"}
+
+ProviderWord = Literal[
+    "open_ai", "azure_open_ai", "aws_bedrock", "vertex_ai", "anthropic", "custom", "nvidia_nim", "gemini", "litellm",
+    "fireworks", "together_ai",
+]  # fmt: skip
+_SPELLINGS = {"openai": "open_ai", "azure_openai": "azure_open_ai", "azure": "azure_open_ai", "together": "together_ai"}
+
+
+def _read_provider(value: object) -> object:
+    word = read_word(value)
+    return _SPELLINGS.get(word, word) if isinstance(word, str) else word
+
+
+def _read_keyless(value: object) -> object:
+    """Text that is no key. The text is never repeated."""
+    if not isinstance(value, str):
+        raise said("must be text", "give it in quotes")
+    if looks_like_key(value):
+        raise said("looks like a key, which belongs in no argument", _EXPOSED)
+    if not value.strip():
+        raise said("is empty", "give a value or leave it out")
+    return value.strip()
+
+
+def _read_base_url(value: object) -> object:
+    text = _read_keyless(value)
+    if not isinstance(text, str) or not re.match(r"https?://[^/\s]", text):
+        raise said("is no web address", "write it like https://host/v1")
+    if url_holds_secret(text):
+        raise said("carries a user, password or key", "give the bare address; " + _EXPOSED)
+    return text
+
+
+def _read_variable(value: object) -> object:
+    text = _read_keyless(value)
+    if not isinstance(text, str) or not _VARIABLE.fullmatch(text.removeprefix("$")):
+        raise said("is not the name of an environment variable", "give a name such as OPENAI_API_KEY; " + _EXPOSED)
+    name = text.removeprefix("$")
+    if _NEVER_SENT.search(name) or not _KEY_VARIABLE.search(name):
+        raise said(
+            "is not the name of a variable that holds a language model's key",
+            "use a variable of its own, named like LLM_API_KEY; other secrets are never sent to a provider",
+        )
+    return name
+
+
+def _read_models(value: object, info: ValidationInfo) -> object:
+    value = read_json_text(value, info)
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    if not isinstance(value, list) or not value:
+        raise said("must be a list of model names", 'write it as ["gpt-4o-mini"]')
+    return [_read_keyless(part) for part in value]
+
+
+class CreateAiIntegrationInput(Input):
+    name: Annotated[str, BeforeValidator(_read_keyless), Field(max_length=255)] = Field(
+        description="Name of the integration, unique in the account, such as 'openai'."
+    )
+    provider: Annotated[ProviderWord, BeforeValidator(_read_provider)] = Field(
+        description="The provider. 'custom' is any OpenAI-compatible server, such as a local one."
+    )
+    base_url: Annotated[str, BeforeValidator(_read_base_url)] | None = Field(
+        None,
+        description="Address of the API, e.g. http://127.0.0.1:8080/v1. Required for custom; default: the provider's.",
+    )
+    models: Annotated[list[str], BeforeValidator(_read_models)] | None = Field(
+        None, description='Models to offer, e.g. ["gpt-4o-mini"]. One alone is taken when an evaluator names none.'
+    )
+    api_key_env: Annotated[str, BeforeValidator(_read_variable)] | None = Field(
+        None,
+        description="NAME of the environment variable that holds the key where the server runs, e.g. OPENAI_API_KEY. "
+        "Never the key itself. Leave it out for servers that need none.",
+    )
+    function_calling: Flag = Field(True, description="Whether its models can call tools. Default true.")
+
+
+class CreateAiIntegrationOutput(Output):
+    ai_integration_id: str
+    name: str
+    provider: str
+    base_url: str | None = None
+    models: list[str] | None = None
+    api_key_env: str | None = None
+    has_api_key: bool = Field(description="Whether a key was found; the key itself is never shown.")
+    next_step: str
+
+    def text(self) -> str:
+        return f"AI integration {self.name} ({self.ai_integration_id}), {self.provider}. {self.next_step}"
+
+
+def _check(given: Given) -> tuple[str, list[Fault]]:
+    provider = given.get("provider")
+    faults = []
+    if provider in _NEEDS_BASE_URL and "base_url" not in given:
+        faults.append(Fault("base_url", f"is needed with provider {provider}", "give the address of its API"))
+    return "", faults
+
+
+async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> CreateAiIntegrationOutput:
+    client = context.client
+    key: str | None = None
+    if call.api_key_env is not None and not client.is_engine:
+        # AX stores the key itself; the engine keeps the name and reads the key when it calls.
+        key = context.settings.environment.get(call.api_key_env, "").strip() or None
+        if key is None:
+            raise Refused(
+                f"The environment variable {call.api_key_env} is not set where this server runs, so there is no key to "
+                "give to AX. Ask the user to set it in the server's configuration and restart; do not ask for the key."
+            )
+    made = await client.ai_integrations.create(
+        CreateAiIntegration(
+            name=call.name,
+            provider=Provider(call.provider.upper()),
+            base_url=call.base_url,
+            model_names=call.models,
+            api_key=key,
+            api_key_env=call.api_key_env if client.is_engine else None,
+            function_calling_enabled=call.function_calling,
+        )
+    )
+    if call.api_key_env and not made.has_api_key:
+        context.note(
+            f"{call.api_key_env} is not set where the engine runs, so calls will fail for want of a key. Ask the user "
+            "to set it there and restart; do not ask for the key."
+        )
+    return CreateAiIntegrationOutput(
+        ai_integration_id=made.id,
+        name=made.name,
+        provider=lower(made.provider),
+        base_url=made.base_url,
+        models=made.model_names,
+        api_key_env=call.api_key_env,
+        has_api_key=made.has_api_key,
+        next_step=f"Judge with it: create_evaluator(ai_integration={made.name!r}, …); or use it in a run_configuration.",
+    )
+
+
+SPEC = ToolSpec(
+    name="create_ai_integration",
+    title="Create an AI integration",
+    description=(
+        "Use it when a language model should judge or generate and find(kind='ai_integration') shows none for it: "
+        "stores the address of a provider and its models. The key is named, never given: api_key_env is the NAME of an "
+        "environment variable of the server; anything that looks like a key is refused. A local OpenAI-compatible "
+        "server is provider 'custom' with a base_url. Not needed for code evaluators, nor for the local heuristic."
+    ),
+    effect=Effect.CREATES,
+    group=Group.AUTHORING,
+    input=CreateAiIntegrationInput,
+    output=CreateAiIntegrationOutput,
+    handler=_create,
+    check=_check,
+    example={
+        "name": "local-llm",
+        "provider": "custom",
+        "base_url": "http://127.0.0.1:8080/v1",
+        "models": ["small-model"],
+    },
+)

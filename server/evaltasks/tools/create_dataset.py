@@ -1,0 +1,136 @@
+"""`create_dataset`: a dataset from rows or a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from evaltasks.api.datasets import SYSTEM_COLUMNS, AppendExamples, CreateDataset, ListExamples
+from evaltasks.api.problems import Problem
+from evaltasks.api.wire import JsonObject
+from evaltasks.client.faults import ClientFault
+from evaltasks.insight.faults import Fault
+from evaltasks.insight.span_rows import RowFault
+from evaltasks.tools.context import Refused, ToolContext
+from evaltasks.tools.inputs import NameText, Text
+from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
+from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+
+IDS_SHOWN_MAX = 20
+COLUMNS_SHOWN_MAX = 40
+
+
+class CreateDatasetInput(Input):
+    name: NameText = Field(description="Name of the new dataset, unique in its space, such as 'faq-questions'.")
+    rows: Rows | None = Field(
+        None,
+        description='The examples, 1-1000 objects of your own columns, such as {"question": "…", "expected": "…"}. '
+        "id, created_at and updated_at are set by the system.",
+    )
+    file: Text | None = Field(
+        None,
+        description="Instead of rows: path of a .jsonl, .csv or .parquet file below a directory the server may read.",
+    )
+    space: Text | None = Field(None, description="Name or id of the space. Default: the default space.")
+
+
+class CreateDatasetOutput(Output):
+    dataset_id: str
+    name: str
+    space_id: str
+    dataset_version_id: str | None = None
+    num_examples: int
+    columns: list[str]
+    first_example_ids: list[str] = Field(description="Ids of the first examples, in the order of the rows.")
+    next_step: str
+
+    def text(self) -> str:
+        return f"Dataset {self.name} ({self.dataset_id}): {self.num_examples} examples. {self.next_step}"
+
+
+def _check(given: Given) -> tuple[str, list[Fault]]:
+    return "", one_source(given)
+
+
+def _example(row: JsonObject, number: int) -> JsonObject:
+    if not row:
+        raise RowFault(number, "is empty")
+    if taken := sorted(SYSTEM_COLUMNS & row.keys()):
+        raise RowFault(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
+    return json_row(row, number)
+
+
+async def _create(call: CreateDatasetInput, context: ToolContext) -> CreateDatasetOutput:
+    client = context.client
+    source = source_of(call.rows, call.file, context)
+    columns: dict[str, None] = {}
+
+    def example(row: JsonObject, number: int) -> JsonObject:
+        columns.update(dict.fromkeys(row))
+        return _example(row, number)
+
+    total = await checked(SPEC.name, "file" if call.file else "rows", source, example)
+    space = await client.resolve.space(call.space or context.settings.default_space)
+    dataset_id = version_id = None
+    done = 0
+    async for batch in batches(source, _example):
+        try:
+            if dataset_id is None:
+                dataset = await client.datasets.create(CreateDataset(name=call.name, space_id=space.id, examples=batch))
+                dataset_id = dataset.id
+                version_id = dataset.versions[0].id if dataset.versions else None
+            else:
+                appended = await client.datasets.append_examples(dataset_id, AppendExamples(examples=batch))
+                version_id = appended.dataset_version_id
+        except (Problem, ClientFault):
+            if dataset_id is None:
+                raise
+            raise Refused(
+                f"The dataset '{call.name}' ({dataset_id}) was made, but only {done} of {total} examples are surely in "
+                "it: a later part failed. Delete it in the web app or make another under a new name."
+            ) from None
+        done += len(batch)
+        await context.progress.report(done, total, f"{done} of {total} examples sent")
+    assert dataset_id is not None, "checked() refuses a source without rows"
+    page = await client.datasets.list_examples(dataset_id, ListExamples(limit=IDS_SHOWN_MAX))
+    if len(columns) > COLUMNS_SHOWN_MAX:
+        context.note(f"The first {COLUMNS_SHOWN_MAX} of {len(columns)} columns are listed.")
+    if call.file and call.file.lower().endswith(".csv"):
+        context.note("Values of a CSV file are texts; empty cells were left out.")
+    return CreateDatasetOutput(
+        dataset_id=dataset_id,
+        name=call.name,
+        space_id=space.id,
+        dataset_version_id=version_id,
+        num_examples=total,
+        columns=list(columns)[:COLUMNS_SHOWN_MAX],
+        first_example_ids=[example.id for example in page.examples],
+        next_step=(
+            f"Run a model over it with create_run_experiment_task(dataset={dataset_id!r}, …), or give outputs you "
+            f"already have with create_experiment(dataset={dataset_id!r}, …)."
+        ),
+    )
+
+
+EXAMPLE: dict[str, Any] = {
+    "name": "faq-questions",
+    "rows": [{"question": "Where is my order?", "expected": "Ask for the order number."}],
+}
+
+SPEC = ToolSpec(
+    name="create_dataset",
+    title="Create a dataset",
+    description=(
+        "Use it when experiments need examples to run over: makes a dataset from rows (up to 1000) or from a local "
+        "JSONL, CSV or Parquet file of any length. All rows are checked before anything is sent; if one is bad, "
+        "nothing is made and the bad rows are named. Not for traces of an application: those go to import_spans."
+    ),
+    effect=Effect.CREATES,
+    group=Group.AUTHORING,
+    input=CreateDatasetInput,
+    output=CreateDatasetOutput,
+    handler=_create,
+    check=_check,
+    example=EXAMPLE,
+)

@@ -1,0 +1,150 @@
+"""`create_evaluator`: a judge template, managed code or custom code; or a new version of one that exists."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evaltasks.api.evaluators import (
+    CodeConfig,
+    CreateEvaluator,
+    CreateEvaluatorVersion,
+    EvaluatorType,
+    EvaluatorVersion,
+    TemplateConfig,
+)
+from evaltasks.api.problems import Conflict
+from evaltasks.client.faults import NotResolved
+from evaltasks.tools.context import Refused, ToolContext
+from evaltasks.tools.evaluator_configs import (
+    custom_config,
+    evaluation_name_for,
+    managed_config,
+    template_config,
+    variables_in,
+)
+from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput, check, kind_of
+from evaltasks.tools.spec import Effect, Group, Output, ToolSpec
+from evaltasks.tools.views import lower
+
+
+class CreateEvaluatorOutput(Output):
+    evaluator_id: str
+    name: str
+    type: str
+    evaluator_version_id: str
+    is_new_version: bool
+    evaluation_name: str = Field(description="Results appear as eval.<evaluation_name>.label and .score.")
+    variables: list[str] = Field(description="What column_mappings of a task map; unmapped means the column so named.")
+    choices: dict[str, float] | None = None
+    direction: str | None = None
+    judge: str = Field(description="Who judges: integration and model, the heuristic, or code.")
+    next_step: str
+
+    def text(self) -> str:
+        what = "New version of evaluator" if self.is_new_version else "Evaluator"
+        return f"{what} {self.name} ({self.evaluator_id}), judged by {self.judge}. {self.next_step}"
+
+
+async def _create(call: CreateEvaluatorInput, context: ToolContext) -> CreateEvaluatorOutput:
+    client = context.client
+    space = await client.resolve.space(call.space or context.settings.default_space)
+    kind = kind_of(call.model_dump(exclude_unset=True))
+    evaluation_name = call.evaluation_name or evaluation_name_for(call.name, context)
+    template: TemplateConfig | None = None
+    code: CodeConfig | None = None
+    judge = "code"
+    if kind == "template":
+        template, judge = await template_config(call, evaluation_name, space.id, context)
+    else:
+        code = managed_config(call, evaluation_name) if kind == "managed_code" else custom_config(call, evaluation_name)
+    version = CreateEvaluatorVersion(
+        commit_message=call.commit_message or ("New version" if call.new_version else "First version"),
+        template_config=template,
+        code_config=code,
+    )
+    if call.new_version:
+        id_, name, made = await _add_version(call, version, space.id, context)
+    else:
+        id_, name, made = await _make(call, version, space.id, context)
+    variables = code.variables if code else variables_in(template.template if template else "")
+    return CreateEvaluatorOutput(
+        evaluator_id=id_,
+        name=name,
+        type=lower(version.kind),
+        evaluator_version_id=made.id,
+        is_new_version=call.new_version,
+        evaluation_name=made.evaluation_name or evaluation_name,
+        variables=variables,
+        choices=template.classification_choices if template else None,
+        direction=lower(template.direction) if template else None,
+        judge=judge,
+        next_step=_next_step(id_, call, kind),
+    )
+
+
+def _next_step(id_: str, call: CreateEvaluatorInput, kind: str | None) -> str:
+    if call.new_version:
+        return "Tasks that pin no version use it from their next run on; scores of old and new versions do not compare."
+    task_type = "template_evaluation" if kind == "template" else "code_evaluation"
+    return f"Attach it: create_evaluation_task(task_type='{task_type}', evaluators=[{{'evaluator_id': '{id_}'}}], …)."
+
+
+async def _make(
+    call: CreateEvaluatorInput, version: CreateEvaluatorVersion, space_id: str, context: ToolContext
+) -> tuple[str, str, EvaluatorVersion]:
+    body = CreateEvaluator(
+        space_id=space_id, name=call.name, type=version.kind, description=call.description, version=version
+    )
+    try:
+        made = await context.client.evaluators.create(body)
+    except Conflict:
+        try:
+            there = f" ({(await context.client.resolve.evaluator(call.name, space_id)).id})"
+        except NotResolved:
+            there = ""
+        raise Conflict(
+            f"An evaluator named '{call.name}'{there} exists already. Versions never change: call again with "
+            "new_version=true to add one (tasks that pin no version will use it), or take another name."
+        ) from None
+    return made.id, made.name, made.version
+
+
+async def _add_version(
+    call: CreateEvaluatorInput, version: CreateEvaluatorVersion, space_id: str, context: ToolContext
+) -> tuple[str, str, EvaluatorVersion]:
+    named = await context.client.resolve.evaluator(call.name, space_id)
+    existing = await context.client.evaluators.get(named.id)
+    if existing.type != version.kind:
+        raise Refused(
+            f"The evaluator '{existing.name}' is of type {lower(existing.type)}; a version of type "
+            f"{lower(version.kind)} does not fit. Make a new evaluator under another name."
+        )
+    if call.evaluation_name is None and existing.version.evaluation_name:
+        # The same evaluation goes on under the same name, or its results would split in two.
+        config = version.template_config or version.code_config
+        assert config is not None, "this tool makes template and code versions only"
+        same = config.model_copy(update={"name": existing.version.evaluation_name})
+        field = "template_config" if version.kind is EvaluatorType.TEMPLATE else "code_config"
+        version = version.model_copy(update={field: same})
+    return existing.id, existing.name, await context.client.evaluators.create_version(existing.id, version)
+
+
+SPEC = ToolSpec(
+    name="create_evaluator",
+    title="Create an evaluator",
+    description=(
+        "Use it when a task needs something that judges: a template (a prompt for a language model; from the "
+        "catalogue by from_template, or your own with choices), managed code (built-in checks: matches_regex, "
+        "json_parseable, contains_any_keyword, contains_all_keywords, exact_match) or custom code. With "
+        "new_version=true it adds a version to an evaluator that exists; versions never change. Give it to tasks with "
+        "create_evaluation_task or update_task. On the embedded engine a template without ai_integration is judged "
+        "by a local heuristic, which is no language model, and the answer says so."
+    ),
+    effect=Effect.CREATES,
+    group=Group.AUTHORING,
+    input=CreateEvaluatorInput,
+    output=CreateEvaluatorOutput,
+    handler=_create,
+    check=check,
+    example={"name": "grounded", "from_template": "faithfulness"},
+)

@@ -1,0 +1,217 @@
+"""`create_experiment`: outputs that exist already, over the examples of a dataset."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from evaltasks.api.datasets import Example
+from evaltasks.api.experiments import SYSTEM_RUN_COLUMNS, AppendExperimentRuns, CreateExperiment
+from evaltasks.api.problems import Problem
+from evaltasks.api.wire import JsonObject
+from evaltasks.client.faults import ClientFault
+from evaltasks.insight.faults import Fault
+from evaltasks.insight.span_rows import RowFault
+from evaltasks.tools.context import Refused, ToolContext
+from evaltasks.tools.inputs import ExperimentNameText, Text
+from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
+from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+
+_EVALUATION = re.compile(r"^(eval\.|evaluations?$)")
+
+Convert = Callable[[JsonObject, int], JsonObject]
+
+
+class CreateExperimentInput(Input):
+    name: ExperimentNameText = Field(
+        description="Name of the new experiment, unique in its dataset, such as 'prompt-v2'."
+    )
+    dataset: Text = Field(description="Name or id of the dataset whose examples the outputs belong to.")
+    rows: Rows | None = Field(
+        None,
+        description='The outputs, 1-1000 objects, such as {"example_id": "<id of an example>", "output": "…"}; further '
+        "columns are kept and can be mapped.",
+    )
+    file: Text | None = Field(
+        None,
+        description="Instead of rows: path of a .jsonl, .csv or .parquet file below a directory the server may read.",
+    )
+    match_column: Text | None = Field(
+        None,
+        description="Instead of example_id in each row: a column of both rows and examples whose values tell them "
+        "apart, such as 'question'.",
+    )
+    space: Text | None = Field(None, description="Name or id of the dataset's space. Default: the default space.")
+
+
+class CreateExperimentOutput(Output):
+    experiment_id: str
+    name: str
+    dataset_id: str
+    num_experiment_runs: int
+    examples_covered: str = Field(description="How many of the dataset's examples have an output: n of N.")
+    next_step: str
+
+    def text(self) -> str:
+        return (
+            f"Experiment {self.name} ({self.experiment_id}): {self.num_experiment_runs} outputs, "
+            f"{self.examples_covered} examples. {self.next_step}"
+        )
+
+
+def _check(given: Given) -> tuple[str, list[Fault]]:
+    return "", one_source(given)
+
+
+class _Reader:
+    """Rows as experiment runs of the dataset's examples."""
+
+    def __init__(self, examples: list[Example], match_column: str | None) -> None:
+        self.ids = {example.id for example in examples}
+        self.match_column = match_column
+        self.by_value: dict[str, str] = {}
+        if match_column is not None:
+            self.by_value = _by_value(examples, match_column)
+        self.used: Counter[str] = Counter()
+        self.outputs_as_json = 0
+
+    def convert(self, row: JsonObject, number: int) -> JsonObject:
+        if inline := sorted(name for name in row if _EVALUATION.match(name)):
+            raise RowFault(
+                number,
+                f"holds evaluations ({inline[0][:60]}): inline ones are stored and never count as scores; leave them "
+                "out and evaluate the experiment with a task",
+            )
+        if taken := sorted(SYSTEM_RUN_COLUMNS & row.keys()):
+            raise RowFault(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
+        ready = {**row, "example_id": self._example_id(row, number), "output": self._output(row, number)}
+        return json_row(ready, number)
+
+    def _example_id(self, row: JsonObject, number: int) -> str:
+        if self.match_column is not None and "example_id" not in row:
+            if self.match_column not in row:
+                raise RowFault(number, "lacks the match_column")
+            found = self.by_value.get(_value_key(row[self.match_column]))
+            if found is None:
+                raise RowFault(number, "has a value of match_column that no example of the dataset has")
+            return found
+        id_ = row.get("example_id")
+        if not isinstance(id_, str) or not id_:
+            raise RowFault(number, "lacks example_id; give it, or a match_column")
+        if id_ not in self.ids:
+            raise RowFault(number, "has an example_id that is not the id of an example of this dataset")
+        return id_
+
+    def _output(self, row: JsonObject, number: int) -> str:
+        output = row.get("output")
+        if isinstance(output, str):
+            return output
+        if output is None:
+            raise RowFault(number, "lacks output; give the text that came out (an empty text when nothing did)")
+        self.outputs_as_json += 1
+        return json.dumps(output, ensure_ascii=False)
+
+
+def _by_value(examples: list[Example], column: str) -> dict[str, str]:
+    """Example ids by the value of a column. Raises Refused when the column does not tell the examples apart."""
+    found: dict[str, str] = {}
+    for example in examples:
+        if column in example.columns:
+            key = _value_key(example.columns[column])
+            if key in found:
+                raise Refused(
+                    "match_column does not tell the examples apart: two of them have the same value. Use another "
+                    "column, or example_id."
+                )
+            found[key] = example.id
+    if not found:
+        names = sorted({name for example in examples[:100] for name in example.columns})
+        raise Refused(f"No example has the column given as match_column. Columns are: {', '.join(names[:20])}.")
+    return found
+
+
+def _value_key(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateExperimentOutput:
+    client = context.client
+    source = source_of(call.rows, call.file, context)
+    space = call.space or context.settings.default_space
+    dataset = await client.resolve.dataset(call.dataset, space)
+    examples = [example async for example in client.datasets.all_examples(dataset.id)]
+    reader = _Reader(examples, call.match_column)
+
+    def counted(row: JsonObject, number: int) -> JsonObject:
+        ready = reader.convert(row, number)
+        reader.used[ready["example_id"]] += 1
+        return ready
+
+    total = await checked(SPEC.name, "file" if call.file else "rows", source, counted)
+    if reader.outputs_as_json:
+        context.note(f"{reader.outputs_as_json} outputs were no text and are stored as JSON text.")
+    if repeated := sum(1 for count in reader.used.values() if count > 1):
+        context.note(f"{repeated} examples have more than one output; each is evaluated.")
+    experiment_id: str | None = None
+    done = 0
+    async for batch in batches(source, reader.convert):
+        try:
+            if experiment_id is None:
+                body = CreateExperiment(name=call.name, dataset_id=dataset.id, experiment_runs=batch)
+                experiment_id = (await client.experiments.create(body)).id
+            else:
+                await client.experiments.append_experiment_runs(
+                    experiment_id, AppendExperimentRuns(experiment_runs=batch)
+                )
+        except (Problem, ClientFault):
+            if experiment_id is None:
+                raise
+            raise Refused(
+                f"The experiment '{call.name}' ({experiment_id}) was made, but only {done} of {total} outputs are "
+                "surely in it: a later part failed. Make another under a new name."
+            ) from None
+        done += len(batch)
+        await context.progress.report(done, total, f"{done} of {total} outputs sent")
+    assert experiment_id is not None, "checked() refuses a source without rows"
+    return CreateExperimentOutput(
+        experiment_id=experiment_id,
+        name=call.name,
+        dataset_id=dataset.id,
+        num_experiment_runs=total,
+        examples_covered=f"{len(reader.used)} of {len(examples)}",
+        next_step=(
+            f"Evaluate it: create_evaluation_task(dataset={dataset.id!r}, experiment_ids=[{experiment_id!r}], …), "
+            "then trigger_task_run."
+        ),
+    )
+
+
+EXAMPLE: dict[str, Any] = {
+    "name": "prompt-v2",
+    "dataset": "faq-questions",
+    "rows": [{"example_id": "8f14e45f-ceea-467f-a9d7-6a3f6e2b1c55", "output": "May I have the order number?"}],
+}
+
+SPEC = ToolSpec(
+    name="create_experiment",
+    title="Create an experiment from outputs",
+    description=(
+        "Use it when outputs over a dataset exist already (from your own code or another system) and should be "
+        "evaluated: stores one output for an example, from rows (up to 1000) or a local JSONL, CSV or Parquet file. "
+        "Rows name their example by example_id, or by a match_column. Every row is checked against the dataset first; "
+        "if one does not belong, nothing is stored and the rows are named. To have a model make the outputs, use "
+        "create_run_experiment_task instead."
+    ),
+    effect=Effect.CREATES,
+    group=Group.AUTHORING,
+    input=CreateExperimentInput,
+    output=CreateExperimentOutput,
+    handler=_create,
+    check=_check,
+    example=EXAMPLE,
+)

@@ -1,0 +1,207 @@
+"""What `create_evaluator` sends: template, managed and custom configurations, and who judges."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from evaltasks.api.ai_integrations import Provider
+from evaltasks.api.evaluators import (
+    CustomCodeConfig,
+    DataGranularity,
+    Direction,
+    ManagedCodeConfig,
+    ManagedEvaluator,
+    StaticParam,
+    StaticParamType,
+    TemplateConfig,
+)
+from evaltasks.api.models import HeuristicModel, LlmConfig
+from evaltasks.client.faults import NotResolved
+from evaltasks.client.resolve import Named
+from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.results import HEURISTIC
+from evaltasks.tools.context import ToolContext
+from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput
+
+TOOL = "create_evaluator"
+BUILTIN_INTEGRATION = "heuristic"
+
+
+@dataclass(frozen=True)
+class _Judge:
+    integration_id: str
+    model: str
+    words: str
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A template with the catalogue's part and the call's own put together."""
+
+    text: str
+    choices: dict[str, float] | None
+    direction: Direction
+    catalog_name: str | None
+
+
+async def template_config(
+    call: CreateEvaluatorInput, evaluation_name: str, space_id: str, context: ToolContext
+) -> tuple[TemplateConfig, str]:
+    prompt = await _prompt(call, context)
+    judge = await _judge(call, prompt, space_id, context)
+    config = TemplateConfig(
+        name=evaluation_name,
+        template=prompt.text,
+        include_explanations=call.explanations,
+        classification_choices=prompt.choices,
+        direction=prompt.direction,
+        data_granularity=DataGranularity((call.data_granularity or "span").upper()),
+        llm_config=LlmConfig(ai_integration_id=judge.integration_id, model_name=judge.model),
+    )
+    return config, judge.words
+
+
+async def _prompt(call: CreateEvaluatorInput, context: ToolContext) -> _Prompt:
+    direction = Direction(call.direction.upper()) if call.direction else None
+    if call.from_template is None:
+        assert call.template is not None, "check() refuses a template evaluator without a prompt"
+        return _Prompt(call.template, call.choices, direction or Direction.MAXIMIZE, None)
+    entry = await _catalog_entry(call.from_template, context)
+    # `template` and `choices` belong together: own wording with the catalogue's labels is the caller's to keep in line.
+    return _Prompt(
+        call.template or str(entry["template"]),
+        call.choices or entry.get("classification_choices"),
+        direction or Direction(str(entry.get("direction") or "MAXIMIZE").upper()),
+        str(entry.get("column_name") or ""),
+    )
+
+
+async def _catalog_entry(text: str, context: ToolContext) -> dict[str, Any]:
+    entries = (await context.client.evaluators.list_templates()).evaluator_templates
+    wanted = text.casefold().replace("_", " ").replace("-", " ")
+    names: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for key in ("column_name", "display_name"):
+            if isinstance(entry.get(key), str):
+                names.setdefault(entry[key].casefold().replace("_", " ").replace("-", " "), entry)
+    if wanted in names:
+        return names[wanted]
+    columns = sorted(str(entry.get("column_name")) for entry in entries)
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.6)
+    likely = f"did you mean {', '.join(str(names[name].get('column_name')) for name in near)}?" if near else ""
+    remedy = likely or f"the catalogue has: {', '.join(columns)}"
+    raise Faults(f"{TOOL} (template)", [Fault("from_template", "the catalogue has no template of this name", remedy)])
+
+
+async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, context: ToolContext) -> _Judge:
+    """Who judges. Raises Faults when integration or model cannot be told."""
+    subject = f"{TOOL} (template)"
+    if call.ai_integration is None and not context.client.is_engine:
+        raise Faults(
+            subject,
+            [
+                Fault(
+                    "ai_integration",
+                    "AX judges with a language model of an AI integration",
+                    "see find(kind='ai_integration')",
+                )
+            ],
+        )
+    try:
+        named = await context.client.resolve.ai_integration(call.ai_integration or BUILTIN_INTEGRATION, space_id)
+    except NotResolved as fault:
+        # Integrations may belong to the account as a whole; a list scoped to the space need not show those.
+        named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, fault)
+    integration = await context.client.ai_integrations.get(named.id)
+    if integration.provider == Provider.HEURISTIC:
+        model = call.model or _heuristic_model(prompt)
+        if model not in set(HeuristicModel):
+            raise Faults(
+                subject,
+                [
+                    Fault(
+                        "model" if call.model else "ai_integration",
+                        "the heuristic judges only what it has a rule for, and nothing tells which is meant here",
+                        f"give model as one of {', '.join(HeuristicModel)}, or the AI integration of a language model",
+                    )
+                ],
+            )
+        if call.ai_integration is None:
+            context.note(
+                f"No ai_integration was given: the built-in judge '{integration.name}' is used, {HEURISTIC}: "
+                "it compares words and is a rough guide for short answers. For real judgements give an AI integration."
+            )
+        return _Judge(integration.id, model, f"{model} ({HEURISTIC})")
+    known = integration.model_names or []
+    model = call.model or (known[0] if len(known) == 1 else "")
+    if not model:
+        remedy = f"give one of: {', '.join(known[:10])}" if known else "give the model's name at the provider"
+        raise Faults(subject, [Fault("model", f"the integration '{integration.name}' does not tell which", remedy)])
+    if known and model not in known and not integration.enable_default_models:
+        context.note(f"The integration '{integration.name}' lists other models: {', '.join(known[:10])}.")
+    return _Judge(integration.id, model, f"{model} through {integration.name}")
+
+
+async def _unscoped(text: str, context: ToolContext, fault: NotResolved) -> Named:
+    if context.settings.default_space:
+        raise fault
+    return await context.client.resolve.ai_integration(text)
+
+
+def _heuristic_model(prompt: _Prompt) -> str:
+    return f"heuristic-{prompt.catalog_name}" if prompt.catalog_name else ""
+
+
+def managed_config(call: CreateEvaluatorInput, evaluation_name: str) -> ManagedCodeConfig:
+    assert call.managed is not None, "check() refuses managed code without its check"
+    static = []
+    if call.pattern is not None:
+        static.append(StaticParam(name="pattern", type=StaticParamType.REGEX, default_value=call.pattern))
+    if call.keywords is not None:
+        static.append(StaticParam(name="keywords", type=StaticParamType.STRING_ARRAY, default_value=call.keywords))
+    if call.expected is not None:
+        static.append(StaticParam(name="expected", type=StaticParamType.STRING, default_value=call.expected))
+    compares_two = call.managed == "exact_match" and call.expected is None
+    return ManagedCodeConfig(
+        type="MANAGED",
+        name=evaluation_name,
+        managed_evaluator=ManagedEvaluator(call.managed.upper()),
+        variables=call.variables or (["output", "expected"] if compares_two else ["output"]),
+        static_params=static,
+        data_granularity=_granularity(call),
+        query_filter=call.query_filter or None,
+    )
+
+
+def custom_config(call: CreateEvaluatorInput, evaluation_name: str) -> CustomCodeConfig:
+    return CustomCodeConfig(
+        type="CUSTOM",
+        name=evaluation_name,
+        code=call.code or "",
+        imports=call.imports,
+        variables=call.variables or ["output"],
+        data_granularity=_granularity(call),
+        query_filter=call.query_filter or None,
+    )
+
+
+def _granularity(call: CreateEvaluatorInput) -> DataGranularity | None:
+    return DataGranularity(call.data_granularity.upper()) if call.data_granularity else None
+
+
+def evaluation_name_for(name: str, context: ToolContext) -> str:
+    made = re.sub(r"[^a-zA-Z0-9_\s\-&()]+", "_", name).strip("_ ") or "evaluation"
+    if made != name:
+        context.note(
+            f"Results appear under the name '{made}', because the evaluator's has other signs than are allowed."
+        )
+    return made
+
+
+def variables_in(template: str) -> list[str]:
+    """The `{variables}` of a prompt, in order, each once; doubled braces are text."""
+    bare = template.replace("{{", "").replace("}}", "")
+    return list(dict.fromkeys(re.findall(r"\{\s*([^\W\d][\w\-.\[\]]*)\s*\}", bare)))

@@ -1,0 +1,192 @@
+"""`import_spans`: OpenInference spans from rows or a file into a project of the embedded engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from evaltasks.api.problems import Conflict, Problem
+from evaltasks.api.projects import CreateProject
+from evaltasks.api.spans import IncomingSpan, IngestSpans
+from evaltasks.api.wire import JsonObject, Moment
+from evaltasks.client.client import Client
+from evaltasks.client.faults import ClientFault, NotResolved
+from evaltasks.client.references import PROJECT, id_in
+from evaltasks.client.resolve import Named
+from evaltasks.insight.faults import Fault
+from evaltasks.insight.span_rows import incoming_span, left_out
+from evaltasks.tools.context import Refused, ToolContext
+from evaltasks.tools.inputs import NameText, Text
+from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
+from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+
+KINDS_SHOWN_MAX = 15
+
+
+class ImportSpansInput(Input):
+    project: NameText = Field(
+        description="Name or id of the project. A project of a new name is made, and the answer says so."
+    )
+    rows: Rows | None = Field(
+        None,
+        description='The spans, 1-1000 objects, such as {"name": "answer", "start_time": "2026-11-01T10:00:00Z", '
+        '"attributes.openinference.span.kind": "LLM", "attributes.input.value": "…", "attributes.output.value": "…"}; '
+        "nested objects and the columns of AX exports are read too. start_time is required; missing ids are made.",
+    )
+    file: Text | None = Field(
+        None,
+        description="Instead of rows: path of a .jsonl, .csv or .parquet file below a directory the server may read.",
+    )
+    space: Text | None = Field(None, description="Name or id of the space. Default: the default space.")
+
+
+class ImportSpansOutput(Output):
+    project_id: str
+    project: str
+    project_was_made: bool
+    num_rows: int
+    num_added: int
+    num_replaced: int = Field(description="Rows whose span the project already had; the new content stands.")
+    first_start_time: Moment = Field(description="Earliest start_time, UTC: use the two as window of a task run.")
+    last_start_time: Moment
+    span_kinds: dict[str, int]
+    next_step: str
+
+    def text(self) -> str:
+        return (
+            f"{self.num_added} spans added, {self.num_replaced} replaced in project {self.project} "
+            f"({self.project_id}). {self.next_step}"
+        )
+
+
+class _Tally:
+    """What is told about the rows besides their number."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, int] = {}
+        self.ignored: set[str] = set()
+        self.first: Any = None
+        self.last: Any = None
+
+    def convert(self, row: JsonObject, number: int) -> IncomingSpan:
+        span = incoming_span(json_row(row, number), number)
+        self.ignored |= left_out(row)
+        kind = span.kind or str(span.attributes.get("openinference.span.kind", "unknown"))[:40]
+        self.kinds[kind.lower()] = self.kinds.get(kind.lower(), 0) + 1
+        self.first = min(self.first or span.start_time, span.start_time)
+        self.last = max(self.last or span.start_time, span.start_time)
+        return span
+
+
+def _check(given: Given) -> tuple[str, list[Fault]]:
+    return "", one_source(given)
+
+
+async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOutput:
+    client = context.client
+    if not client.is_engine:
+        raise Refused(
+            "AX takes spans over OpenTelemetry (OTLP), not over its REST API, so they cannot be imported through here. "
+            "Send them with the arize-otel package or an OTLP exporter, then use the project by name; or start this "
+            "server with the embedded backend to work on a local copy."
+        )
+    source = source_of(call.rows, call.file, context)
+    tally = _Tally()
+    total = await checked(SPEC.name, "file" if call.file else "rows", source, tally.convert)
+    project, was_made = await _project(client, call.project, call.space or context.settings.default_space, context)
+    added = replaced = 0
+    async for batch in batches(source, incoming_span):
+        try:
+            answer = await client.spans.ingest(project.id, IngestSpans(spans=batch))
+        except (Problem, ClientFault):
+            if not added + replaced:
+                raise
+            raise Refused(
+                f"{added + replaced} of {total} spans are in the project; then a part failed. Call again with the same "
+                "rows: spans that are there already are replaced, none is doubled."
+            ) from None
+        added += answer.num_added
+        replaced += answer.num_replaced
+        await context.progress.report(added + replaced, total, f"{added + replaced} of {total} spans")
+    if tally.ignored:
+        named = ", ".join(sorted(column[:60] for column in tally.ignored)[:10])
+        context.note(
+            f"{len(tally.ignored)} columns of evaluations or annotations were not imported ({named}): evaluations "
+            "come from task runs."
+        )
+    name = project.name or call.project
+    kinds = dict(sorted(tally.kinds.items(), key=lambda pair: -pair[1])[:KINDS_SHOWN_MAX])
+    return ImportSpansOutput(
+        project_id=project.id,
+        project=name,
+        project_was_made=was_made,
+        num_rows=total,
+        num_added=added,
+        num_replaced=replaced,
+        first_start_time=tally.first,
+        last_start_time=tally.last,
+        span_kinds=kinds,
+        next_step=(
+            f"Make an evaluator with create_evaluator, then create_evaluation_task(project={project.id!r}, …) and "
+            "trigger_task_run with the window from first_start_time to last_start_time."
+        ),
+    )
+
+
+async def _project(client: Client, text: str, space: str | None, context: ToolContext) -> tuple[Named, bool]:
+    """The project, made when nothing has its name. Raises NotResolved when several have, or for a wrong id or link."""
+    try:
+        return await client.resolve.project(text, space), False
+    except NotResolved as fault:
+        is_name = not text.lower().startswith(("http://", "https://")) and _is_name(text)
+        if not is_name or any(name == text for name, _ in fault.candidates):
+            raise
+        near = ", ".join(f"'{name}'" for name, _ in fault.candidates[:3])
+    home = await client.resolve.space(space)
+    try:
+        made = await client.projects.create(CreateProject(name=text, space_id=home.id))
+    except Conflict:
+        # Somebody made it in between.
+        return await client.resolve.project(text, home.id), False
+    context.note(f"No project had this name, so it was made.{f' Names near to it: {near}.' if near else ''}")
+    return Named(made.id, made.name), True
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return id_in(text, PROJECT) is None
+    except NotResolved:
+        return False
+
+
+SPEC = ToolSpec(
+    name="import_spans",
+    title="Import spans",
+    description=(
+        "Use it when traces of an LLM application lie in a file or in your hands and should be evaluated: puts "
+        "OpenInference spans into a project of the embedded engine, from rows (up to 1000) or a local JSONL, CSV or "
+        "Parquet file of any length, with the columns of AX or Phoenix exports as they are. All rows are checked "
+        "first; if one is bad nothing is sent and the bad rows are named. Importing the same rows again replaces "
+        "them. On AX it is refused: there, spans arrive over OpenTelemetry."
+    ),
+    effect=Effect.CREATES,
+    group=Group.AUTHORING,
+    input=ImportSpansInput,
+    output=ImportSpansOutput,
+    handler=_import,
+    check=_check,
+    example={
+        "project": "support-bot",
+        "rows": [
+            {
+                "name": "answer",
+                "start_time": "2026-11-01T10:00:00Z",
+                "attributes.openinference.span.kind": "LLM",
+                "attributes.input.value": "Where is my order?",
+                "attributes.output.value": "May I have the order number?",
+            }
+        ],
+    },
+    idempotent=True,
+)

@@ -1,0 +1,40 @@
+"""Keys are recognised by their shape; names are not taken for keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
+
+RANDOM = "a8Fk20Zq91LmPx77Rt4VbN3c"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"sk-{RANDOM}", f"sk-proj-{RANDOM}_x", f"AIzaSy{RANDOM}x", f"hf_{RANDOM}", f"ghp_{RANDOM}", RANDOM * 2,
+        f"Bearer sk-{RANDOM}", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0", "0123456789abcdef" * 2,
+        f"my key is {RANDOM}",
+    ],
+)  # fmt: skip
+def test_a_key_is_known_by_its_shape(text: str) -> None:
+    assert looks_like_key(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OPENAI_API_KEY", "MY_COMPANY_LLM_GATEWAY_PRODUCTION_API_KEY_2", "gpt-4o-mini-2024-07-18", "",
+        "meta-llama/Meta-Llama-3.1-405B-Instruct-Turbo", "claude-sonnet-4-20250514", "sk-my-first-integration",
+        "Is the answer supported by the context? Answer yes or no.", "https://api.openai.com/v1",
+        "http://127.0.0.1:8080/v1", "anthropic.claude-3-5-sonnet-20241022-v2:0", "task-force-1",
+    ],
+)  # fmt: skip
+def test_a_name_is_no_key(text: str) -> None:
+    assert not looks_like_key(text)
+
+
+def test_an_address_may_carry_no_credential() -> None:
+    assert url_holds_secret("https://user:pass@llm.example/v1")
+    assert url_holds_secret("https://llm.example/v1?api_key=x")
+    assert not url_holds_secret("https://llm.example/openai?api-version=2024-06-01")

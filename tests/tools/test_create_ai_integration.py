@@ -1,0 +1,74 @@
+"""create_ai_integration: keys are named, never given, never shown."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.authoring import tools
+
+from evaltasks.api.ai_integrations import CreateAiIntegration, ListAiIntegrations
+from evaltasks.tools.create_ai_integration import SPEC
+
+KEY = "sk-proj-a8Fk20Zq91LmPx77Rt4VbN3cQw"
+
+
+async def test_the_engine_keeps_the_name_of_the_variable_and_tells_whether_it_is_set() -> None:
+    async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
+        answer = await it.call(
+            SPEC, name="gateway", provider="OpenAI", api_key_env="$MY_LLM_API_KEY", models="gpt-4o-mini"
+        )
+        unset = await it.call(SPEC, name="other", provider="open_ai", api_key_env="OTHER_API_KEY")
+    assert (answer.api_key_env, answer.has_api_key, answer.models) == ("MY_LLM_API_KEY", True, ["gpt-4o-mini"])
+    assert KEY not in answer.model_dump_json()
+    assert not unset.has_api_key
+    assert any("OTHER_API_KEY is not set" in note for note in unset.notes or [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"api_key_env": KEY}, {"api_key": KEY}, {"name": KEY}, {"base_url": f"https://x.example/v1?key={KEY}"},
+        {"base_url": f"https://user:{KEY}@x.example/v1"}, {"models": [KEY]}, {"provider": KEY},
+        {"headers": {"Authorization": f"Bearer {KEY}"}}, {"api_key_env": KEY.replace("-", "_")},
+    ],
+)  # fmt: skip
+async def test_a_key_is_refused_wherever_it_stands_and_never_repeated(arguments: dict[str, object]) -> None:
+    async with tools() as it:
+        words = await it.refused(SPEC, **{"name": "n", "provider": "open_ai", **arguments})
+        there = await it.client.ai_integrations.list(ListAiIntegrations())
+    assert KEY[8:20] not in words
+    assert [one.name for one in there.ai_integrations] == ["heuristic"]
+
+
+@pytest.mark.parametrize("variable", ["ARIZE_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "PATH", "DB_PASSWORD"])
+async def test_secrets_that_are_no_models_key_are_never_sent_to_a_provider(variable: str) -> None:
+    async with tools(environment={variable: "x"}) as it:
+        words = await it.refused(
+            SPEC, name="n", provider="custom", base_url="https://llm.example/v1", api_key_env=variable
+        )
+    assert "not the name of a variable that holds a language model's key" in words
+
+
+async def test_ax_gets_the_key_itself_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[CreateAiIntegration] = []
+    async with tools(environment={"MY_LLM_API_KEY": KEY}, as_ax=True) as it:
+        create = it.client.ai_integrations.create
+
+        async def remember(body: CreateAiIntegration) -> object:
+            sent.append(body)
+            return await create(body.model_copy(update={"api_key": None}))
+
+        monkeypatch.setattr(it.client.ai_integrations, "create", remember)
+        answer = await it.call(SPEC, name="gateway", provider="open_ai", api_key_env="MY_LLM_API_KEY")
+    assert (sent[0].api_key, sent[0].api_key_env) == (KEY, None)
+    assert KEY not in answer.model_dump_json()
+
+
+async def test_ax_is_asked_nothing_when_the_variable_is_not_set() -> None:
+    async with tools(as_ax=True) as it:
+        words = await it.refused(SPEC, name="n", provider="open_ai", api_key_env="MY_LLM_API_KEY")
+    assert "MY_LLM_API_KEY is not set" in words
+
+
+async def test_a_custom_provider_needs_an_address() -> None:
+    async with tools() as it:
+        assert "base_url: is needed with provider custom" in await it.refused(SPEC, name="n", provider="custom")

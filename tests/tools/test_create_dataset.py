@@ -1,0 +1,53 @@
+"""create_dataset: rows and files become examples, all or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.support.authoring import tools
+
+from evaltasks.api.datasets import ListDatasets
+from evaltasks.tools.create_dataset import SPEC
+
+
+async def test_rows_become_examples_and_their_ids_are_told_in_order() -> None:
+    async with tools() as it:
+        answer = await it.call(SPEC, name="faq", rows=[{"question": "a"}, {"question": "b", "expected": "c"}])
+        examples = [one async for one in it.client.datasets.all_examples(answer.dataset_id)]
+    assert [one.columns for one in examples] == [{"question": "a"}, {"question": "b", "expected": "c"}]
+    assert answer.first_example_ids == [one.id for one in examples]
+    assert (answer.num_examples, answer.columns) == (2, ["question", "expected"])
+
+
+async def test_a_long_file_goes_in_whole(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"n": n}) + "\n" for n in range(2100)))
+    async with tools(tmp_path) as it:
+        answer = await it.call(SPEC, name="long", file="rows.jsonl")
+        examples = [one.columns["n"] async for one in it.client.datasets.all_examples(answer.dataset_id)]
+    assert examples == list(range(2100))
+    assert [(done, total) for done, total, _ in it.progress] == [(1000, 2100), (2000, 2100), (2100, 2100)]
+
+
+async def test_bad_rows_are_named_and_nothing_is_made() -> None:
+    rows = [{"q": 1}, {}, {"id": "x"}, {"id": "y"}, {"q": float("nan")}]
+    async with tools() as it:
+        words = await it.refused(SPEC, name="faq", rows=rows)
+        datasets = await it.client.datasets.list(ListDatasets())
+    for part in ("row 2: is empty", "rows 3, 4: has id", "row 5: holds a value", "4 of 5 rows are bad"):
+        assert part in words
+    assert datasets.datasets == []
+
+
+async def test_a_name_that_is_taken_is_a_conflict() -> None:
+    async with tools() as it:
+        await it.call(SPEC, name="faq", rows=[{"q": 1}])
+        words = await it.refused(SPEC, name="faq", rows=[{"q": 1}])
+    assert "already" in words
+
+
+async def test_json_as_text_and_a_single_row_are_read_and_said_aloud() -> None:
+    async with tools() as it:
+        answer = await it.call(SPEC, name="faq", rows='{"question": "a"}')
+    assert answer.num_examples == 1
+    assert len(answer.notes or []) == 2

@@ -1,0 +1,137 @@
+"""create_evaluator: each kind made and used, wrong arguments told together."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.authoring import tools
+
+from evaltasks.api.models import HeuristicModel
+from evaltasks.tools.create_ai_integration import SPEC as CREATE_AI_INTEGRATION
+from evaltasks.tools.create_evaluator import SPEC
+from evaltasks.tools.evaluator_configs import variables_in
+
+
+@pytest.mark.parametrize("name", [model.removeprefix("heuristic-") for model in HeuristicModel])
+async def test_a_catalogue_template_needs_nothing_else_and_says_who_judges(name: str) -> None:
+    async with tools() as it:
+        answer = await it.call(SPEC, name=f"my {name}", from_template=name.title())
+        stored = await it.client.evaluators.get(answer.evaluator_id)
+    assert stored.version.template_config is not None
+    assert stored.version.template_config.llm_config.model_name == f"heuristic-{name}"
+    assert "not a language model" in answer.judge
+    assert any("not a language model" in note for note in answer.notes or [])
+    assert "output" in answer.variables or "context" in answer.variables
+    assert answer.evaluation_name == f"my {name}"
+
+
+async def test_an_own_template_is_judged_by_the_integrations_only_model() -> None:
+    async with tools() as it:
+        await it.call(
+            CREATE_AI_INTEGRATION, name="local", provider="custom", base_url="http://127.0.0.1:1/v1", models=["small"]
+        )
+        answer = await it.call(
+            SPEC, name="tone!", template="Is {output} kind?", choices='{"kind": 1, "rude": 0}', ai_integration="local"
+        )
+        stored = await it.client.evaluators.get(answer.evaluator_id)
+    config = stored.version.template_config
+    assert config is not None
+    assert (config.template, config.classification_choices) == ("Is {output} kind?", {"kind": 1, "rude": 0})
+    assert (config.llm_config.model_name, answer.evaluation_name) == ("small", "tone")
+    assert answer.variables == ["output"]
+
+
+async def test_managed_code_is_made_for_every_check() -> None:
+    calls = {
+        "matches_regex": {"pattern": r"\bsorry\b"},
+        "json_parseable": {},
+        "contains_any_keyword": {"keywords": ["a", "b"]},
+        "contains_all_keywords": {"keywords": "a, b"},
+        "exact_match": {"expected": "yes"},
+    }
+    async with tools() as it:
+        made = {}
+        for managed, arguments in calls.items():
+            answer = await it.call(SPEC, name=managed, managed=managed, **arguments)
+            made[managed] = answer.variables
+        pair = await it.call(SPEC, name="pair", kind="managed-code", managed="EXACT_MATCH")
+    assert set(map(tuple, made.values())) == {("output",)}
+    assert pair.variables == ["output", "expected"]
+
+
+async def test_all_faults_of_a_call_come_out_together_by_kind() -> None:
+    async with tools() as it:
+        words = await it.refused(
+            SPEC, name="x", managed="matches_regex", keywords=["a"], template="{output}", variables=["a", "b"],
+            evaluation_name="a/b", colour="red",
+        )  # fmt: skip
+    assert words.startswith("6 problems with create_evaluator (managed_code)")
+    for argument in ("colour", "keywords", "template", "variables", "evaluation_name", "pattern"):
+        assert f"{argument}: " in words
+
+
+async def test_a_call_that_tells_no_kind_is_told_what_to_give() -> None:
+    async with tools() as it:
+        assert "give from_template, template, managed or code" in await it.refused(SPEC, name="x")
+
+
+async def test_a_template_without_choices_is_refused_before_it_fails_in_a_run() -> None:
+    async with tools() as it:
+        words = await it.refused(SPEC, name="x", template="Is {output} kind?")
+    assert "choices: without them" in words
+
+
+async def test_the_heuristic_is_never_guessed_for_a_prompt_of_ones_own() -> None:
+    async with tools() as it:
+        words = await it.refused(SPEC, name="x", template="Is {output} kind?", choices={"yes": 1, "no": 0})
+    assert "the heuristic judges only what it has a rule for" in words
+
+
+async def test_an_unknown_template_is_answered_with_the_nearest() -> None:
+    async with tools() as it:
+        words = await it.refused(SPEC, name="x", from_template="faithfullness")
+    assert "did you mean faithfulness" in words
+
+
+async def test_a_taken_name_offers_a_version_and_the_version_is_made() -> None:
+    async with tools() as it:
+        first = await it.call(SPEC, name="polite", managed="contains_any_keyword", keywords=["please"])
+        words = await it.refused(SPEC, name="polite", managed="contains_any_keyword", keywords=["thanks"])
+        second = await it.call(
+            SPEC, name="polite", managed="contains_any_keyword", keywords=["thanks"], new_version=True
+        )
+        latest = await it.client.evaluators.get(first.evaluator_id)
+    assert first.evaluator_id in words
+    assert "new_version=true" in words
+    assert (second.evaluator_id, latest.version.id) == (first.evaluator_id, second.evaluator_version_id)
+    assert second.evaluator_version_id != first.evaluator_version_id
+
+
+async def test_a_version_keeps_the_name_of_the_evaluation() -> None:
+    async with tools() as it:
+        await it.call(SPEC, name="polite", managed="json_parseable", evaluation_name="courtesy")
+        second = await it.call(SPEC, name="polite", managed="json_parseable", new_version=True)
+        version = await it.client.evaluators.get_version(second.evaluator_version_id)
+    assert (version.evaluation_name, second.evaluation_name) == ("courtesy", "courtesy")
+
+
+async def test_a_version_of_another_type_is_refused() -> None:
+    async with tools() as it:
+        await it.call(SPEC, name="polite", managed="json_parseable")
+        words = await it.refused(SPEC, name="polite", from_template="refusal", new_version=True)
+    assert "is of type code" in words
+
+
+async def test_custom_code_is_passed_on_and_the_engine_says_that_it_cannot_yet() -> None:
+    async with tools() as it:
+        words = await it.refused(SPEC, name="x", code="class X(CodeEvaluator):\n    pass")
+    assert "CUSTOM" in words
+
+
+async def test_ax_needs_an_ai_integration() -> None:
+    async with tools(as_ax=True) as it:
+        words = await it.refused(SPEC, name="x", from_template="faithfulness")
+    assert "ai_integration: AX judges with a language model" in words
+
+
+def test_variables_are_read_from_single_braces() -> None:
+    assert variables_in('{input} {attributes.llm.x} {input} {{not}} {"a": 1}') == ["input", "attributes.llm.x"]

@@ -1,0 +1,80 @@
+"""create_experiment: outputs over a dataset's examples; a row that belongs to no example never goes in silently."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.support.authoring import AuthoringTools, tools
+
+from evaltasks.tools.create_dataset import SPEC as CREATE_DATASET
+from evaltasks.tools.create_experiment import SPEC
+
+
+async def dataset(it: AuthoringTools, count: int = 3) -> list[str]:
+    rows = [{"question": f"q{n}"} for n in range(count)]
+    answer = await it.call(CREATE_DATASET, name="faq", rows=rows)
+    return answer.first_example_ids
+
+
+async def outputs(it: AuthoringTools, experiment_id: str) -> list[tuple[str | None, str | None]]:
+    return [(run.example_id, run.output) async for run in it.client.experiments.all_experiment_runs(experiment_id)]
+
+
+async def test_outputs_are_stored_with_their_examples() -> None:
+    async with tools() as it:
+        ids = await dataset(it)
+        rows = [{"example_id": ids[1], "output": "b"}, {"example_id": ids[0], "output": {"answer": 1}}]
+        answer = await it.call(SPEC, name="v1", dataset="faq", rows=rows)
+        stored = await outputs(it, answer.experiment_id)
+    assert stored == [(ids[1], "b"), (ids[0], '{"answer": 1}')]
+    assert answer.examples_covered == "2 of 3"
+    assert any("JSON text" in note for note in answer.notes or [])
+
+
+async def test_a_column_can_stand_for_the_example_id(tmp_path: Path) -> None:
+    lines = [json.dumps({"question": f"q{n}", "output": f"out {n}"}) for n in (2, 0)]
+    (tmp_path / "out.jsonl").write_text("\n".join(lines))
+    async with tools(tmp_path) as it:
+        ids = await dataset(it)
+        answer = await it.call(SPEC, name="v1", dataset="faq", file="out.jsonl", match_column="question")
+        stored = await outputs(it, answer.experiment_id)
+    assert stored == [(ids[2], "out 2"), (ids[0], "out 0")]
+
+
+async def test_every_row_that_does_not_fit_is_named() -> None:
+    async with tools() as it:
+        ids = await dataset(it)
+        rows = [
+            {"example_id": ids[0], "output": "fine"},
+            {"example_id": "of another dataset", "output": "x"},
+            {"output": "x"},
+            {"example_id": ids[0]},
+            {"example_id": ids[0], "output": "x", "eval.tone.label": "kind"},
+            {"example_id": ids[0], "output": "x", "evaluations": []},
+        ]
+        words = await it.refused(SPEC, name="v1", dataset="faq", rows=rows)
+        wrong_column = await it.refused(
+            SPEC, name="v1", dataset="faq", rows=[{"output": "x", "q": 1}], match_column="q"
+        )
+    for part in (
+        "row 2: has an example_id that is not", "row 3: lacks example_id", "row 4: lacks output",
+        "row 5: holds evaluations", "row 6: holds evaluations", "5 of 6 rows are bad",
+    ):  # fmt: skip
+        assert part in words
+    assert "of another dataset" not in words
+    assert "Columns are: question" in wrong_column
+
+
+async def test_a_column_that_does_not_tell_examples_apart_is_refused() -> None:
+    async with tools() as it:
+        await it.call(CREATE_DATASET, name="twins", rows=[{"q": "same"}, {"q": "same"}])
+        words = await it.refused(SPEC, name="v", dataset="twins", rows=[{"q": "same", "output": "x"}], match_column="q")
+    assert "does not tell the examples apart" in words
+
+
+async def test_an_unknown_dataset_is_told_with_the_nearest() -> None:
+    async with tools() as it:
+        await dataset(it)
+        words = await it.refused(SPEC, name="v1", dataset="faqs", rows=[{"example_id": "x", "output": "y"}])
+    assert "'faqs'" in words

@@ -1,0 +1,90 @@
+"""find: by name, id and link; exact first; nothing guessed."""
+
+from __future__ import annotations
+
+import base64
+
+from tests.support.authoring import tools
+
+from evaltasks.api.spaces import CreateSpace
+from evaltasks.tools.find import SPEC
+
+
+async def test_an_exact_name_comes_first_then_the_near_ones() -> None:
+    async with tools() as it:
+        exact = await it.seed.seed_project("support bot")
+        await it.seed.seed_project("support bot 2")
+        await it.seed.seed_dataset(name="Support Bot")
+        await it.seed.seed_dataset(name="unrelated")
+        answer = await it.call(SPEC, text="support bot")
+    assert [(m.kind, m.name, m.match) for m in answer.matches] == [
+        ("project", "support bot", "exact"),
+        ("dataset", "Support Bot", "same letters, other case"),
+        ("project", "support bot 2", "part of the name"),
+    ]
+    assert exact in answer.next_step
+
+
+async def test_a_misspelt_name_finds_the_similar_one_and_says_that_it_is_not_exact() -> None:
+    async with tools() as it:
+        await it.seed.seed_project("support-bot")
+        answer = await it.call(SPEC, text="suport-bott", kind="projects")
+    assert [(m.name, m.match) for m in answer.matches] == [("support-bot", "similar name")]
+    assert "exactly" in answer.next_step
+
+
+async def test_an_id_and_a_link_find_the_thing_itself() -> None:
+    async with tools() as it:
+        dataset = await it.seed.seed_dataset(name="faq")
+        experiment = await it.seed.seed_experiment(dataset, name="v1")
+        link = f"https://app.arize.com/organizations/x/spaces/{await it.seed.space_id()}/datasets/{dataset}"
+        by_id = await it.call(SPEC, text=experiment)
+        by_link = await it.call(SPEC, text=link)
+        inner = await it.call(SPEC, text=f"{link}/experiments/{experiment}")
+    assert [(m.kind, m.name, m.in_kind, m.in_id) for m in by_id.matches] == [("experiment", "v1", "dataset", dataset)]
+    assert [(m.kind, m.id) for m in by_link.matches] == [("dataset", dataset)]
+    assert [(m.kind, m.id) for m in inner.matches] == [("experiment", experiment)]
+
+
+async def test_a_task_run_is_recognised_by_its_id() -> None:
+    async with tools() as it:
+        project = await it.seed.seed_project()
+        task = await it.seed.seed_task([await it.seed.seed_code_evaluator()], project_id=project)
+        run = await it.seed.trigger(task, data_start_time="2026-03-01T00:00:00Z", data_end_time="2026-03-02T00:00:00Z")
+        answer = await it.call(SPEC, text=run["id"])
+    assert [(m.kind, m.id, m.in_id) for m in answer.matches] == [("task_run", run["id"], task)]
+    assert "get_task_run" in answer.next_step
+
+
+async def test_without_text_some_of_every_kind_are_listed_and_what_is_cut_is_said() -> None:
+    async with tools() as it:
+        for number in range(12):
+            await it.seed.seed_project(f"p{number:02}")
+        await it.seed.seed_dataset(name="faq")
+        answer = await it.call(SPEC, limit=7)
+    assert {m.kind for m in answer.matches} == {"project", "dataset", "ai_integration", "space"}
+    assert answer.found == {"ai_integration": 1, "dataset": 1, "project": 12, "space": 1}
+    assert answer.cut is not None
+    assert answer.cut.startswith("7 of 15 are shown")
+
+
+async def test_names_are_looked_for_in_the_space_that_is_given() -> None:
+    async with tools() as it:
+        await it.seed.seed_project("here")
+        await it.client.spaces.create(CreateSpace(name="elsewhere"))
+        answer = await it.call(SPEC, text="here", kind="project", space="elsewhere")
+    assert answer.matches == []
+    assert "Nothing matches" in answer.next_step
+
+
+async def test_a_name_that_looks_like_an_id_is_still_found_as_a_name() -> None:
+    name = base64.b64encode(b"a:b").decode()
+    async with tools() as it:
+        await it.seed.seed_project(name)
+        answer = await it.call(SPEC, text=name)
+    assert [(m.kind, m.name) for m in answer.matches] == [("project", name)]
+
+
+async def test_a_link_to_nothing_known_is_refused() -> None:
+    async with tools() as it:
+        assert "link" in await it.refused(SPEC, text="https://example.com/somewhere")
