@@ -251,6 +251,14 @@ class EngineInTest:
                     return task_run
                 await anyio.sleep(0.005)  # a poll, as every client waits; bounded above
 
+    async def idle(self, at_most_seconds: float = 20) -> None:
+        """Once the executor has nothing in hand."""
+        with anyio.fail_after(at_most_seconds):
+            while True:
+                if not self.engine.executor.task_runs_in_hand:
+                    return
+                await anyio.sleep(0.005)
+
     async def finish(self, task_id: str, **body: object) -> dict[str, Any]:
         """Trigger and wait for the end."""
         return await self.ended((await self.trigger(task_id, **body))["id"])

@@ -30,9 +30,10 @@ from evaltasks.engine.store.store import OnCommit, Store
 class Engine:
     """Made by `Engine.open`. `app` is the ASGI app that answers the operations."""
 
-    def __init__(self, services: Services, app: Starlette) -> None:
+    def __init__(self, services: Services, app: Starlette, executor: Executor) -> None:
         self.services = services
         self.app = app
+        self.executor = executor
 
     @classmethod
     @asynccontextmanager
@@ -66,6 +67,6 @@ class Engine:
             executor = Executor(services, limits, judges_open)
             tasks.start_soon(executor.work)
             try:
-                yield cls(services, make_app(services, HANDLERS))
+                yield cls(services, make_app(services, HANDLERS), executor)
             finally:
                 tasks.cancel_scope.cancel()

@@ -71,6 +71,11 @@ class Executor:
         self._places = anyio.Semaphore(limits.in_flight_max)
         self._in_hand: dict[str, _InHand] = {}  # by owner
 
+    @property
+    def task_runs_in_hand(self) -> frozenset[str]:
+        """The ids of the task runs this process is working on."""
+        return frozenset(held.claim.run_id for held in self._in_hand.values())
+
     async def work(self) -> None:
         """Until cancelled."""
         try:

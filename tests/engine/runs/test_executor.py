@@ -1,0 +1,223 @@
+"""The executor: what is done, in what order, and how a task run ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from evaltasks.engine.runs import executor as executor_module
+from evaltasks.engine.runs.executor import ExecutorLimits
+from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.judges import Answer, JudgeServer, judge_server
+
+
+async def judged_task(it: EngineInTest, judge: JudgeServer, spans: int, **fields: object) -> str:
+    project = await it.seed_project()
+    await it.seed_spans(project, spans)
+    return await it.seed_task(
+        [await it.seed_template_evaluator(judge.base_url)], "TEMPLATE_EVALUATION", project_id=project, **fields
+    )
+
+
+async def evaluations(it: EngineInTest, task_id: str) -> dict[str, list[dict[str, Any]]]:
+    project = (await it.ask("GET", f"/v2/tasks/{task_id}"))["project_id"]
+    body = {
+        "project_id": project,
+        "start_time": WINDOW["data_start_time"],
+        "end_time": WINDOW["data_end_time"],
+    }
+    page = await it.ask("POST", "/v2/spans?limit=500", body)
+    return {span["context"]["span_id"]: span["evaluations"] for span in page["spans"]}
+
+
+async def test_what_a_judge_says_stands_on_the_span_with_its_provenance() -> None:
+    async with engine() as it, judge_server() as judge:
+        task = await judged_task(it, judge, 1)
+        done = await it.finish(task, **WINDOW)
+        (row,) = await it.rows(done["id"])
+        (evaluation,) = (await evaluations(it, task))["span-00000"]
+        assert evaluation["name"] == "correct"
+        for field in ("label", "score", "explanation"):
+            assert evaluation[field] == row[field] is not None
+        assert evaluation["metadata"]["task_run_id"] == done["id"]
+        assert evaluation["metadata"]["task_id"] == task
+        assert evaluation["metadata"]["evaluator_version_id"] == row["evaluator_version_id"]
+        assert evaluation["metadata"]["judge"] == "llm" and row["provenance"]["judge"] == "llm"
+        assert judge.requests[0].prompt == "Is answer 0 an answer to question 0?"
+
+
+async def test_no_more_calls_are_under_way_than_allowed_and_all_places_are_used() -> None:
+    limits = ExecutorLimits(in_flight_max=7, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(latency_seconds=0.01) as judge:
+        task = await judged_task(it, judge, 60)
+        assert (await it.finish(task, **WINDOW))["num_successes"] == 60
+        assert judge.num_in_flight_max == 7
+
+
+async def test_task_runs_share_the_places_so_that_none_waits_for_the_other_to_end() -> None:
+    limits = ExecutorLimits(in_flight_max=4, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(latency_seconds=0.005) as judge:
+        task = await judged_task(it, judge, 200)
+        other = await judged_task(it, judge, 10)
+        long = await it.trigger(task, **WINDOW)
+        with anyio.fail_after(10):
+            await judge.wait_for_requests(4)
+        await it.finish(other, **WINDOW)
+        assert (await it.task_run(long["id"]))["status"] == "RUNNING"
+        assert (await it.ended(long["id"]))["num_successes"] == 200
+
+
+async def test_a_cancelled_task_run_keeps_the_evaluations_it_already_made_and_makes_no_more() -> None:
+    async with engine() as it, judge_server() as judge:
+        task = await judged_task(it, judge, 100)
+        judge.hold()
+        task_run = await it.trigger(task, **WINDOW)
+        with anyio.fail_after(10):
+            await judge.wait_for_requests(QUICK.in_flight_max)
+        cancelled = await it.ask("POST", f"/v2/task-runs/{task_run['id']}/cancel")
+        assert cancelled["status"] == "CANCELLED"
+        await it.idle()
+        judge.release()
+        asked = len(judge.requests)
+        other = await judged_task(it, judge, 1)
+        await it.finish(other, **WINDOW)
+        assert len(judge.requests) == asked + 1
+        after = await it.task_run(task_run["id"])
+        successes = await it.rows(task_run["id"], outcome="success")
+        assert (after["status"], after["num_successes"]) == ("CANCELLED", len(successes))
+
+
+async def test_a_deleted_task_stops_its_task_run() -> None:
+    async with engine() as it, judge_server() as judge:
+        task = await judged_task(it, judge, 100)
+        judge.hold()
+        await it.trigger(task, **WINDOW)
+        with anyio.fail_after(10):
+            await judge.wait_for_requests(QUICK.in_flight_max)
+        await it.ask("DELETE", f"/v2/tasks/{task}", status=204)
+        await it.idle()
+        assert len(judge.requests) == QUICK.in_flight_max
+
+
+async def test_a_wrong_key_ends_the_task_run_early_with_the_reason() -> None:
+    async with engine() as it, judge_server(key="right") as judge:
+        task = await judged_task(it, judge, 300)
+        done = await it.finish(task, **WINDOW)
+        assert done["status"] == "FAILED" and done["failure_reason"]
+        assert done["num_successes"] + done["num_errors"] == 0
+        assert len(judge.requests) <= QUICK.in_flight_max
+
+
+async def test_what_was_done_before_the_judge_broke_is_kept() -> None:
+    def script(request: object) -> Answer | None:
+        return Answer.error(401, code="invalid_api_key") if judge.num_answered >= 30 else None
+
+    limits = ExecutorLimits(in_flight_max=1, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(script=script) as judge:
+        task = await judged_task(it, judge, 50)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_successes"], done["num_selected"]) == ("FAILED", 30, 50)
+        made = await evaluations(it, task)
+        assert sum(bool(found) for found in made.values()) == 30
+
+
+async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_commonest_reason() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 4)
+        evaluator = await it.seed_code_evaluator(variables=["tone"])
+        body = {
+            "name": "t",
+            "type": "CODE_EVALUATION",
+            "project_id": project,
+            "evaluators": [{"evaluator_id": evaluator, "column_mappings": {"tone": "attributes.voice.tone"}}],
+        }
+        task = (await it.ask("POST", "/v2/tasks", body))["id"]
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_errors"], done["num_successes"]) == ("FAILED", 4, 0)
+        assert "'tone'" in done["failure_reason"] and "attributes.voice.tone" in done["failure_reason"]
+
+
+async def test_some_errors_do_not_fail_a_task_run() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 2)
+        await it.seed_spans(project, 2, first=2, attributes={"tone": "kind"})
+        task = await it.seed_task([await it.seed_code_evaluator(variables=["tone"])], project_id=project)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_errors"], done["num_successes"]) == ("COMPLETED", 2, 2)
+
+
+async def test_rows_refused_for_now_wait_apart_and_are_judged_in_the_end() -> None:
+    refused: set[str] = set()
+
+    def script(request: Any) -> Answer | None:
+        if request.first_prompt in refused:
+            return None
+        refused.add(request.first_prompt)
+        return Answer.rate_limited("0")
+
+    async with engine() as it, judge_server(script=script) as judge:
+        task = await judged_task(it, judge, 40)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 40, 0)
+        assert set(judge.num_by_prompt.values()) == {2}
+
+
+async def test_more_rows_than_may_wait_apart_are_still_all_judged() -> None:
+    refused: set[str] = set()
+
+    def script(request: Any) -> Answer | None:
+        if request.first_prompt in refused:
+            return None
+        refused.add(request.first_prompt)
+        return Answer.rate_limited("0")
+
+    limits = ExecutorLimits(in_flight_max=3, waiting_rows_max=2, retry_seconds=0.001, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(script=script) as judge:
+        task = await judged_task(it, judge, 30)
+        assert (await it.finish(task, **WINDOW))["num_successes"] == 30
+
+
+async def test_a_row_is_given_up_after_its_patience_and_says_so() -> None:
+    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=0.05, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(script=lambda _: Answer.rate_limited(None)) as judge:
+        task = await judged_task(it, judge, 3)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_errors"]) == ("FAILED", 3)
+        assert "given up" in done["failure_reason"]
+
+
+async def test_a_bug_of_ours_fails_the_task_run_with_a_reference_and_the_executor_lives_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash(self: object, line: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    async with engine() as it, judge_server() as judge:
+        task = await judged_task(it, judge, 5)
+        with monkeypatch.context() as patch:
+            patch.setattr(executor_module.EvaluationJob, "do", crash)
+            done = await it.finish(task, **WINDOW)
+        assert done["status"] == "FAILED" and "secret" not in done["failure_reason"]
+        reference = done["failure_reason"].split()[-1].rstrip(".")
+        assert any(reference in record.getMessage() for record in caplog.records)
+        assert (await it.finish(task, **WINDOW))["num_successes"] == 5
+
+
+async def test_leaving_the_engine_gives_the_task_run_back_and_the_next_one_goes_on_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with judge_server() as judge:
+        async with engine(path, clock=HandClock()) as it:
+            task = await judged_task(it, judge, 60)
+            judge.hold()
+            task_run = await it.trigger(task, **WINDOW)
+            with anyio.fail_after(10):
+                await judge.wait_for_requests(QUICK.in_flight_max)
+        judge.release()
+        async with engine(path, clock=HandClock()) as it:
+            done = await it.ended(task_run["id"])
+            assert (done["status"], done["num_successes"], done["num_selected"]) == ("COMPLETED", 60, 60)

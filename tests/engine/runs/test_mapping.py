@@ -1,0 +1,92 @@
+"""From variables to values: spans and experiment runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.engines import WINDOW, EngineInTest, engine
+
+
+async def looked_into(it: EngineInTest, where: dict[str, object], variable: str, path: str | None) -> dict[str, object]:
+    """What a regex that takes everything made of the variable."""
+    static = [{"name": "pattern", "type": "REGEX", "default_value": "^found$"}]
+    evaluator = await it.seed_code_evaluator(variables=[variable], static_params=static)
+    mappings = {} if path is None else {variable: path}
+    body = {
+        "name": "t",
+        "type": "CODE_EVALUATION",
+        "evaluators": [{"evaluator_id": evaluator, "column_mappings": mappings}],
+        **where,
+    }
+    task = (await it.ask("POST", "/v2/tasks", body))["id"]
+    done = await it.finish(task, **(WINDOW if "project_id" in where else {}))
+    (row,) = await it.rows(done["id"])
+    return row
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "attributes"),
+    [
+        ("x", "attributes.a.b", {"a.b": "found"}),
+        ("x", "attributes.a.b", {"a": {"b": "found"}}),
+        ("x", "a.b", {"a.b": "found"}),
+        ("x", "attributes.llm.output_messages.0.message.content", {"llm.output_messages.0.message.content": "found"}),
+        ("x", "attributes.docs[1].text", {"docs": [{"text": "no"}, {"text": "found"}]}),
+        ("input", None, {"input.value": "found", "input.mime_type": "text/plain"}),
+        ("output", None, {"output.value": "found"}),
+        ("tone", None, {"tone": "found"}),
+        ("attributes.tone", None, {"tone": "found"}),
+    ],
+)
+async def test_a_spans_value_is_found(variable: str, path: str | None, attributes: dict[str, object]) -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 1, attributes=attributes)
+        row = await looked_into(it, {"project_id": project}, variable, path)
+        assert (row["outcome"], row["label"]) == ("SUCCESS", "true"), row
+
+
+@pytest.mark.parametrize("path", ["name", "span_kind", "status_code", "latency_ms", "context.span_id", "start_time"])
+async def test_a_spans_own_columns_can_be_mapped(path: str) -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 1)
+        assert (await looked_into(it, {"project_id": project}, "x", path))["outcome"] == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "outcome"),
+    [
+        ("output", None, "SUCCESS"),
+        ("x", "output", "SUCCESS"),
+        ("x", "expected", "SUCCESS"),
+        ("expected", None, "SUCCESS"),
+        ("x", "attributes.output.value", "ERROR"),
+    ],
+)
+async def test_an_experiment_runs_columns_are_bare_and_its_examples_stand_behind(
+    variable: str, path: str | None, outcome: str
+) -> None:
+    async with engine() as it:
+        dataset = await it.seed_dataset([{"expected": "found"}])
+        experiment = await it.seed_experiment(dataset, ["found"])
+        where = {"dataset_id": dataset, "experiment_ids": [experiment]}
+        row = await looked_into(it, where, variable, path)
+        assert row["outcome"] == outcome
+        if outcome == "ERROR":
+            assert "'x'" in str(row["reason"]) and "attributes.output.value" in str(row["reason"])
+
+
+async def test_an_evaluation_made_before_can_be_mapped() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 1, output="answer")
+        first = await it.seed_task([await it.seed_code_evaluator()], project_id=project)
+        await it.finish(first, **WINDOW)
+        static = [{"name": "pattern", "type": "REGEX", "default_value": "^true$"}]
+        evaluator = await it.seed_code_evaluator(evaluation_name="second", variables=["x"], static_params=static)
+        attachment = {"evaluator_id": evaluator, "column_mappings": {"x": "eval.is_answer.label"}}
+        body = {"name": "t", "type": "CODE_EVALUATION", "project_id": project, "evaluators": [attachment]}
+        done = await it.finish((await it.ask("POST", "/v2/tasks", body))["id"], **WINDOW)
+        (row,) = await it.rows(done["id"])
+        assert row["label"] == "true"

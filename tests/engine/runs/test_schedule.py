@@ -1,0 +1,95 @@
+"""Continuous tasks: new spans are evaluated by themselves, each once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from evaltasks.engine.runs.executor import ExecutorLimits
+from tests.support.engines import ENDS, QUICK, EngineInTest, engine
+
+IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02)
+
+
+async def continuous_rows(it: EngineInTest, task: str, expected: int) -> list[dict[str, Any]]:
+    """All ledger lines of the task's runs, once there are as many as expected and all runs are over."""
+    with anyio.fail_after(10):
+        while True:
+            runs = (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]
+            rows = [row for task_run in runs for row in await it.rows(task_run["id"])]
+            if len(rows) >= expected and all(task_run["status"] in ENDS for task_run in runs):
+                return rows
+            await anyio.sleep(0.01)
+
+
+async def test_new_spans_are_evaluated_each_once_and_old_ones_are_left_alone() -> None:
+    async with engine() as it:
+        project, other = await it.seed_project(), await it.seed_project()
+        await it.seed_spans(project, 3)
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(other, 2)
+        await it.seed_spans(project, 4, first=10)
+        await continuous_rows(it, task, 4)
+        await it.seed_spans(project, 2, first=20)
+        rows = await continuous_rows(it, task, 6)
+        assert sorted(row["row_id"] for row in rows) == [f"span-000{i}" for i in (10, 11, 12, 13, 20, 21)]
+
+
+async def test_switched_on_later_it_starts_with_the_next_span_and_off_it_stops() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project)
+        await it.seed_spans(project, 3)
+        await it.ask("PATCH", f"/v2/tasks/{task}", {"is_continuous": True})
+        await it.seed_spans(project, 1, first=10)
+        assert [row["row_id"] for row in await continuous_rows(it, task, 1)] == ["span-00010"]
+        await it.ask("PATCH", f"/v2/tasks/{task}", {"is_continuous": False})
+        await it.seed_spans(project, 1, first=11)
+        another = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(project, 1, first=12)
+        await continuous_rows(it, another, 1)
+        assert len(await continuous_rows(it, task, 1)) == 1
+
+
+async def test_a_continuous_task_run_tells_what_time_its_spans_cover() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(project, 3)
+        await continuous_rows(it, task, 3)
+        (task_run,) = (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]
+        assert task_run["data_start_time"] == "2026-03-01T00:00:00.000Z"
+        assert task_run["data_end_time"] == "2026-03-01T00:00:02.000Z"
+
+
+async def test_spans_that_come_while_a_task_run_is_unfinished_gather_for_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with engine(path, limits=IDLE) as it:
+        project = await it.seed_project()
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        for first in (0, 10, 20):
+            await it.seed_spans(project, 2, first=first)
+            with anyio.fail_after(10):
+                while True:
+                    runs = (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]
+                    if runs:
+                        break
+                    await anyio.sleep(0.01)
+        assert len(runs) == 1
+    async with engine(path) as it:
+        rows = await continuous_rows(it, task, 6)
+        assert len(rows) == 6
+
+
+async def test_two_processes_evaluate_every_new_span_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with engine(path, limits=QUICK) as one, engine(path, limits=QUICK) as two:
+        project = await one.seed_project()
+        task = await one.seed_task([await one.seed_code_evaluator()], project_id=project, is_continuous=True)
+        for first in range(0, 100, 5):
+            await (one if first % 2 else two).seed_spans(project, 5, first=first)
+        rows = await continuous_rows(two, task, 100)
+        assert Counter(row["row_id"] for row in rows) == {f"span-{i:05d}": 1 for i in range(100)}
