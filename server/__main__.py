@@ -1,6 +1,6 @@
 """`python server` runs a bare checkout: this folder is a source root, so the package below is importable."""
 
-from evaltasks.cli import main
+from evaltasks.__main__ import start
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(start())

@@ -7,9 +7,10 @@ signal n. Results go to stdout (but for `serve`, where stdout is the protocol), 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,26 +142,38 @@ def _store_path(given: argparse.Namespace) -> str:
     return given.store or os.environ.get("EVALTASKS_STORE") or str(default_store())
 
 
+def _run(command: Callable[..., Coroutine[Any, Any, int]], *arguments: object) -> int:
+    """Run a command's coroutine. What was imported lives for ever, so the collector works without it (`__main__`)."""
+    gc.freeze()
+    gc.enable()
+    return anyio.run(command, *arguments)
+
+
 # Each command imports what it needs when it is chosen: `schemas` and `--help` should not wait for the engine, nor
 # `serve`, which a host starts and gives up on after some seconds, for the demo.
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from evaltasks.serving import serve  # noqa: PLC0415  see above
+    settings = _settings(given)
+    if settings.http is not None:
+        from evaltasks.ports import serve_on_http  # noqa: PLC0415  see above
 
-    return anyio.run(serve, _settings(given), dict(os.environ))
+        return _run(serve_on_http, settings, dict(os.environ))
+    from evaltasks.serving import serve_on_stdio  # noqa: PLC0415  see above
+
+    return _run(serve_on_stdio, settings, dict(os.environ))
 
 
 def _engine(given: argparse.Namespace) -> int:
-    from evaltasks.serving import serve_engine  # noqa: PLC0415  see above
+    from evaltasks.ports import serve_engine  # noqa: PLC0415  see above
 
-    return anyio.run(serve_engine, given.host, given.port, _store_path(given))
+    return _run(serve_engine, given.host, given.port, _store_path(given))
 
 
 def _demo(given: argparse.Namespace) -> int:
     from evaltasks.demo.play import play  # noqa: PLC0415  see above
 
-    return anyio.run(play, given.store, given.llm)
+    return _run(play, given.store, given.llm)
 
 
 def _load(given: argparse.Namespace) -> int:
@@ -171,8 +184,8 @@ def _load(given: argparse.Namespace) -> int:
     if given.what == "examples" and not given.dataset:
         return _fail("load examples needs --dataset NAME", 2)
     if given.what == "spans":
-        return anyio.run(load_spans, given.file, given.project, _store_path(given))
-    return anyio.run(load_examples, given.file, given.dataset, _store_path(given))
+        return _run(load_spans, given.file, given.project, _store_path(given))
+    return _run(load_examples, given.file, given.dataset, _store_path(given))
 
 
 def _schemas(given: argparse.Namespace) -> int:
@@ -194,8 +207,4 @@ def _schemas(given: argparse.Namespace) -> int:
 def _doctor(given: argparse.Namespace) -> int:
     from evaltasks.doctor import examine  # noqa: PLC0415  see above
 
-    return anyio.run(examine, _settings(given))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return _run(examine, _settings(given))

@@ -112,7 +112,7 @@ async def _evaluate_once(client: Client) -> str:
     if run["status"] != "completed":
         raise Ailment(f"the task run ended {run['status']}: {run.get('failure_reason') or 'no reason given'}")
     results = await tool("task_run_results", run_id=run["run_id"])
-    return results.text().splitlines()[0]
+    return str(results.text().splitlines()[0])
 
 
 def _context(client: Client) -> ToolContext:

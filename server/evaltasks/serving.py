@@ -1,56 +1,15 @@
-"""Serves the MCP server (stdio or HTTP) and the engine's REST API until a signal or the end of input."""
+"""Serves the MCP server over stdio. What needs a web server is in `ports.py`, so that this start stays short."""
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
 from collections.abc import Mapping
 
-import uvicorn
-
 from evaltasks.app import open_server
-from evaltasks.engine.engine import Engine
-from evaltasks.engine.guard import LOOPBACK_NAMES, Guard
-from evaltasks.face.http import serve_http
 from evaltasks.face.stdio import serve_stdio
-from evaltasks.settings import Settings, SettingsError
+from evaltasks.settings import Settings
 
 
-async def serve(settings: Settings, environment: Mapping[str, str]) -> int:
+async def serve_on_stdio(settings: Settings, environment: Mapping[str, str]) -> int:
     """Serve until the client goes away or a signal comes; the exit code."""
-    token = environment.get("EVALTASKS_HTTP_TOKEN") or None
-    if settings.http is not None and settings.http[0] not in LOOPBACK_NAMES and not token:
-        raise SettingsError(
-            f"http: '{settings.http[0]}' can be reached from other machines, so a token is needed: "
-            "set EVALTASKS_HTTP_TOKEN, or bind to 127.0.0.1."
-        )
     async with open_server(settings, environment) as server:
-        if settings.http is None:
-            return await serve_stdio(server)
-        return await serve_http(server, *settings.http, token=token)
-
-
-async def serve_engine(host: str, port: int, store: str) -> int:
-    """Serve the embedded engine's REST API; the address is printed on stdout once it listens."""
-    if host not in LOOPBACK_NAMES:
-        raise SettingsError(
-            f"engine: '{host}' can be reached from other machines and the engine asks for no key yet; "
-            "bind to 127.0.0.1."
-        )
-    async with Engine.open(store, environment=os.environ) as engine:
-        config = uvicorn.Config(Guard(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # The protocol is named because asyncio sets TCP_NODELAY only then; without it answers wait 40 ms.
-        with socket.socket(family, proto=socket.IPPROTO_TCP) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((host, port))
-            except OSError as error:
-                raise SettingsError(f"engine: {host}:{port} cannot be bound ({error.strerror})") from None
-            listener.listen(512)
-            shown = f"[{host}]" if ":" in host else host
-            sys.stdout.write(f"http://{shown}:{listener.getsockname()[1]}\n")
-            sys.stdout.flush()
-            await uvicorn.Server(config).serve(sockets=[listener])
-    return 0
+        return await serve_stdio(server)

@@ -91,7 +91,7 @@ async def _judge(agent: DemoAgent, experiment_id: str) -> None:
     results = await agent.call("task_run_results", run_id=answer["task_run"]["run_id"], rows=SHOWN)
     _say(f"  task run {answer['task_run']['status']}: {answer['task_run']['done']} rows")
     for evaluator in results["evaluators"]:
-        labels = ", ".join(f"{item.get('label')} {item['rows']}" for item in evaluator["labels"])
+        labels = ", ".join(f"{item.get('label', 'no label')} {item['rows']}" for item in evaluator["labels"])
         _say(f"  {evaluator['evaluator_name']}: {labels}")
 
 

@@ -20,8 +20,10 @@ from evaltasks.demo.agreement import Agreement, Judged, agreement
 from evaltasks.demo.experiment import run_experiment
 
 PROJECT = "halueval-qa"
-ANSWER_WORDS_MAX = 12
+ANSWER_WORDS_MAX = 8
 PAGE_ROWS = 50
+# The label of the catalogue's faithfulness template that says the answer is right.
+FAITHFUL = "faithful"
 _SAMPLE = files("evaltasks.demo") / "sample"
 
 
@@ -118,7 +120,7 @@ async def _results(agent: DemoAgent, run_id: str) -> dict[str, Mapping[str, Any]
             break
         cursor = {"cursor": page["next_cursor"]}
     for evaluator in first["evaluators"]:
-        labels = ", ".join(f"{item.get('label')} {item['rows']}" for item in evaluator["labels"])
+        labels = ", ".join(f"{item.get('label', 'no label')} {item['rows']}" for item in evaluator["labels"])
         _say(f"  {evaluator['evaluator_name']}: {labels}")
     return rows
 
@@ -126,7 +128,6 @@ async def _results(agent: DemoAgent, run_id: str) -> dict[str, Mapping[str, Any]
 def _compare(spans: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[str, Any]]) -> None:
     _step(6, "What the judge got right and wrong, against the labels that were kept aside")
     labels = _labels()
-    positive = _positive_label()
     judged = []
     for span in spans:
         row = verdicts.get(span["span_id"], {})
@@ -134,7 +135,7 @@ def _compare(spans: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[
         judged.append(
             Judged(
                 is_right=labels[span["span_id"]] == "right",
-                said_right=None if label is None or label == "unsure" else label == positive,
+                said_right=None if label is None or label == "unsure" else label == FAITHFUL,
                 score=row.get("score"),
                 words=len(span["attributes"]["output.value"].split()),
             )
@@ -175,10 +176,6 @@ def _spans() -> list[dict[str, Any]]:
 def _labels() -> dict[str, str]:
     labels: dict[str, str] = json.loads((_SAMPLE / "halueval_qa.labels.json").read_text(encoding="utf-8"))
     return labels
-
-
-def _positive_label() -> str:
-    return "faithful"
 
 
 def _step(number: int, text: str) -> None:
