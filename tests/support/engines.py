@@ -39,6 +39,7 @@ class HandClock:
         self._start = now
         self._seconds = 0.0
         self._sleepers: list[tuple[float, anyio.Event]] = []
+        self._lay_down = anyio.Event()
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._seconds)
@@ -46,20 +47,23 @@ class HandClock:
     def monotonic_seconds(self) -> float:
         return self._seconds
 
-    @property
-    def sleeping(self) -> int:
-        return len(self._sleepers)
-
     async def sleep(self, seconds: float) -> None:
         due = self._seconds + seconds
         event = anyio.Event()
         entry = (due, event)
         self._sleepers.append(entry)
+        self._lay_down.set()
         try:
             await event.wait()
         finally:
             if entry in self._sleepers:
                 self._sleepers.remove(entry)
+
+    async def until_sleeping(self, sleepers: int) -> None:
+        """Until that many are asleep: they have done what the last turn woke them for. The caller bounds it."""
+        while len(self._sleepers) < sleepers:
+            self._lay_down = anyio.Event()
+            await self._lay_down.wait()
 
     async def turn(self, seconds: float) -> None:
         """Move time on and let everybody whose sleep is over go on."""

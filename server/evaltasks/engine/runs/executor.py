@@ -9,7 +9,8 @@ claimed task run is worked off by a task of its own; judge calls of all of them 
 * A task run that is RUNNING has its rows. Going on with one that a dead process left behind is the same as going on
   with one's own: read the WAITING lines, do them.
 * Every write is fenced by the claim's owner (`claims`), and outcome, evaluation and counts are one transaction
-  (`recording`). Killed at any moment, at most the calls then under way are made again; nothing is recorded twice.
+  (`recording`). Killed at any moment, only calls under way, or answered and not yet committed, are made again;
+  nothing is recorded twice.
 * A second task renews all leases every `heartbeat_seconds` and stops the work on those that are no longer held. A
   cancel in this process is noticed at once, by the bell; one in another process by the next recording or heartbeat.
 * Leaving the engine stops the work between two commits and gives the task runs back, RUNNING and without an owner.

@@ -1,0 +1,92 @@
+"""A real process with a real file, killed with SIGKILL in the middle of its task runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from evaltasks.engine.runs.executor import ExecutorLimits
+from tests.support.engines import QUICK, WINDOW, engine
+from tests.support.judges import judge_server
+
+ROOT = Path(__file__).resolve().parents[2]
+IDLE = ExecutorLimits(task_runs_max=0)
+SPANS = 300
+IN_FLIGHT = 10
+
+
+@asynccontextmanager
+async def engine_process(path: Path, lease_seconds: float) -> AsyncIterator[Process]:
+    """A process that works on the store; killed at the end of the block, if it was not before."""
+    command = [sys.executable, "-m", "tests.support.engine_process", str(path)]
+    command += ["--lease-seconds", str(lease_seconds), "--in-flight", str(IN_FLIGHT)]
+    async with await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=None) as process:
+        try:
+            assert process.stdout is not None
+            with anyio.fail_after(20):
+                await BufferedByteReceiveStream(process.stdout).receive_until(b"ready", 1000)
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            with anyio.CancelScope(shield=True):
+                await process.wait()
+
+
+async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_row_again(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with judge_server(latency_seconds=0.01) as judge:
+        async with engine(path, limits=IDLE) as it:
+            project = await it.seed_project()
+            await it.seed_spans(project, SPANS)
+            task = await it.seed_task(
+                [await it.seed_template_evaluator(judge.base_url)], "TEMPLATE_EVALUATION", project_id=project
+            )
+            task_run = await it.trigger(task, **WINDOW)
+        async with engine_process(path, lease_seconds=0.5) as process:
+            with anyio.fail_after(20):
+                await judge.wait_for_requests(SPANS // 3)
+            process.kill()
+            await process.wait()
+        async with engine(path, limits=IDLE) as it:
+            left = await it.task_run(task_run["id"])
+            recorded = {row["row_id"] for row in await it.rows(task_run["id"], outcome="success")}
+        assert left["status"] == "RUNNING" and 0 < left["num_successes"] == len(recorded) < SPANS
+        asked = dict(judge.num_by_prompt)
+        async with engine(path, limits=QUICK) as it:
+            done = await it.ended(task_run["id"])
+            rows = await it.rows(task_run["id"])
+        again = {prompt for prompt, n in judge.num_by_prompt.items() if n > asked.get(prompt, 0)}
+        numbers = [int(row_id.removeprefix("span-")) for row_id in recorded]
+        assert not again & {f"Is answer {n} an answer to question {n}?" for n in numbers}
+        assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", SPANS, 0)
+        assert {row["row_id"] for row in rows if row["outcome"] == "SUCCESS"} == {f"span-{i:05d}" for i in range(SPANS)}
+
+
+async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with judge_server(latency_seconds=0.01) as judge, engine(path, limits=IDLE) as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, SPANS)
+        evaluators = [
+            await it.seed_template_evaluator(judge.base_url, evaluation_name=name) for name in ("one", "two", "six")
+        ]
+        tasks = [await it.seed_task([one], "TEMPLATE_EVALUATION", project_id=project) for one in evaluators]
+        async with engine_process(path, 0.5) as first, engine_process(path, 0.5):
+            task_runs = [(await it.trigger(task, **WINDOW))["id"] for task in tasks]
+            with anyio.fail_after(20):
+                await judge.wait_for_requests(SPANS)
+            first.kill()
+            for run_id in task_runs:
+                done = await it.ended(run_id, at_most_seconds=40)
+                rows = await it.rows(run_id)
+                assert (done["status"], done["num_successes"], len(rows)) == ("COMPLETED", SPANS, SPANS)
+        # Made again are only the calls that were under way or whose answers were waiting for a commit.
+        assert sum(judge.num_by_prompt.values()) < len(tasks) * SPANS + SPANS // 2
