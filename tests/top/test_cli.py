@@ -1,0 +1,164 @@
+"""The command line, run as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def evaltasks(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("EVALTASKS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "evaltasks", *arguments],
+        capture_output=True, text=True, timeout=50, env={**clean, **environment}, cwd=ROOT, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def spans_file(tmp_path: Path) -> Path:
+    file = tmp_path / "spans.jsonl"
+    rows = [
+        {"name": "a", "start_time": f"2026-01-01T00:00:0{n}Z", "attributes": {"output.value": "x"}} for n in range(5)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_help_names_every_command_and_exits_zero() -> None:
+    shown = evaltasks("--help")
+    assert shown.returncode == 0
+    assert all(word in shown.stdout for word in ("serve", "engine", "demo", "load", "schemas", "doctor"))
+
+
+def test_help_of_serve_names_every_option_with_its_variable() -> None:
+    shown = " ".join(evaltasks("serve", "--help").stdout.split())
+    for option in (
+        "BACKEND",
+        "STORE",
+        "SPACE",
+        "PATIENCE_SECONDS",
+        "ALLOW_DIR",
+        "HTTP",
+        "GROUPS",
+        "READ_ONLY",
+        "IN_FLIGHT",
+    ):
+        assert f"--{option.lower().replace('_', '-')}" in shown
+        assert f"[EVALTASKS_{option}]" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--backend", "mars"], "--backend"),
+        (["serve", "--backend", "ax"], "ARIZE_API_KEY"),
+        (["serve", "--http", "nowhere"], "HOST:PORT"),
+        (["engine", "--host", "0.0.0.0"], "127.0.0.1"),
+        (["load", "examples", "x.jsonl", "--project", "p"], "--dataset"),
+    ],
+)
+def test_a_wrong_setting_exits_with_two_and_says_which(arguments: list[str], words: str) -> None:
+    refused = evaltasks(*arguments, ARIZE_API_KEY="")
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_serving_http_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
+    refused = evaltasks("serve", "--http", "0.0.0.0:0", "--store", str(tmp_path / "s.sqlite"))
+    assert refused.returncode == 1
+    assert "EVALTASKS_HTTP_TOKEN" in refused.stderr
+
+
+def test_a_store_that_is_none_exits_with_one_and_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_text("no database, but some text that is long enough to look at" * 20)
+    refused = evaltasks(
+        "load", "spans", str(tmp_path / "broken"), "--project", "p", "--store", str(tmp_path / "broken")
+    )
+    assert refused.returncode == 1
+    assert "--store" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_load_spans_fills_a_project_that_doctor_then_sees(tmp_path: Path, spans_file: Path) -> None:
+    store = str(tmp_path / "store.sqlite")
+    loaded = evaltasks("load", "spans", str(spans_file), "--project", "shop", "--store", store)
+    assert loaded.returncode == 0, loaded.stderr
+    assert "5" in loaded.stdout
+    examined = evaltasks("doctor", "--store", store)
+    assert examined.returncode == 0, examined.stdout
+    assert "All is well." in examined.stdout
+
+
+def test_load_examples_makes_a_dataset(tmp_path: Path) -> None:
+    file = tmp_path / "examples.csv"
+    file.write_text("question,answer\nWhy?,Because.\nHow?,So.\n", encoding="utf-8")
+    loaded = evaltasks("load", "examples", str(file), "--dataset", "faq", "--store", str(tmp_path / "s.sqlite"))
+    assert loaded.returncode == 0, loaded.stderr
+    assert "2" in loaded.stdout
+
+
+def test_load_of_a_bad_file_loads_nothing_and_names_the_row(tmp_path: Path, spans_file: Path) -> None:
+    with spans_file.open("a", encoding="utf-8") as file:
+        file.write('{"name": "no time"}\n')
+    store = str(tmp_path / "store.sqlite")
+    refused = evaltasks("load", "spans", str(spans_file), "--project", "shop", "--store", store)
+    assert refused.returncode == 1
+    assert "6" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_doctor_names_a_missing_key_and_exits_with_one(tmp_path: Path) -> None:
+    examined = evaltasks("doctor", "--backend", "http://127.0.0.1:9")
+    assert examined.returncode == 1
+    assert "FAIL backend" in examined.stdout
+    assert "ok   one evaluation" in examined.stdout
+
+
+def test_the_committed_schemas_are_what_the_tools_are() -> None:
+    checked = evaltasks("schemas", "--check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_changed_and_an_orphaned_schema_are_shown_with_the_command_that_accepts(tmp_path: Path) -> None:
+    assert evaltasks("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
+    (tmp_path / "get_task.json").write_text("{}\n")
+    (tmp_path / "gone.json").write_text("{}\n")
+    checked = evaltasks("schemas", "--check", "--folder", str(tmp_path))
+    assert checked.returncode == 1
+    assert "tool_schemas/get_task.json" in checked.stdout and "gone.json" in checked.stdout
+    assert "--write" in checked.stderr
+    assert evaltasks("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
+    assert not (tmp_path / "gone.json").exists()
+
+
+def test_the_engine_answers_on_its_port_and_keeps_web_pages_out(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", str(tmp_path / "s.sqlite")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            with httpx2.Client(base_url=address, trust_env=False) as http:
+                assert http.get("/v2/spaces").json()["spaces"][0]["name"] == "default"
+                assert http.get("/v2/spaces", headers={"Origin": "https://evil.example"}).status_code == 403
+                assert http.get("/v2/spaces", headers={"Host": "evil.example"}).status_code == 403
+                assert http.get("/nowhere").json()["status"] == 404
+        finally:
+            process.terminate()
+    assert process.returncode in {0, 143, -15}
+
+
+def test_a_bare_checkout_runs_as_a_folder() -> None:
+    shown = subprocess.run(
+        [sys.executable, "server", "--version"], capture_output=True, text=True, timeout=30, cwd=ROOT, check=False
+    )
+    assert shown.stdout.startswith("evaltasks ")
