@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.authoring import tools
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, ListAiIntegrations
 from evaltasks.tools.create_ai_integration import SPEC
+from tests.support.authoring import tools
 
 KEY = "sk-proj-a8Fk20Zq91LmPx77Rt4VbN3cQw"
 

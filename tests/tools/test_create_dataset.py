@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.authoring import tools
-
 from evaltasks.api.datasets import ListDatasets
 from evaltasks.tools.create_dataset import SPEC
+from tests.support.authoring import tools
 
 
 async def test_rows_become_examples_and_their_ids_are_told_in_order() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.authoring import tools
 
 from evaltasks.api.models import HeuristicModel
 from evaltasks.tools.create_ai_integration import SPEC as CREATE_AI_INTEGRATION
 from evaltasks.tools.create_evaluator import SPEC
 from evaltasks.tools.evaluator_configs import variables_in
+from tests.support.authoring import tools
 
 
 @pytest.mark.parametrize("name", [model.removeprefix("heuristic-") for model in HeuristicModel])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.authoring import AuthoringTools, tools
-
 from evaltasks.tools.create_dataset import SPEC as CREATE_DATASET
 from evaltasks.tools.create_experiment import SPEC
+from tests.support.authoring import AuthoringTools, tools
 
 
 async def dataset(it: AuthoringTools, count: int = 3) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 
-from tests.support.authoring import tools
-
 from evaltasks.api.spaces import CreateSpace
 from evaltasks.tools.find import SPEC
+from tests.support.authoring import tools
 
 
 async def test_an_exact_name_comes_first_then_the_near_ones() -> None:

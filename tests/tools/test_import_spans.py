@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
-from tests.support.authoring import AuthoringTools, tools
 
 from evaltasks.api.spans import ListSpans, Span
 from evaltasks.tools.import_spans import SPEC
+from tests.support.authoring import AuthoringTools, tools
 
 
 def row(number: int, **columns: Any) -> dict[str, Any]:

@@ -161,7 +161,7 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
         models=made.model_names,
         api_key_env=call.api_key_env,
         has_api_key=made.has_api_key,
-        next_step=f"Judge with it: create_evaluator(ai_integration={made.name!r}, …); or use it in a run_configuration.",
+        next_step=f"Judge with it: create_evaluator(ai_integration={made.name!r}, …), or run an experiment with it.",
     )
 
 

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any, Literal, TypeAlias
 
 import anyio
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from evaltasks.api.ai_integrations import ListAiIntegrations
-from evaltasks.api.datasets import ListDatasets
-from evaltasks.api.evaluators import ListEvaluators
-from evaltasks.api.experiments import ListExperiments
 from evaltasks.api.problems import NotFound, Problem
-from evaltasks.api.projects import ListProjects
-from evaltasks.api.spaces import ListSpaces
-from evaltasks.api.tasks import ListTasks
-from evaltasks.client.client import Client
 from evaltasks.client.faults import ClientFault, NotResolved
-from evaltasks.client.references import (
-    AI_INTEGRATION,
-    DATASET,
-    EVALUATOR,
-    EXPERIMENT,
-    PROJECT,
-    SPACE,
-    TASK,
-    TASK_RUN,
-    Kind,
-    id_in,
-)
+from evaltasks.client.references import TASK_RUN, id_in
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import Limit, Text, read_word
+from evaltasks.tools.shelves import SHELVES
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 
 KindWord: TypeAlias = Literal["space", "project", "dataset", "experiment", "evaluator", "ai_integration", "task"]
@@ -88,67 +68,6 @@ class FindOutput(Output):
         return "\n".join([*lines, *([self.cut] if self.cut else []), self.next_step])
 
 
-@dataclass(frozen=True)
-class _Shelf:
-    """One kind: how it is listed and got, and what its resources belong to."""
-
-    reference: Kind
-    listing: Callable[[Client, str | None, str | None], AsyncIterator[Any]]
-    get: Callable[[Client, str], Any]
-    home: Callable[[Any], tuple[str, str] | None]
-    type: Callable[[Any], str | None] = lambda _: None
-
-
-def _in_space(item: Any) -> tuple[str, str]:
-    return "space", item.space_id
-
-
-def _in_dataset_or_space(item: Any) -> tuple[str, str]:
-    return ("dataset", item.dataset_id) if item.dataset_id else ("space", item.space_id)
-
-
-def _in_project_or_dataset(item: Any) -> tuple[str, str] | None:
-    if item.project_id:
-        return "project", item.project_id
-    return ("dataset", item.dataset_id) if item.dataset_id else None
-
-
-def _type(item: Any) -> str:
-    return str(item.type).lower()
-
-
-async def _space(client: Client, space_id: str) -> Any:
-    return await client.spaces.get(space_id)
-
-
-_SHELVES: dict[str, _Shelf] = {
-    "task": _Shelf(
-        TASK, lambda c, s, n: c.tasks.all(ListTasks(space_id=s, name=n)), lambda c, i: c.tasks.get(i),
-        _in_project_or_dataset, _type,
-    ),
-    "evaluator": _Shelf(
-        EVALUATOR, lambda c, s, n: c.evaluators.all(ListEvaluators(space_id=s, name=n)),
-        lambda c, i: c.evaluators.get(i), _in_space, _type,
-    ),
-    "ai_integration": _Shelf(
-        AI_INTEGRATION, lambda c, s, n: c.ai_integrations.all(ListAiIntegrations(space_id=s, name=n)),
-        lambda c, i: c.ai_integrations.get(i), lambda _: None, lambda item: str(item.provider).lower(),
-    ),
-    "experiment": _Shelf(
-        EXPERIMENT, lambda c, s, n: c.experiments.all(ListExperiments(space_id=s, name=n)),
-        lambda c, i: c.experiments.get(i), _in_dataset_or_space,
-    ),
-    "dataset": _Shelf(
-        DATASET, lambda c, s, n: c.datasets.all(ListDatasets(space_id=s, name=n)),
-        lambda c, i: c.datasets.get(i), _in_space,
-    ),
-    "project": _Shelf(
-        PROJECT, lambda c, s, n: c.projects.all(ListProjects(space_id=s, name=n)),
-        lambda c, i: c.projects.get(i), _in_space,
-    ),
-    "space": _Shelf(SPACE, lambda c, _, n: c.spaces.all(ListSpaces(name=n)), _space, lambda _: None),
-}  # fmt: skip
-
 _NEXT = {
     "space": "Give the space's id as `space` in other calls.",
     "project": "Evaluate its spans: create_evaluation_task with project={id}.",
@@ -164,7 +83,7 @@ _NEXT = {
 async def _find(call: FindInput, context: ToolContext) -> FindOutput:
     if call.text is not None and (named := await _by_id(call.text, call.kind, context)) is not None:
         return FindOutput(matches=[named], found={named.kind: 1}, next_step=_next_step([named], call.text))
-    kinds = [call.kind] if call.kind else list(_SHELVES)
+    kinds = [call.kind] if call.kind else list(SHELVES)
     wanted_space = call.space or context.settings.default_space
     space_id = (await context.client.resolve.space(wanted_space)).id if wanted_space else None
     items = await _look(kinds, space_id, call.text, context)
@@ -194,7 +113,7 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
     """The resource whose id or link the text is; None when it is a name. Raises NotResolved for a useless link."""
     useless: NotResolved | None = None
     # Innermost first: a link to an experiment also names its dataset and its space.
-    for one, shelf in _SHELVES.items():
+    for one, shelf in SHELVES.items():
         try:
             id_ = id_in(text, shelf.reference)
         except NotResolved as fault:
@@ -230,7 +149,7 @@ async def _look(kinds: list[str] | list[KindWord], space_id: str | None, part: s
 
     async def look(kind: str) -> None:
         try:
-            async for item in _SHELVES[kind].listing(context.client, space_id, part):
+            async for item in SHELVES[kind].listing(context.client, space_id, part):
                 items[kind].append(item)
                 if len(items[kind]) == NAMES_READ_MAX:
                     context.note(
@@ -289,7 +208,7 @@ def _spread(ranked: list[_Ranked], kinds: list[Any], limit: int) -> list[_Ranked
 
 
 def _match(kind: str, item: Any, names: dict[str, str], how: str | None) -> Match:
-    shelf = _SHELVES[kind]
+    shelf = SHELVES[kind]
     home = shelf.home(item)
     return Match(
         kind=kind,

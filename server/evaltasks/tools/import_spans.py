@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, s
 from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
 
 KINDS_SHOWN_MAX = 15
+# The longest window that a task run takes.
+WINDOW_MAX = timedelta(days=30)
 
 
 class ImportSpansInput(Input):
@@ -48,8 +50,8 @@ class ImportSpansOutput(Output):
     num_rows: int
     num_added: int
     num_replaced: int = Field(description="Rows whose span the project already had; the new content stands.")
-    first_start_time: Moment = Field(description="Earliest start_time, UTC: use the two as window of a task run.")
-    last_start_time: Moment
+    data_start_time: Moment = Field(description="With data_end_time the window of a task run over these spans, UTC.")
+    data_end_time: Moment
     span_kinds: dict[str, int]
     next_step: str
 
@@ -66,17 +68,21 @@ class _Tally:
     def __init__(self) -> None:
         self.kinds: dict[str, int] = {}
         self.ignored: set[str] = set()
-        self.first: Any = None
-        self.last: Any = None
+        self.first = datetime.max.replace(tzinfo=UTC)
+        self.last = datetime.min.replace(tzinfo=UTC)
 
     def convert(self, row: JsonObject, number: int) -> IncomingSpan:
         span = incoming_span(json_row(row, number), number)
         self.ignored |= left_out(row)
         kind = span.kind or str(span.attributes.get("openinference.span.kind", "unknown"))[:40]
         self.kinds[kind.lower()] = self.kinds.get(kind.lower(), 0) + 1
-        self.first = min(self.first or span.start_time, span.start_time)
-        self.last = max(self.last or span.start_time, span.start_time)
+        self.first = min(self.first, span.start_time)
+        self.last = max(self.last, span.start_time)
         return span
+
+    def window(self) -> tuple[datetime, datetime]:
+        """Whole seconds around all spans; never empty, also for one span alone."""
+        return self.first.replace(microsecond=0), self.last.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def _check(given: Given) -> tuple[str, list[Fault]]:
@@ -115,6 +121,11 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
             f"{len(tally.ignored)} columns of evaluations or annotations were not imported ({named}): evaluations "
             "come from task runs."
         )
+    start, end = tally.window()
+    if end - start > WINDOW_MAX:
+        context.note(
+            f"The spans lie {(end - start).days} days apart; the window of a task run holds {WINDOW_MAX.days}."
+        )
     name = project.name or call.project
     kinds = dict(sorted(tally.kinds.items(), key=lambda pair: -pair[1])[:KINDS_SHOWN_MAX])
     return ImportSpansOutput(
@@ -124,12 +135,12 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
         num_rows=total,
         num_added=added,
         num_replaced=replaced,
-        first_start_time=tally.first,
-        last_start_time=tally.last,
+        data_start_time=start,
+        data_end_time=end,
         span_kinds=kinds,
         next_step=(
             f"Make an evaluator with create_evaluator, then create_evaluation_task(project={project.id!r}, …) and "
-            "trigger_task_run with the window from first_start_time to last_start_time."
+            "trigger_task_run with data_start_time and data_end_time as answered here."
         ),
     )
 

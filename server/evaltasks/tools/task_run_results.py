@@ -6,39 +6,23 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from evaltasks.api.evaluators import Direction, EvaluatorVersion, EvaluatorWithVersion
+from evaltasks.api.evaluators import EvaluatorVersion, EvaluatorWithVersion
 from evaltasks.api.problems import NotFound, Problem
-from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
+from evaltasks.api.task_runs import RowOutcome, TaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
 from evaltasks.insight.faults import Fault, Faults
-from evaltasks.insight.results import (
-    HEURISTIC,
-    SMALL_SAMPLE_ROWS,
-    Completeness,
-    Group,
-    ReasonCount,
-    completeness,
-    grouped,
-)
-from evaltasks.insight.statistics import MeanScore
+from evaltasks.insight.results import Completeness, Group, completeness, grouped
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import Text, read_number, read_word
+from evaltasks.tools.result_views import Budget, EvaluatorResults, Provenance, evaluator_view, provenance_view
 from evaltasks.tools.scored_rows import ScoredRows, scored_rows
 from evaltasks.tools.spec import Effect, Input, Output, ToolSpec
 from evaltasks.tools.spec import Group as ToolGroup
-from evaltasks.tools.untrusted import Untrusted, fenced
-from evaltasks.tools.views import age, lower, moment
-
-REASONS_SHOWN_MAX = 10
-LABELS_SHOWN_MAX = 20
-CONCISE_CHARACTERS = 240
-# Explanations of one answer together; well under what a host lets a model read.
-CHARACTERS_TOTAL_MAX = 30_000
 
 
 class TaskRunResultsInput(Input):
@@ -51,86 +35,6 @@ class TaskRunResultsInput(Input):
     detail: Annotated[Literal["concise", "full"], BeforeValidator(read_word)] = Field(
         "concise", description="full: whole explanations and an example of what a provider said per error reason."
     )
-
-
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class LabelShare(_View):
-    """`label` when it is one of the evaluator's own labels, otherwise fenced; neither: no label was given."""
-
-    label: str | None = None
-    other_label: Untrusted | None = None
-    rows: str = Field(description="n of N evaluated rows")
-
-
-class MeanView(_View):
-    mean: float
-    low: float | None = Field(None, description="Lower bound, 95 % confidence.")
-    high: float | None = None
-    n: int
-    method: str
-
-
-class ReasonView(_View):
-    reason: str
-    rows: str
-    row_ids: list[str] = Field(description="The first few.")
-    example: Untrusted | None = None
-
-
-class WorstRow(_View):
-    row_kind: str
-    row_id: str
-    trace_id: str | None = None
-    label: str | None = None
-    other_label: Untrusted | None = None
-    score: float | None = None
-    explanation: Untrusted | None = None
-
-
-class EvaluatorResults(_View):
-    """One evaluator version as one judge ran it; results of different judges are never put together."""
-
-    evaluation_name: str | None = None
-    evaluator_id: str | None = None
-    evaluator_name: str | None = None
-    evaluator_version_id: str | None = None
-    version: str | None = Field(None, description="pinned by the task, or the latest; and whether a newer one exists.")
-    judge: str
-    model: str | None = None
-    direction: str | None = None
-    evaluated: str = Field(description="n of N rows")
-    errors: str | None = None
-    skipped: str | None = None
-    waiting: str | None = None
-    labels: list[LabelShare]
-    score: MeanView | None = None
-    error_reasons: list[ReasonView] | None = None
-    skip_reasons: list[ReasonView] | None = None
-    worst_rows: list[WorstRow]
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    caution: str | None = None
-
-
-class Provenance(_View):
-    """Where every number of this answer comes from."""
-
-    run_id: str
-    task_id: str
-    task_name: str | None = None
-    status: str
-    counts: str
-    data_start_time: str | None = None
-    data_end_time: str | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
-    finished_age: str | None = None
-    experiment_id: str | None = None
-    failure_reason: str | None = None
-    rows_read: int
 
 
 class TaskRunResultsOutput(Output):
@@ -183,6 +87,13 @@ class _Evaluators:
                 self._versions[version_id] = None
         return self._versions[version_id]
 
+    async def behind(self, group: Group) -> tuple[EvaluatorWithVersion | None, EvaluatorVersion | None]:
+        """The evaluator as it is now, and the version that made these results."""
+        key = group.key
+        if key.evaluator_id is None:
+            return None, None
+        return await self.latest(key.evaluator_id), await self.version(key.evaluator_id, key.evaluator_version_id)
+
 
 async def _results(call: TaskRunResultsInput, context: ToolContext) -> TaskRunResultsOutput:
     client = context.client
@@ -201,8 +112,12 @@ async def _results(call: TaskRunResultsInput, context: ToolContext) -> TaskRunRe
     if not run.finished:
         run = await client.task_runs.get(call.run_id)
     groups = grouped(found.rows)
-    budget = _Budget(call)
-    views = [await _evaluator_view(group, evaluators, task, call, offset, budget) for group in groups]
+    budget = Budget(full=call.detail == "full")
+    shown = slice(offset, offset + call.rows)
+    views = []
+    for group in groups:
+        latest, version = await evaluators.behind(group)
+        views.append(evaluator_view(group, latest, version, task, shown, budget))
     judged = _judged(run, groups, found, filtered=evaluator_id is not None)
     has_more = call.rows > 0 and any(len(group.evaluated) > offset + call.rows for group in groups)
     return TaskRunResultsOutput(
@@ -210,7 +125,7 @@ async def _results(call: TaskRunResultsInput, context: ToolContext) -> TaskRunRe
         partial_because=judged.why or None,
         evaluators=views,
         not_told=found.limits or None,
-        provenance=_provenance(run, task, found, context),
+        provenance=provenance_view(run, task, len(found.rows), context.time.now()),
         next_cursor=_cursor(call, offset + call.rows) if has_more else None,
         next_step=_next_step(run, task, views),
     )
@@ -254,160 +169,6 @@ def _judged(run: TaskRun, groups: Sequence[Group], found: ScoredRows, *, filtere
         why = f"the run counts {run.num_successes} successes, {rows} evaluations were found on its rows"
         return Completeness(final=False, why=[*judged.why, why])
     return judged
-
-
-class _Budget:
-    """Explanations share one length, so that an answer never outgrows what a model reads."""
-
-    def __init__(self, call: TaskRunResultsInput) -> None:
-        self._left = CHARACTERS_TOTAL_MAX
-        self._each = CONCISE_CHARACTERS if call.detail == "concise" else 2000
-
-    def fenced(self, text: str | None) -> Untrusted | None:
-        if not text or self._left <= 0:
-            return None
-        shown = fenced(text, min(self._each, self._left))
-        self._left -= len(shown.untrusted) if shown else 0
-        return shown
-
-
-async def _evaluator_view(
-    group: Group,
-    evaluators: _Evaluators,
-    task: Task | None,
-    call: TaskRunResultsInput,
-    offset: int,
-    budget: _Budget,
-) -> EvaluatorResults:
-    key, n = group.key, group.rows
-    latest = await evaluators.latest(key.evaluator_id) if key.evaluator_id else None
-    version = await evaluators.version(key.evaluator_id, key.evaluator_version_id) if key.evaluator_id else None
-    template = version.template_config if version else None
-    direction = template.direction if template else Direction.MAXIMIZE
-    own_labels = set((template.classification_choices or {}) if template else {"true", "false"})
-    evaluated = group.counts[RowOutcome.SUCCESS]
-    worst = group.ranked(direction)[offset : offset + call.rows]
-    return EvaluatorResults(
-        evaluation_name=key.evaluation_name,
-        evaluator_id=key.evaluator_id,
-        evaluator_name=latest.name if latest else None,
-        evaluator_version_id=key.evaluator_version_id,
-        version=_version_words(group, latest, task),
-        judge=key.judge.kind or ("not told" if key.evaluator_id else "none: outputs of a run_experiment task"),
-        model=key.judge.model,
-        direction=lower(direction) if key.evaluator_id else None,
-        evaluated=f"{evaluated} of {n}",
-        errors=_of(group.counts[RowOutcome.ERROR], n),
-        skipped=_of(group.counts[RowOutcome.SKIPPED], n),
-        waiting=_of(group.counts[RowOutcome.WAITING], n),
-        labels=_labels(group, own_labels, evaluated, budget) if key.evaluator_id else [],
-        score=_mean_view(group.mean(_scale(group, template))),
-        error_reasons=_reasons(group.errors, n, call, budget),
-        skip_reasons=_reasons(group.skips, n, call, budget),
-        worst_rows=[_row_view(row, own_labels, budget) for row in worst] if key.evaluator_id else [],
-        prompt_tokens=group.prompt_tokens or None,
-        completion_tokens=group.completion_tokens or None,
-        caution=_caution(group, evaluated),
-    )
-
-
-def _of(count: int, n: int) -> str | None:
-    return f"{count} of {n}" if count else None
-
-
-def _scale(group: Group, template: Any) -> tuple[float, float] | None:
-    """The lowest and highest score there can be, where that is known."""
-    if group.key.judge.kind == HEURISTIC:
-        return 0.0, 1.0
-    choices = template.classification_choices if template else None
-    return (min(choices.values()), max(choices.values())) if choices else None
-
-
-def _mean_view(mean: MeanScore | None) -> MeanView | None:
-    if mean is None:
-        return None
-    low, high = (None if bound is None else round(bound, 4) for bound in (mean.low, mean.high))
-    return MeanView(mean=round(mean.mean, 4), low=low, high=high, n=mean.n, method=mean.method)
-
-
-def _labels(group: Group, own: set[str], evaluated: int, budget: _Budget) -> list[LabelShare]:
-    shares = []
-    for label, count in group.labels.most_common(LABELS_SHOWN_MAX):
-        trusted = label if label in own else None
-        other = None if trusted else budget.fenced(label)
-        shares.append(LabelShare(label=trusted, other_label=other, rows=f"{count} of {evaluated}"))
-    return shares
-
-
-def _reasons(
-    reasons: dict[str, ReasonCount], n: int, call: TaskRunResultsInput, budget: _Budget
-) -> list[ReasonView] | None:
-    ranked = sorted(reasons.values(), key=lambda one: (-one.count, one.reason))[:REASONS_SHOWN_MAX]
-    return [
-        ReasonView(
-            reason=one.reason,
-            rows=f"{one.count} of {n}",
-            row_ids=one.row_ids,
-            example=budget.fenced(one.detail) if call.detail == "full" else None,
-        )
-        for one in ranked
-    ] or None
-
-
-def _row_view(row: TaskRunRow, own: set[str], budget: _Budget) -> WorstRow:
-    trusted = row.label if row.label in own else None
-    return WorstRow(
-        row_kind=row.row_kind,
-        row_id=row.row_id,
-        trace_id=row.trace_id,
-        label=trusted,
-        other_label=None if trusted else budget.fenced(row.label),
-        score=row.score,
-        explanation=budget.fenced(row.explanation),
-    )
-
-
-def _version_words(group: Group, latest: EvaluatorWithVersion | None, task: Task | None) -> str | None:
-    key = group.key
-    if key.evaluator_id is None:
-        return None
-    attached = [one for one in task.evaluators if one.evaluator_id == key.evaluator_id] if task else []
-    pinned = bool(attached and attached[0].evaluator_version_id)
-    if latest is None:
-        return "the evaluator was deleted since, or is hidden from this key"
-    if key.evaluator_version_id in {None, latest.version.id}:
-        return "pinned, and the latest" if pinned else "the latest, not pinned: later runs may use another"
-    return "pinned; a newer one exists" if pinned else "a newer one exists now: later runs use that, scores may drift"
-
-
-def _caution(group: Group, evaluated: int) -> str | None:
-    cautions = []
-    if group.key.judge.kind == HEURISTIC:
-        cautions.append("Judged by a heuristic, not a language model; never compare or average with other judges.")
-    if group.key.evaluator_id and 0 < evaluated < SMALL_SAMPLE_ROWS:
-        cautions.append(f"Small sample: {evaluated} rows, under {SMALL_SAMPLE_ROWS}; differences may be chance.")
-    return " ".join(cautions) or None
-
-
-def _provenance(run: TaskRun, task: Task | None, found: ScoredRows, context: ToolContext) -> Provenance:
-    selected = "" if run.num_selected is None else f" of {run.num_selected}"
-    return Provenance(
-        run_id=run.id,
-        task_id=run.task_id,
-        task_name=task.name if task else None,
-        status=lower(run.status),
-        counts=(
-            f"{run.num_done}{selected} done: {run.num_successes} ok, {run.num_errors} errors, {run.num_skipped} skipped"
-        ),
-        data_start_time=moment(run.data_start_time),
-        data_end_time=moment(run.data_end_time),
-        started_at=moment(run.run_started_at),
-        finished_at=moment(run.run_finished_at),
-        finished_age=age(context.time.now(), run.run_finished_at),
-        experiment_id=run.experiment_id,
-        failure_reason=run.failure_reason,
-        rows_read=len(found.rows),
-    )
 
 
 def _next_step(run: TaskRun, task: Task | None, views: list[EvaluatorResults]) -> str | None:

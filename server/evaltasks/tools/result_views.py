@@ -1,0 +1,259 @@
+"""What an agent sees of a task run's results: n of N, intervals with their method, text of others in its fence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from evaltasks.api.evaluators import Direction, EvaluatorVersion, EvaluatorWithVersion, TemplateConfig
+from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
+from evaltasks.api.tasks import Task
+from evaltasks.insight.results import HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
+from evaltasks.insight.statistics import MeanScore
+from evaltasks.tools.untrusted import Untrusted, fenced
+from evaltasks.tools.views import age, lower, moment
+
+REASONS_SHOWN_MAX = 10
+LABELS_SHOWN_MAX = 20
+CONCISE_CHARACTERS = 240
+FULL_CHARACTERS = 2000
+# Explanations of one answer together; well under what a host lets a model read.
+CHARACTERS_TOTAL_MAX = 30_000
+
+
+# The published schema stays short: these parts explain themselves, and every listing of the tools pays for it.
+_Parts = WithJsonSchema({"type": "array", "items": {"type": "object"}})
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class LabelShare(_View):
+    """`label` when it is one of the evaluator's own labels, otherwise fenced; neither: no label was given."""
+
+    label: str | None = None
+    other_label: Untrusted | None = None
+    rows: str = Field(description="n of N evaluated rows")
+
+
+class MeanView(_View):
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    method: str
+
+
+class ReasonView(_View):
+    reason: str
+    rows: str
+    row_ids: list[str] = Field(description="The first few.")
+    example: Untrusted | None = None
+
+
+class WorstRow(_View):
+    row_kind: str
+    row_id: str
+    trace_id: str | None = None
+    label: str | None = None
+    other_label: Untrusted | None = None
+    score: float | None = None
+    explanation: Untrusted | None = None
+
+
+class EvaluatorResults(_View):
+    """One evaluator version as one judge ran it; results of different judges are never put together."""
+
+    evaluation_name: str | None = None
+    evaluator_id: str | None = None
+    evaluator_name: str | None = None
+    evaluator_version_id: str | None = None
+    version: str | None = None
+    judge: str
+    model: str | None = None
+    direction: str | None = None
+    evaluated: str
+    errors: str | None = None
+    skipped: str | None = None
+    waiting: str | None = None
+    labels: Annotated[list[LabelShare], _Parts]
+    score: MeanView | None = None
+    error_reasons: Annotated[list[ReasonView], _Parts] | None = None
+    skip_reasons: Annotated[list[ReasonView], _Parts] | None = None
+    worst_rows: Annotated[list[WorstRow], _Parts]
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    caution: str | None = None
+
+
+class Provenance(_View):
+    """Where every number of this answer comes from."""
+
+    run_id: str
+    task_id: str
+    task_name: str | None = None
+    status: str
+    counts: str
+    data_start_time: str | None = None
+    data_end_time: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    finished_age: str | None = None
+    experiment_id: str | None = None
+    failure_reason: str | None = None
+    rows_read: int
+
+
+class Budget:
+    """Explanations share one length, so that an answer never outgrows what a model reads."""
+
+    def __init__(self, *, full: bool) -> None:
+        self.full = full
+        self._left = CHARACTERS_TOTAL_MAX
+        self._each = FULL_CHARACTERS if full else CONCISE_CHARACTERS
+
+    def fenced(self, text: str | None) -> Untrusted | None:
+        if not text or self._left <= 0:
+            return None
+        shown = fenced(text, min(self._each, self._left))
+        self._left -= len(shown.untrusted) if shown else 0
+        return shown
+
+
+def evaluator_view(
+    group: Group,
+    latest: EvaluatorWithVersion | None,
+    version: EvaluatorVersion | None,
+    task: Task | None,
+    shown: slice,
+    budget: Budget,
+) -> EvaluatorResults:
+    """One group in words and numbers. `shown` are the places of the worst rows to show, worst first."""
+    key, n = group.key, group.rows
+    template = version.template_config if version else None
+    direction = template.direction if template else Direction.MAXIMIZE
+    own_labels = set((template.classification_choices or {}) if template else {"true", "false"})
+    evaluated = group.counts[RowOutcome.SUCCESS]
+    worst = group.ranked(direction)[shown]
+    return EvaluatorResults(
+        evaluation_name=key.evaluation_name,
+        evaluator_id=key.evaluator_id,
+        evaluator_name=latest.name if latest else None,
+        evaluator_version_id=key.evaluator_version_id,
+        version=_version_words(group, latest, task),
+        judge=key.judge.kind or ("not told" if key.evaluator_id else "none: outputs of a run_experiment task"),
+        model=key.judge.model,
+        direction=lower(direction) if key.evaluator_id else None,
+        evaluated=f"{evaluated} of {n}",
+        errors=_of(group.counts[RowOutcome.ERROR], n),
+        skipped=_of(group.counts[RowOutcome.SKIPPED], n),
+        waiting=_of(group.counts[RowOutcome.WAITING], n),
+        labels=_labels(group, own_labels, evaluated, budget) if key.evaluator_id else [],
+        score=_mean_view(group.mean(_scale(group, template))),
+        error_reasons=_reasons(group.errors, n, budget),
+        skip_reasons=_reasons(group.skips, n, budget),
+        worst_rows=[_row_view(row, own_labels, budget) for row in worst] if key.evaluator_id else [],
+        prompt_tokens=group.prompt_tokens or None,
+        completion_tokens=group.completion_tokens or None,
+        caution=_caution(group, evaluated),
+    )
+
+
+def _of(count: int, n: int) -> str | None:
+    return f"{count} of {n}" if count else None
+
+
+def _scale(group: Group, template: TemplateConfig | None) -> tuple[float, float] | None:
+    """The lowest and highest score there can be, where that is known."""
+    if group.key.judge.kind == HEURISTIC:
+        return 0.0, 1.0
+    choices = template.classification_choices if template else None
+    return (min(choices.values()), max(choices.values())) if choices else None
+
+
+def _mean_view(mean: MeanScore | None) -> MeanView | None:
+    if mean is None:
+        return None
+    low, high = (None if bound is None else round(bound, 4) for bound in (mean.low, mean.high))
+    return MeanView(mean=round(mean.mean, 4), low=low, high=high, n=mean.n, method=mean.method)
+
+
+def _labels(group: Group, own: set[str], evaluated: int, budget: Budget) -> list[LabelShare]:
+    shares = []
+    for label, count in group.labels.most_common(LABELS_SHOWN_MAX):
+        trusted = label if label in own else None
+        other = None if trusted else budget.fenced(label)
+        shares.append(LabelShare(label=trusted, other_label=other, rows=f"{count} of {evaluated}"))
+    return shares
+
+
+def _reasons(reasons: dict[str, ReasonCount], n: int, budget: Budget) -> list[ReasonView] | None:
+    ranked = sorted(reasons.values(), key=lambda one: (-one.count, one.reason))[:REASONS_SHOWN_MAX]
+    return [
+        ReasonView(
+            reason=one.reason,
+            rows=f"{one.count} of {n}",
+            row_ids=one.row_ids,
+            example=budget.fenced(one.detail) if budget.full else None,
+        )
+        for one in ranked
+    ] or None
+
+
+def _row_view(row: TaskRunRow, own: set[str], budget: Budget) -> WorstRow:
+    trusted = row.label if row.label in own else None
+    return WorstRow(
+        row_kind=row.row_kind,
+        row_id=row.row_id,
+        trace_id=row.trace_id,
+        label=trusted,
+        other_label=None if trusted else budget.fenced(row.label),
+        score=row.score,
+        explanation=budget.fenced(row.explanation),
+    )
+
+
+def _version_words(group: Group, latest: EvaluatorWithVersion | None, task: Task | None) -> str | None:
+    key = group.key
+    if key.evaluator_id is None:
+        return None
+    attached = [one for one in task.evaluators if one.evaluator_id == key.evaluator_id] if task else []
+    pinned = bool(attached and attached[0].evaluator_version_id)
+    if latest is None:
+        return "the evaluator was deleted since, or is hidden from this key"
+    if key.evaluator_version_id in {None, latest.version.id}:
+        return "pinned, and the latest" if pinned else "the latest, not pinned: later runs may use another"
+    return "pinned; a newer one exists" if pinned else "a newer one exists now: later runs use that, scores may drift"
+
+
+def _caution(group: Group, evaluated: int) -> str | None:
+    cautions = []
+    if group.key.judge.kind == HEURISTIC:
+        cautions.append("Judged by a heuristic, not a language model; never compare or average with other judges.")
+    if group.key.evaluator_id and 0 < evaluated < SMALL_SAMPLE_ROWS:
+        cautions.append(f"Small sample: {evaluated} rows, under {SMALL_SAMPLE_ROWS}; differences may be chance.")
+    return " ".join(cautions) or None
+
+
+def provenance_view(run: TaskRun, task: Task | None, rows_read: int, now: datetime) -> Provenance:
+    selected = "" if run.num_selected is None else f" of {run.num_selected}"
+    return Provenance(
+        run_id=run.id,
+        task_id=run.task_id,
+        task_name=task.name if task else None,
+        status=lower(run.status),
+        counts=(
+            f"{run.num_done}{selected} done: {run.num_successes} ok, {run.num_errors} errors, {run.num_skipped} skipped"
+        ),
+        data_start_time=moment(run.data_start_time),
+        data_end_time=moment(run.data_end_time),
+        started_at=moment(run.run_started_at),
+        finished_at=moment(run.run_finished_at),
+        finished_age=age(now, run.run_finished_at),
+        experiment_id=run.experiment_id,
+        failure_reason=run.failure_reason,
+        rows_read=rows_read,
+    )

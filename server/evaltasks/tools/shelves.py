@@ -1,0 +1,79 @@
+"""The kinds of resources there are to find: how each is listed and got, and what it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from evaltasks.api.ai_integrations import ListAiIntegrations
+from evaltasks.api.datasets import ListDatasets
+from evaltasks.api.evaluators import ListEvaluators
+from evaltasks.api.experiments import ListExperiments
+from evaltasks.api.projects import ListProjects
+from evaltasks.api.spaces import ListSpaces
+from evaltasks.api.tasks import ListTasks
+from evaltasks.client.client import Client
+from evaltasks.client.references import AI_INTEGRATION, DATASET, EVALUATOR, EXPERIMENT, PROJECT, SPACE, TASK, Kind
+from evaltasks.tools.views import lower
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One kind: how it is listed and got, and what its resources belong to."""
+
+    reference: Kind
+    listing: Callable[[Client, str | None, str | None], AsyncIterator[Any]]
+    get: Callable[[Client, str], Any]
+    home: Callable[[Any], tuple[str, str] | None]
+    type: Callable[[Any], str | None] = lambda _: None
+
+
+def _in_space(item: Any) -> tuple[str, str]:
+    return "space", item.space_id
+
+
+def _in_dataset_or_space(item: Any) -> tuple[str, str]:
+    return ("dataset", item.dataset_id) if item.dataset_id else ("space", item.space_id)
+
+
+def _in_project_or_dataset(item: Any) -> tuple[str, str] | None:
+    if item.project_id:
+        return "project", item.project_id
+    return ("dataset", item.dataset_id) if item.dataset_id else None
+
+
+def _type(item: Any) -> str:
+    return lower(item.type)
+
+
+# Innermost first: a link to an experiment also names its dataset and its space.
+SHELVES: dict[str, Shelf] = {
+    "task": Shelf(
+        TASK, lambda c, s, n: c.tasks.all(ListTasks(space_id=s, name=n)), lambda c, i: c.tasks.get(i),
+        _in_project_or_dataset, _type,
+    ),
+    "evaluator": Shelf(
+        EVALUATOR, lambda c, s, n: c.evaluators.all(ListEvaluators(space_id=s, name=n)),
+        lambda c, i: c.evaluators.get(i), _in_space, _type,
+    ),
+    "ai_integration": Shelf(
+        AI_INTEGRATION, lambda c, s, n: c.ai_integrations.all(ListAiIntegrations(space_id=s, name=n)),
+        lambda c, i: c.ai_integrations.get(i), lambda _: None, lambda item: lower(item.provider),
+    ),
+    "experiment": Shelf(
+        EXPERIMENT, lambda c, s, n: c.experiments.all(ListExperiments(space_id=s, name=n)),
+        lambda c, i: c.experiments.get(i), _in_dataset_or_space,
+    ),
+    "dataset": Shelf(
+        DATASET, lambda c, s, n: c.datasets.all(ListDatasets(space_id=s, name=n)),
+        lambda c, i: c.datasets.get(i), _in_space,
+    ),
+    "project": Shelf(
+        PROJECT, lambda c, s, n: c.projects.all(ListProjects(space_id=s, name=n)),
+        lambda c, i: c.projects.get(i), _in_space,
+    ),
+    "space": Shelf(
+        SPACE, lambda c, _, n: c.spaces.all(ListSpaces(name=n)), lambda c, i: c.spaces.get(i), lambda _: None
+    ),
+}  # fmt: skip
