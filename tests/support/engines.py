@@ -29,7 +29,7 @@ WINDOW = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-0
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 # Tests wait for outcomes, not for time: another process's work is noticed at once.
-QUICK = ExecutorLimits(poll_seconds=0.02, retry_seconds=0.01)
+QUICK = ExecutorLimits(poll_seconds=0.02, retry_seconds=0.01, continuous_seconds=0.0)
 
 
 class HandClock:

@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import ENDS, QUICK, EngineInTest, engine
+from tests.support.engines import ENDS, QUICK, EngineInTest, HandClock, engine
 
-IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02)
+IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02, continuous_seconds=0.0)
+RARELY = ExecutorLimits(poll_seconds=0.02, continuous_seconds=60.0)
 
 
 async def continuous_rows(it: EngineInTest, task: str, expected: int) -> list[dict[str, Any]]:
@@ -93,3 +94,21 @@ async def test_two_processes_evaluate_every_new_span_once(tmp_path: Path) -> Non
             await (one if first % 2 else two).seed_spans(project, 5, first=first)
         rows = await continuous_rows(two, task, 100)
         assert Counter(row["row_id"] for row in rows) == {f"span-{i:05d}": 1 for i in range(100)}
+
+
+async def test_a_task_run_is_made_at_most_so_often() -> None:
+    clock = HandClock()
+    async with engine(clock=clock, limits=RARELY) as it:
+        project = await it.seed_project()
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(project, 2)
+        await continuous_rows(it, task, 2)
+        await it.seed_spans(project, 2, first=10)
+        await clock.turn(59)
+        other = await it.seed_code_evaluator(evaluation_name="other")
+        manual = await it.seed_task([other], project_id=project)
+        window = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
+        await it.finish(manual, **window)  # the executor has had its turns
+        assert len((await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]) == 1
+        await clock.turn(1)
+        await continuous_rows(it, task, 4)

@@ -91,7 +91,7 @@ class Executor:
     async def _turn(self, tasks: TaskGroup) -> None:
         try:
             await self._drop_lost()
-            await make_continuous_runs(self._services)
+            await make_continuous_runs(self._services, self._limits.continuous_seconds)
             await self._claim_more(tasks)
         except StoreError as error:
             logger.error("the store failed; trying again: %s", error)

@@ -17,3 +17,4 @@ class ExecutorLimits:
     retry_seconds_max: float = 30.0
     waiting_rows_max: int = 100  # rows that wait apart; beyond it a waiting row holds its worker
     rows_per_fetch: int = 200
+    continuous_seconds: float = 5.0  # a continuous task makes a task run at most this often

@@ -26,7 +26,7 @@ WITH chosen AS MATERIALIZED (
         AND (:data_start_us IS NULL OR s.start_us >= :data_start_us)
         AND (:data_end_us IS NULL OR s.start_us <= :data_end_us)
         AND (:after_seq IS NULL OR (s.seq > :after_seq AND s.seq <= :upto_seq))
-        AND is_sampled(:task_id, s.trace_id || '/' || s.span_id, :sampling_rate)
+        AND (:sampling_rate IS NULL OR is_sampled(:task_id, s.trace_id || '/' || s.span_id, :sampling_rate))
         AND ({task_filter}) AND ({any_fit})
     ORDER BY s.start_us DESC, s.trace_id, s.span_id
     LIMIT :rows_max

@@ -74,14 +74,15 @@ VALUES (:task_id, :position, :evaluator_id, :evaluator_version_id, :query_filter
 DELETE FROM task_evaluators WHERE task_id = :task_id;
 
 -- name: continuous
--- Continuous project tasks with spans they have not taken yet, while no task run of theirs is unfinished. The plus
--- keeps SQLite from the project's index: walking the few newest spans by seq is what is wanted.
+-- Continuous project tasks with spans they have not taken yet, while no task run of theirs is unfinished and
+-- the last one is some time ago. The plus keeps SQLite from the project's index: walking the few newest spans by seq is what is wanted.
 SELECT tasks.id, tasks.continuous_after_seq AS after_seq, (
     SELECT max(spans.seq) FROM spans
     WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id
 ) AS upto_seq
 FROM tasks
 WHERE tasks.is_continuous AND tasks.project_id IS NOT NULL AND tasks.continuous_after_seq IS NOT NULL
+    AND (tasks.last_run_us IS NULL OR tasks.last_run_us <= :ran_before_us)
     AND EXISTS (
         SELECT 1 FROM spans
         WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id
