@@ -219,6 +219,8 @@ async def judge_server(
         connection = asyncio.ensure_future(judge.serve(reader, writer))
         connections.add(connection)
         connection.add_done_callback(connections.discard)
+        # Also when it is cancelled before it began: then `serve` never ran, and closes nothing.
+        connection.add_done_callback(lambda _: writer.close())
 
     server = await asyncio.start_server(accept, "127.0.0.1", port, backlog=512)
     judge.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"

@@ -88,7 +88,7 @@ class ToolsInTest:
 
     client: Client
     seeds: EngineInTest | None = None
-    time: Any = field(default_factory=lambda: RealTime())
+    time: Any = field(default_factory=RealTime)
     settings: ToolSettings = field(default_factory=ToolSettings)
     person: Person = field(default_factory=Person)
     context: ToolContext | None = None

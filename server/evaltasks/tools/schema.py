@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 
 # A definition inside itself cannot be put in; nothing here nests deeper than this.
 _DEPTH_MAX = 12
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 # Under these keys stand names, not keywords: a property may be called `title`.
 _NAMED = frozenset({"properties", "patternProperties"})
 
@@ -74,7 +75,8 @@ def _walked(node: Any, definitions: Schema, depth: int) -> Any:
         elif key in {"enum", "required", "const", "default", "examples"}:
             walked[key] = value
         else:
-            walked[key] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
+            # Bounds behind a validator of ours keep pydantic's words, which JSON schema does not know.
+            walked[_BOUNDS.get(key, key)] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
     return _without_null(walked)
 
 

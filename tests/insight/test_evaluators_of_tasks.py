@@ -1,0 +1,145 @@
+"""Evaluators against the task they are attached to, and the merging of a change into a task's evaluators."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from evaltasks.api.evaluators import EvaluatorVersion
+from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator, TaskType
+from evaltasks.insight.evaluator_rules import Attached, fit_faults, fit_notes
+from evaltasks.insight.task_difference import Difference, differences, merged
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def template(evaluator: str = "t", text: str = "Is {output} yes or no?", granularity: str = "SPAN") -> EvaluatorVersion:
+    config = {
+        "name": "correct", "template": text, "include_explanations": True, "data_granularity": granularity,
+        "classification_choices": {"yes": 1, "no": 0}, "llm_config": {"ai_integration_id": "a", "model_name": "m"},
+    }  # fmt: skip
+    return EvaluatorVersion.model_validate(
+        {"id": "v", "evaluator_id": evaluator, "type": "TEMPLATE", "created_at": NOW, "template_config": config}
+    )
+
+
+def code(evaluator: str = "c", **config: Any) -> EvaluatorVersion:
+    config = {
+        "type": "MANAGED", "managed_evaluator": "JSON_PARSEABLE", "name": "ok", "variables": ["output"], **config
+    }  # fmt: skip
+    return EvaluatorVersion.model_validate(
+        {"id": "v", "evaluator_id": evaluator, "type": "CODE", "created_at": NOW, "code_config": config}
+    )
+
+
+def attached(index: int, version: EvaluatorVersion, **fields: Any) -> Attached:
+    attachment = EvaluatorAttachment(evaluator_id=fields.pop("evaluator_id", version.evaluator_id), **fields)
+    return Attached(f"evaluators[{index}]", attachment, version)
+
+
+def places(task_type: TaskType, *all_attached: Attached) -> list[str]:
+    return [fault.argument for fault in fit_faults(task_type, all_attached)]
+
+
+def test_evaluators_that_fit_are_accepted() -> None:
+    mapped = attached(0, template(), column_mappings={"output": "attributes.output.value"})
+    assert places(TaskType.TEMPLATE_EVALUATION, mapped, attached(1, template("u"))) == []
+    assert places(TaskType.CODE_EVALUATION, attached(0, code())) == []
+
+
+def test_the_kind_of_evaluator_must_fit_the_type_of_task() -> None:
+    assert places(TaskType.TEMPLATE_EVALUATION, attached(0, code())) == ["evaluators[0].evaluator_id"]
+    assert places(TaskType.CODE_EVALUATION, attached(0, template())) == ["evaluators[0].evaluator_id"]
+
+
+def test_a_mapping_of_a_variable_that_is_none_is_refused() -> None:
+    wrong = {"output": "x", "ouput": "y"}
+    assert places(TaskType.TEMPLATE_EVALUATION, attached(0, template(), column_mappings=wrong)) == [
+        "evaluators[0].column_mappings.ouput"
+    ]
+    assert places(TaskType.CODE_EVALUATION, attached(0, code(), column_mappings=wrong)) == [
+        "evaluators[0].column_mappings.ouput"
+    ]
+
+
+def test_a_pinned_version_of_another_evaluator_is_refused() -> None:
+    other = attached(0, template("someone else"), evaluator_id="t", evaluator_version_id="v")
+    assert places(TaskType.TEMPLATE_EVALUATION, other) == ["evaluators[0].evaluator_version_id"]
+
+
+def test_all_evaluators_judge_the_same_kind_of_row() -> None:
+    both = (attached(0, template()), attached(1, template("u", granularity="TRACE")))
+    assert places(TaskType.TEMPLATE_EVALUATION, *both) == ["evaluators[1].evaluator_id"]
+
+
+def test_one_custom_code_evaluator_is_enough_for_a_task() -> None:
+    versions = [
+        EvaluatorVersion.model_validate(
+            {
+                "id": "v",
+                "evaluator_id": id_,
+                "type": "CODE",
+                "created_at": NOW,
+                "code_config": {"type": "CUSTOM", "name": "ok", "variables": ["output"], "code": "x = 1"},
+            }  # fmt: skip
+        )
+        for id_ in ("c", "d")
+    ]
+    both = [attached(index, version) for index, version in enumerate(versions)]
+    assert places(TaskType.CODE_EVALUATION, *both) == ["evaluators[1].evaluator_id"]
+
+
+def test_labels_that_the_prompt_never_mentions_are_said_aloud() -> None:
+    assert fit_notes([attached(0, template())]) == []
+    [note] = fit_notes([attached(0, template(text="Judge {output}: answer yes."))])
+    assert "1 of its 2 labels" in note
+
+
+# --- changes ------------------------------------------------------------------------------------------------------
+A = TaskEvaluator(evaluator_id="a", evaluator_name="Alpha", column_mappings={"x": "y"}, query_filter="p = 1")
+B = TaskEvaluator(evaluator_id="b", evaluator_name="Beta", evaluator_version_id="v1")
+
+
+def test_a_change_touches_only_what_it_names() -> None:
+    after, faults = merged(
+        [A, B],
+        add=[EvaluatorAttachment(evaluator_id="c")],
+        change=[EvaluatorAttachment.model_validate({"evaluator_id": "a", "query_filter": None})],
+        remove={"b": 0},
+    )
+    assert faults == []
+    assert [(one.evaluator_id, one.column_mappings, one.query_filter) for one in after] == [
+        ("a", {"x": "y"}, None),
+        ("c", None, None),
+    ]
+
+
+def test_every_impossible_change_is_told() -> None:
+    _, faults = merged(
+        [A],
+        add=[EvaluatorAttachment(evaluator_id="a")],
+        change=[EvaluatorAttachment(evaluator_id="z")],
+        remove={"y": 0},
+    )
+    assert {fault.argument for fault in faults} == {
+        "evaluators.remove[0]", "evaluators.change[0].evaluator_id", "evaluators.add[0].evaluator_id",
+    }  # fmt: skip
+
+
+def test_the_last_evaluator_cannot_be_removed() -> None:
+    assert merged([A], add=[], change=[], remove={"a": 0})[1][0].argument == "evaluators"
+
+
+def test_the_difference_names_fields_and_evaluators() -> None:
+    before = Task.model_validate(
+        {"id": "t", "name": "n", "type": "CODE_EVALUATION", "created_at": NOW, "updated_at": NOW,
+         "sampling_rate": 1, "evaluators": [A, B]}
+    )  # fmt: skip
+    after = before.model_copy(
+        update={"sampling_rate": 0.5, "evaluators": [A.model_copy(update={"query_filter": None})]}
+    )
+    assert differences(before, after) == [
+        Difference("sampling_rate", 1, 0.5),
+        Difference("evaluators.Alpha.query_filter", "p = 1", None),
+        Difference("evaluators.Beta", "attached", None),
+    ]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evaltasks.api.run_configurations import AgentCall, InputVariableFormat, LlmGeneration, TemplateEvaluation
+from evaltasks.insight.run_configurations import read_run_configuration
+
+SEED = {
+    "experiment_type": "llm_generation",
+    "ai_integration_id": "...",
+    "model_name": "gpt-4o",
+    "messages": [{"role": "user", "content": "{{input}}"}],
+}
+
+
+def faults_of(value: dict[str, Any]) -> dict[str, str]:
+    read = read_run_configuration(value)
+    assert read.configuration is None
+    return {".".join(map(str, place)): f"{problem}; {remedy}" for place, problem, remedy in read.faults}
+
+
+def test_the_seeds_example_is_read_and_the_missing_format_said() -> None:
+    read = read_run_configuration(SEED)
+    assert isinstance(read.configuration, LlmGeneration)
+    assert read.configuration.input_variable_format is InputVariableFormat.MUSTACHE
+    assert read.notes == ["input_variable_format was missing; mustache was sent (from the placeholders)."]
+
+
+@pytest.mark.parametrize(
+    ("content", "inferred"),
+    [
+        ("{{ input }}", InputVariableFormat.MUSTACHE),
+        ("say {input}", InputVariableFormat.F_STRING),
+        ('answer as {"a": 1}', InputVariableFormat.MUSTACHE),
+        ("no placeholder", InputVariableFormat.MUSTACHE),
+    ],
+)
+def test_the_format_is_read_from_the_placeholders(content: str, inferred: InputVariableFormat) -> None:
+    read = read_run_configuration({**SEED, "messages": [{"role": "user", "content": content}]})
+    assert isinstance(read.configuration, LlmGeneration)
+    assert read.configuration.input_variable_format is inferred
+
+
+def test_both_kinds_of_braces_are_ambiguous_and_refused() -> None:
+    messages = [{"role": "user", "content": "{{a}}"}, {"role": "user", "content": "{b}"}]
+    assert list(faults_of({**SEED, "messages": messages})) == ["input_variable_format"]
+
+
+def test_none_is_sent_as_f_string_and_said() -> None:
+    read = read_run_configuration({**SEED, "input_variable_format": "none"})
+    assert isinstance(read.configuration, LlmGeneration)
+    assert read.configuration.input_variable_format is InputVariableFormat.F_STRING
+    assert "deprecated" in read.notes[0]
+
+
+def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
+    faults = faults_of(
+        {**SEED, "template": "x", "mesages": [], "messages": [{"role": "robot", "content": "x", "colour": "red"}]}
+    )
+    assert faults == {
+        "template": "is no field of llm_generation; remove it (it belongs to template_evaluation)",
+        "mesages": "is no field of llm_generation; did you mean messages?",
+        "messages.0.role": "is none of the words allowed here (judged as llm_generation); "
+        "give one of: user, assistant, system, tool",
+        "messages.0.colour": "is no field of this object; remove it or correct its spelling",
+    }
+
+
+def test_a_misspelt_kind_is_one_fault_and_its_fields_are_judged_as_the_nearest() -> None:
+    faults = faults_of({"experiment_type": "llm_generations", "ai_integration_id": "a", "messages": []})
+    assert set(faults) == {"experiment_type", "messages"}
+    assert "llm_generation" in faults["experiment_type"]
+
+
+def test_a_missing_kind_is_taken_from_the_fields_that_only_one_has() -> None:
+    template = read_run_configuration({"ai_integration_id": "a", "template": "judge {{x}}"})
+    agent = read_run_configuration({"integration_id": "a", "input_template": {"q": "{{x}}"}})
+    assert isinstance(template.configuration, TemplateEvaluation)
+    assert isinstance(agent.configuration, AgentCall)
+    assert "template_evaluation" in template.notes[0]
+
+
+def test_a_missing_kind_that_nothing_tells_is_refused() -> None:
+    assert set(faults_of({})) == {"experiment_type"}
+
+
+def test_null_means_not_given() -> None:
+    assert read_run_configuration({**SEED, "tool_config": None, "model_name": None}).faults == []

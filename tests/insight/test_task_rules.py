@@ -1,0 +1,238 @@
+"""Every "refused" of the specification (tasks.md 2.2, 2.3, 2.5), as a table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, Task
+from evaltasks.insight.faults import Fault, Faults, ReadArguments, together
+from evaltasks.insight.task_rules import (
+    creation_faults,
+    trigger_faults,
+    trigger_shape_faults,
+    update_faults,
+    update_shape_faults,
+)
+
+NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
+A, B = EvaluatorAttachment(evaluator_id="a"), EvaluatorAttachment(evaluator_id="b")
+MAPPED = EvaluatorAttachment.model_validate(
+    {"evaluator_id": "m", "query_mappings": [{"variable_name": "x", "attribute_path": "y"}]}
+)
+FILTERS = QueryFilters.model_validate({"filters": [{"id": "A", "filter": "span_kind = 'LLM'"}]})
+CONFIGURATION = object()
+
+ON_PROJECT = {"name": "t", "task_type": "template_evaluation", "project": "p", "evaluators": [A]}
+ON_DATASET = {**ON_PROJECT, "dataset": "d", "experiment_ids": ["e"]}
+del ON_DATASET["project"]
+EXPERIMENT = {"name": "t", "task_type": "run_experiment", "dataset": "d", "run_configuration": CONFIGURATION}
+
+
+def without(arguments: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ON_PROJECT,
+        {**ON_PROJECT, "task_type": "code_evaluation", "sampling_rate": 0.1, "is_continuous": True},
+        {**ON_PROJECT, "query_filter": "x = 1", "evaluators": [A, B]},
+        {**ON_PROJECT, "query_filters": FILTERS, "evaluators": [MAPPED]},
+        ON_DATASET,
+        {**ON_DATASET, "is_continuous": False},  # the documents' own example
+        without(ON_DATASET, "experiment_ids"),  # the service judges; the tool warns
+        EXPERIMENT,
+        {"name": "t"},  # the type could not be read: nothing can be said
+    ],
+)
+def test_what_belongs_together_is_accepted(arguments: dict[str, Any]) -> None:
+    assert creation_faults(arguments)[1] == []
+
+
+@pytest.mark.parametrize("task_type", ["template_evaluation", "code_evaluation"])
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (without(ON_PROJECT, "evaluators"), ["evaluators"]),
+        ({**ON_PROJECT, "evaluators": []}, ["evaluators"]),
+        ({**ON_PROJECT, "evaluators": [A, B, A]}, ["evaluators[2].evaluator_id"]),
+        (without(ON_PROJECT, "project"), ["project"]),
+        ({**ON_PROJECT, "dataset": "d"}, ["dataset"]),
+        ({**ON_PROJECT, "experiment_ids": ["e"]}, ["experiment_ids"]),
+        ({**ON_PROJECT, "run_configuration": CONFIGURATION}, ["run_configuration"]),
+        ({**ON_PROJECT, "query_filter": "x = 1", "query_filters": FILTERS}, ["query_filters"]),
+        ({**ON_PROJECT, "query_filter": "x = 1", "evaluators": [MAPPED]}, ["evaluators[0].query_mappings"]),
+        (
+            {**ON_PROJECT, "evaluators": [MAPPED, A.model_copy(update={"column_mappings": {"x": "y"}})]},
+            ["evaluators[1].column_mappings"],
+        ),
+        (
+            {**ON_PROJECT, "query_filters": FILTERS, "evaluators": [A.model_copy(update={"query_filter": "x"})]},
+            ["evaluators[0].query_filter"],
+        ),
+        ({**ON_DATASET, "sampling_rate": 0.5}, ["sampling_rate"]),
+        ({**ON_DATASET, "is_continuous": True}, ["is_continuous"]),
+        (
+            {**ON_DATASET, "sampling_rate": 0.5, "is_continuous": True, "run_configuration": CONFIGURATION},
+            ["run_configuration", "sampling_rate", "is_continuous"],
+        ),
+    ],
+)
+def test_an_evaluation_task_refuses(task_type: str, arguments: dict[str, Any], refused: list[str]) -> None:
+    faults = creation_faults({**arguments, "task_type": task_type})[1]
+    assert [fault.argument for fault in faults] == refused
+    assert all(fault.problem and fault.remedy for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("extra", "refused"),
+    [
+        ({"project": "p"}, "project"),
+        ({"evaluators": [A]}, "evaluators"),
+        ({"experiment_ids": ["e"]}, "experiment_ids"),
+        ({"sampling_rate": 1.0}, "sampling_rate"),
+        ({"is_continuous": False}, "is_continuous"),
+        ({"query_filter": "x = 1"}, "query_filter"),
+        ({"query_filters": FILTERS}, "query_filters"),
+    ],
+)
+def test_a_run_experiment_task_refuses(extra: dict[str, Any], refused: str) -> None:
+    subject, faults = creation_faults({**EXPERIMENT, **extra})
+    assert subject == "run_experiment"
+    assert [fault.argument for fault in faults] == [refused]
+
+
+def test_a_run_experiment_task_needs_dataset_and_configuration() -> None:
+    faults = creation_faults({"name": "t", "task_type": "run_experiment"})[1]
+    assert {fault.argument for fault in faults} == {"dataset", "run_configuration"}
+
+
+def test_all_faults_read_as_one_sentence_each() -> None:
+    subject, faults = creation_faults({**ON_PROJECT, "experiment_ids": ["e"], "evaluators": []})
+    assert str(Faults(f"create_evaluation_task ({subject})", faults)) == (
+        "2 problems with create_evaluation_task (template_evaluation on a project): "
+        "1. experiment_ids: only for dataset tasks; remove it. "
+        '2. evaluators: is empty; a task needs at least one; give [{"evaluator_id": "<name or id>"}].'
+    )
+
+
+def test_what_could_not_be_read_counts_as_given() -> None:
+    given = ReadArguments({"name": "t", "task_type": "template_evaluation"})
+    given.unreadable = frozenset({"evaluators", "dataset"})
+    assert creation_faults(given)[1] == []
+
+
+def test_a_misplaced_argument_is_told_to_be_removed_and_nothing_else() -> None:
+    unreadable = Fault("sampling_rate", "must be at most 1", "give 1 or less")
+    misplaced = Fault("sampling_rate", "only for project tasks", "remove it", misplaced=True)
+    other = Fault("name", "is empty", "give one")
+    assert together([unreadable, other], [misplaced]) == [other, misplaced]
+
+
+# --- updating -----------------------------------------------------------------------------------------------------
+def task(type_: str, **fields: Any) -> Task:
+    return Task.model_validate({"id": "t", "name": "n", "type": type_, "created_at": NOW, "updated_at": NOW, **fields})
+
+
+PROJECT_TASK = task("TEMPLATE_EVALUATION", project_id="p")
+DATASET_TASK = task("CODE_EVALUATION", dataset_id="d", experiment_ids=["e"])
+EXPERIMENT_TASK = task("RUN_EXPERIMENT", dataset_id="d")
+
+
+def test_an_update_of_nothing_is_refused() -> None:
+    [fault] = update_shape_faults({"task": "t", "space": "s"})[1]
+    assert fault.problem == "no fields to update"
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "refused"),
+    [
+        (PROJECT_TASK, {"name": "new"}, []),
+        (PROJECT_TASK, {"sampling_rate": 0.1, "is_continuous": True, "query_filter": "", "evaluators": [A]}, []),
+        (PROJECT_TASK, {"run_configuration": CONFIGURATION}, ["run_configuration"]),
+        (DATASET_TASK, {"sampling_rate": 0.1}, ["sampling_rate"]),
+        (DATASET_TASK, {"is_continuous": True}, ["is_continuous"]),
+        (DATASET_TASK, {"is_continuous": False}, []),
+        (EXPERIMENT_TASK, {"name": "new", "run_configuration": CONFIGURATION}, []),
+        *[
+            (EXPERIMENT_TASK, {field: value}, [field])
+            for field, value in {
+                "sampling_rate": 0.1, "is_continuous": False, "query_filter": "", "query_filters": FILTERS,
+                "evaluators": [A],
+            }.items()
+        ],
+    ],
+)  # fmt: skip
+def test_an_update_refuses_the_fields_of_the_other_kind(
+    before: Task, given: dict[str, Any], refused: list[str]
+) -> None:
+    assert [fault.argument for fault in update_faults(before, given)[1]] == refused
+
+
+# --- triggering ---------------------------------------------------------------------------------------------------
+OF_EVALUATIONS: dict[str, Any] = {
+    "data_start_time": NOW - timedelta(days=2), "data_end_time": NOW - timedelta(days=1), "max_spans": 10,
+    "override_evaluations": False, "experiment_ids": ["e"],
+}  # fmt: skip
+OF_EXPERIMENTS: dict[str, Any] = {
+    "experiment_name": "x", "dataset_version_id": "v", "example_ids": ["1"], "max_examples": 1,
+    "query_filter": "a = 1", "tracing_metadata": {"a": "b"}, "evaluation_task_ids": ["t"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", OF_EXPERIMENTS)
+@pytest.mark.parametrize("before", [PROJECT_TASK, DATASET_TASK])
+def test_a_trigger_of_an_evaluation_task_refuses(before: Task, argument: str) -> None:
+    faults = trigger_faults(before, {argument: OF_EXPERIMENTS[argument]}, NOW)[1]
+    assert [fault.argument for fault in faults] == [argument]
+
+
+@pytest.mark.parametrize("argument", OF_EVALUATIONS)
+def test_a_trigger_of_a_run_experiment_task_refuses(argument: str) -> None:
+    given = {"experiment_name": "x", argument: OF_EVALUATIONS[argument]}
+    assert [fault.argument for fault in trigger_faults(EXPERIMENT_TASK, given, NOW)[1]] == [argument]
+
+
+def test_a_trigger_of_a_run_experiment_task_needs_an_experiment_name() -> None:
+    assert [fault.argument for fault in trigger_faults(EXPERIMENT_TASK, {}, NOW)[1]] == ["experiment_name"]
+    assert trigger_faults(EXPERIMENT_TASK, {"experiment_name": "x"}, NOW)[1] == []
+
+
+def test_experiments_are_only_for_dataset_tasks() -> None:
+    assert trigger_faults(DATASET_TASK, {"experiment_ids": ["e"]}, NOW)[1] == []
+    assert [f.argument for f in trigger_faults(PROJECT_TASK, {"experiment_ids": ["e"]}, NOW)[1]] == ["experiment_ids"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "refused"),
+    [
+        (NOW - timedelta(days=30), NOW, False),
+        (NOW - timedelta(days=30, seconds=1), NOW, True),
+        (NOW, NOW, True),
+        (NOW, NOW - timedelta(seconds=1), True),
+    ],
+)
+def test_a_window_is_forward_and_at_most_30_days(start: datetime, end: datetime, refused: bool) -> None:
+    faults = trigger_shape_faults({"data_start_time": start, "data_end_time": end})[1]
+    assert [fault.argument for fault in faults] == (["data_start_time"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("start", "refused"),
+    [
+        (NOW - timedelta(seconds=30), False),
+        (NOW - timedelta(days=30, seconds=30), False),
+        (NOW - timedelta(days=31), True),
+        (NOW + timedelta(days=1), True),
+    ],
+)
+def test_a_start_alone_is_judged_against_now(start: datetime, refused: bool) -> None:
+    assert bool(trigger_faults(PROJECT_TASK, {"data_start_time": start}, NOW)[1]) is refused
+
+
+def test_examples_by_id_and_by_number_exclude_each_other() -> None:
+    assert [f.argument for f in trigger_shape_faults({"example_ids": ["1"], "max_examples": 1})[1]] == ["max_examples"]

@@ -1,0 +1,215 @@
+"""Harmless slips are repaired and said aloud; what could mean two things is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field
+
+from evaltasks.client.client import Client
+from evaltasks.insight.faults import Faults
+from evaltasks.tools.catalog import BY_NAME
+from evaltasks.tools.context import ToolContext, ToolSettings
+from evaltasks.tools.inputs import (
+    Count,
+    ExperimentNameText,
+    Flag,
+    Fraction,
+    Limit,
+    TaskTypeWord,
+    Text,
+    TextMap,
+    Texts,
+    UtcTime,
+)
+from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
+from evaltasks.tools.task_inputs import Evaluators, QueryFiltersArgument, RunConfigurationArgument
+from tests.support.tool_calls import HeardProgress, Person, RealTime
+
+
+class Everything(Input):
+    word: TaskTypeWord | None = Field(default=None)
+    text: Text | None = Field(default=None)
+    texts: Texts | None = Field(default=None)
+    number: Fraction | None = Field(default=None)
+    count: Count | None = Field(default=None)
+    limit: Limit | None = Field(default=None)
+    flag: Flag | None = Field(default=None)
+    time: UtcTime | None = Field(default=None)
+    name: ExperimentNameText | None = Field(default=None)
+    metadata: TextMap | None = Field(default=None)
+    evaluators: Evaluators | None = Field(default=None)
+    query_filters: QueryFiltersArgument | None = Field(default=None)
+    run_configuration: RunConfigurationArgument | None = Field(default=None)
+
+
+class Nothing(Output):
+    pass
+
+
+async def nothing(arguments: Everything, context: ToolContext) -> Nothing:
+    return Nothing()
+
+
+SPEC = ToolSpec("everything", "", "", Effect.READS, Group.TASKS, Everything, Nothing, nothing)
+
+
+def context_for(settings: ToolSettings | None = None) -> ToolContext:
+    # Parsing asks nobody: a client that is none would show it.
+    nobody = cast(Client, object())
+    return ToolContext(nobody, settings or ToolSettings(), HeardProgress(), Person(), RealTime())
+
+
+def read(argument: str, value: object, settings: ToolSettings | None = None) -> tuple[Any, list[str]]:
+    """What was understood, and what was said aloud."""
+    context = context_for(settings)
+    return getattr(SPEC.parse({argument: value}, context), argument), context.notes
+
+
+def refusal(argument: str, value: object, settings: ToolSettings | None = None) -> str:
+    with pytest.raises(Faults) as caught:
+        SPEC.parse({argument: value}, context_for(settings))
+    assert all(fault.argument.startswith(argument) for fault in caught.value.faults)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "understood"),
+    [
+        ("word", "TEMPLATE_EVALUATION", "template_evaluation"),
+        ("word", "Code-Evaluation", "code_evaluation"),
+        ("text", "  support bot ", "support bot"),
+        ("texts", ["a", "b"], ["a", "b"]),
+        ("number", 1, 1.0),
+        ("time", "2026-11-01T10:00:00+02:00", datetime(2026, 11, 1, 8, tzinfo=UTC)),
+        ("time", "2026-11-01t10:00:00.123456789z", datetime(2026, 11, 1, 10, 0, 0, 123456, tzinfo=UTC)),
+        ("metadata", {"a": "b"}, {"a": "b"}),
+        ("flag", False, False),
+    ],
+)
+def test_what_is_written_well_is_read_without_a_word(argument: str, value: object, understood: object) -> None:
+    assert read(argument, value) == (understood, [])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "understood"),
+    [
+        ("text", 12, "12"),
+        ("texts", "a", ["a"]),
+        ("texts", "exp_abc123,exp_def456", ["exp_abc123", "exp_def456"]),
+        ("texts", '["a", "b"]', ["a", "b"]),
+        ("texts", ["a", "a"], ["a"]),
+        ("number", "0.1", 0.1),
+        ("number", "10%", 0.1),
+        ("count", "500", 500),
+        ("limit", "15", 15),
+        ("flag", "true", True),
+        ("flag", "No", False),
+        ("flag", 1, True),
+        ("time", "2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("time", "2026-11-01T10:00:00", datetime(2026, 11, 1, 10, tzinfo=UTC)),
+        ("metadata", '{"a": "b"}', {"a": "b"}),
+        ("metadata", {"a": 1, "b": True}, {"a": "1", "b": "true"}),
+    ],
+)
+def test_a_harmless_slip_is_repaired_and_said_aloud(argument: str, value: object, understood: object) -> None:
+    got, notes = read(argument, value)
+    assert got == understood
+    assert len(notes) == 1
+    assert notes[0].startswith(argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("word", "evaluation"), ("text", ""), ("text", "  "), ("text", True), ("text", {}), ("texts", []),
+        ("texts", ""), ("texts", [""]), ("texts", "[1"), ("texts", {"a": 1}), ("number", 10), ("number", -0.1),
+        ("number", "nan"), ("number", "lots"), ("number", True), ("number", float("nan")), ("count", 0),
+        ("count", 1.5), ("limit", 101), ("flag", "maybe"), ("flag", 2), ("time", 0), ("time", "0"),
+        ("time", "1970-01-01T00:00:00Z"), ("time", "0001-01-01"), ("time", 1762000000), ("time", ""),
+        ("time", "yesterday"), ("time", "9999-12-31T23:59:59-23:00"), ("name", 'say "x"'), ("name", "a\\b"),
+        ("name", "x" * 256), ("metadata", {"a": {}}), ("metadata", []), ("metadata", "{"),
+        ("metadata", "@file.json"), ("evaluators", 1), ("evaluators", [1]), ("evaluators", [{}]),
+        ("run_configuration", "x"), ("query_filters", {"filters": []}),
+    ],
+)  # fmt: skip
+def test_what_is_ambiguous_or_wrong_is_refused(argument: str, value: object) -> None:
+    assert refusal(argument, value)
+
+
+def test_an_evaluator_may_be_given_in_each_of_its_ways() -> None:
+    ways: list[object] = [
+        [{"evaluator_id": "e", "query_filter": None, "column_mappings": None}],  # the documents' own example
+        {"evaluator_id": "e"},
+        ["e"],
+        "e",
+        '[{"evaluator_id": "e"}]',
+    ]
+    for way in ways:
+        [attachment] = read("evaluators", way)[0]
+        assert (attachment.evaluator_id, attachment.model_dump(exclude_unset=True)) == ("e", {"evaluator_id": "e"})
+
+
+def test_every_fault_inside_a_list_has_its_place() -> None:
+    text = refusal("evaluators", [{"evaluator_id": "e", "filter": "x"}, {"query_filter": "y"}])
+    assert "1. evaluators[0].filter: is no field of this object" in text
+    assert "2. evaluators[1].evaluator_id: is required" in text
+
+
+def test_all_unreadable_arguments_come_out_together() -> None:
+    with pytest.raises(Faults) as caught:
+        SPEC.parse({"number": 7, "flag": "maybe", "colour": "red", "time": 0}, context_for())
+    assert {fault.argument for fault in caught.value.faults} == {"number", "flag", "colour", "time"}
+
+
+def test_a_file_is_read_only_below_the_allowed_directories(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.json").write_text('{"run": "7"}')
+    (tmp_path / "b.json").write_text('{"run": "8"}')
+    allowed = ToolSettings(allowed_dirs=(tmp_path / "in",))
+    assert read("metadata", "@a.json", allowed)[0] == {"run": "7"}
+    assert "may read" in refusal("metadata", "@../b.json", allowed)
+    assert "No directory is open" in refusal("metadata", "@a.json")
+
+
+def test_a_value_is_never_echoed_at_length() -> None:
+    secret = "sk-" + "a" * 300
+    for argument in ("word", "number", "flag", "time", "limit", "run_configuration"):
+        assert secret not in refusal(argument, secret)
+    assert "a" * 100 not in refusal("evaluators", [{"evaluator_id": "e", secret: 1}])
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+    | st.sampled_from(["@x", "{", "[", '{"a": 1}', "1e999", "2026-01-01", "9" * 5000, "[" * 5000, "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["evaluator_id", "filters", "id", "experiment_type", "messages", "add", "remove", "change"])
+        | st.text(max_size=8),
+        inner, max_size=4,
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_junk_gives_faults_or_a_valid_input_and_nothing_else(name: str) -> None:
+    spec = BY_NAME[name]
+    arguments = st.dictionaries(st.sampled_from(sorted(spec.input.model_fields)) | st.text(max_size=5), JUNK)
+
+    @settings(max_examples=60, deadline=None)
+    @given(arguments)
+    def law(junk: dict[str, Any]) -> None:
+        try:
+            parsed = spec.parse(junk, context_for())
+        except Faults as refused:
+            assert refused.faults
+            assert len(str(refused)) < 20_000
+        else:
+            assert isinstance(parsed, spec.input)
+
+    law()

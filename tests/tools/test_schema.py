@@ -1,0 +1,89 @@
+"""What hosts are shown: flat, described, without null branches, and no narrower than what is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from evaltasks.api.run_configurations import AgentCall, LlmGeneration, Message, TemplateEvaluation
+from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters
+from evaltasks.tools.catalog import BY_NAME, TOOLS
+from evaltasks.tools.schema import input_schema, output_schema
+from evaltasks.tools.task_inputs import ATTACHMENT_SCHEMA, QUERY_FILTERS_SCHEMA, RUN_CONFIGURATION_SCHEMA
+
+# agent-surface.md 1.1; the contract of the mission.
+ARGUMENTS = {
+    "list_tasks": "space, project, dataset, name, task_type, limit, cursor",
+    "create_task": "name*, task_type*, evaluators, run_configuration, project, dataset, space, experiment_ids, "
+    "sampling_rate, is_continuous, query_filter, query_filters",
+    "create_evaluation_task": "name*, task_type*, evaluators*, project, dataset, space, experiment_ids, "
+    "sampling_rate, is_continuous, query_filter, query_filters",
+    "create_run_experiment_task": "name*, dataset*, run_configuration*, space",
+    "get_task": "task*, space",
+    "update_task": "task*, space, name, sampling_rate, is_continuous, query_filter, query_filters, evaluators, "
+    "run_configuration",
+    "delete_task": "task*, space, force, confirm",
+    "trigger_task_run": "task*, space, data_start_time, data_end_time, max_spans, override_evaluations, "
+    "experiment_ids, example_ids, evaluation_task_ids, experiment_name, dataset_version_id, max_examples, "
+    "query_filter, tracing_metadata, wait, poll_interval, timeout",
+    "list_task_runs": "task*, space, status, limit, cursor",
+    "get_task_run": "run_id*",
+    "cancel_task_run": "run_id*, force, confirm",
+    "wait_for_task_run": "run_id*, poll_interval, timeout",
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_the_arguments_are_those_of_the_contract(name: str) -> None:
+    schema = input_schema(BY_NAME[name])
+    words = [f"{argument}{'*' if argument in schema.get('required', []) else ''}" for argument in schema["properties"]]
+    assert ", ".join(words) == ARGUMENTS[name]
+
+
+def parts(node: Any) -> list[dict[str, Any]]:
+    """Every schema inside a schema."""
+    if isinstance(node, list):
+        return [part for item in node for part in parts(item)]
+    if not isinstance(node, dict):
+        return []
+    return [node, *(part for value in node.values() for part in parts(value))]
+
+
+@pytest.mark.parametrize("spec", TOOLS, ids=lambda spec: spec.name)
+def test_a_schema_is_flat_closed_and_described(spec: Any) -> None:
+    schema = input_schema(spec)
+    assert set(schema) <= {"type", "properties", "required", "additionalProperties"}
+    assert schema["additionalProperties"] is False
+    for argument, shown in schema["properties"].items():
+        assert len(shown["description"]) > 10, argument
+    for part in parts(schema):
+        assert "$ref" not in part
+        assert part.get("type") != "null"
+        assert not {"ge", "le", "gt"} & part.keys()
+        if part.get("type") == "array":
+            assert "items" in part
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator.check_schema(output_schema(spec))
+    assert output_schema(spec)["type"] == "object"
+
+
+@pytest.mark.parametrize("spec", TOOLS, ids=lambda spec: spec.name)
+def test_a_tools_example_is_valid_under_its_own_schema(spec: Any) -> None:
+    jsonschema.validate(spec.example, input_schema(spec), cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("spec", TOOLS, ids=lambda spec: spec.name)
+def test_a_description_says_first_when_to_use_the_tool_and_is_short(spec: Any) -> None:
+    assert spec.description.startswith("Use it when")
+    assert len(spec.description) < 1200
+
+
+def test_the_schemas_written_by_hand_have_the_fields_of_the_models() -> None:
+    assert set(ATTACHMENT_SCHEMA["properties"]) == set(EvaluatorAttachment.model_fields)
+    assert set(QUERY_FILTERS_SCHEMA["properties"]) == set(QueryFilters.model_fields)
+    kinds = set(LlmGeneration.model_fields) | set(TemplateEvaluation.model_fields) | set(AgentCall.model_fields)
+    assert set(RUN_CONFIGURATION_SCHEMA["properties"]) == kinds
+    message = RUN_CONFIGURATION_SCHEMA["properties"]["messages"]["items"]
+    assert set(message["properties"]) == set(Message.model_fields)
