@@ -1,7 +1,7 @@
 """Which argument belongs to which kind of task: every "refused" of the specification, as pure functions.
 
 All work on the arguments that could be read, collect every fault, and raise nothing. `Given` maps the name of an
-argument to its value and holds only what was given.
+argument to its value and holds only what was given; see `was_given` for what could not be read.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def _walked(node: Any, definitions: Schema, depth: int) -> Any:
             walked[key] = value
         else:
             # Bounds behind a validator of ours keep pydantic's words, which JSON schema does not know.
-            walked[_BOUNDS.get(key, key)] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
+            walked[_BOUNDS.get(str(key), key)] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
     return _without_null(walked)
 
 

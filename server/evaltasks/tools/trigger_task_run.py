@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from evaltasks.api.problems import NotFound
 from evaltasks.api.task_runs import ListTaskRuns, TaskRun, TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.insight.faults import Fault, Faults
@@ -163,7 +164,11 @@ async def _same(task: Task, fields: dict[str, Any], task_run: TaskRun, context: 
     if not task.evaluates:
         if task_run.experiment_id is None:
             return False
-        experiment = await context.client.experiments.get(task_run.experiment_id)
+        try:
+            experiment = await context.client.experiments.get(task_run.experiment_id)
+        except NotFound:
+            # Deleted under the run: whatever is asked for now, it is not that.
+            return False
         return experiment.name == str(fields["experiment_name"])
     if "experiment_ids" in fields and set(fields["experiment_ids"]) != set(task.experiment_ids):
         return False

@@ -13,7 +13,7 @@ from evaltasks.insight.task_difference import attachment_of, differences, merged
 from evaltasks.insight.task_rules import UPDATABLE, Given, shape_faults, update_faults, update_shape_faults
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import SPACE, TASK, FilterText, Flag, Fraction, NameText, Text
-from evaltasks.tools.names import names_of
+from evaltasks.tools.names import names_of, remember
 from evaltasks.tools.prerelease import say_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
@@ -86,6 +86,7 @@ async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> Updat
         raise Faults(SPEC.subject(detail), faults)
     body = await _body(arguments, given, before, context, SPEC.subject(detail))
     after = await context.client.tasks.update(before.id, body)
+    remember(context, "task", after.id, after.name)
     names = await names_of(context, task_wanted(after))
     return UpdateTaskOutput(
         task=task_view(after, names, context.time.now()),
