@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 
 # A definition inside itself cannot be put in; nothing here nests deeper than this.
 _DEPTH_MAX = 12
+_LEVELS_SHOWN = 2
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 # Under these keys stand names, not keywords: a property may be called `title`.
 _NAMED = frozenset({"properties", "patternProperties"})
@@ -29,16 +30,34 @@ def input_schema(spec: ToolSpec[Any, Any]) -> Schema:
 def output_schema(spec: ToolSpec[Any, Any]) -> Schema:
     """The structured answer. What may be null is not required, because nulls are dropped when an answer is sent.
 
-    Further properties are allowed: an older client that validates must not choke on a newer answer.
+    Further properties are allowed: an older client that validates must not choke on a newer answer. Two levels are
+    shown; what lies deeper explains itself in the answer, and every list of tools would carry it.
     """
     compact = _compact(spec.output.model_json_schema(mode="validation"))
-    return _root(compact, additional=None)
+    shallow: Schema = _shallow(compact, 0)
+    return _root(shallow, additional=None)
 
 
 def _compact(schema: Schema) -> Schema:
     definitions = schema.pop("$defs", {})
     compact: Schema = _walked(schema, definitions, 0)
     return compact
+
+
+def _shallow(node: Any, level: int) -> Any:
+    """The schema without the properties of objects below the second level."""
+    if isinstance(node, list):
+        return [_shallow(item, level) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "properties" in node and level >= _LEVELS_SHOWN:
+        return {key: node[key] for key in ("type", "description") if key in node}
+    return {
+        key: {name: _shallow(child, level + 1) for name, child in value.items()}
+        if key == "properties"
+        else _shallow(value, level)
+        for key, value in node.items()
+    }
 
 
 def _root(schema: Schema, *, additional: bool | None) -> Schema:
@@ -76,7 +95,8 @@ def _walked(node: Any, definitions: Schema, depth: int) -> Any:
             walked[key] = value
         else:
             # Bounds behind a validator of ours keep pydantic's words, which JSON schema does not know.
-            walked[_BOUNDS.get(str(key), key)] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
+            keyword = _BOUNDS.get(str(key)) or str(key)
+            walked[keyword] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
     return _without_null(walked)
 
 
