@@ -9,11 +9,16 @@ import anyio
 import pytest
 
 from evaltasks.api.tasks import UpdateTask
-from evaltasks.face.addresses import TASK, TASK_RUN, TASK_RUNS, parse_address
+from evaltasks.face.addresses import RESULTS, TASK, TASK_RUN, TASK_RUNS, parse_address
 from tests.support.agents import MODES, Agent, agent
 from tests.support.engines import WINDOW
+from tests.support.judges import judge_server
 
-pytestmark = pytest.mark.parametrize("mode", MODES)
+# The older era's way is deprecated in the SDK, and the way that hosts of today use.
+pytestmark = [
+    pytest.mark.parametrize("mode", MODES),
+    pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
+]
 
 Told = Callable[[], Awaitable[None]]
 
@@ -59,16 +64,23 @@ async def test_a_new_run_of_a_task_is_told(mode: str) -> None:
             await told()
 
 
-async def test_a_run_that_moves_is_told_until_it_is_over(mode: str) -> None:
-    async with agent(mode) as it:
-        task = await _task(it)
-        task_run = await it.seed.trigger(task, **WINDOW)
-        uri = TASK_RUN.uri(run_id=task_run["id"])
-        async with _subscribed(it, mode, uri) as told:
-            subscribed_at = await it.seed.task_run(task_run["id"])
-            ended = await it.seed.ended(task_run["id"])
-            if subscribed_at["status"] != ended["status"]:
-                await told()
+async def test_a_run_is_told_when_it_moves_and_when_it_is_over(mode: str) -> None:
+    async with judge_server() as judge, agent(mode) as it:
+        judge.hold()
+        project = await it.seed.seed_project()
+        await it.seed.seed_spans(project, 3)
+        evaluator = await it.seed.seed_template_evaluator(judge.base_url)
+        task = await it.seed.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project)
+        task_run = (await it.seed.trigger(task, **WINDOW))["id"]
+        await judge.wait_for_requests(3)
+        async with (
+            _subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as told,
+            _subscribed(it, mode, RESULTS.uri(run_id=task_run)) as told_of_results,
+        ):
+            judge.release()
+            await told()
+            await told_of_results()
+        assert (await it.seed.ended(task_run))["status"] == "COMPLETED"
 
 
 async def test_a_deleted_task_is_told(mode: str) -> None:

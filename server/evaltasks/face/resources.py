@@ -38,10 +38,9 @@ from evaltasks.face.errors import crash_words, words_for
 from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import shrunk
 from evaltasks.insight.faults import Faults
-from evaltasks.tools.catalog import TOOLS
+from evaltasks.tools.catalog import BY_NAME
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
 from evaltasks.tools.find import FindOutput
-from evaltasks.tools.spec import ToolSpec
 
 JSON = "application/json"
 
@@ -72,7 +71,6 @@ class Resources:
         self._client = client
         self._settings = settings
         self._time = time
-        self._tools: dict[str, ToolSpec[Any, Any]] = {spec.name: spec for spec in TOOLS}
 
     def fixed(self) -> list[Resource]:
         """The resources that always exist."""
@@ -145,7 +143,7 @@ class Resources:
             time=self._time,
         )
         try:
-            output = await self._tools[tool].call(arguments(address), context)
+            output = await BY_NAME[tool].call(arguments(address), context)
         except _ABSENT as error:
             raise ResourceNotFoundError(words_for(error) or "Not found.") from None
         except Exception as error:

@@ -47,6 +47,7 @@ from evaltasks.face.results import answer_result, error_result, refusal
 from evaltasks.face.sdk import OpenServer, RequestContext, WatchedListenHandler, untouched_logging
 from evaltasks.face.subscriptions import Subscriptions
 from evaltasks.face.system_time import SystemTime
+from evaltasks.tools.catalog import ALIASES
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 
@@ -135,7 +136,7 @@ class EvaltasksServer(OpenServer):
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool. Every failure of a catalog tool comes back as a result that the model can read."""
-        spec = self._specs.get(name)
+        spec = self._specs.get(ALIASES.get(name, name))
         if spec is None:
             if self.input_schema_of(name) is None:
                 return refusal(self._no_such_tool(name))
@@ -146,7 +147,7 @@ class EvaltasksServer(OpenServer):
             client=self.app.client,
             settings=self.app.settings,
             progress=RisingProgress(context.report_progress, self.app.time),
-            confirm=PersonConfirm(context, name),
+            confirm=PersonConfirm(context, spec.name),
             time=self.app.time,
         )
         try:
@@ -156,7 +157,7 @@ class EvaltasksServer(OpenServer):
         except MCPError:
             raise
         except Exception as error:
-            return error_result(error, name)
+            return error_result(error, spec.name)
 
     def _no_such_tool(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._specs, n=3, cutoff=0.5)

@@ -1,0 +1,195 @@
+"""Streamable HTTP: both eras over a real port, and who is kept out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+import uvicorn
+from anyio.abc import Process
+from mcp.client.streamable_http import streamable_http_client
+
+from evaltasks.client.transport import open_app_client
+from evaltasks.engine.engine import Engine
+from evaltasks.face.http import make_http_app, security_for
+from evaltasks.face.server import ToolApp, make_server
+from evaltasks.tools.context import Refused, ToolSettings
+from tests.face.probes import deleting, saying
+from tests.support.agents import MODES, connected
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+HEADERS = {"Accept": "application/json, text/event-stream"}
+
+
+@asynccontextmanager
+async def _app(
+    host: str = "127.0.0.1", port: int = 8765, token: str | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """The app of a server bound to host and port, without the port."""
+    async with (
+        Engine.open(":memory:", environment={}) as engine,
+        open_app_client(engine.app) as client,
+    ):
+        server = make_server(ToolApp(client=client, settings=ToolSettings(), tools=[saying()]))
+        app = make_http_app(server, "127.0.0.1", 8765, token=token)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8765") as http,
+        ):
+            yield http
+
+
+async def _status(http: httpx2.AsyncClient, **headers: str) -> int:
+    return (await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **headers})).status_code
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8765"}, 200),
+        ({"Host": "[::1]:8765"}, 200),
+        ({"Origin": "http://localhost:8765"}, 200),
+        ({"Host": "evil.example:8765"}, 421),
+        ({"Host": "127.0.0.1:9999"}, 421),
+        ({"Host": "127.0.0.1.evil.example:8765"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost:9999"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+async def test_only_requests_meant_for_this_address_and_from_no_strange_page_come_in(
+    headers: dict[str, str], status: int
+) -> None:
+    async with _app() as http:
+        assert await _status(http, **headers) == status
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [(None, 401), ("", 401), ("Bearer wrong", 401), ("s3cret", 401), ("Basic s3cret", 401), ("Bearer s3cret", 200)],
+)
+async def test_with_a_token_set_only_its_bearer_comes_in(given: str | None, status: int) -> None:
+    async with _app(token="s3cret") as http:
+        headers = {} if given is None else {"Authorization": given}
+        answer = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **headers})
+
+    assert answer.status_code == status
+    assert "s3cret" not in answer.text
+    if status == 401:
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_beyond_loopback_it_is_not_served_without_a_token() -> None:
+    async with (
+        Engine.open(":memory:", environment={}) as engine,
+        open_app_client(engine.app) as client,
+    ):
+        server = make_server(ToolApp(client=client, settings=ToolSettings(), tools=[saying()]))
+        for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
+            with pytest.raises(Refused, match="EVALTASKS_HTTP_TOKEN"):
+                make_http_app(server, host, 8765)
+
+
+def test_a_named_address_is_checked_against_its_own_name_and_every_address_by_the_token_alone() -> None:
+    named = security_for("192.168.1.5", 8765)
+
+    assert named.enable_dns_rebinding_protection
+    assert named.allowed_hosts == ["192.168.1.5:8765"]
+    assert not security_for("0.0.0.0", 8765).enable_dns_rebinding_protection
+
+
+@asynccontextmanager
+async def _command(tmp_path: Path, **environment: str) -> AsyncIterator[tuple[Process, str]]:
+    """`evaltasks serve --http` on a free port, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = str(tmp_path / "store.sqlite")
+    process = await anyio.open_process(
+        [sys.executable, "-m", "evaltasks", "serve", "--store", store, "--http", f"127.0.0.1:{port}"],
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", ""), **environment},
+    )
+    async with process:
+        try:
+            assert process.stderr is not None
+            seen = b""
+            with anyio.fail_after(30):
+                while b"serving MCP on" not in seen:
+                    seen += await process.stderr.receive()
+            yield process, f"http://127.0.0.1:{port}/mcp"
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_real_command_serves_both_eras_on_one_port(mode: str, tmp_path: Path) -> None:
+    async with _command(tmp_path) as (_, url), connected(url, mode) as it:
+        answer = await it.answer("list_tasks")
+
+    assert answer["tasks"] == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_person_can_be_asked_over_http(mode: str) -> None:
+    async with (
+        Engine.open(":memory:", environment={}) as engine,
+        open_app_client(engine.app) as client,
+    ):
+        server = make_server(ToolApp(client=client, settings=ToolSettings(), tools=[deleting()]))
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            app = make_http_app(server, "127.0.0.1", port)
+            runner = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: runner.serve(sockets=[listener]))
+                async with connected(f"http://127.0.0.1:{port}/mcp", mode, person="accept") as it:
+                    answer = await it.answer("delete_word", {"word": "word"})
+                runner.should_exit = True
+
+    assert answer == {"said": "deleted word"}
+    assert it.questions == ["Delete 'word' and its 3 runs?"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_signal_ends_it_soon_also_with_a_listening_client(number: int, code: int, tmp_path: Path) -> None:
+    async with _command(tmp_path) as (process, url):
+        with anyio.move_on_after(20) as scope:
+            async with connected(url, "auto") as it, it.mcp.listen(resource_subscriptions=["ax://tasks"]):
+                process.send_signal(number)
+                with anyio.fail_after(10):
+                    ended = await process.wait()
+                scope.cancel()
+
+    assert ended == code
+
+
+async def test_the_token_of_the_environment_is_asked_for_by_the_real_command(tmp_path: Path) -> None:
+    async with _command(tmp_path, EVALTASKS_HTTP_TOKEN="s3cret") as (_, url):
+        async with httpx2.AsyncClient() as http:
+            refused = await http.post(url, json=INITIALIZE, headers=HEADERS)
+        async with (
+            httpx2.AsyncClient(headers={"Authorization": "Bearer s3cret"}) as http,
+            connected(streamable_http_client(url, http_client=http), "auto") as it,
+        ):
+            answer = await it.answer("list_tasks")
+
+    assert refused.status_code == 401
+    assert answer["tasks"] == []
