@@ -64,12 +64,13 @@ for revision in 2025-11-25 2026-07-28; do
   echo "== conformance, requirements of $revision"
   if (cd "$work" && "$node" "$suite" server --url "http://127.0.0.1:$port/mcp" --requirements "$revision") \
     > "$work/$revision.log" 2>&1; then
-    grep -aiE '^(total|passed|required|=== summary|summary)' "$work/$revision.log" | tail -20 || true
+    sed -n '/=== SUMMARY/,$p' "$work/$revision.log"
   else
     failed+=("conformance $revision")
-    tail -80 "$work/$revision.log"
+    tail -120 "$work/$revision.log"
   fi
-  tail -5 "$work/$revision.log"
+  # A summary that names no passed scenario means that nothing was judged.
+  grep -q '✓ tools-list' "$work/$revision.log" || failed+=("conformance $revision: no summary")
 done
 
 for era in legacy modern; do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_the_list_costs_an_agent_less_than_the_budget(capsys: pytest.CaptureFixt
     reading = [spec for spec in TOOLS if spec.effect is Effect.READS]
     whole, part = _tokens(list(TOOLS)), _tokens(reading)
     with capsys.disabled():
-        print(f"\n{len(TOOLS)} tools cost about {whole:,} tokens, the {len(reading)} that read about {part:,}")
+        sys.stdout.write(f"\n{len(TOOLS)} tools cost about {whole:,} tokens, the {len(reading)} that read {part:,}\n")
 
     assert whole < TOKENS_MAX
     assert part < READ_ONLY_TOKENS_MAX
