@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaltasks.api import problems
 from evaltasks.api.problems import Problem, ServerFault
@@ -98,6 +103,28 @@ def test_an_answer_without_lists_is_cut_in_its_texts() -> None:
 
     assert len(str(answer)) < ANSWER_CHARACTERS_MAX
     assert "Long texts were shortened" in answer["notes"][-1]
+
+
+_texts = st.text(max_size=8) | st.integers(4_000, 12_000).map(lambda size: "x" * size)
+_answers = st.dictionaries(
+    st.sampled_from(["rows", "tasks", "by_reason", "label"]),
+    st.lists(_texts | st.dictionaries(st.sampled_from("abc"), _texts | st.lists(_texts)), min_size=15, max_size=40)
+    | _texts,
+)
+
+
+@given(_answers)
+def test_whatever_the_answer_it_fits_and_what_stands_in_it_was_in_it(answer: dict[str, Any]) -> None:
+    before = json.loads(json.dumps(answer))
+
+    after = shrunk(answer)
+
+    assert len(json.dumps(after, ensure_ascii=False)) < ANSWER_CHARACTERS_MAX + 2_000
+    assert answer == before
+    assert set(after) - {"notes"} == set(before)
+    for key, value in before.items():
+        assert isinstance(after[key], type(value))
+        assert len(after[key]) <= len(value)
 
 
 def test_an_answer_that_fits_is_left_alone() -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -18,13 +19,16 @@ import uvicorn
 from anyio.abc import Process
 from mcp.client.streamable_http import streamable_http_client
 
+from evaltasks.api.spaces import CreateSpace
+from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client
 from evaltasks.engine.engine import Engine
 from evaltasks.face.http import make_http_app, security_for
 from evaltasks.face.server import ToolApp, make_server
 from evaltasks.tools.context import Refused, ToolSettings
-from tests.face.probes import deleting, saying
-from tests.support.agents import MODES, connected
+from evaltasks.tools.spec import ToolSpec
+from tests.face.probes import deleting, reporting, saying
+from tests.support.agents import MODES, connected, subscribed
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -146,26 +150,56 @@ async def test_the_real_command_serves_both_eras_on_one_port(mode: str, tmp_path
     assert answer["tasks"] == []
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_a_person_can_be_asked_over_http(mode: str) -> None:
+@asynccontextmanager
+async def _served(*tools: ToolSpec[Any, Any]) -> AsyncIterator[tuple[Client, str]]:
+    """A server on a free port of this process; the client behind its tools, and its address."""
     async with (
         Engine.open(":memory:", environment={}) as engine,
         open_app_client(engine.app) as client,
     ):
-        server = make_server(ToolApp(client=client, settings=ToolSettings(), tools=[deleting()]))
-        with socket.socket() as listener:
+        app = ToolApp(client=client, settings=ToolSettings(), tools=tools, watch_seconds=0.02)
+        server = make_server(app)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
-            app = make_http_app(server, "127.0.0.1", port)
-            runner = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+            config = uvicorn.Config(
+                make_http_app(server, "127.0.0.1", port), log_config=None, timeout_graceful_shutdown=2
+            )
+            runner = uvicorn.Server(config)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: runner.serve(sockets=[listener]))
-                async with connected(f"http://127.0.0.1:{port}/mcp", mode, person="accept") as it:
-                    answer = await it.answer("delete_word", {"word": "word"})
+                yield client, f"http://127.0.0.1:{port}/mcp"
+                server.end_streams()
                 runner.should_exit = True
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_person_can_be_asked_over_http(mode: str) -> None:
+    async with _served(deleting()) as (_, url), connected(url, mode, person="accept") as it:
+        answer = await it.answer("delete_word", {"word": "word"})
 
     assert answer == {"said": "deleted word"}
     assert it.questions == ["Delete 'word' and its 3 runs?"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_progress_travels_over_http(mode: str) -> None:
+    async with _served(reporting((1, 2), (2, 2))) as (_, url), connected(url, mode) as it:
+        await it.answer("say_word")
+
+    assert it.progress == [(1, 2, "1 done"), (2, 2, "2 done")]
+
+
+@pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+@pytest.mark.parametrize("mode", MODES)
+async def test_changes_are_told_over_http(mode: str) -> None:
+    async with (
+        _served(saying()) as (client, url),
+        connected(url, mode) as it,
+        subscribed(it, mode, "ax://spaces") as told,
+    ):
+        await client.spaces.create(CreateSpace(name="another"))
+        await told()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-
 import anyio
 import pytest
 
 from evaltasks.api.tasks import UpdateTask
 from evaltasks.face.addresses import RESULTS, TASK, TASK_RUN, TASK_RUNS, parse_address
-from tests.support.agents import MODES, Agent, agent
+from tests.support.agents import MODES, Agent, agent, subscribed
 from tests.support.engines import WINDOW
 from tests.support.judges import judge_server
 
@@ -19,26 +16,6 @@ pytestmark = [
     pytest.mark.parametrize("mode", MODES),
     pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
 ]
-
-Told = Callable[[], Awaitable[None]]
-
-
-@asynccontextmanager
-async def _subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Told]:
-    """Subscribe in the way of the era; what is yielded returns at the next news of this resource."""
-    if mode == "legacy":
-        await it.mcp.subscribe_resource(uri)
-        yield lambda: it.updated(uri)
-        await it.mcp.unsubscribe_resource(uri)
-        return
-    async with it.mcp.listen(resource_subscriptions=[uri]) as stream:
-        events = aiter(stream)
-
-        async def told() -> None:
-            with anyio.fail_after(10):
-                assert (await anext(events)).uri == uri
-
-        yield told
 
 
 async def _task(it: Agent) -> str:
@@ -51,7 +28,7 @@ async def _task(it: Agent) -> str:
 async def test_a_changed_task_is_told(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with _subscribed(it, mode, TASK.uri(task_id=task)) as told:
+        async with subscribed(it, mode, TASK.uri(task_id=task)) as told:
             await it.backend.tasks.update(task, UpdateTask(name="renamed"))
             await told()
 
@@ -59,7 +36,7 @@ async def test_a_changed_task_is_told(mode: str) -> None:
 async def test_a_new_run_of_a_task_is_told(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with _subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as told:
+        async with subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as told:
             await it.seed.trigger(task, **WINDOW)
             await told()
 
@@ -74,8 +51,8 @@ async def test_a_run_is_told_when_it_moves_and_when_it_is_over(mode: str) -> Non
         task_run = (await it.seed.trigger(task, **WINDOW))["id"]
         await judge.wait_for_requests(3)
         async with (
-            _subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as told,
-            _subscribed(it, mode, RESULTS.uri(run_id=task_run)) as told_of_results,
+            subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as told,
+            subscribed(it, mode, RESULTS.uri(run_id=task_run)) as told_of_results,
         ):
             judge.release()
             await told()
@@ -86,7 +63,7 @@ async def test_a_run_is_told_when_it_moves_and_when_it_is_over(mode: str) -> Non
 async def test_a_deleted_task_is_told(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with _subscribed(it, mode, TASK.uri(task_id=task)) as told:
+        async with subscribed(it, mode, TASK.uri(task_id=task)) as told:
             await it.backend.tasks.delete(task)
             await told()
 
@@ -97,7 +74,7 @@ async def test_nothing_is_looked_at_before_somebody_subscribes_and_after_everybo
         task = await _task(it)
         watched = it.server.subscriptions._watched
         assert watched == {}
-        async with _subscribed(it, mode, TASK.uri(task_id=task)):
+        async with subscribed(it, mode, TASK.uri(task_id=task)):
             assert list(watched) == [TASK.uri(task_id=task)]
         with anyio.fail_after(5):
             while watched:
@@ -108,5 +85,5 @@ async def test_an_address_that_is_not_ours_is_accepted_and_never_looked_at(mode:
     async with agent(mode) as it:
         assert it.server is not None
         assert parse_address("test://other") is None
-        async with _subscribed(it, mode, "test://other"):
+        async with subscribed(it, mode, "test://other"):
             assert it.server.subscriptions._watched == {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,9 @@ from typing import Any
 
 import anyio
 import httpx2
-from evaltasks.tools.catalog import TOOLS
 from mcp import Client as McpClient
 from mcp.client.stdio import StdioServerParameters
+from mcp.client.subscriptions import ResourceUpdated
 from mcp.types import (
     CallToolResult,
     ElicitRequestFormParams,
@@ -37,6 +37,7 @@ from evaltasks.client.transport import open_app_client
 from evaltasks.engine.engine import Engine
 from evaltasks.face.server import EvaltasksServer, ToolApp, make_server
 from evaltasks.face.system_time import SystemTime
+from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import Time, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 from tests.support.engines import QUICK, EngineInTest
@@ -116,6 +117,27 @@ class Agent:
     def _on_update(self, uri: str) -> None:
         self.updates.append(uri)
         self._news.set()
+
+
+Told = Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Told]:
+    """Subscribe to a resource in the way of the era; what is yielded returns at the next news of it."""
+    if mode == "legacy":
+        await it.mcp.subscribe_resource(uri)
+        yield lambda: it.updated(uri)
+        await it.mcp.unsubscribe_resource(uri)
+        return
+    async with it.mcp.listen(resource_subscriptions=[uri]) as stream:
+        events = aiter(stream)
+
+        async def told() -> None:
+            with anyio.fail_after(10):
+                assert await anext(events) == ResourceUpdated(uri=uri)
+
+        yield told
 
 
 def text_of(result: CallToolResult) -> str:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 PATH = "/mcp"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  named to be treated apart, not bound here
-# A `subscriptions/listen` stream stays open for ever: at the end it is given this long and then closed.
+# Calls and streams under way at the end are given this long and then closed.
 GRACE_SECONDS = 2
 
 
@@ -129,6 +129,7 @@ async def serve_http(server: OpenServer, host: str, port: int, *, token: str | N
                 with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     async for number in signals:
                         caught = number
+                        server.end_streams()
                         runner.should_exit = True
 
             tasks.start_soon(end_on_signal)

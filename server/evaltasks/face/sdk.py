@@ -46,6 +46,9 @@ class OpenServer(MCPServer[Any]):
         """Answer a protocol method with `handler`, in place of the SDK's own if there is one."""
         self._lowlevel_server.add_request_handler(method, params, handler)
 
+    def end_streams(self) -> None:
+        """End streams that would otherwise stay open until their client leaves. Called when serving is to end."""
+
     async def serve_lines(self, source: anyio.AsyncFile[str], sink: anyio.AsyncFile[str]) -> None:
         """Serve one connection of newline-separated messages until `source` ends, inside the server's lifespan."""
         low = self._lowlevel_server

@@ -123,6 +123,9 @@ class EvaltasksServer(OpenServer):
         self.answer_with("subscriptions/listen", SubscriptionsListenRequestParams, self.listens)
         self.answer_with("completion/complete", CompleteRequestParams, self._complete)
 
+    def end_streams(self) -> None:
+        self.listens.close()
+
     # --- tools -------------------------------------------------------------------------------------------------
 
     async def list_tools(self) -> list[Tool]:
@@ -217,7 +220,7 @@ async def _lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            server.listens.close()
+            server.end_streams()
             tasks.cancel_scope.cancel()
 
 
