@@ -22,7 +22,7 @@ class Pipe:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.began = time.perf_counter()
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -38,17 +38,19 @@ class Pipe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=20)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
+        self.process.stdout.close()
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """One request, its answer's result; notifications in between are passed over."""
         self._number += 1
         self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
-        assert self._process.stdout is not None
+        assert self.process.stdout is not None
         while True:
-            answer = json.loads(self._process.stdout.readline())
+            answer = json.loads(self.process.stdout.readline())
             if answer.get("id") == self._number:
                 if "error" in answer:
                     raise RuntimeError(answer["error"])
@@ -62,6 +64,6 @@ class Pipe:
         return dict(result.get("structuredContent") or {})
 
     def _send(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
