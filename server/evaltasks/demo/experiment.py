@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,25 +22,32 @@ LINE_BYTES_MAX = 10_000
 
 
 @asynccontextmanager
-async def small_model() -> AsyncIterator[dict[str, str]]:
-    """The small model's server as a child process: its base_url and model_name. Raises ToolFailed."""
+async def small_model(folder: Path) -> AsyncIterator[dict[str, str]]:
+    """The small model's server as a child process that logs into `folder`: its base_url and model_name.
+
+    Raises ToolFailed when it does not start.
+    """
     command = [sys.executable, "-m", "evaltasks.demo.small_llm"]
-    async with await anyio.open_process(command, stderr=None) as process:
+    log = folder / "small_llm.log"
+    # What the model's server logs would drown the demo.
+    with log.open("wb") as errors:
+        process = await anyio.open_process(command, stderr=errors)
+    async with process:
         try:
             assert process.stdout is not None
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", LINE_BYTES_MAX)
         except (anyio.IncompleteRead, anyio.EndOfStream):
-            raise ToolFailed(
-                "The small language model did not start (its own words stand above). "
-                "Install it with: python scripts/install_llm.py"
-            ) from None
+            last_words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise ToolFailed(f"The small language model did not start. {' '.join(last_words)}") from None
         try:
             yield json.loads(line)
         finally:
             process.terminate()
 
 
-async def run_experiment(agent: DemoAgent, spans: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> None:
+async def run_experiment(
+    agent: DemoAgent, spans: Sequence[Mapping[str, Any]], labels: Mapping[str, str], folder: Path
+) -> None:
     """Questions with context as a dataset, a prompt as a run_experiment task, its answers judged for correctness."""
     right = [span for span in spans if labels[span["span_id"]] == "right"][:EXAMPLES]
     rows = [
@@ -50,7 +58,7 @@ async def run_experiment(agent: DemoAgent, spans: Sequence[Mapping[str, Any]], l
         }
         for span in right
     ]
-    async with small_model() as model:
+    async with small_model(folder) as model:
         _say(f"\n[7] run_experiment: {model['model_name']}, a real language model, answers {len(rows)} questions")
         await agent.call("create_ai_integration", name="small model", provider="custom", base_url=model["base_url"])
         await agent.call("create_dataset", name=DATASET, rows=rows)
@@ -83,16 +91,23 @@ async def _judge(agent: DemoAgent, experiment_id: str) -> None:
     await agent.call("create_evaluator", name="correctness", from_template="correctness")
     await agent.call(
         "create_evaluation_task", name="correct answers", task_type="template_evaluation", dataset=DATASET,
-        experiment_ids=[experiment_id], evaluators=[{"evaluator_id": "correctness"}],
+        experiment_ids=[experiment_id],
+        evaluators=[{
+            "evaluator_id": "correctness",
+            "column_mappings": {"input": "question", "output": "output", "expected": "reference"},
+        }],
     )  # fmt: skip
     answer = await agent.call("trigger_task_run", task="correct answers", wait=True)
     while not answer["finished"]:
         answer = await agent.call("wait_for_task_run", run_id=answer["task_run"]["run_id"])
     results = await agent.call("task_run_results", run_id=answer["task_run"]["run_id"], rows=SHOWN)
-    _say(f"  task run {answer['task_run']['status']}: {answer['task_run']['done']} rows")
+    run = answer["task_run"]
+    _say(f"  task run {run['status']}: {run['done']} rows. {run.get('failure_reason', '')}")
     for evaluator in results["evaluators"]:
         labels = ", ".join(f"{item.get('label', 'no label')} {item['rows']}" for item in evaluator["labels"])
-        _say(f"  {evaluator['evaluator_name']}: {labels}")
+        overlap = evaluator["score"]["mean"]
+        _say(f"  {evaluator['evaluator_name']}: {labels}; mean word overlap with the reference {overlap:.2f}")
+    _say("  A model of 135 million parameters makes real mistakes; that is what an experiment is for.")
 
 
 def _say(text: str) -> None:

@@ -44,7 +44,7 @@ async def play(store: str | None, with_llm: bool) -> int:
         verdicts = await _evaluate_faithfulness(agent)
         _compare(spans, verdicts)
         if with_llm:
-            await run_experiment(agent, spans, _labels())
+            await run_experiment(agent, spans, _labels(), folder)
     _say(f"""
 Everything is kept in {path}
 Go on with it in Claude Desktop or an IDE:   evaltasks serve --store {path}
