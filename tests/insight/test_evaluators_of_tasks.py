@@ -81,7 +81,7 @@ def test_one_custom_code_evaluator_is_enough_for_a_task() -> None:
                 "type": "CODE",
                 "created_at": NOW,
                 "code_config": {"type": "CUSTOM", "name": "ok", "variables": ["output"], "code": "x = 1"},
-            }  # fmt: skip
+            }
         )
         for id_ in ("c", "d")
     ]
