@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, ListAiIntegrations
+from evaltasks.tools.context import Declined
 from evaltasks.tools.create_ai_integration import SPEC
 from tests.support.authoring import tools
 
@@ -72,3 +73,31 @@ async def test_ax_is_asked_nothing_when_the_variable_is_not_set() -> None:
 async def test_a_custom_provider_needs_an_address() -> None:
     async with tools() as it:
         assert "base_url: is needed with provider custom" in await it.refused(SPEC, name="n", provider="custom")
+
+
+async def test_a_key_goes_to_an_address_named_in_the_call_only_when_the_person_agrees() -> None:
+    call = {"name": "n", "provider": "custom", "base_url": "https://llm.example/v1", "api_key_env": "MY_LLM_API_KEY"}
+    async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
+        it.person.agrees = False
+        with pytest.raises(Declined):
+            await it.call(SPEC, **call)
+        assert [one.name for one in (await it.client.ai_integrations.list(ListAiIntegrations())).ai_integrations] == [
+            "heuristic"
+        ]
+        assert it.person.asked == [
+            ("Send the key in MY_LLM_API_KEY to llm.example whenever a model of 'n' is called?", "llm.example")
+        ]
+        assert "not the host" in await it.refused(SPEC, **call, confirm="yes")
+        assert (await it.call(SPEC, **call, confirm="llm.example")).has_api_key
+
+
+async def test_nobody_is_asked_about_a_server_of_this_machine_or_without_a_key() -> None:
+    async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
+        it.person.agrees = False
+        for name, base_url, variable in [
+            ("a", "http://127.0.0.1:8080/v1", "MY_LLM_API_KEY"),
+            ("b", "http://[::1]:8080/v1", "MY_LLM_API_KEY"),
+            ("c", "https://llm.example/v1", None),
+        ]:
+            await it.call(SPEC, name=name, provider="custom", base_url=base_url, api_key_env=variable)
+    assert it.person.asked == []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, Provider
-from evaltasks.insight.faults import Fault
+from evaltasks.insight.faults import Fault, Faults
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
 from evaltasks.insight.unreadable import said
 from evaltasks.tools.context import Refused, ToolContext
-from evaltasks.tools.inputs import Flag, read_json_text, read_word
+from evaltasks.tools.inputs import Flag, Text, read_json_text, read_word
 from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
 from evaltasks.tools.views import lower
 
@@ -26,6 +27,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _KEY_VARIABLE = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN)(_[A-Z0-9]+)*$", re.IGNORECASE)
 _NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|KUBE|DOCKER|DATABASE|DB)_|SECRET|PASSW",
                          re.IGNORECASE)  # fmt: skip
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NEEDS_BASE_URL = {"custom", "nvidia_nim", "litellm", "azure_open_ai"}
 
 ProviderWord = Literal[
@@ -102,6 +104,11 @@ class CreateAiIntegrationInput(Input):
         "Never the key itself. Leave it out for servers that need none.",
     )
     function_calling: Flag = Field(True, description="Whether its models can call tools. Default true.")
+    confirm: Text | None = Field(
+        None,
+        description="The host of base_url, once the person agreed that the key is sent there. Default: the person is "
+        "asked when a key goes to an address of your own choice.",
+    )
 
 
 class CreateAiIntegrationOutput(Output):
@@ -126,7 +133,23 @@ def _check(given: Given) -> tuple[str, list[Fault]]:
     return "", faults
 
 
+async def _agree_on_the_keys_way(call: CreateAiIntegrationInput, context: ToolContext) -> None:
+    """A key that leaves for an address named in a call needs the person's word.
+
+    Otherwise a text that an agent has read could name an address of its own and be sent every key of this machine.
+    """
+    host = urlsplit(call.base_url or "").hostname
+    if call.api_key_env is None or host is None or host in _LOOPBACK:
+        return
+    if call.confirm is not None and call.confirm != host:
+        raise Faults("create_ai_integration", [Fault("confirm", "is not the host of base_url", "give it exactly")])
+    if call.confirm is None:
+        question = f"Send the key in {call.api_key_env} to {host} whenever a model of '{call.name}' is called?"
+        await context.confirm.ask(question, confirm_with=host)
+
+
 async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> CreateAiIntegrationOutput:
+    await _agree_on_the_keys_way(call, context)
     client = context.client
     key: str | None = None
     if call.api_key_env is not None and not client.is_engine:
@@ -172,7 +195,8 @@ SPEC = ToolSpec(
         "Use it when a language model should judge or generate and find(kind='ai_integration') shows none for it: "
         "stores the address of a provider and its models. The key is named, never given: api_key_env is the NAME of an "
         "environment variable of the server; anything that looks like a key is refused. A local OpenAI-compatible "
-        "server is provider 'custom' with a base_url. Not needed for code evaluators, nor for the local heuristic."
+        "server is provider 'custom' with a base_url. Where a key would go to an address given here, the person is asked "
+        "first. Not needed for code evaluators, nor for the local heuristic."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,
