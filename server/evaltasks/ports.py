@@ -22,7 +22,8 @@ async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> i
     """Serve MCP on the address of the settings until a signal comes; the exit code."""
     assert settings.http is not None
     async with open_server(settings, environment) as server:
-        return await serve_http(server, *settings.http, token=environment.get("EVALTASKS_HTTP_TOKEN") or None)
+        token = environment.get("EVALTASKS_HTTP_TOKEN") or None
+        return await serve_http(server, *settings.http, token=token, allowed_hosts=settings.allow_host)
 
 
 async def serve_engine(host: str, port: int, store: str) -> int:

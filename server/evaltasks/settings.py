@@ -7,6 +7,7 @@ that happens to lie in the environment never switches it. Keys come from the env
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -72,6 +73,18 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _host_names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if wrong := [name for name in names if not _HOST_NAME.fullmatch(name)]:
+        raise SettingsError(
+            f"allow-host must be names without scheme, port or *, for instance evals.example.org; got '{wrong[0]}'"
+        )
+    return names
+
+
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+
+
 def _groups(text: str) -> tuple[Group, ...]:
     known = {group.value: group for group in Group}
     chosen = [part.strip() for part in text.split(",") if part.strip()]
@@ -116,6 +129,9 @@ class Settings:
     )
     http: tuple[str, int] | None = _option(
         None, _address, "HOST:PORT", "serve over streamable HTTP here instead of stdio"
+    )
+    allow_host: tuple[str, ...] = _option(
+        (), _host_names, "NAMES", "further host names HTTP requests may come in under, for instance a proxy's; by comma"
     )
     groups: tuple[Group, ...] = _option(
         tuple(Group), _groups, "LIST", f"tool groups to offer, of {', '.join(group.value for group in Group)}"

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from evaltasks.api.spaces import CreateSpace
 from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client
 from evaltasks.engine.engine import Engine
-from evaltasks.face.http import make_http_app, security_for
+from evaltasks.face.http import make_http_app
 from evaltasks.face.server import ToolApp, make_server
 from evaltasks.tools.context import Refused, ToolSettings
 from evaltasks.tools.spec import ToolSpec
@@ -41,15 +41,15 @@ HEADERS = {"Accept": "application/json, text/event-stream"}
 
 @asynccontextmanager
 async def _app(
-    host: str = "127.0.0.1", port: int = 8765, token: str | None = None
+    host: str = "127.0.0.1", token: str | None = None, allowed_hosts: Sequence[str] = ()
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """The app of a server bound to host and port, without the port."""
+    """The app of a server bound to port 8765 of a host, without the port."""
     async with (
         Engine.open(":memory:", environment={}) as engine,
         open_app_client(engine.app) as client,
     ):
         server = make_server(ToolApp(client=client, settings=ToolSettings(), tools=[saying()]))
-        app = make_http_app(server, "127.0.0.1", 8765, token=token)
+        app = make_http_app(server, host, 8765, token=token, allowed_hosts=allowed_hosts)
         async with (
             app.router.lifespan_context(app),
             httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8765") as http,
@@ -71,6 +71,8 @@ async def _status(http: httpx2.AsyncClient, **headers: str) -> int:
         ({"Host": "evil.example:8765"}, 421),
         ({"Host": "127.0.0.1:9999"}, 421),
         ({"Host": "127.0.0.1.evil.example:8765"}, 421),
+        ({"Host": "192.168.1.5:8765"}, 421),
+        ({"Host": "evil@localhost:8765"}, 421),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://localhost:9999"}, 403),
         ({"Origin": "null"}, 403),
@@ -98,7 +100,7 @@ async def test_with_a_token_set_only_its_bearer_comes_in(given: str | None, stat
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_beyond_loopback_it_is_not_served_without_a_token() -> None:
+async def test_beyond_loopback_or_under_a_further_name_it_is_not_served_without_a_token() -> None:
     async with (
         Engine.open(":memory:", environment={}) as engine,
         open_app_client(engine.app) as client,
@@ -107,25 +109,73 @@ async def test_beyond_loopback_it_is_not_served_without_a_token() -> None:
         for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
             with pytest.raises(Refused, match="EVALTASKS_HTTP_TOKEN"):
                 make_http_app(server, host, 8765)
+        with pytest.raises(Refused, match="EVALTASKS_HTTP_TOKEN"):
+            make_http_app(server, "127.0.0.1", 8765, allowed_hosts=["evals.example.org"])
 
 
-def test_a_named_address_is_checked_against_its_own_name_and_every_address_by_the_token_alone() -> None:
-    named = security_for("192.168.1.5", 8765)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Host": "192.168.1.5:8765"}, 200), ({"Host": "192.168.1.6:8765"}, 421), ({"Host": "localhost:8765"}, 421)],
+)
+async def test_a_named_address_answers_under_itself_alone(headers: dict[str, str], status: int) -> None:
+    async with _app("192.168.1.5", "s3cret") as http:
+        assert await _status(http, Authorization="Bearer s3cret", **headers) == status
 
-    assert named.enable_dns_rebinding_protection
-    assert named.allowed_hosts == ["192.168.1.5:8765"]
-    assert not security_for("0.0.0.0", 8765).enable_dns_rebinding_protection
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8765"}, 200),
+        ({"Host": "192.168.1.5:8765"}, 200),
+        ({"Host": "[2001:db8::5]:8765"}, 200),
+        ({"Host": "192.168.1.5:80"}, 200),  # a container's port is another one outside
+        ({"Host": "localhost:8765"}, 200),
+        ({"Host": socket.gethostname()}, 200),
+        ({"Host": "Evals.Example.org"}, 200),
+        ({"Host": "evals", "Origin": "https://evals.example.org"}, 200),
+        ({"Origin": "http://localhost:3000"}, 200),
+        # Names that may point anywhere, as DNS rebinding needs them.
+        ({"Host": "evil.example:8765"}, 421),
+        ({"Host": "127.0.0.1.evil.example:8765"}, 421),
+        ({"Host": "evals.example.org.evil.example:8765"}, 421),
+        ({"Host": "a.evals.example.org"}, 421),
+        ({"Host": "localhost.evil.example"}, 421),
+        ({"Host": "192.168.1.5@evil.example"}, 421),
+        ({"Host": "2130706433:8765"}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://192.168.1.5"}, 403),
+        ({"Origin": "http://localhost.evil.example:8765"}, 403),
+        ({"Origin": "https://evals.example.org.evil.example"}, 403),
+        ({"Origin": "file://localhost"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+async def test_bound_to_every_address_it_answers_under_addresses_and_names_it_knows_and_to_no_strange_page(
+    host: str, headers: dict[str, str], status: int
+) -> None:
+    async with _app(host, "s3cret", ["evals.example.org", "evals"]) as http:
+        assert await _status(http, Authorization="Bearer s3cret", **headers) == status
+
+
+async def test_bound_to_every_address_the_token_is_still_asked_for_and_a_rebound_name_learns_nothing_of_it() -> None:
+    async with _app("0.0.0.0", "s3cret") as http:
+        assert await _status(http) == 401
+        assert await _status(http, Host="evil.example:8765") == 421
 
 
 @asynccontextmanager
-async def _command(tmp_path: Path, **environment: str) -> AsyncIterator[tuple[Process, str]]:
+async def _command(
+    tmp_path: Path, *arguments: str, host: str = "127.0.0.1", **environment: str
+) -> AsyncIterator[tuple[Process, str]]:
     """`evaltasks serve --http` on a free port, once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     store = str(tmp_path / "store.sqlite")
     process = await anyio.open_process(
-        [sys.executable, "-m", "evaltasks", "serve", "--store", store, "--http", f"127.0.0.1:{port}"],
+        [sys.executable, "-m", "evaltasks", "serve", "--store", store, "--http", f"{host}:{port}", *arguments],
         stderr=subprocess.PIPE,
         env={"PATH": os.environ.get("PATH", ""), **environment},
     )
@@ -227,3 +277,16 @@ async def test_the_token_of_the_environment_is_asked_for_by_the_real_command(tmp
 
     assert refused.status_code == 401
     assert answer["tasks"] == []
+
+
+async def test_the_real_command_on_every_address_answers_under_the_names_it_was_given(tmp_path: Path) -> None:
+    command = _command(
+        tmp_path, "--allow-host", "evals.example.org,other", host="0.0.0.0", EVALTASKS_HTTP_TOKEN="s3cret"
+    )
+    async with command as (_, url), httpx2.AsyncClient(headers={"Authorization": "Bearer s3cret"}) as http:
+        answers = {
+            name: (await http.post(url, json=INITIALIZE, headers={**HEADERS, "Host": name})).status_code
+            for name in ("evals.example.org", "other:443", "127.0.0.1", "evil.example")
+        }
+
+    assert answers == {"evals.example.org": 200, "other:443": 200, "127.0.0.1": 200, "evil.example": 421}

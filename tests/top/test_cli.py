@@ -47,6 +47,7 @@ def test_help_of_serve_names_every_option_with_its_variable() -> None:
         "PATIENCE_SECONDS",
         "ALLOW_DIR",
         "HTTP",
+        "ALLOW_HOST",
         "GROUPS",
         "READ_ONLY",
         "IN_FLIGHT",

@@ -26,6 +26,8 @@ def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None
         ("patience_seconds", "0", "seconds"),
         ("patience_seconds", "soon", "seconds"),
         ("http", "8080", "HOST:PORT"),
+        ("allow_host", "https://evals.example.org", "evals.example.org"),
+        ("allow_host", "a.example,*", "without scheme"),
         ("allow_dir", "/no/such/place", "directory"),
         ("groups", "tasks,everything", "insight"),
         ("in_flight", "0", "500"),
@@ -47,6 +49,11 @@ def test_several_directories_are_resolved(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     settings = settings_from({"allow_dir": f"{tmp_path}/a:{tmp_path}"}, {})
     assert settings.allow_dir == ((tmp_path / "a").resolve(), tmp_path.resolve())
+
+
+def test_several_host_names_are_told_apart_by_commas_and_read_in_lower_case() -> None:
+    settings = settings_from({}, {"EVALTASKS_ALLOW_HOST": "Evals.example.org, evals,"})
+    assert settings.allow_host == ("evals.example.org", "evals")
 
 
 def test_every_option_says_what_it_is() -> None:

@@ -1,16 +1,19 @@
 """Serving over streamable HTTP, for loopback first.
 
 A page in a browser can make requests to any address of this machine and, by rebinding a name, read the answers:
-so Host and Origin are checked always. Where other machines can reach the port, a bearer token is needed too.
+so Host and Origin are checked always, also when bound to every address: a rebound name is a name we do not know.
+Where other machines can reach the port, a bearer token is needed too.
 """
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import logging
+import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -56,23 +59,76 @@ class BearerToken:
         await self._app(scope, receive, send)
 
 
-def security_for(host: str, port: int) -> TransportSecuritySettings:
-    """The Host and Origin headers that may come in on this address.
+class Doorkeeper:
+    """Lets only requests pass that are meant for us, and that no strange web page makes.
 
-    Bound to every address, the names this machine is called by cannot be known; the token, which that case demands,
-    then stands in for the Host check, because a rebound page does not have it.
+    The Host header must name us: the bound address with its port; bound to every address also any IP literal and
+    this machine's own name, on any port (one cannot be rebound to an IP literal); always the names in `allowed`, on
+    any port, since what forwards to us has its own. An Origin, which only pages send, must be one of the same names,
+    and for IP literals loopback. Answers 421 and 403 to others.
     """
-    if host in EVERY_ADDRESS:
-        return TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    names = LOOPBACK if host in LOOPBACK else (host,)
-    hosts = [f"{_bracketed(name)}:{port}" for name in names]
-    if port == 80:
-        hosts += [_bracketed(name) for name in names]
-    return TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=hosts,
-        allowed_origins=[f"http://{name}" for name in hosts],
-    )
+
+    def __init__(self, app: ASGIApp, host: str, port: int, allowed: Collection[str] = ()) -> None:
+        self._app = app
+        self._any_literal = host in EVERY_ADDRESS
+        # (name, port), or (name, None) for every port.
+        self._known: set[tuple[str, int | None]] = {(name.lower(), None) for name in allowed}
+        if self._any_literal:
+            self._known |= {(name.lower(), None) for name in (*LOOPBACK, socket.gethostname())}
+        else:
+            self._known |= {(name.lower(), port) for name in (LOOPBACK if host in LOOPBACK else (host,))}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (answer := self._objection(Headers(scope=scope))):
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _objection(self, headers: Headers) -> PlainTextResponse | None:
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            return PlainTextResponse(
+                "This server does not answer under this name (Host header). If it is meant to, start it with "
+                "--allow-host NAME.",
+                status_code=421,
+            )
+        if len(origins) > 1 or any(not self._is_known_origin(origin) for origin in origins):
+            return PlainTextResponse("This server does not answer web pages of other origins.", status_code=403)
+        return None
+
+    def _is_ours(self, authority: str) -> bool:
+        found = _name_and_port(authority, 80)
+        return found is not None and (self._knows(*found) or (self._any_literal and _is_ip_literal(found[0])))
+
+    def _is_known_origin(self, origin: str) -> bool:
+        scheme, separator, authority = origin.partition("://")
+        if not separator or scheme not in _PORTS:
+            return False
+        found = _name_and_port(authority, _PORTS[scheme])
+        return found is not None and self._knows(*found)
+
+    def _knows(self, name: str, port: int) -> bool:
+        return bool({(name, port), (name, None)} & self._known)
+
+
+_PORTS = {"http": 80, "https": 443}
+_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::(\d{1,5}))?", re.IGNORECASE)
+
+
+def _name_and_port(authority: str, port: int) -> tuple[str, int] | None:
+    """The name in lower case and the port, or `port` where none is written; None for what is no `host[:port]`."""
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        return None
+    return (found[1] or found[2]).lower(), int(found[3]) if found[3] else port
+
+
+def _is_ip_literal(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def make_http_app(
@@ -81,24 +137,35 @@ def make_http_app(
     port: int,
     *,
     token: str | None = None,
+    allowed_hosts: Collection[str] = (),
     event_store: EventStore | None = None,
     retry_interval: int | None = None,
 ) -> Starlette:
-    """The ASGI app, for requests that come in on host and port. Raises Refused without a token beyond loopback."""
+    """The ASGI app, for requests that come in on host and port, or under one of the names in `allowed_hosts`.
+
+    Raises Refused without a token beyond loopback, and with a further name, which is there for others to use.
+    """
     if host not in LOOPBACK and not token:
         raise Refused(
             f"'{host}' can be reached from other machines, so a token is needed: set EVALTASKS_HTTP_TOKEN, "
             "or bind to 127.0.0.1."
         )
+    if allowed_hosts and not token:
+        raise Refused(
+            "With --allow-host requests come in under names beyond this machine, so a token is needed: set "
+            "EVALTASKS_HTTP_TOKEN."
+        )
     # With sessions: a client of the older era cannot be asked or notified without one.
     app = server.streamable_http_app(
         streamable_http_path=PATH,
-        transport_security=security_for(host, port),
+        # The SDK's own check knows lists of names only; the doorkeeper's covers it.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         event_store=event_store,
         retry_interval=retry_interval,
     )
     if token:
         app.user_middleware.insert(0, Middleware(BearerToken, token=token))
+    app.user_middleware.insert(0, Middleware(Doorkeeper, host=host, port=port, allowed=allowed_hosts))
     return app
 
 
@@ -110,12 +177,14 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve_http(server: OpenServer, host: str, port: int, *, token: str | None = None) -> int:
+async def serve_http(
+    server: OpenServer, host: str, port: int, *, token: str | None = None, allowed_hosts: Collection[str] = ()
+) -> int:
     """Serve until a signal comes; the exit code. Port 0 takes a free one. Raises Refused when it cannot be bound."""
     listener = _listen(host, port)
     with listener:
         bound = listener.getsockname()[1]
-        app = make_http_app(server, host, bound, token=token)
+        app = make_http_app(server, host, bound, token=token, allowed_hosts=allowed_hosts)
         config = uvicorn.Config(
             app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
