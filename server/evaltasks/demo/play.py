@@ -20,7 +20,7 @@ from evaltasks.demo.agreement import Agreement, Judged, agreement
 from evaltasks.demo.experiment import run_experiment
 
 PROJECT = "halueval-qa"
-ANSWER_WORDS_MAX = 8
+ANSWER_WORDS_MAX = 5
 PAGE_ROWS = 50
 # The label of the catalogue's faithfulness template that says the answer is right.
 FAITHFUL = "faithful"
