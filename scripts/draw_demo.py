@@ -33,6 +33,7 @@ def main() -> None:
     svg = console.export_svg(title="evaltasks demo")
     # The fonts of the renderer come from a web address; a document must not call anywhere.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("<text ", '<text xml:space="preserve" ')
     TARGET.write_text(svg, encoding="utf-8")
 
 
