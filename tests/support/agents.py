@@ -21,6 +21,7 @@ from typing import Any
 import anyio
 import httpx2
 from mcp import Client as McpClient
+from mcp.client.extension import ClientExtension
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.types import (
@@ -166,6 +167,7 @@ async def agent(
     watch_seconds: float = 0.02,
     environment: dict[str, str] | None = None,
     engine_options: dict[str, Any] | None = None,
+    extensions: Sequence[ClientExtension] = (),
     **settings: Any,
 ) -> AsyncIterator[Agent]:
     """A client in memory on the real server over an embedded engine.
@@ -184,6 +186,7 @@ async def agent(
             person=person,
             time=time,
             watch_seconds=watch_seconds,
+            extensions=extensions,
         ) as it,
     ):
         transport = httpx2.ASGITransport(app=engine.app)
@@ -202,6 +205,7 @@ async def agent_of(
     person: Person | None = None,
     time: Time | None = None,
     watch_seconds: float = 0.02,
+    extensions: Sequence[ClientExtension] = (),
 ) -> AsyncIterator[Agent]:
     """A client in memory on the real server over a client of any backend."""
     app = ToolApp(
@@ -212,7 +216,7 @@ async def agent_of(
         watch_seconds=watch_seconds,
     )
     server = make_server(app)
-    async with connected(server, mode, person=person) as it:
+    async with connected(server, mode, person=person, extensions=extensions) as it:
         it.client, it.server = client, server
         yield it
 
@@ -224,6 +228,7 @@ async def stdio_agent(
     *arguments: str,
     person: Person | None = None,
     environment: dict[str, str] | None = None,
+    extensions: Sequence[ClientExtension] = (),
 ) -> AsyncIterator[Agent]:
     """A client of the real command `evaltasks serve`, started as a host would start it."""
     parameters = StdioServerParameters(
@@ -231,12 +236,14 @@ async def stdio_agent(
         args=["-m", "evaltasks", "serve", "--store", str(store), *arguments],
         env={"PATH": os.environ.get("PATH", ""), **(environment or {})},
     )
-    async with connected(parameters, mode, person=person) as it:
+    async with connected(parameters, mode, person=person, extensions=extensions) as it:
         yield it
 
 
 @asynccontextmanager
-async def connected(target: Any, mode: str, *, person: Person | None = None) -> AsyncIterator[Agent]:
+async def connected(
+    target: Any, mode: str, *, person: Person | None = None, extensions: Sequence[ClientExtension] = ()
+) -> AsyncIterator[Agent]:
     """An agent on anything the SDK's client can reach: a server object, a command, a URL, a transport."""
     found: list[Agent] = []
 
@@ -250,6 +257,6 @@ async def connected(target: Any, mode: str, *, person: Person | None = None) -> 
             found[0]._on_update(str(message.params.uri))
 
     options: dict[str, Any] = {} if person is None else {"elicitation_callback": on_question}
-    async with McpClient(target, mode=mode, message_handler=on_message, **options) as mcp:
+    async with McpClient(target, mode=mode, message_handler=on_message, extensions=extensions, **options) as mcp:
         found.append(Agent(mcp))
         yield found[0]

@@ -29,6 +29,7 @@ from mcp.types import (
     ResourceTemplateReference,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
     Tool,
     UnsubscribeRequestParams,
 )
@@ -47,6 +48,8 @@ from evaltasks.face.results import answer_result, error_result, refusal
 from evaltasks.face.sdk import OpenServer, RequestContext, WatchedListenHandler, untouched_logging
 from evaltasks.face.subscriptions import Subscriptions
 from evaltasks.face.system_time import SystemTime
+from evaltasks.face.tasks_extension import TasksExtension
+from evaltasks.tools import wait_for_task_run
 from evaltasks.tools.catalog import ALIASES
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
 from evaltasks.tools.spec import ToolSpec
@@ -102,6 +105,10 @@ class EvaltasksServer(OpenServer):
         self._definitions: dict[str, Tool] = {spec.name: tool_definition(spec) for spec in app.tools}
         self._resources = Resources(app.client, app.settings, app.time)
         self.subscriptions = Subscriptions(app.client, app.time, every_seconds=app.watch_seconds)
+        # What stands in for a wait is offered only where there is the wait.
+        self._tasks = (
+            TasksExtension(app.client, app.settings, app.time) if wait_for_task_run.SPEC in app.tools else None
+        )
         with untouched_logging():
             super().__init__(
                 name="evaltasks",
@@ -110,6 +117,7 @@ class EvaltasksServer(OpenServer):
                 instructions=INSTRUCTIONS,
                 lifespan=_lifespan,
                 subscriptions=self.subscriptions.bus,
+                extensions=[self._tasks] if self._tasks else [],
                 cache_hints={
                     "tools/list": LIST_FRESH,
                     "prompts/list": LIST_FRESH,
@@ -120,7 +128,7 @@ class EvaltasksServer(OpenServer):
         self.answer_with("resources/list", PaginatedRequestParams, self._list_resource_page)
         self.answer_with("resources/subscribe", SubscribeRequestParams, self.subscriptions.subscribe)
         self.answer_with("resources/unsubscribe", UnsubscribeRequestParams, self.subscriptions.unsubscribe)
-        self.answer_with("subscriptions/listen", SubscriptionsListenRequestParams, self.listens)
+        self.answer_with("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
         self.answer_with("completion/complete", CompleteRequestParams, self._complete)
 
     def end_streams(self) -> None:
@@ -144,11 +152,14 @@ class EvaltasksServer(OpenServer):
             if self.input_schema_of(name) is None:
                 return refusal(self._no_such_tool(name))
             return await super().call_tool(name, arguments, context)
+        settings = self.app.settings
         if context is None:
             context = Context(mcp_server=self, subscriptions=self.subscriptions.bus)
+        elif self._tasks:
+            settings = self._tasks.settings_for(spec, arguments, context.request_context)
         tool_context = ToolContext(
             client=self.app.client,
-            settings=self.app.settings,
+            settings=settings,
             progress=RisingProgress(context.report_progress, self.app.time),
             confirm=PersonConfirm(context, spec.name),
             time=self.app.time,
@@ -181,6 +192,11 @@ class EvaltasksServer(OpenServer):
         if str(uri).startswith(SCHEME):
             return [ReadResourceContents(content=await self._resources.read(str(uri)), mime_type=JSON)]
         return await super().read_resource(uri, context)
+
+    async def _listen(self, ctx: RequestContext, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        if self._tasks:
+            self._tasks.check_listen(ctx, params)
+        return await self.listens(ctx, params)
 
     async def _list_resource_page(self, _: RequestContext, params: PaginatedRequestParams) -> ListResourcesResult:
         """The first page also holds what always exists, and is answered even when the service cannot be reached."""
