@@ -12,31 +12,32 @@ time-out helps. Reads have connections of their own and, in WAL mode, never wait
 from __future__ import annotations
 
 import sqlite3
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
 from anyio import to_thread
 
-from evaltasks.engine.store.functions import register_functions
-from evaltasks.engine.store.queries import named_queries, schema
+from evaltasks.engine.store.faults import StoreError
+from evaltasks.engine.store.opening import Connections, open_connections
+from evaltasks.engine.store.queries import named_queries
+from evaltasks.engine.store.versions import SCHEMA_VERSION
+
+__all__ = ["SCHEMA_VERSION", "OnCommit", "Row", "Store", "StoreError", "Transaction", "Work", "owner_name"]
 
 T = TypeVar("T")
 Row: TypeAlias = sqlite3.Row
 OnCommit: TypeAlias = Callable[[Literal["before", "after"]], None]
 
-SCHEMA_VERSION = 1
-_BUSY_SECONDS = 15.0
-_OPENING_TRIES = 200
-
-
-class StoreError(Exception):
-    """The store cannot be used; the text says why and what to do."""
+# What this program would write may not be what the newer schema means by it.
+_MIGRATED = (
+    "The store was changed by a newer evaltasks while this process had it open. Nothing was written; "
+    "restart this process with that version."
+)
 
 
 class Transaction:
@@ -81,17 +82,10 @@ class _Job(Generic[T]):
         return self.value  # type: ignore[return-value]  # set whenever done without error
 
 
-@dataclass
-class _Connections:
-    writer: sqlite3.Connection
-    point: sqlite3.Connection
-    scans: list[sqlite3.Connection] = field(default_factory=list)
-
-
 class Store:
     """Open with `async with Store.open(path)`."""
 
-    def __init__(self, connections: _Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
+    def __init__(self, connections: Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
         self._connections = connections
         self._shared = shared
         self._on_commit = on_commit
@@ -106,7 +100,7 @@ class Store:
 
         Raises StoreError when the file is not ours, damaged, newer than this program, or cannot be written.
         """
-        connections, shared = await to_thread.run_sync(_open_connections, str(path))
+        connections, shared = await to_thread.run_sync(open_connections, str(path))
         store = cls(connections, shared=shared, on_commit=on_commit)
         try:
             yield store
@@ -159,6 +153,8 @@ class Store:
         transaction = Transaction(connection)
         try:
             connection.execute("BEGIN IMMEDIATE")
+            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                raise StoreError(_MIGRATED)
             for job in batch:
                 connection.execute("SAVEPOINT job")
                 try:
@@ -197,79 +193,6 @@ def _in_read_transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
         return work(Transaction(connection))
     finally:
         connection.execute("ROLLBACK")
-
-
-def _open_connections(path: str) -> tuple[_Connections, bool]:
-    if path == ":memory:":
-        connection = _connect(path)
-        _prepare(connection, path)
-        return _Connections(writer=connection, point=connection), False
-    file = Path(path).expanduser()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        writer = _connect(str(file))
-        _prepare(writer, path)
-        file.chmod(0o600)
-        readers = [_connect(str(file)) for _ in range(3)]
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(
-            f"The store '{path}' cannot be opened ({error}). Give another path with --store, "
-            "or move the file away to start anew."
-        ) from error
-    for reader in readers:
-        reader.execute("PRAGMA query_only = ON")
-    return _Connections(writer=writer, point=readers[0], scans=readers[1:]), True
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    # NORMAL loses nothing when a process dies; only a power cut may take the last commits.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    register_functions(connection)
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Switch to WAL and make the schema, whichever of several opening processes comes first."""
-    for attempt in range(_OPENING_TRIES):
-        try:
-            # The switch to WAL does not honour the busy time-out, so it is tried again.
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or attempt == _OPENING_TRIES - 1:
-                raise
-            time.sleep(0.02)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                raise StoreError(f"'{path}' is a SQLite file of another program. Give another path with --store.")
-            for statement in _statements(schema()):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version > SCHEMA_VERSION:
-            raise StoreError(
-                f"The store '{path}' was written by a newer evaltasks (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}). Update evaltasks, or give another path with --store."
-            )
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> Iterable[str]:
-    """The statements of a script one by one: `executescript` would commit our transaction first."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def owner_name() -> str:
