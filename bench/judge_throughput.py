@@ -43,7 +43,7 @@ def judge(latency_ms: int) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip()
+            yield json.loads(process.stdout.readline())["base_url"]
         finally:
             process.terminate()
 

@@ -58,7 +58,7 @@ class Engine:
         # Closed from the last to the first: the executor stops before its connections and its store go.
         async with (
             Store.open(path, on_commit=on_commit) as store,
-            judges or open_judges(environment, limits.in_flight_max) as judges_open,
+            judges or open_judges(environment) as judges_open,
             anyio.create_task_group() as tasks,
         ):
             services = Services(store=store, clock=clock or SystemClock(), bell=Bell(), environment=environment)

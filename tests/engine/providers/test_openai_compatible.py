@@ -44,7 +44,7 @@ def request(**fields: Any) -> ChatRequest:
 
 @asynccontextmanager
 async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
-    async with open_judges({"JUDGE_KEY": KEY}, 10, now=lambda: NOW, **options) as judges:
+    async with open_judges({"JUDGE_KEY": KEY}, now=lambda: NOW, **options) as judges:
         yield judges.provider(integration(base_url))
 
 
@@ -219,6 +219,7 @@ async def test_what_openai_really_answered_is_read() -> None:
     assert judge.requests[1].body["tools"] == tool_calls["request"]["tools"]
 
 
+@pytest.mark.promise("finish.credentials")
 async def test_openais_unknown_model_is_broken() -> None:
     recorded = RECORDED["unknown_model"]
 
@@ -235,7 +236,7 @@ async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:
         seen.append(sent)
         return httpx2.Response(200, json=RECORDED["text"]["response"])
 
-    async with open_judges({"JUDGE_KEY": KEY}, 10, httpx2.MockTransport(answer)) as judges:
+    async with open_judges({"JUDGE_KEY": KEY}, httpx2.MockTransport(answer)) as judges:
         await judges.provider(given).complete(asked)
     return seen[0]
 
@@ -298,14 +299,14 @@ async def test_an_integrations_own_headers_are_sent() -> None:
 async def test_settings_that_cannot_work_are_said_before_any_call(
     fields: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
-    async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}, 10) as judges:
+    async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}) as judges:
         with pytest.raises(kind, match=words):
             judges.provider(integration(**fields))
 
 
 async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None:
     environment = {"JUDGE_KEY": KEY}
-    async with open_judges(environment, 10) as judges:
+    async with open_judges(environment) as judges:
         first = judges.provider(integration("http://h"))
         same = judges.provider(integration("http://h"))
         moved = judges.provider(integration("http://other"))
@@ -317,7 +318,7 @@ async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None
 
 
 async def test_a_key_is_in_no_repr() -> None:
-    async with open_judges({"JUDGE_KEY": KEY}, 10) as judges:
+    async with open_judges({"JUDGE_KEY": KEY}) as judges:
         it = judges.provider(integration("http://h"))
         assert isinstance(judges, Judges)
         assert KEY not in repr(it) + repr(judges) + repr(it._address_of(request()))  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ import httpx2
 from evaltasks.api.ai_integrations import AiIntegration, AuthType
 from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.providers.connections import Clients, Connections
 from evaltasks.engine.providers.openai_compatible import (
     MAX_TOKENS_DEFAULT,
     TIMEOUT_SECONDS_DEFAULT,
@@ -51,15 +52,15 @@ class Judges:
     def __init__(
         self,
         environment: Mapping[str, str],
-        make_client: Callable[[], httpx2.AsyncClient],
+        clients: Clients,
         *,
         max_tokens: int,
         timeout_seconds: float,
         now: Now,
     ) -> None:
         self._environment = environment
-        self._make_client = make_client
-        self._client: httpx2.AsyncClient | None = None
+        self._clients = clients
+        self._connections: dict[str, Connections] = {}  # by integration
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
         self._now = now
@@ -87,7 +88,7 @@ class Judges:
         if known is not None and known[:2] == (integration, key):
             return known[2]
         provider = OpenAiCompatible(
-            self._shared_client(),
+            self._connections.setdefault(integration.id, Connections(self._clients.make)),
             adapter(integration, key),
             now=self._now,
             max_tokens=self._max_tokens,
@@ -115,21 +116,14 @@ class Judges:
             raise Broken(f"the environment variable {name} does not hold a key: it has characters no key has")
         return key
 
-    def _shared_client(self) -> httpx2.AsyncClient:
-        # At the first use: the client's certificates take longer to load than the rest of an engine that needs none.
-        if self._client is None:
-            self._client = self._make_client()
-        return self._client
-
     async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        for connections in self._connections.values():
+            await connections.aclose()
 
 
 @asynccontextmanager
 async def open_judges(
     environment: Mapping[str, str],
-    connections_max: int,
     transport: httpx2.AsyncBaseTransport | None = None,
     *,
     max_tokens: int = MAX_TOKENS_DEFAULT,
@@ -141,17 +135,10 @@ async def open_judges(
     `environment` holds the keys; `max_tokens` is the length of an answer where the evaluator sets none;
     `timeout_seconds` bounds one call; `transport` replaces the network.
     """
-
-    def make_client() -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
-            transport=transport,
-            limits=httpx2.Limits(max_connections=connections_max, max_keepalive_connections=connections_max),
-            # The adapter bounds the whole call; waiting for a connection of our own is not the provider's delay.
-            timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None),
-            follow_redirects=False,
-        )
-
-    judges = Judges(environment, make_client, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
+    # The adapter bounds the whole call as well.
+    timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None)
+    clients = Clients(transport, timeout)
+    judges = Judges(environment, clients, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
     try:
         yield judges
     finally:

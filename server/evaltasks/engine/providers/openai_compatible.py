@@ -5,7 +5,7 @@ it goes down a ladder: forced tool call → json_schema → plain text. A server
 or ignores it (a reply without the tool call) is asked by the next step, and what it would not do is remembered for
 this model, so that only the first rows pay for finding out. Likewise `max_tokens` / `max_completion_tokens`.
 
-Failures are sorted in `refusals.py`. One client and its connections are shared by all rows; see `catalog.py`.
+Failures are sorted in `refusals.py`. The connections are shared by all rows; see `connections.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import anyio
 import httpx2
 
 from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.connections import Connections
 from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, RefusedCall, RetryLater
 from evaltasks.engine.providers.refusals import (
     ErrorReply,
@@ -71,14 +72,14 @@ class OpenAiCompatible:
 
     def __init__(
         self,
-        client: httpx2.AsyncClient,
+        connections: Connections,
         address_of: AddressOf,
         *,
         now: Now,
         max_tokens: int = MAX_TOKENS_DEFAULT,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> None:
-        self._client = client
+        self._connections = connections
         self._address_of = address_of
         self._now = now
         self._max_tokens = max_tokens
@@ -112,9 +113,7 @@ class OpenAiCompatible:
         # One deadline for the whole exchange: the client's own time-outs count from each byte to the next.
         with anyio.move_on_after(self._timeout_seconds):
             try:
-                async with self._client.stream(
-                    "POST", address.url, content=content, headers=address.headers
-                ) as response:
+                async with self._connections.post(address.url, content, address.headers) as response:
                     body = await _bounded(response)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise fault_of_connection(error) from None
