@@ -101,6 +101,7 @@ async def test_a_window_that_was_not_done_is_taken_up_again() -> None:
         assert (await it.trigger(task))["data_start_time"] == "2026-03-20T00:00:00.000Z"
 
 
+@pytest.mark.promise("skip.labelled", "skip.override", "skip.all")
 async def test_rows_already_labelled_are_skipped_unless_overridden() -> None:
     async with engine() as it:
         project = await it.seed_project()

@@ -145,6 +145,7 @@ async def prompts_on_record(path: Path, task: str) -> set[str]:
     return {f"Is answer {n} an answer to question {n}?" for n in numbers}
 
 
+@pytest.mark.promise("record.at_once", "select.resumed", "survive.finished", "survive.recorded")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_killed_at_any_commit_the_end_is_the_same_and_no_recorded_row_is_judged_again(

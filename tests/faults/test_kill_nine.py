@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -40,6 +41,7 @@ async def engine_process(path: Path, lease_seconds: float) -> AsyncIterator[Proc
                 await process.wait()
 
 
+@pytest.mark.promise("select.resumed", "survive.finished", "survive.recorded")
 async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_row_again(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server(latency_seconds=0.01) as judge:
@@ -70,6 +72,7 @@ async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_
         assert {row["row_id"] for row in rows if row["outcome"] == "SUCCESS"} == {f"span-{i:05d}" for i in range(SPANS)}
 
 
+@pytest.mark.promise("survive.finished")
 async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server(latency_seconds=0.01) as judge, engine(path, limits=IDLE) as it:

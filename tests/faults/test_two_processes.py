@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import pytest
 
 from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
 from tests.support.judges import JudgeServer, judge_server
@@ -22,6 +23,7 @@ async def judged_task(it: EngineInTest, judge: JudgeServer, spans: int) -> str:
     )
 
 
+@pytest.mark.promise("survive.recorded")
 async def test_nothing_is_evaluated_twice_while_both_live(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with (
@@ -59,6 +61,7 @@ async def test_a_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path:
         assert set(judge.num_by_prompt.values()) == {1}
 
 
+@pytest.mark.promise("survive.finished")
 async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     stalled_clock, clock = HandClock(NOW), HandClock(NOW)
@@ -84,6 +87,7 @@ async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another
             assert Counter(judge.num_by_prompt.values()) == {1: 40, 2: 20}
 
 
+@pytest.mark.promise("finish.cancelled")
 async def test_a_cancel_from_another_process_stops_the_owner(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server() as judge, engine(path) as owner:

@@ -33,6 +33,7 @@ async def evaluations(it: EngineInTest, task_id: str) -> dict[str, list[dict[str
     return {span["context"]["span_id"]: span["evaluations"] for span in page["spans"]}
 
 
+@pytest.mark.promise("record.spans", "record.provenance")
 async def test_what_a_judge_says_stands_on_the_span_with_its_provenance() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 1)
@@ -70,6 +71,7 @@ async def test_task_runs_share_the_places_so_that_none_waits_for_the_other_to_en
         assert (await it.ended(long["id"]))["num_successes"] == 200
 
 
+@pytest.mark.promise("finish.cancelled")
 async def test_a_cancelled_task_run_keeps_the_evaluations_it_already_made_and_makes_no_more() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 100)
@@ -102,6 +104,7 @@ async def test_a_deleted_task_stops_its_task_run() -> None:
         assert len(judge.requests) == QUICK.in_flight_max
 
 
+@pytest.mark.promise("finish.credentials", "finish.reason")
 async def test_a_wrong_key_ends_the_task_run_early_with_the_reason() -> None:
     async with engine() as it, judge_server(key="right") as judge:
         task = await judged_task(it, judge, 300)
@@ -124,6 +127,7 @@ async def test_what_was_done_before_the_judge_broke_is_kept() -> None:
         assert sum(bool(found) for found in made.values()) == 30
 
 
+@pytest.mark.promise("finish.all_errors", "finish.reason")
 async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_commonest_reason() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -141,6 +145,7 @@ async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_common
         assert "'tone'" in done["failure_reason"] and "attributes.voice.tone" in done["failure_reason"]
 
 
+@pytest.mark.promise("finish.completed")
 async def test_some_errors_do_not_fail_a_task_run() -> None:
     async with engine() as it:
         project = await it.seed_project()

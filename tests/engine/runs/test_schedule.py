@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
+from evaltasks.engine.store.functions import is_sampled
 from tests.support.engines import ENDS, QUICK, EngineInTest, HandClock, engine
 
 IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02, continuous_seconds=0.0)
@@ -26,6 +28,7 @@ async def continuous_rows(it: EngineInTest, task: str, expected: int) -> list[di
             await anyio.sleep(0.01)
 
 
+@pytest.mark.promise("continuous.itself", "continuous.once")
 async def test_new_spans_are_evaluated_each_once_and_old_ones_are_left_alone() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
@@ -85,6 +88,7 @@ async def test_spans_that_come_while_a_task_run_is_unfinished_gather_for_the_nex
         assert len(rows) == 6
 
 
+@pytest.mark.promise("continuous.once")
 async def test_two_processes_evaluate_every_new_span_once(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with engine(path, limits=QUICK) as one, engine(path, limits=QUICK) as two:
@@ -112,3 +116,20 @@ async def test_a_task_run_is_made_at_most_so_often() -> None:
         assert len((await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]) == 1
         await clock.turn(1)
         await continuous_rows(it, task, 4)
+
+
+@pytest.mark.promise("continuous.sampled")
+async def test_a_continuous_task_evaluates_the_sample_of_new_spans_that_any_task_run_of_it_would(
+    tmp_path: Path,
+) -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        task = await it.seed_task(
+            [await it.seed_code_evaluator()], project_id=project, is_continuous=True, sampling_rate=0.3
+        )
+        for first in range(0, 200, 40):
+            await it.seed_spans(project, 40, first=first)
+        chosen = {f"span-{i:05d}" for i in range(200) if is_sampled(task, f"trace-{i:05d}/span-{i:05d}", 0.3)}
+        rows = await continuous_rows(it, task, len(chosen))
+        assert Counter(row["row_id"] for row in rows) == dict.fromkeys(chosen, 1)
+        assert 30 < len(chosen) < 90
