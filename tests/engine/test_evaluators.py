@@ -356,15 +356,11 @@ async def test_every_template_of_the_catalogue_makes_an_evaluator_as_it_stands()
     async with engine() as it:
         templates = (await it.ask("GET", "/v2/evaluator-templates"))["evaluator_templates"]
         assert {"faithfulness", "relevance", "correctness", "refusal"} <= {one["column_name"] for one in templates}
+        integration = await it.seed_ai_integration("http://127.0.0.1:9/v1")
         for one in templates:
             assert one["rails"] == list(one["classification_choices"])
-            model = f"heuristic-{one['column_name']}"
-            known = model in {
-                "heuristic-faithfulness",
-                "heuristic-relevance",
-                "heuristic-correctness",
-                "heuristic-refusal",
-            }
+            if one["data_granularity"] == "SESSION":
+                continue
             template = await _template(
                 it,
                 name=one["column_name"],
@@ -373,7 +369,7 @@ async def test_every_template_of_the_catalogue_makes_an_evaluator_as_it_stands()
                 direction=one["direction"],
                 data_granularity=one["data_granularity"],
             )
-            template["llm_config"]["model_name"] = model if known else "heuristic-refusal"
+            template["llm_config"] |= {"ai_integration_id": integration, "model_name": "judge"}
             made = await _create(it, name=one["display_name"], template=template)
             assert made["version"]["template_config"]["classification_choices"] == one["classification_choices"]
             assert all(label in one["template"] for label in one["rails"])

@@ -11,6 +11,21 @@ from evaltasks.tools.evaluator_configs import variables_in
 from tests.support.authoring import tools
 
 
+async def test_every_catalogue_template_becomes_an_evaluator_of_its_variables_labels_and_direction() -> None:
+    async with tools() as it:
+        await it.call(
+            CREATE_AI_INTEGRATION, name="judge", provider="custom", base_url="http://127.0.0.1:9/v1", models=["m"]
+        )
+        listed = (await it.client.evaluators.list_templates()).evaluator_templates
+        for one in [one for one in listed if one["data_granularity"] == "SPAN"]:
+            answer = await it.call(
+                SPEC, name=one["column_name"], from_template=one["column_name"], ai_integration="judge"
+            )
+            assert answer.choices == one["classification_choices"]
+            assert answer.direction == one["direction"].lower()
+            assert answer.variables and all(f"{{{name}}}" in one["template"] for name in answer.variables)
+
+
 @pytest.mark.parametrize("name", [model.removeprefix("heuristic-") for model in HeuristicModel])
 async def test_a_catalogue_template_needs_nothing_else_and_says_who_judges(name: str) -> None:
     async with tools() as it:
