@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -19,6 +20,7 @@ from tests.support.judges import judge_server
 
 ROOT = Path(__file__).resolve().parents[2]
 IDLE = ExecutorLimits(task_runs_max=0)
+SHORT_LEASE = replace(QUICK, lease_seconds=0.5, heartbeat_seconds=0.1)
 SPANS = 300
 IN_FLIGHT = 10
 
@@ -62,7 +64,7 @@ async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_
             recorded = {row["row_id"] for row in await it.rows(task_run["id"], outcome="success")}
         assert left["status"] == "RUNNING" and 0 < left["num_successes"] == len(recorded) < SPANS
         asked = dict(judge.num_by_prompt)
-        async with engine(path, limits=QUICK) as it:
+        async with engine(path, limits=SHORT_LEASE) as it:
             done = await it.ended(task_run["id"])
             rows = await it.rows(task_run["id"])
         again = {prompt for prompt, n in judge.num_by_prompt.items() if n > asked.get(prompt, 0)}

@@ -44,6 +44,10 @@ class HandClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._seconds)
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock; no time goes by."""
+        self._start += timedelta(seconds=seconds)
+
     def monotonic_seconds(self) -> float:
         return self._seconds
 

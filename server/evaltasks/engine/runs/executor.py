@@ -47,6 +47,7 @@ from evaltasks.engine.runs.recording import Lost
 from evaltasks.engine.runs.rows import RowWork
 from evaltasks.engine.runs.schedule import make_continuous_runs
 from evaltasks.engine.runs.selection import ALREADY_LABELLED, select_rows
+from evaltasks.engine.runs.watch import Lease, Watch
 from evaltasks.engine.store.store import StoreError, Transaction, owner_name
 
 __all__ = ["Executor", "ExecutorLimits"]
@@ -71,6 +72,8 @@ class Executor:
         self._judges = judges
         self._places = anyio.Semaphore(limits.in_flight_max)
         self._in_hand: dict[str, _InHand] = {}  # by owner
+        self._watch = Watch(limits.lease_seconds, limits.heartbeat_seconds)
+        self.num_turns = 0  # how often it has looked for work
 
     @property
     def task_runs_in_hand(self) -> frozenset[str]:
@@ -93,6 +96,7 @@ class Executor:
             await self._drop_lost()
             await make_continuous_runs(self._services, self._limits.continuous_seconds)
             await self._claim_more(tasks)
+            self.num_turns += 1
         except StoreError as error:
             logger.error("the store failed; trying again: %s", error)
         except Exception:
@@ -105,15 +109,18 @@ class Executor:
         room = self._limits.task_runs_max - len(self._in_hand)
         if room <= 0:
             return
-        now_us = to_us(services.clock.now())
+        clock = services.clock
         busy = [held.claim.seq for held in self._in_hand.values()]
-        for seq in await services.store.read_point(lambda tx: claims.claimable(tx, now_us, busy, room)):
-            claim = await self._claim(seq)
+        free, leased = await services.store.read_point(lambda tx: (claims.free(tx, room), claims.leased(tx, busy)))
+        looked_at = clock.monotonic_seconds()
+        dead = self._watch.look(leased, now_us=to_us(clock.now()), monotonic_seconds=looked_at)
+        for seen in sorted([*free, *dead], key=lambda lease: lease.seq)[:room]:
+            claim = await self._claim(seen, looked_at)
             if claim is not None:
                 self._in_hand[claim.owner] = _InHand(claim, anyio.CancelScope())
                 tasks.start_soon(self._drive, self._in_hand[claim.owner])
 
-    async def _claim(self, seq: int) -> Claim | None:
+    async def _claim(self, seen: Lease, looked_at: float) -> Claim | None:
         services, owner = self._services, owner_name()
         now_us = to_us(services.clock.now())
         lease_us = int(self._limits.lease_seconds * _SECOND_US)
@@ -125,7 +132,11 @@ class Executor:
                 select_examples(tx, services, claim, now_us)
 
         def work(tx: Transaction) -> Claim | None:
-            return claims.claim(tx, seq, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
+            waited = services.clock.monotonic_seconds() - looked_at
+            if seen.owner is not None and waited > self._limits.heartbeat_seconds:
+                # Whoever kept us from writing kept the owner from renewing: look again first.
+                return None
+            return claims.claim(tx, seen, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
 
         try:
             return await services.store.write(work)
@@ -137,8 +148,8 @@ class Executor:
         except StoreError:
             raise
         except Exception:
-            reason = _log_crash(f"selecting rows of task run {seq}")
-        await services.store.write(lambda tx: _fail_unclaimed(tx, seq, reason, now_us))
+            reason = _log_crash(f"selecting rows of task run {seen.seq}")
+        await services.store.write(lambda tx: _fail_unclaimed(tx, seen, reason, now_us))
         return None
 
     async def _keep_leases(self) -> None:
@@ -218,13 +229,13 @@ def _log_crash(where: str) -> str:
     return _CRASHED.format(reference=reference)
 
 
-def _fail_unclaimed(tx: Transaction, seq: int, reason: str, now_us: int) -> None:
+def _fail_unclaimed(tx: Transaction, seen: Lease, reason: str, now_us: int) -> None:
     """A task run whose rows could not be selected; somebody else may have ended it meanwhile."""
-    row = tx.one("task_runs.still_claimable", {"seq": seq, "now_us": now_us})
+    row = claims.still_claimable(tx, seen)
     failed = after(TaskRunStatus(row["status"]), Step.FAIL) if row is not None else None
     if row is not None and failed is not None:
         ended = {"status": failed, "from_status": row["status"], "reason": reason, "now_us": now_us}
-        tx.run("task_runs.end", {"seq": seq, **ended})
+        tx.run("task_runs.end", {"seq": seen.seq, **ended})
 
 
 def _finish(tx: Transaction, claim: Claim, job: Job, broken: str | None, now_us: int) -> None:
