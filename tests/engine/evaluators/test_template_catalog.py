@@ -13,12 +13,12 @@ from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.engine.evaluators import template_catalog
 from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.prompt import render, variables_of
-from evaltasks.engine.evaluators.template_catalog import CATALOG, CatalogTemplate, catalog_page
+from evaltasks.engine.evaluators.template_catalog import CATALOG, CatalogTemplate
 from evaltasks.engine.evaluators.template_rules import template_faults
+from tests.support.judge_templates_page import PAGE, catalog_page
 
 EVERY = pytest.mark.parametrize("one", CATALOG, ids=lambda one: one.column_name)
 PROMPTS = Path(template_catalog.__file__).parent / "judge_templates"
-PAGE = Path(__file__).parents[3] / "docs" / "judge-templates.md"
 
 
 def config(one: CatalogTemplate, model_name: str = "any") -> TemplateConfig:
@@ -87,5 +87,5 @@ def test_each_heuristic_has_a_template_of_its_purpose_that_it_can_judge(model: H
 
 def test_the_page_in_docs_is_the_catalogues() -> None:
     assert PAGE.read_text(encoding="utf-8") == catalog_page(), (
-        "write it anew: python -m evaltasks.engine.evaluators.template_catalog > docs/judge-templates.md"
+        "write it anew: python -m tests.support.judge_templates_page"
     )

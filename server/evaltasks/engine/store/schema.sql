@@ -86,7 +86,8 @@ CREATE TABLE experiments (
     dataset_version_id TEXT REFERENCES dataset_versions (id) ON DELETE SET NULL,
     name TEXT NOT NULL,
     created_us INTEGER NOT NULL,
-    updated_us INTEGER NOT NULL
+    updated_us INTEGER NOT NULL,
+    integration_id TEXT         -- the agent that was called for it
 );
 CREATE UNIQUE INDEX experiments_by_dataset_name ON experiments (dataset_id, name) WHERE dataset_id IS NOT NULL;
 CREATE UNIQUE INDEX experiments_by_space_name ON experiments (space_id, name) WHERE dataset_id IS NULL;
@@ -134,6 +135,17 @@ CREATE TABLE ai_integrations (
     name TEXT NOT NULL UNIQUE,
     provider TEXT NOT NULL,
     settings TEXT NOT NULL,     -- JSON object: all fields of the wire model but id, name, provider and times
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL
+);
+
+-- Agents that run_experiment tasks call. Keys are never stored, only the names of environment variables.
+CREATE TABLE agent_integrations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT,
+    settings TEXT NOT NULL,     -- JSON object {"scopings": […], "config": {…}} of the wire model
     created_us INTEGER NOT NULL,
     updated_us INTEGER NOT NULL
 );
@@ -193,7 +205,8 @@ CREATE TABLE task_runs (
     lease_until_us INTEGER,
     started_us INTEGER,
     finished_us INTEGER,
-    created_us INTEGER NOT NULL
+    created_us INTEGER NOT NULL,
+    chained_task_run_ids TEXT   -- JSON array: what the completion of an experiment triggered
 );
 CREATE INDEX task_runs_by_task ON task_runs (task_id, seq DESC);
 CREATE INDEX task_runs_unfinished ON task_runs (status, lease_until_us) WHERE status IN ('PENDING', 'RUNNING');
