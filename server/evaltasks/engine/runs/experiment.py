@@ -17,6 +17,7 @@ from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import render_messages, variables_of_messages
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.prices import cost_with
 from evaltasks.engine.providers.provider import Broken, ChatReply, ChatRequest, Provider, RefusedCall
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.job import Line
@@ -26,6 +27,7 @@ from evaltasks.engine.store.ai_integrations import find_integration
 from evaltasks.engine.store.datasets import find_version
 from evaltasks.engine.store.experiments import (
     NewExperimentRun,
+    find_experiment,
     find_experiment_by_name,
     insert_experiment,
     insert_experiment_runs,
@@ -162,7 +164,9 @@ class ExperimentJob:
         return self._caller
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
-        """One experiment run for each example, with the output or the error."""
+        """One experiment run for each example, with the output or the error. Raises Broken without an experiment."""
+        if find_experiment(tx, self._experiment_id) is None:
+            raise Broken("The experiment was deleted while its experiment runs were being made.")
         is_answer = isinstance(outcome, Evaluated)
         columns = {name: value for name, value in outcome.provenance.items() if value is not None}
         columns |= {f"metadata.{key}": value for key, value in (self._claim.options.tracing_metadata or {}).items()}
@@ -177,6 +181,8 @@ class ExperimentJob:
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Trigger the chained evaluation tasks on the new experiment; those deleted meanwhile are left out."""
+        if find_experiment(tx, self._experiment_id) is None:
+            return
         for task_id in dict.fromkeys(self._claim.options.evaluation_task_ids or ()):
             if tx.one("tasks.by_id", {"id": task_id}) is not None:
                 add_task_run(
@@ -200,4 +206,5 @@ def _measured(reply: ChatReply) -> dict[str, Any]:
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "latency_ms": reply.latency_ms,
+        "cost_usd": cost_with(0.0, reply),
     }

@@ -34,7 +34,10 @@ class Job(Protocol):
         ...
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
-        """Write what the outcome leaves behind besides its ledger line, in the same transaction."""
+        """Write what the outcome leaves behind besides its ledger line, in the same transaction.
+
+        Raises Broken when what it belongs to is gone; then nothing of the transaction is kept.
+        """
         ...
 
     def complete(self, tx: Transaction, now_us: int) -> None:

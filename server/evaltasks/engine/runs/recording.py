@@ -32,7 +32,7 @@ class Lost(Exception):
 
 
 async def record_all(services: Services, claim: Claim, job: Job, done: MemoryObjectReceiveStream[Done]) -> None:
-    """Record until the stream ends. Raises Lost, StoreError.
+    """Record until the stream ends. Raises Lost, StoreError, and Broken when the job can keep nothing any more.
 
     When cancelled, what has arrived is still written: a judge's answer that was paid for is not thrown away.
     """

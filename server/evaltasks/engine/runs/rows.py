@@ -54,10 +54,14 @@ class RowWork:
         """
         self._done, done = anyio.create_memory_object_stream[Done](_DONE_WAITING_MAX)
         with done:
-            async with anyio.create_task_group() as recorder:
-                recorder.start_soon(record_all, self._services, self._claim, self._job, done)
-                with self._done:
-                    await self._do_all()
+            try:
+                async with anyio.create_task_group() as recorder:
+                    recorder.start_soon(record_all, self._services, self._claim, self._job, done)
+                    with self._done:
+                        await self._do_all()
+            except* Broken as troubles:
+                # There is no place any more for what the lines leave behind.
+                self._broken = _first_of(troubles).reason
         return self._broken
 
     async def _do_all(self) -> None:
