@@ -218,12 +218,12 @@ async def test_the_heuristic_judge_takes_only_its_own_models() -> None:
 
 
 @pytest.mark.parametrize("granularity", ["TRACE", "session"])
-async def test_granularities_of_a_later_slice_say_so(granularity: str) -> None:
+async def test_an_evaluator_may_judge_whole_traces_and_sessions(granularity: str) -> None:
     async with engine() as it:
-        template = await _create(it, template=await _template(it, data_granularity=granularity), status=501)
-        code = await _create(it, code={**_code(), "data_granularity": granularity}, status=501)
-        assert "SPAN" in template["detail"]
-        assert code["status"] == 501
+        template = await _create(it, template=await _template(it, data_granularity=granularity), status=201)
+        code = await _create(it, name="code", code={**_code(), "data_granularity": granularity}, status=201)
+        assert template["version"]["template_config"]["data_granularity"] == granularity.upper()
+        assert code["version"]["code_config"]["data_granularity"] == granularity.upper()
 
 
 async def test_kinds_of_a_later_slice_say_so() -> None:

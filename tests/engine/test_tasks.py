@@ -234,18 +234,6 @@ async def test_other_experiments_say_that_they_are_not_built(configuration: dict
         await it.ask("POST", "/v2/tasks", {**body, "run_configuration": configuration}, status=501)
 
 
-async def test_trace_shaped_evaluators_say_that_they_are_not_built() -> None:
-    async with engine() as it:
-        mapping = {"variable_name": "output", "attribute_path": "attributes.output.value"}
-        body = {
-            "name": "t",
-            "type": "CODE_EVALUATION",
-            "project_id": await it.seed_project(),
-            "evaluators": [{"evaluator_id": await it.seed_code_evaluator(), "query_mappings": [mapping]}],
-        }
-        assert "query_mappings" in (await it.ask("POST", "/v2/tasks", body, status=501))["detail"]
-
-
 async def test_each_field_is_updated_and_what_is_absent_stays() -> None:
     async with engine() as it:
         first, second = await it.seed_code_evaluator(), await it.seed_code_evaluator(evaluation_name="two")

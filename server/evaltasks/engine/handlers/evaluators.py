@@ -7,7 +7,6 @@ from evaltasks.api.evaluators import (
     CreateEvaluator,
     CreateEvaluatorVersion,
     CustomCodeConfig,
-    DataGranularity,
     DeletedEvaluatorVersions,
     DeleteEvaluatorVersions,
     Evaluator,
@@ -236,11 +235,6 @@ def _check_version(version: CreateEvaluatorVersion) -> None:
     config = version.template_config or version.code_config
     if config is None:
         raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a MANAGED CODE evaluator.")
-    if config.data_granularity not in {None, DataGranularity.SPAN}:
-        raise NotBuilt(
-            f"This engine evaluates spans and experiment runs, not yet a whole {config.data_granularity.lower()}; "
-            "use data_granularity SPAN."
-        )
     if isinstance(config, CustomCodeConfig):
         raise NotBuilt("This engine has no CUSTOM code evaluators yet; make a MANAGED one.")
     faults = faults_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_faults(config)

@@ -61,6 +61,7 @@ async def create_task(call: Call) -> Task:
                 "sampling_rate": body.sampling_rate,
                 "query_filter": body.query_filter or None,
                 "experiment_ids": json.dumps(body.experiment_ids or []),
+                "query_filters": tasks.query_filters_text(body.query_filters),
                 "run_configuration": tasks.run_configuration_text(body.run_configuration),
                 # What is already there is not "new": a continuous task starts with the next span.
                 "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
@@ -81,8 +82,8 @@ async def update_task(call: Call) -> Task:
     body, services = call.body(UpdateTask), call.services
     if not body.model_fields_set:
         raise BadRequest(
-            "No fields to update: give name, sampling_rate, is_continuous, query_filter or evaluators "
-            "(evaluation tasks), or name or run_configuration (run_experiment tasks)."
+            "No fields to update: give name, sampling_rate, is_continuous, query_filter, query_filters or "
+            "evaluators (evaluation tasks), or name or run_configuration (run_experiment tasks)."
         )
 
     def work(tx: Transaction) -> Task:
@@ -108,7 +109,7 @@ async def update_task(call: Call) -> Task:
 
 
 def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
-    """The columns as they shall be. Null clears sampling_rate and query_filter, and leaves the others as they are."""
+    """The columns as they shall be. Null clears sampling_rate, query_filter and query_filters; the others stay."""
     given = body.model_fields_set
     values: dict[str, Any] = {
         "name": row["name"] if body.name is None else body.name,
@@ -116,6 +117,9 @@ def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
         "sampling_rate": body.sampling_rate if "sampling_rate" in given else row["sampling_rate"],
         "query_filter": (body.query_filter or None) if "query_filter" in given else row["query_filter"],
         "run_configuration": row["run_configuration"]
+        "query_filters": tasks.query_filters_text(body.query_filters)
+        if "query_filters" in given
+        else row["query_filters"],
         if body.run_configuration is None
         else tasks.run_configuration_text(body.run_configuration),
         "continuous_after_seq": row["continuous_after_seq"],

@@ -40,6 +40,7 @@ from evaltasks.engine.runs import claims
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.evaluation import EvaluationJob
 from evaltasks.engine.runs.experiment import ExperimentJob, select_examples
+from evaltasks.engine.runs.group_evaluation import evaluation_job
 from evaltasks.engine.runs.job import Job
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.limits import ExecutorLimits
@@ -94,7 +95,7 @@ class Executor:
     async def _turn(self, tasks: TaskGroup) -> None:
         try:
             await self._drop_lost()
-            await make_continuous_runs(self._services, self._limits.continuous_seconds)
+            await make_continuous_runs(self._services, self._limits)
             await self._claim_more(tasks)
             self.num_turns += 1
         except StoreError as error:
@@ -208,7 +209,7 @@ class Executor:
     async def _work_off(self, claim: Claim) -> None:
         job: Job
         if claim.task.evaluates:
-            job = EvaluationJob(self._services, self._judges, claim)
+            job = evaluation_job(self._services, self._judges, claim)
         else:
             job = ExperimentJob(self._services, self._judges, claim)
         broken = await RowWork(self._services, self._limits, self._places, claim, job).work_off()

@@ -18,3 +18,4 @@ class ExecutorLimits:
     waiting_rows_max: int = 100  # rows that wait apart; beyond it a waiting row holds its worker
     rows_per_fetch: int = 200
     continuous_seconds: float = 5.0  # a continuous task makes a task run at most this often
+    quiet_seconds: float = 60.0  # a continuous task takes a trace or session to which no span came for so long

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,14 @@ class Transaction:
         return self._execute(query, values, slots).fetchall()
 
     def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
+    def each(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Generator[Row]:
+        """The rows of a query one after the other; close it before the transaction ends."""
+        cursor = self._execute(query, values, slots)
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
+
         row: Row | None = self._execute(query, values, slots).fetchone()
         return row
 
