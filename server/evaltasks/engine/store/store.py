@@ -11,6 +11,7 @@ time-out helps. Reads have connections of their own and, in WAL mode, never wait
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
@@ -22,8 +23,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import anyio
 from anyio import to_thread
 
-from evaltasks.engine.store.faults import StoreError
-from evaltasks.engine.store.opening import Connections, open_connections
+from evaltasks.engine.store.faults import StoreError, is_trouble, trouble
+from evaltasks.engine.store.opening import Connections, StoreFile, open_connections
 from evaltasks.engine.store.queries import named_queries
 from evaltasks.engine.store.versions import SCHEMA_VERSION
 
@@ -54,7 +55,6 @@ class Transaction:
         """All rows of a query; the query itself bounds how many."""
         return self._execute(query, values, slots).fetchall()
 
-    def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
     def each(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Generator[Row]:
         """The rows of a query one after the other; close it before the transaction ends."""
         cursor = self._execute(query, values, slots)
@@ -63,6 +63,7 @@ class Transaction:
         finally:
             cursor.close()
 
+    def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
         row: Row | None = self._execute(query, values, slots).fetchone()
         return row
 
@@ -96,6 +97,7 @@ class Store:
     def __init__(self, connections: Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
         self._connections = connections
         self._shared = shared
+        self._file = connections.file
         self._on_commit = on_commit
         self._writing = anyio.Lock()
         self._pending: list[_Job[Any]] = []
@@ -144,22 +146,31 @@ class Store:
             connection = self._connections.scans.pop()
             try:
                 with anyio.CancelScope(shield=True):
-                    value = await to_thread.run_sync(_in_read_transaction, connection, work)
+                    value = await to_thread.run_sync(_in_read_transaction, connection, self._file, work)
             finally:
                 self._connections.scans.append(connection)
             return value
 
     async def read_point(self, work: Work[T]) -> T:
-        """Run `work` at once on the event loop: only for look-ups by key, which take microseconds."""
+        """Run `work` at once on the event loop: only for look-ups by key, which take microseconds.
+
+        Where it would have to wait for a lock, it is done as `read` does it.
+        """
         if not self._shared:
             async with self._writing:
                 return work(Transaction(self._connections.writer))
-        return _in_read_transaction(self._connections.point, work)
+        try:
+            return _in_read_transaction(self._connections.point, self._file, work)
+        except StoreError as error:
+            if not error.may_pass:
+                raise
+        return await self.read(work)
 
     def _commit_batch(self, batch: list[_Job[Any]]) -> None:
         connection = self._connections.writer
         transaction = Transaction(connection)
         try:
+            self._file.require_unmoved()
             connection.execute("BEGIN IMMEDIATE")
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
                 raise StoreError(_MIGRATED)
@@ -168,19 +179,20 @@ class Store:
                 try:
                     job.value = job.work(transaction)
                 except BaseException as error:  # handed to the caller whose work it is
+                    if is_trouble(error):
+                        # Not this job's fault, and SQLite may have undone the whole transaction.
+                        raise
                     connection.execute("ROLLBACK TO job")
                     job.error = error
                 connection.execute("RELEASE job")
             self._commit(connection)
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            trouble = StoreError(f"The store could not be written ({error}). Nothing of this change was kept.")
+            _roll_back(connection)
+            in_words = trouble(error, "written")
             for job in batch:
-                job.error = job.error or trouble
+                job.error = job.error or in_words
         except BaseException as error:  # out of `on_commit`: whoever waits for this commit must not think it took place
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             for job in batch:
                 job.error = job.error or error
         finally:
@@ -195,12 +207,25 @@ class Store:
             self._on_commit("after")
 
 
-def _in_read_transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
-    connection.execute("BEGIN")
+def _in_read_transaction(connection: sqlite3.Connection, file: StoreFile, work: Work[T]) -> T:
+    file.require_unmoved()
     try:
+        connection.execute("BEGIN")
         return work(Transaction(connection))
+    except sqlite3.Error as error:
+        # Told "read-only" outright, it is we who tried to write on a connection for reading.
+        if is_trouble(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+            raise trouble(error, "read") from error
+        raise
     finally:
-        connection.execute("ROLLBACK")
+        _roll_back(connection)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo what SQLite has not undone by itself."""
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):  # there is an error on its way already
+            connection.execute("ROLLBACK")
 
 
 def owner_name() -> str:
