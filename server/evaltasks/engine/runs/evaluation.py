@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.catalog import make_evaluator
@@ -15,8 +16,8 @@ from evaltasks.engine.providers.provider import Broken
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.job import Line
 from evaltasks.engine.runs.mapping import Columns, experiment_run_columns, span_columns, values_for
-from evaltasks.engine.store.ai_integrations import find_integration
 from evaltasks.engine.runs.plan import EvaluationPlan
+from evaltasks.engine.store.ai_integrations import find_integration
 from evaltasks.engine.store.evaluators import find_version
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -35,10 +36,9 @@ class EvaluationJob:
         plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
         self._mappings = plan.column_mappings
         # Only a mapping that reads evaluations pays for looking them up.
-        self._reads_evaluations = any(
-            path.startswith("eval.") for mapping in self._mappings.values() for path in mapping.values()
-        )
+        self._reads_evaluations = any(path.startswith("eval.") for path in plan.paths)
         self._evaluators: dict[str, Evaluator] = {}
+        self._asked: dict[str, str | None] = {}  # the integration that each evaluator version asks
 
     def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
         query = "ledger.waiting_spans" if self._is_spans else "ledger.waiting_experiment_runs"
@@ -63,12 +63,21 @@ class EvaluationJob:
             columns.update({f"eval.{line['name']}.{field}": line[field] for field in _EVALUATION_FIELDS})
         return found
 
+    async def paced_by(self, line: Line) -> str | None:
+        await self._evaluator(line)
+        return self._asked[line.evaluator_version_id or ""]
+
     async def do(self, line: Line) -> Outcome:
         if line.columns is None:
             return Failed(f"the {self._row_kind.replace('_', ' ')} was deleted before it was evaluated")
         evaluator = await self._evaluator(line)
         values = values_for(evaluator.variables, self._mappings.get(line.evaluator_version_id or "", {}), line.columns)
         return values if isinstance(values, Failed) else await evaluator.evaluate(values)
+
+    async def _evaluator(self, line: Line) -> Evaluator:
+        assert line.evaluator_version_id is not None
+        found = self._evaluators.get(line.evaluator_version_id)
+        return await self._make(line.evaluator_version_id) if found is None else found
 
     async def _make(self, version_id: str) -> Evaluator:
         def read(tx: Transaction) -> Any:
@@ -84,6 +93,8 @@ class EvaluationJob:
             evaluator = await make_evaluator(version, self._judges, integration)
         except NotBuilt as missing:
             raise Broken(missing.detail) from missing
+        is_asked = integration is not None and integration.provider != ProviderName.HEURISTIC
+        self._asked[version_id] = integration.id if is_asked else None
         return self._evaluators.setdefault(version_id, evaluator)
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:

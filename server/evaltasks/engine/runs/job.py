@@ -29,6 +29,13 @@ class Job(Protocol):
         """The next waiting lines in the order of their positions. Runs in a worker thread."""
         ...
 
+    async def paced_by(self, line: Line) -> str | None:
+        """The id of the integration that has to answer for this line; None when nobody outside has to.
+
+        Raises Broken as `do`.
+        """
+        ...
+
     async def do(self, line: Line) -> Outcome:
         """Raises RetryLater when the provider asks to wait, Broken when no line of the task run can be done."""
         ...
