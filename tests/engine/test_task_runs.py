@@ -40,6 +40,7 @@ async def test_a_finished_task_run_tells_what_it_did() -> None:
             "num_selected": 3,
             "experiment_id": None,
             "failure_reason": None,
+            "chained_task_run_ids": None,
             "created_at": pending["created_at"],
             "created_by_user_id": None,
         }

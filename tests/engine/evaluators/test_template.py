@@ -66,6 +66,7 @@ async def test_a_row_is_judged_with_label_score_explanation_and_provenance() -> 
         "provider": "CUSTOM",
         "model": "m",
         "completion_tokens": 20,
+        "asked_by": "tool_call",
         "answered_by": "tool_call",
     }
 

@@ -9,6 +9,7 @@ from evaltasks.api.problems import BadRequest, NotFound
 from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import moved_us, to_us
+from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import judge_creation, judge_update
 from evaltasks.engine.store import tasks
@@ -60,9 +61,9 @@ async def create_task(call: Call) -> Task:
                 "is_continuous": is_continuous,
                 "sampling_rate": body.sampling_rate,
                 "query_filter": body.query_filter or None,
-                "experiment_ids": json.dumps(body.experiment_ids or []),
                 "query_filters": tasks.query_filters_text(body.query_filters),
-                "run_configuration": tasks.run_configuration_text(body.run_configuration),
+                "experiment_ids": json.dumps(body.experiment_ids or []),
+                "run_configuration": tasks.run_configuration_text(as_stored(body.run_configuration)),
                 # What is already there is not "new": a continuous task starts with the next span.
                 "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
                 "now_us": to_us(services.clock.now()),
@@ -116,12 +117,12 @@ def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
         "is_continuous": row["is_continuous"] if body.is_continuous is None else body.is_continuous,
         "sampling_rate": body.sampling_rate if "sampling_rate" in given else row["sampling_rate"],
         "query_filter": (body.query_filter or None) if "query_filter" in given else row["query_filter"],
-        "run_configuration": row["run_configuration"]
         "query_filters": tasks.query_filters_text(body.query_filters)
         if "query_filters" in given
         else row["query_filters"],
+        "run_configuration": row["run_configuration"]
         if body.run_configuration is None
-        else tasks.run_configuration_text(body.run_configuration),
+        else tasks.run_configuration_text(as_stored(body.run_configuration)),
         "continuous_after_seq": row["continuous_after_seq"],
     }
     if values["is_continuous"] and not row["is_continuous"]:

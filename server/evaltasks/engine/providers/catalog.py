@@ -12,7 +12,9 @@ import httpx2
 
 from evaltasks.api.ai_integrations import AiIntegration, AuthType
 from evaltasks.api.ai_integrations import Provider as ProviderName
+from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.providers.agent import HttpAgent, agent_headers
 from evaltasks.engine.providers.connections import Clients, Connections
 from evaltasks.engine.providers.openai_compatible import (
     MAX_TOKENS_DEFAULT,
@@ -96,6 +98,16 @@ class Judges:
         )
         self._known[integration.id] = (integration, key, provider)
         return provider
+
+    def agent(self, integration: Integration) -> HttpAgent:
+        """The agent behind an integration. Raises Broken for a variable that is not set."""
+        return HttpAgent(
+            self._connections.setdefault(integration.id, Connections(self._clients.make)),
+            str(integration.config.endpoint),
+            agent_headers(integration, self._environment),
+            now=self._now,
+            timeout_seconds=self._timeout_seconds,
+        )
 
     def _key_of(self, integration: AiIntegration) -> str | None:
         name = integration.api_key_env

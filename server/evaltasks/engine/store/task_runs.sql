@@ -97,6 +97,9 @@ UPDATE task_runs SET
     num_selected = :num_selected, num_skipped = :num_skipped, experiment_id = :experiment_id, plan = :plan
 WHERE seq = :seq;
 
+-- name: chain
+UPDATE task_runs SET chained_task_run_ids = :ids WHERE seq = :seq;
+
 -- name: covers
 -- What a continuous task run turned out to look at.
 UPDATE task_runs SET data_start_us = :data_start_us, data_end_us = :data_end_us WHERE seq = :seq;
