@@ -72,7 +72,7 @@ class Conversation:
             self.is_cut = True
             return
         self._turns.append(turn)
-        self._length += len(turn.input or "") + len(turn.output or "")
+        self._length += len(_written(turn))
 
     def text(self, characters_max: int | None = None) -> str:
         """The array in at most that many characters (the conversation's own limit by default)."""
