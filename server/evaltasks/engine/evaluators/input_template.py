@@ -15,8 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.api.wire import JsonObject
@@ -103,7 +102,7 @@ def template_faults(template: JsonObject, schema: JsonObject) -> list[str]:
         elif isinstance(node, dict):
             place = _resolved(schema, place)
             required = place.get("required")
-            missing = [key for key in required if key not in node] if isinstance(required, list) else []
+            missing = [key for key in _texts(required) if key not in node]
             faults.extend(f"{where} lacks {_named(key)}, which the agent's input schema requires" for key in missing)
             known = place.get("properties")
             is_closed = place.get("additionalProperties") is False and not place.get("patternProperties")
@@ -224,41 +223,45 @@ def _resolved(root: JsonObject, place: object) -> JsonObject:
     return {}
 
 
-def _alternatives(root: JsonObject, place: JsonObject) -> list[JsonObject]:
-    parts: list[Any] = []
-    for word in ("anyOf", "oneOf", "allOf"):
-        listed = place.get(word)
-        parts += listed if isinstance(listed, list) else []
-    return [_resolved(root, part) for part in parts]
+def _alternatives(root: JsonObject, place: object) -> Iterator[JsonObject]:
+    """The schema itself, then those of its `anyOf`, `oneOf` and `allOf`, in their order and each once."""
+    seen: set[int] = set()
+    waiting = [place]
+    while waiting:
+        one = _resolved(root, waiting.pop(0))
+        if id(one) in seen:
+            # Also what ends a circle of references.
+            continue
+        seen.add(id(one))
+        yield one
+        for word in ("anyOf", "oneOf", "allOf"):
+            listed = one.get(word)
+            waiting += listed if isinstance(listed, list) else []
 
 
-def _types(root: JsonObject, place: object, depth: int = 0) -> list[str]:
+def _types(root: JsonObject, place: object) -> list[str]:
     """The types that a place may have, in the schema's order; none when it does not say."""
-    place = _resolved(root, place)
+    own = _said_types(_resolved(root, place))
+    return own or list(dict.fromkeys(kind for one in _alternatives(root, place) for kind in _said_types(one)))
+
+
+def _said_types(place: JsonObject) -> list[str]:
     said = place.get("type")
-    types = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-    if not types and depth < _REFERENCES_MAX:
-        types = [kind for part in _alternatives(root, place) for kind in _types(root, part, depth + 1)]
-    return list(dict.fromkeys(kind for kind in types if isinstance(kind, str) and kind in _TYPES))
+    return [kind for kind in ([said] if isinstance(said, str) else _texts(said)) if kind in _TYPES]
 
 
-def _property(root: JsonObject, place: JsonObject, key: str, depth: int = 0) -> JsonObject:
-    place = _resolved(root, place)
-    known = place.get("properties")
-    if isinstance(known, dict) and key in known:
-        return _resolved(root, known[key])
-    others = place.get("additionalProperties")
-    if isinstance(others, dict):
-        return _resolved(root, others)
-    if depth < _REFERENCES_MAX:
-        found = (_property(root, part, key, depth + 1) for part in _alternatives(root, place))
-        return next((part for part in found if part), {})
+def _property(root: JsonObject, place: JsonObject, key: str) -> JsonObject:
+    for one in _alternatives(root, place):
+        known, others = one.get("properties"), one.get("additionalProperties")
+        if isinstance(known, dict) and key in known:
+            return _resolved(root, known[key])
+        if isinstance(others, dict):
+            return _resolved(root, others)
     return {}
 
 
 def _item(root: JsonObject, place: JsonObject, nth: int) -> JsonObject:
-    place = _resolved(root, place)
-    for each in (place, *_alternatives(root, place)):
+    for each in _alternatives(root, place):
         items = each.get("items")
         if isinstance(items, dict):
             return _resolved(root, items)
@@ -290,6 +293,10 @@ def _depth(node: object) -> int:
 
 def _named(key: object) -> str:
     return f"'{str(key)[:_NAMED_MAX]}'"
+
+
+def _texts(listed: object) -> list[str]:
+    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
 
 
 def _listed(types: Sequence[str]) -> str:
