@@ -56,6 +56,12 @@ async def refused(it: EngineInTest) -> dict[str, Any]:
     return {**reply.json(), "retry_after": reply.headers.get("retry-after")}
 
 
+def replace_store(path: Path, by: Path) -> None:
+    for beside in ("", "-wal", "-shm"):
+        Path(f"{path}{beside}").unlink()
+    shutil.copy(by, path)
+
+
 async def test_on_a_full_disk_the_task_run_waits_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     async with judge_server() as judge, engine(tmp_path / "store.db") as it:
         task_run = await begun(it, judge, 600)
@@ -126,9 +132,7 @@ async def test_a_store_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
         await it.seed_project("theirs")
     async with engine(path) as it:
         space = await it.space_id()
-        for beside in ("", "-wal", "-shm"):
-            Path(f"{path}{beside}").unlink()
-        shutil.copy(other, path)
+        replace_store(path, other)
         body = {"name": "ours", "space_id": space}
         problem = await it.ask("POST", "/v2/projects", body, status=503)
         assert "replaced" in problem["detail"]

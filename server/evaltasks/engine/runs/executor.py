@@ -105,6 +105,8 @@ class Executor:
             self.num_turns += 1
             self._told = ""
         except StoreError as error:
+            # Others could not renew either.
+            self._watch.begin_anew()
             if str(error) != self._told:  # said once, not every second
                 logger.error("the store failed; trying again: %s", error)
                 self._told = str(error)
@@ -143,7 +145,8 @@ class Executor:
         def work(tx: Transaction) -> Claim | None:
             waited = services.clock.monotonic_seconds() - looked_at
             if seen.owner is not None and waited > self._limits.heartbeat_seconds:
-                # Whoever kept us from writing kept the owner from renewing: look again first.
+                # Whoever kept us from writing kept the owner from renewing.
+                self._watch.begin_anew()
                 return None
             return claims.claim(tx, seen, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
 
@@ -221,7 +224,10 @@ class Executor:
             job = evaluation_job(self._services, self._judges, claim)
         else:
             job = ExperimentJob(self._services, self._judges, claim)
-        broken = await RowWork(self._services, self._limits, self._places, self._paces, claim, job).work_off()
+        try:
+            broken = await RowWork(self._services, self._limits, self._places, self._paces, claim, job).work_off()
+        finally:
+            await job.close()
         now_us = to_us(self._services.clock.now())
         finish = partial(self._services.store.write, lambda tx: _finish(tx, claim, job, broken, now_us))
         await until_the_store_works(self._services.clock, finish)

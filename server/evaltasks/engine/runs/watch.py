@@ -9,7 +9,7 @@ has stood unchanged:
   a crash: a process that opens the store later goes on almost at once. The wall clock alone never decides, so a
   clock that jumps ahead takes nothing from anybody.
 * Time in which nobody looked counts for one heartbeat at most: after a computer has slept, or a process was
-  stopped, the owner first gets the chance to renew.
+  stopped, the owner first gets the chance to renew. The same after the store could not be written (`begin_anew`).
 
 What is found dead is taken over only if the lease still stands as it was seen (`task_runs.still_claimable`).
 """
@@ -42,6 +42,10 @@ class Watch:
         self._look_seconds_max = heartbeat_seconds
         self._seen: dict[int, _Seen] = {}
         self._looked_at: float | None = None
+
+    def begin_anew(self) -> None:
+        """Count from the next look on: the store was not to be written, so no owner could renew."""
+        self._seen = {}
 
     def look(self, leases: Iterable[Lease], *, now_us: int, monotonic_seconds: float) -> list[Lease]:
         """Take note of all leases that others hold; those whose owner is dead."""
