@@ -56,6 +56,7 @@ async def test_a_task_is_answered_with_every_field_and_its_evaluators_names() ->
             "project_id": project,
             "dataset_id": None,
             "is_continuous": True,
+            "projected_rows_per_day": 0,
             "sampling_rate": 0.5,
             "query_filter": "span_kind = 'LLM'",
             "query_filters": None,

@@ -7,11 +7,12 @@ from typing import Any
 
 from evaltasks.api.problems import BadRequest, NotFound
 from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
-from evaltasks.engine.call import Call
+from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import judge_creation, judge_update
+from evaltasks.engine.runs.projection import projected_rows_per_day
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -72,11 +73,21 @@ async def create_task(call: Call) -> Task:
         tasks.attach(tx, task_id, body.evaluators or [])
         return require_task(tx, task_id)
 
-    return await services.store.write(work)
+    return await _with_projection(services, await services.store.write(work))
 
 
 async def get_task(call: Call) -> Task:
-    return await call.services.store.read_point(lambda tx: require_task(tx, call.path["task_id"]))
+    task = await call.services.store.read_point(lambda tx: require_task(tx, call.path["task_id"]))
+    return await _with_projection(call.services, task)
+
+
+async def _with_projection(services: Services, task: Task) -> Task:
+    """With the rows a day it would make as a continuous task, where that can be told."""
+    if task.project_id is None:
+        return task
+    now_us = to_us(services.clock.now())
+    projected = await services.store.read(lambda tx: projected_rows_per_day(tx, task, now_us))
+    return task.model_copy(update={"projected_rows_per_day": projected})
 
 
 async def update_task(call: Call) -> Task:
@@ -106,7 +117,7 @@ async def update_task(call: Call) -> Task:
 
     changed = await services.store.write(work)
     services.bell.ring()
-    return changed
+    return await _with_projection(services, changed)
 
 
 def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:

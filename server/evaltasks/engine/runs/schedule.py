@@ -60,7 +60,7 @@ def _due(tx: Transaction, now_us: int, limits: ExecutorLimits) -> list[_Due]:
     ran_before_us = now_us - int(limits.continuous_seconds * _SECOND_US)
     quiet_since_us = now_us - int(limits.quiet_seconds * _SECOND_US)
     found = []
-    for row in tx.all("tasks.continuous", {"ran_before_us": ran_before_us}):
+    for row in tx.all("tasks.continuous", {"ran_before_us": ran_before_us, "now_us": now_us}):
         upto_seq = row["upto_seq"] if _takes_spans(tx, row) else _quiet_upto(tx, row, now_us, quiet_since_us)
         if upto_seq is not None:
             found.append(_Due(row["id"], row["after_seq"], upto_seq))

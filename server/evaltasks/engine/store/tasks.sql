@@ -79,15 +79,15 @@ DELETE FROM task_evaluators WHERE task_id = :task_id;
 
 -- name: continuous
 -- Continuous project tasks with spans they have not taken yet, while no task run of theirs is unfinished and
--- the last one is some time ago. The plus keeps SQLite from the project's index: walking the few newest spans by seq is
--- what is wanted.
+-- the last one is some time ago (or in the future: the clock was put back). The plus keeps SQLite from the project's
+-- index: walking the few newest spans by seq is what is wanted.
 SELECT tasks.id, tasks.project_id, tasks.continuous_after_seq AS after_seq, (
     SELECT max(spans.seq) FROM spans
     WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id
 ) AS upto_seq
 FROM tasks
 WHERE tasks.is_continuous AND tasks.project_id IS NOT NULL AND tasks.continuous_after_seq IS NOT NULL
-    AND (tasks.last_run_us IS NULL OR tasks.last_run_us <= :ran_before_us)
+    AND (tasks.last_run_us IS NULL OR tasks.last_run_us NOT BETWEEN :ran_before_us + 1 AND :now_us)
     AND EXISTS (
         SELECT 1 FROM spans
         WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id
