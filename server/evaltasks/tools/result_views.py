@@ -135,6 +135,8 @@ def evaluator_view(
     key, n = group.key, group.rows
     template = version.template_config if version else None
     direction = template.direction if template else Direction.MAXIMIZE
+    # Outputs of a model or an agent carry no label; those of a template_evaluation experiment are labels.
+    is_judged = key.evaluator_id is not None or any(label is not None for label in group.labels)
     own_labels = set((template.classification_choices or {}) if template else {"true", "false"})
     evaluated = group.counts[RowOutcome.SUCCESS]
     worst = group.ranked(direction)[shown]
@@ -151,11 +153,11 @@ def evaluator_view(
         errors=_of(group.counts[RowOutcome.ERROR], n),
         skipped=_of(group.counts[RowOutcome.SKIPPED], n),
         waiting=_of(group.counts[RowOutcome.WAITING], n),
-        labels=_labels(group, own_labels, evaluated, budget) if key.evaluator_id else [],
+        labels=_labels(group, own_labels, evaluated, budget) if is_judged else [],
         score=_mean_view(group.mean(_scale(group, template))),
         error_reasons=_reasons(group.errors, n, budget),
         skip_reasons=_reasons(group.skips, n, budget),
-        worst_rows=[_row_view(row, own_labels, budget) for row in worst] if key.evaluator_id else [],
+        worst_rows=[_row_view(row, own_labels, budget) for row in worst] if is_judged else [],
         prompt_tokens=group.prompt_tokens or None,
         completion_tokens=group.completion_tokens or None,
         caution=_caution(group, evaluated),
