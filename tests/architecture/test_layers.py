@@ -40,7 +40,7 @@ OWNERS: dict[str, set[str]] = {
     "pyarrow": {"tools"},
     "re2": {"engine/evaluators"},
     "regex": {"engine/evaluators"},
-    "pydantic_monty": {"engine/evaluators"},
+    "pydantic_monty": {"engine/sandbox"},
     "xllamacpp": {"demo"},
 }
 

@@ -228,8 +228,6 @@ async def test_an_evaluator_may_judge_whole_traces_and_sessions(granularity: str
 
 async def test_kinds_of_a_later_slice_say_so() -> None:
     async with engine() as it:
-        custom = {"type": "CUSTOM", "name": "mine", "variables": ["output"], "code": "class A: ..."}
-        assert "CUSTOM" in (await _create(it, code=custom, status=501))["detail"]
         version = {"commit_message": "first", "remote_config": {"integration_id": "x"}}
         assert "REMOTE" in (await _create(it, type="REMOTE", version=version, status=501))["detail"]
 

@@ -136,10 +136,10 @@ async def test_a_version_of_another_type_is_refused() -> None:
     assert "is of type code" in words
 
 
-async def test_custom_code_is_passed_on_and_the_engine_says_that_it_cannot_yet() -> None:
+async def test_custom_code_is_passed_on_and_every_fault_of_it_comes_back() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", code="class X(CodeEvaluator):\n    pass")
-    assert "CUSTOM" in words
+    assert "imports must import EvaluationResult" in words and "code line 1: the class has no method evaluate" in words
 
 
 async def test_ax_needs_an_ai_integration() -> None:

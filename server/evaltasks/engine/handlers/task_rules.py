@@ -225,4 +225,4 @@ def _judge_evaluators(
                 "one of the two would overwrite the other"
             )
     if sum(isinstance(version.code_config, CustomCodeConfig) for version in versions) > 1:
-        faults.unprocessable("evaluators: a task may have one custom code evaluator; make a task for each")
+        faults.unprocessable("Only one custom code evaluator runs per task. Create one task per custom evaluator.")

@@ -10,6 +10,7 @@ from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.catalog import make_evaluator
+from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import Broken
@@ -90,7 +91,7 @@ class EvaluationJob:
 
         version, integration = await self._services.store.read_point(read)
         try:
-            evaluator = await make_evaluator(version, self._judges, integration)
+            evaluator = await make_evaluator(version, self._judges, integration, self._services.sandbox)
         except NotBuilt as missing:
             raise Broken(missing.detail) from missing
         is_asked = integration is not None and integration.provider != ProviderName.HEURISTIC
@@ -123,6 +124,11 @@ class EvaluationJob:
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Nothing follows from an evaluation."""
+
+    async def close(self) -> None:
+        for evaluator in self._evaluators.values():
+            if isinstance(evaluator, CustomCodeEvaluator):
+                await evaluator.close()
 
 
 def line_of(row: Row, columns: Columns | None) -> Line:

@@ -163,6 +163,9 @@ class ExperimentJob:
         if chained:
             tx.run("task_runs.chain", {"seq": self._claim.seq, "ids": json.dumps(chained)})
 
+    async def close(self) -> None:
+        """Nothing was taken."""
+
 
 def _output(outcome: Outcome) -> str | None:
     if not isinstance(outcome, Evaluated):

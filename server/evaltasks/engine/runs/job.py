@@ -50,3 +50,7 @@ class Job(Protocol):
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Write what follows from the task run's completion, in the transaction that completes it."""
         ...
+
+    async def close(self) -> None:
+        """Give back what doing lines took, such as a sandbox's worker. Called at the end, also when it is a cancel."""
+        ...
