@@ -211,3 +211,13 @@ async def test_two_agent_experiments_share_one_agent_and_are_told_apart() -> Non
         second = await it.finish(task, experiment_name="second", max_examples=1)
         assert (first["num_successes"], second["num_successes"]) == (2, 1)
         assert first["experiment_id"] != second["experiment_id"]
+
+
+async def test_half_a_character_in_an_answer_is_stored_as_a_question_mark_and_fails_nothing() -> None:
+    half = Answer(200, b'{"output": "caf\\u00e9 \\ud800!"}', {"content-type": "application/json"})
+    async with engine() as it, judge_server(script=lambda _: half) as agent:
+        task = await agent_task(it, agent, await it.seed_dataset([{"question": "q"}, {"question": "r"}]))
+        done = await it.finish(task, experiment_name="first")
+        assert (done["status"], done["num_successes"]) == ("COMPLETED", 2)
+        assert {run["output"] for run in await runs_of(it, done["experiment_id"])} == {"café ?!"}
+        assert {row["explanation"] for row in await it.rows(done["id"])} == {"café ?!"}

@@ -49,7 +49,12 @@ class Transaction:
 
     def _execute(self, query: str, values: Mapping[str, Any], slots: Mapping[str, str]) -> sqlite3.Cursor:
         text = named_queries()[query]
-        return self._connection.execute(text.format_map(slots) if slots else text, values)
+        text = text.format_map(slots) if slots else text
+        try:
+            return self._connection.execute(text, values)
+        except UnicodeEncodeError:
+            # Nothing was done yet: values are bound before a statement runs.
+            return self._connection.execute(text, _storable(values))
 
     def all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:
         """All rows of a query; the query itself bounds how many."""
@@ -72,7 +77,21 @@ class Transaction:
         return self._execute(query, values, slots).rowcount
 
     def run_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        return self._connection.executemany(named_queries()[query], rows).rowcount
+        return self._connection.executemany(named_queries()[query], map(_storable, rows)).rowcount
+
+
+def _storable(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Half a character, which JSON can spell (`"\\ud800"`) and UTF-8 cannot, is stored as a question mark."""
+    try:
+        for value in values.values():
+            if isinstance(value, str):
+                value.encode()
+    except UnicodeEncodeError:
+        return {
+            name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+    return values
 
 
 Work: TypeAlias = Callable[[Transaction], T]
