@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import httpx2
 
 _CALLS_PER_CLIENT = 4
+_URLS_MAX = 100
+_AGENT = {"user-agent": "evaltasks"}
 MakeClient = Callable[[httpx2.Limits], httpx2.AsyncClient]
 
 
@@ -31,6 +33,7 @@ class Connections:
     def __init__(self, make_client: MakeClient) -> None:
         self._make_client = make_client
         self._clients: list[_Small] = []
+        self._urls: dict[str, httpx2.URL] = {}
 
     @asynccontextmanager
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
@@ -43,10 +46,23 @@ class Connections:
             self._clients.append(small)
         small.calls += 1
         try:
-            async with small.client.stream("POST", url, content=content, headers=headers) as response:
+            # Not through the client's own `stream`, which takes the address apart and merges headers for every call.
+            request = httpx2.Request("POST", self._url(url), content=content, headers={**_AGENT, **headers})
+            response = await small.client.send(request, stream=True)
+            try:
                 yield response
+            finally:
+                await response.aclose()
         finally:
             small.calls -= 1
+
+    def _url(self, url: str) -> httpx2.URL:
+        known = self._urls.get(url)
+        if known is None:
+            if len(self._urls) >= _URLS_MAX:
+                self._urls.clear()
+            known = self._urls[url] = httpx2.URL(url)
+        return known
 
     async def aclose(self) -> None:
         for small in self._clients:
@@ -62,12 +78,12 @@ class Clients:
         self._certificates: ssl.SSLContext | None = None
 
     def make(self, limits: httpx2.Limits) -> httpx2.AsyncClient:
-        if self._certificates is None:
+        if self._certificates is None and self._transport is None:
             # At the first use: certificates take longer to load than the rest of an engine that needs none.
             self._certificates = httpx2.create_ssl_context()
         return httpx2.AsyncClient(
             transport=self._transport,
-            verify=self._certificates,
+            verify=self._certificates or True,
             limits=limits,
             timeout=self._timeout,
             follow_redirects=False,
