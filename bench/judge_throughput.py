@@ -88,8 +88,8 @@ def limited(given: argparse.Namespace, in_flight: int) -> None:
                 flush=True,
             )
     print(
-        f"{in_flight:>4} in flight {' '.join(options)}: time {_spread(ratios)}, refused {_spread(shares)} of the calls; "
-        f"the simple loop {_spread(loops)}"
+        f"{in_flight:>4} in flight {' '.join(options)}: time {_spread(ratios)}, "
+        f"refused {_spread(shares)} of the calls; the simple loop {_spread(loops)}"
     )
 
 

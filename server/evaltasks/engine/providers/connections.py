@@ -1,9 +1,9 @@
-"""Many calls at once over small clients.
+"""Many calls at once, each on a client of its own.
 
-A pool of connections is searched on every request, so what a request costs grows with the pool: with a hundred calls
-in flight a single client spends more time on its pool than on the calls. So each address gets clients of a few
-connections each, as many as its calls need at once, and a call takes the first that has room; the ones further back
-then fall idle and let their connections go. How many calls there may be at once is not decided here.
+A client's pool looks through all its connections for every request, so what a request costs grows with their number:
+with a hundred calls in flight a single client spends more time on its pool than on the calls. Here each client has one
+connection, and the clients nobody is using stand on a pile: a call takes the uppermost, whose connection is the most
+likely to be open still, and puts it back. How many calls there may be at once is not decided here.
 """
 
 from __future__ import annotations
@@ -11,20 +11,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import httpx2
 
-_CALLS_PER_CLIENT = 4
 _URLS_MAX = 100
+_ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 _AGENT = {"user-agent": "evaltasks"}
 MakeClient = Callable[[httpx2.Limits], httpx2.AsyncClient]
-
-
-@dataclass(slots=True, eq=False)
-class _Small:
-    client: httpx2.AsyncClient
-    calls: int = 0
 
 
 class Connections:
@@ -32,29 +25,28 @@ class Connections:
 
     def __init__(self, make_client: MakeClient) -> None:
         self._make_client = make_client
-        self._clients: list[_Small] = []
+        self._clients: list[httpx2.AsyncClient] = []
+        self._free: list[httpx2.AsyncClient] = []
         self._urls: dict[str, httpx2.URL] = {}
 
     @asynccontextmanager
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
         """The response with its body still to be read. Raises what the client raises."""
-        small = next((small for small in self._clients if small.calls < _CALLS_PER_CLIENT), None)
-        if small is None:
-            # Never a call that waits for a connection of its own: the last client is always one with room.
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_CALLS_PER_CLIENT)
-            small = _Small(self._make_client(limits))
-            self._clients.append(small)
-        small.calls += 1
+        client = self._free.pop() if self._free else self._new_client()
         try:
             # Not through the client's own `stream`, which takes the address apart and merges headers for every call.
             request = httpx2.Request("POST", self._url(url), content=content, headers={**_AGENT, **headers})
-            response = await small.client.send(request, stream=True)
+            response = await client.send(request, stream=True)
             try:
                 yield response
             finally:
                 await response.aclose()
         finally:
-            small.calls -= 1
+            self._free.append(client)
+
+    def _new_client(self) -> httpx2.AsyncClient:
+        self._clients.append(self._make_client(_ONE))
+        return self._clients[-1]
 
     def _url(self, url: str) -> httpx2.URL:
         known = self._urls.get(url)
@@ -65,8 +57,8 @@ class Connections:
         return known
 
     async def aclose(self) -> None:
-        for small in self._clients:
-            await small.client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
 
 class Clients:
