@@ -357,8 +357,6 @@ async def test_every_template_of_the_catalogue_makes_an_evaluator_as_it_stands()
         integration = await it.seed_ai_integration("http://127.0.0.1:9/v1")
         for one in templates:
             assert one["rails"] == list(one["classification_choices"])
-            if one["data_granularity"] == "SESSION":
-                continue
             template = await _template(
                 it,
                 name=one["column_name"],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def evaluator(says: Says, choices: dict[str, float] | None, **config: Any) -> Te
     explains=st.booleans(),
     tools=st.booleans(),
 )
+@pytest.mark.promise("judge.strict")
 async def test_a_judge_never_gets_a_label_in_that_is_no_choice_and_is_asked_at_most_twice(
     choices: dict[str, float], replies: list[ChatReply], data: tuple[str, str], explains: bool, tools: bool
 ) -> None:

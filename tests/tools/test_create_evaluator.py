@@ -17,13 +17,15 @@ async def test_every_catalogue_template_becomes_an_evaluator_of_its_variables_la
             CREATE_AI_INTEGRATION, name="judge", provider="custom", base_url="http://127.0.0.1:9/v1", models=["m"]
         )
         listed = (await it.client.evaluators.list_templates()).evaluator_templates
-        for one in [one for one in listed if one["data_granularity"] == "SPAN"]:
+        for one in listed:
             answer = await it.call(
                 SPEC, name=one["column_name"], from_template=one["column_name"], ai_integration="judge"
             )
             assert answer.choices == one["classification_choices"]
             assert answer.direction == one["direction"].lower()
             assert answer.variables and all(f"{{{name}}}" in one["template"] for name in answer.variables)
+            made = await it.client.evaluators.get(answer.evaluator_id)
+            assert made.version.granularity == one["data_granularity"]
 
 
 @pytest.mark.parametrize("name", [model.removeprefix("heuristic-") for model in HeuristicModel])

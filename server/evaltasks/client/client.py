@@ -45,6 +45,7 @@ class Client:
             experiments=self.experiments,
             evaluators=self.evaluators,
             ai_integrations=self.ai_integrations,
+            integrations=self.integrations,
             tasks=self.tasks,
             default_space=default_space,
         )

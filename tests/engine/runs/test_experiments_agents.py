@@ -41,6 +41,7 @@ def echo(request: SeenRequest) -> Answer:
     return says({"answer": {"parts": [{"text": f"heard {request.body['question']}"}]}, "usage": usage})
 
 
+@pytest.mark.promise("experiment.each")
 async def test_each_examples_output_is_what_the_agent_answered_with_tokens_and_latency() -> None:
     environment = {"AGENT_KEY": "secret-1", "AGENT_TEAM": "blue"}
     async with engine(environment=environment) as it, judge_server(script=echo) as agent:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support.engines import EngineInTest, engine
 from tests.support.judges import Answer, SeenRequest, judge_server
 
@@ -34,6 +36,7 @@ async def runs_of(it: EngineInTest, experiment_id: str) -> list[dict[str, Any]]:
     return runs
 
 
+@pytest.mark.promise("experiment.each")
 async def test_each_example_is_judged_and_its_label_is_the_output() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset(

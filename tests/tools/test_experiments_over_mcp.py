@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.support.agents import MODES, Agent, agent
-from tests.support.judges import judge_server
+from tests.support.judges import Answer, judge_server
 
 pytestmark = pytest.mark.parametrize("mode", MODES)
 
@@ -34,6 +34,7 @@ async def experiment(it: Agent, base_url: str, *chained: str, judge_url: str | N
     return {"task": "ask", "experiment_name": "first", "evaluation_task_ids": list(chained)}
 
 
+@pytest.mark.promise("experiment.chain")
 async def test_waiting_for_an_experiment_waits_for_its_evaluations_and_reports_them(mode: str) -> None:
     async with agent(mode) as it, judge_server() as judge:
         arguments = await experiment(it, judge.base_url, "judged", "judged again")
@@ -97,3 +98,27 @@ async def test_the_labels_of_a_judged_experiment_are_its_results(mode: str) -> N
     (only,) = results["evaluators"]
     assert [label["rows"] for label in only["labels"]] == ["2 of 3", "1 of 3"]
     assert only["score"]["n"] == 3 and "labels are the outputs" in results["next_step"]
+
+
+async def test_an_agent_is_called_by_its_name_with_a_request_made_from_each_example(mode: str) -> None:
+    said = Answer(200, json.dumps({"output": "done"}).encode())
+    async with agent(mode) as it, judge_server(script=lambda _: said) as server:
+        await it.seed.seed_dataset([{"question": "a", "age": "41"}, {"question": "b", "age": "42"}], name="questions")
+        schema = {"type": "object", "properties": {"age": {"type": "integer"}}}
+        body = {"type": "AGENT", "name": "my agent", "config": {"endpoint": server.base_url, "input_schema": schema}}
+        await it.seed.ask("POST", "/v2/integrations", body)
+        configuration = {
+            "experiment_type": "agent_call",
+            "integration_id": "my agent",
+            "input_template": {"q": "{{question}}", "age": "{{age}}"},
+        }
+        arguments = {"name": "ask", "dataset": "questions", "run_configuration": configuration}
+        words = await it.refusal(
+            "create_run_experiment_task",
+            {**arguments, "run_configuration": {**configuration, "integration_id": "their agent"}},
+        )
+        assert "run_configuration.integration_id" in words and "my agent" in words
+        await it.answer("create_run_experiment_task", arguments)
+        ended = await it.answer("trigger_task_run", {"task": "ask", "experiment_name": "first", "wait": True})
+    assert (ended["task_run"]["status"], ended["task_run"]["num_successes"]) == ("completed", 2)
+    assert sorted(request.body["age"] for request in server.requests) == [41, 42]
