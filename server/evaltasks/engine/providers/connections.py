@@ -9,15 +9,17 @@ likely to be open still, and puts it back. How many calls there may be at once i
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
+import anyio
 import httpx2
+from anyio import to_thread
 
 _URLS_MAX = 100
 _ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 _AGENT = {"user-agent": "evaltasks"}
-MakeClient = Callable[[httpx2.Limits], httpx2.AsyncClient]
+MakeClient = Callable[[httpx2.Limits], Awaitable[httpx2.AsyncClient]]
 
 
 class Connections:
@@ -32,7 +34,7 @@ class Connections:
     @asynccontextmanager
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
         """The response with its body still to be read. Raises what the client raises."""
-        client = self._free.pop() if self._free else self._new_client()
+        client = self._free.pop() if self._free else await self._new_client()
         try:
             # Not through the client's own `stream`, which takes the address apart and merges headers for every call.
             request = httpx2.Request("POST", self._url(url), content=content, headers={**_AGENT, **headers})
@@ -44,9 +46,10 @@ class Connections:
         finally:
             self._free.append(client)
 
-    def _new_client(self) -> httpx2.AsyncClient:
-        self._clients.append(self._make_client(_ONE))
-        return self._clients[-1]
+    async def _new_client(self) -> httpx2.AsyncClient:
+        client = await self._make_client(_ONE)
+        self._clients.append(client)
+        return client
 
     def _url(self, url: str) -> httpx2.URL:
         known = self._urls.get(url)
@@ -68,11 +71,14 @@ class Clients:
         self._transport = transport
         self._timeout = timeout
         self._certificates: ssl.SSLContext | None = None
+        self._loading = anyio.Lock()
 
-    def make(self, limits: httpx2.Limits) -> httpx2.AsyncClient:
+    async def make(self, limits: httpx2.Limits) -> httpx2.AsyncClient:
         if self._certificates is None and self._transport is None:
-            # At the first use: certificates take longer to load than the rest of an engine that needs none.
-            self._certificates = httpx2.create_ssl_context()
+            async with self._loading:
+                # At the first use, and in a thread: they take longer to load than all the rest of an engine.
+                if self._certificates is None:
+                    self._certificates = await to_thread.run_sync(httpx2.create_ssl_context)
         return httpx2.AsyncClient(
             transport=self._transport,
             verify=self._certificates or True,
