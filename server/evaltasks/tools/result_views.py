@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from evaltasks.api.evaluators import Direction, EvaluatorVersion, EvaluatorWithVersion, TemplateConfig
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
 from evaltasks.api.tasks import Task
-from evaltasks.insight.results import HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
+from evaltasks.insight.results import CODE, HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
 from evaltasks.insight.statistics import MeanScore
 from evaltasks.tools.untrusted import Untrusted, fenced
 from evaltasks.tools.views import age, lower, moment
@@ -86,6 +86,7 @@ class EvaluatorResults(_View):
     worst_rows: Annotated[list[WorstRow], _Parts]
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cost: str | None = Field(None, description="List price of the calls in USD, and of how many it is known.")
     caution: str | None = None
 
 
@@ -160,12 +161,23 @@ def evaluator_view(
         worst_rows=[_row_view(row, own_labels, budget) for row in worst] if is_judged else [],
         prompt_tokens=group.prompt_tokens or None,
         completion_tokens=group.completion_tokens or None,
+        cost=_cost(group),
         caution=_caution(group, evaluated),
     )
 
 
 def _of(count: int, n: int) -> str | None:
     return f"{count} of {n}" if count else None
+
+
+def _cost(group: Group) -> str | None:
+    if group.key.judge.kind in {HEURISTIC, CODE}:
+        return "nothing: no provider was called"
+    if not group.calls_paid:
+        return None
+    if not group.calls_priced:
+        return f"unknown: no list price for any of {group.calls_paid} rows"
+    return f"{group.cost_usd:.6g} USD at list prices, {group.calls_priced} of {group.calls_paid} rows priced"
 
 
 def _scale(group: Group, template: TemplateConfig | None) -> tuple[float, float] | None:

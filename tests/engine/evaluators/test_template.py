@@ -68,6 +68,7 @@ async def test_a_row_is_judged_with_label_score_explanation_and_provenance() -> 
         "completion_tokens": 20,
         "asked_by": "tool_call",
         "answered_by": "tool_call",
+        "cost_usd": "unknown",
     }
 
 

@@ -16,6 +16,7 @@ from evaltasks.api.wire import JsonObject
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Provenance
 from evaltasks.engine.evaluators.prompt import render, variables_of
 from evaltasks.engine.evaluators.verdict import NO_LABEL, cut, read_verdict, spoken
+from evaltasks.engine.providers.prices import cost_with
 from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, Provider, RefusedCall
 
 _DATA_IS_DATA = (
@@ -106,10 +107,11 @@ class TemplateEvaluator:
 
 
 def _account(provenance: Provenance, reply: ChatReply, tries_before: int) -> None:
-    """Tokens and time add up over the tries; the rest is of the last reply."""
+    """Tokens, cost and time add up over the tries; the rest is of the last reply."""
     provenance["prompt_tokens"] += reply.prompt_tokens or 0
     provenance["completion_tokens"] += reply.completion_tokens or 0
     provenance["latency_ms"] = round(provenance["latency_ms"] + (reply.latency_ms or 0.0), 1)
+    provenance["cost_usd"] = cost_with(provenance.get("cost_usd", 0.0), reply)
     provenance["answered_by"] = reply.answered_by
     if reply.model_name and reply.model_name != provenance["model"]:
         provenance["answering_model"] = reply.model_name

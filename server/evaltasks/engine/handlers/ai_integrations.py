@@ -27,6 +27,7 @@ from evaltasks.engine.handlers.addresses import address_fault, header_faults
 from evaltasks.engine.handlers.faults import FaultList
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
+from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, surroundings_fault
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -34,7 +35,7 @@ BUILTIN_NAME = "heuristic"
 MASK = "***"
 NAMES_SHOWN_MAX = 10
 
-RUNNABLE = (
+RUNNABLE: tuple[Provider, ...] = (
     Provider.OPEN_AI,
     Provider.AZURE_OPEN_AI,
     Provider.CUSTOM,
@@ -42,8 +43,10 @@ RUNNABLE = (
     Provider.LITELLM,
     Provider.FIREWORKS,
     Provider.TOGETHER_AI,
+    *LIBRARY_PROVIDERS,
     Provider.HEURISTIC,
 )
+_METADATA_KINDS: dict[str, str] = {Provider.AWS_BEDROCK: "AWS", Provider.VERTEX_AI: "GCP"}
 _NEEDS_BASE_URL = frozenset({Provider.CUSTOM, Provider.NVIDIA_NIM, Provider.LITELLM, Provider.AZURE_OPEN_AI})
 
 
@@ -230,8 +233,11 @@ def _check(integration: AiIntegration) -> None:
         faults.unprocessable(fault)
     if provider is Provider.HEURISTIC and (integration.base_url or integration.api_key_env or integration.headers):
         faults.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
-    if integration.provider_metadata:
-        faults.unprocessable("provider_metadata belongs to AWS_BEDROCK and VERTEX_AI")
+    metadata = integration.provider_metadata
+    if metadata and metadata.get("kind") != _METADATA_KINDS.get(str(provider)):
+        faults.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
+    if fault := surroundings_fault(integration):
+        faults.unprocessable(fault)
     for fault in header_faults(integration.headers or {}):
         faults.unprocessable(fault)
     faults.raise_any()

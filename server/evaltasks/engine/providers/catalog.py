@@ -14,8 +14,11 @@ from evaltasks.api.ai_integrations import AiIntegration, AuthType
 from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, access_of
 from evaltasks.engine.providers.agent import HttpAgent, agent_headers
 from evaltasks.engine.providers.connections import Clients, Connections
+from evaltasks.engine.providers.headroom import Headroom
+from evaltasks.engine.providers.library import LibraryProvider
 from evaltasks.engine.providers.openai_compatible import (
     MAX_TOKENS_DEFAULT,
     TIMEOUT_SECONDS_DEFAULT,
@@ -24,6 +27,8 @@ from evaltasks.engine.providers.openai_compatible import (
     Now,
     OpenAiCompatible,
 )
+from evaltasks.engine.providers.outgoing import Outgoing
+from evaltasks.engine.providers.prices import Priced, Prices
 from evaltasks.engine.providers.provider import Broken, ChatRequest, Provider
 
 _AZURE_API_VERSION = "2024-10-21"
@@ -66,7 +71,8 @@ class Judges:
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
         self._now = now
-        self._known: dict[str, tuple[AiIntegration, str | None, Provider]] = {}
+        self._prices = Prices()
+        self._known: dict[str, tuple[AiIntegration, str | None, Priced]] = {}
 
     def provider(self, integration: AiIntegration) -> Provider:
         """The provider behind an integration.
@@ -79,23 +85,17 @@ class Judges:
                 "the heuristic judge is no language model and writes no text; "
                 "name an AI integration of a language model here"
             )
-        adapter = _ADAPTERS.get(integration.provider)
-        if adapter is None:
+        if integration.provider not in _ADAPTERS and integration.provider not in LIBRARY_PROVIDERS:
             raise NotBuilt(
                 f"The embedded engine does not speak to {integration.provider}; it speaks to "
-                f"{', '.join(_ADAPTERS)}. An OpenAI-compatible gateway can be named with provider CUSTOM and base_url."
+                f"{', '.join((*_ADAPTERS, *LIBRARY_PROVIDERS))}. An OpenAI-compatible gateway can be named with "
+                "provider CUSTOM and base_url."
             )
         key = self._key_of(integration)
         known = self._known.get(integration.id)
         if known is not None and known[:2] == (integration, key):
             return known[2]
-        provider = OpenAiCompatible(
-            self._connections.setdefault(integration.id, Connections(self._clients.make)),
-            adapter(integration, key),
-            now=self._now,
-            max_tokens=self._max_tokens,
-            timeout_seconds=self._timeout_seconds,
-        )
+        provider = Priced(self._made(integration, key), integration, self._prices)
         self._known[integration.id] = (integration, key, provider)
         return provider
 
@@ -108,6 +108,33 @@ class Judges:
             now=self._now,
             timeout_seconds=self._timeout_seconds,
         )
+
+    def _made(self, integration: AiIntegration, key: str | None) -> Provider:
+        connections = self._connections.setdefault(integration.id, Connections(self._clients.make))
+        adapter = _ADAPTERS.get(integration.provider)
+        if adapter is not None:
+            return OpenAiCompatible(
+                connections,
+                adapter(integration, key),
+                now=self._now,
+                max_tokens=self._max_tokens,
+                timeout_seconds=self._timeout_seconds,
+            )
+        access = access_of(integration, key, self._environment)
+        return LibraryProvider(
+            access,
+            Outgoing(connections, access.headers, keeps_credentials=access.uses_surroundings),
+            now=self._now,
+            max_tokens=self._max_tokens,
+            timeout_seconds=self._timeout_seconds,
+            holds_threads=integration.provider == ProviderName.AWS_BEDROCK,
+        )
+
+    def headroom(self, integration_id: str) -> Headroom | None:
+        """What the provider behind an integration last told about its limits."""
+        known = self._known.get(integration_id)
+        asked = known[2].unpriced if known is not None else None
+        return asked.headroom if isinstance(asked, OpenAiCompatible) else None
 
     def _key_of(self, integration: AiIntegration) -> str | None:
         name = integration.api_key_env
@@ -224,5 +251,7 @@ _NEEDS_KEY = frozenset(
         ProviderName.NVIDIA_NIM,
         ProviderName.FIREWORKS,
         ProviderName.TOGETHER_AI,
+        ProviderName.ANTHROPIC,
+        ProviderName.GEMINI,
     }
 )
