@@ -45,7 +45,7 @@ g.seq IN (
         ORDER BY f.start_us, f.seq LIMIT 1
     )
     FROM spans AS n CROSS JOIN spans AS m ON m.project_id = n.project_id AND m.trace_id = n.trace_id
-    WHERE n.seq > :after_seq AND n.seq <= :upto_seq AND +n.project_id = :project_id AND m.session_id IS NOT NULL
+    WHERE n.seq > :after_seq AND n.seq <= :upto_seq AND +n.project_id = :project_id AND +m.session_id IS NOT NULL
 )
 AND NOT EXISTS (
     SELECT 1 FROM spans AS m CROSS JOIN spans AS l ON l.project_id = m.project_id AND l.trace_id = m.trace_id
@@ -61,9 +61,11 @@ EXISTS (
 );
 
 -- name: some_span_of_session
+-- The plus keeps SQLite from walking all traces of the project for the sake of DISTINCT.
 EXISTS (
     SELECT 1 FROM (
-        SELECT DISTINCT m.trace_id FROM spans AS m WHERE m.project_id = g.project_id AND m.session_id = g.session_id
+        SELECT DISTINCT +m.trace_id AS trace_id FROM spans AS m
+        WHERE m.project_id = g.project_id AND m.session_id = g.session_id
     ) AS traces CROSS JOIN spans AS s ON s.project_id = g.project_id AND s.trace_id = traces.trace_id
     WHERE s.start_us BETWEEN :first_us AND :last_us AND ({filter})
 );
@@ -118,7 +120,8 @@ ORDER BY position LIMIT :limit;
 -- name: traces_of_session
 -- In the order of their first spans.
 SELECT traces.trace_id FROM (
-    SELECT DISTINCT m.trace_id FROM spans AS m WHERE m.project_id = :project_id AND m.session_id = :row_id
+    SELECT DISTINCT +m.trace_id AS trace_id FROM spans AS m
+    WHERE m.project_id = :project_id AND m.session_id = :row_id
 ) AS traces
 ORDER BY (
     SELECT min(f.start_us) FROM spans AS f WHERE f.project_id = :project_id AND f.trace_id = traces.trace_id
