@@ -23,7 +23,7 @@ from tests.support.workload import PARTS, Part, asking_rows_on_record, work_to_t
 # Small batches and few places, so that a task run takes many commits. A dead owner's lease is over at once.
 LIMITS = ExecutorLimits(
     in_flight_max=2,
-    rows_per_fetch=3,
+    rows_per_fetch=2,
     poll_seconds=0.01,
     lease_seconds=0.0,
     gather_seconds=0.0,

@@ -15,7 +15,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import QUICK, WINDOW, engine
+from tests.support.engines import ENDS, QUICK, WINDOW, engine
 from tests.support.judges import judge_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +26,9 @@ IN_FLIGHT = 10
 
 
 @asynccontextmanager
-async def engine_process(path: Path, lease_seconds: float) -> AsyncIterator[Process]:
+async def engine_process(path: Path, lease_seconds: float, *options: str) -> AsyncIterator[Process]:
     """A process that works on the store; killed at the end of the block, if it was not before."""
-    command = [sys.executable, "-m", "tests.support.engine_process", str(path)]
+    command = [sys.executable, "-m", "tests.support.engine_process", str(path), *options]
     command += ["--lease-seconds", str(lease_seconds), "--in-flight", str(IN_FLIGHT)]
     async with await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=None) as process:
         try:
@@ -95,3 +95,25 @@ async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path
                 assert (done["status"], done["num_successes"], len(rows)) == ("COMPLETED", SPANS, SPANS)
         # Made again are only the calls that were under way or whose answers were waiting for a commit.
         assert sum(judge.num_by_prompt.values()) < len(tasks) * SPANS + SPANS // 2
+
+
+@pytest.mark.promise("continuous.once", "continuous.itself")
+async def test_spans_that_two_processes_take_in_at_once_are_each_evaluated_once(tmp_path: Path) -> None:
+    path, each = tmp_path / "store.db", 100
+    async with judge_server() as judge, engine(path, limits=IDLE) as it:
+        project = await it.seed_project()
+        evaluator = await it.seed_template_evaluator(judge.base_url)
+        task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project, is_continuous=True)
+        sending = ["--ingest", project, "--count", str(each)]
+        async with engine_process(path, 10, *sending), engine_process(path, 10, *sending, "--first", str(each)):
+            with anyio.fail_after(40):
+                while True:
+                    runs = (await it.ask("GET", f"/v2/tasks/{task}/runs", limit=100))["task_runs"]
+                    done = sum(run["num_successes"] for run in runs)
+                    if done >= 2 * each and all(run["status"] in ENDS for run in runs):
+                        break
+                    await anyio.sleep(0.02)
+        rows = [row["row_id"] for run in runs for row in await it.rows(run["id"])]
+        assert sorted(rows) == [f"span-{i:05d}" for i in range(2 * each)]
+        assert set(judge.num_by_prompt.values()) == {1} and len(judge.num_by_prompt) == 2 * each
+        assert {run["status"] for run in runs} == {"COMPLETED"}

@@ -12,11 +12,12 @@ from typing import Any
 
 import anyio
 
+from tests.support.custom_code import custom_config
 from tests.support.engines import ENDS, WINDOW, EngineInTest
 from tests.support.groups import mapped, put, seed_group_task, span
 from tests.support.judges import JudgeServer
 
-ROWS = 6
+ROWS = 4
 Wish = Callable[[EngineInTest], Awaitable[None]]
 
 
@@ -56,6 +57,16 @@ async def coded_spans(it: EngineInTest, judge: JudgeServer) -> Part:
     evaluators = [await it.seed_code_evaluator(evaluation_name=name) for name in ("one", "two")]
     task = await it.seed_task(evaluators, project_id=project)
     return _triggered(task, WINDOW, 2 * ROWS, asks=False)
+
+
+async def custom_coded_spans(it: EngineInTest, judge: JudgeServer) -> Part:
+    project = await it.seed_project()
+    await it.seed_spans(project, ROWS)
+    code = custom_config().model_dump(mode="json", exclude_none=True)
+    version = {"commit_message": "first", "code_config": code}
+    body = {"space_id": await it.space_id(), "name": "custom", "type": "CODE", "version": version}
+    evaluator = (await it.ask("POST", "/v2/evaluators", body))["id"]
+    return _triggered(await it.seed_task([evaluator], project_id=project), WINDOW, ROWS, asks=False)
 
 
 def judged_groups(granularity: str) -> Callable[[EngineInTest, JudgeServer], Awaitable[Part]]:
@@ -143,6 +154,7 @@ async def continuous(it: EngineInTest, judge: JudgeServer) -> Part:
 PARTS: dict[str, Callable[[EngineInTest, JudgeServer], Awaitable[Part]]] = {
     "spans by a judge": judged_spans,
     "spans by code": coded_spans,
+    "spans by custom code": custom_coded_spans,
     "traces": judged_groups("TRACE"),
     "sessions": judged_groups("SESSION"),
     "experiment runs": judged_experiment_runs,
