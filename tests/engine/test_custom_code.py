@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,18 @@ async def test_a_custom_evaluator_evaluates_spans_in_the_sandbox(kind: SandboxKi
     assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 6, 0)
     assert sorted(row["score"] for row in rows) == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
     assert {row["explanation"] for row in rows if row["label"] == "fail"} >= {"missing keys: confidence"}
+
+
+async def test_the_documents_example_runs_as_it_stands() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "engine.md").read_text(encoding="utf-8")
+    imports, _, code = document.partition("```python\n# imports\n")[2].partition("```")[0].partition("# code\n")
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 1, output='{"answer": 1}')
+        made = await create(it, code=code, imports=imports.rpartition("from arize")[0], static=[REQUIRED])
+        done = await it.finish(await it.seed_task([made["id"]], project_id=project), **WINDOW)
+        (row,) = await it.rows(done["id"])
+    assert (row["label"], row["score"], row["explanation"]) == ("fail", 0.0, "['confidence']")
 
 
 async def test_a_row_that_breaks_costs_one_error_and_says_why_without_the_codes_words() -> None:

@@ -21,13 +21,14 @@ import pytest
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.sandbox import process
 from evaltasks.engine.sandbox.cell import ENDED, SLEPT, TOO_MUCH_MEMORY, SandboxUnavailable
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
 from tests.support.custom_code import custom_config
 
-LIMITS = SandboxLimits(feed_seconds=0.25, request_seconds=1.5)
+LIMITS = SandboxLimits(feed_seconds=0.25, request_seconds=2.5)
 BOTH = [SandboxKind.MONTY, SandboxKind.PROCESS]
 MONTY, PROCESS = BOTH
 
@@ -72,14 +73,16 @@ async def attack(kind: SandboxKind, body: str, **more: str) -> Failed:
     return bad
 
 
-async def attacks(kind: SandboxKind, bodies: Sequence[str], **more: str) -> list[Failed]:
+async def attacks(
+    kind: SandboxKind, bodies: Sequence[str], *, limits: SandboxLimits = LIMITS, **more: str
+) -> list[Failed]:
     """The same for one bad row of each body, with a harmless row before, between and after them."""
     branches = [
         f"if output == 'now {place}':\n" + indent(dedent(body).strip(), "    ") for place, body in enumerate(bodies)
     ]
     source = "\n".join([*branches, "return EvaluationResult(label='fine', score=1)"])
     rows = ["fine"] + [text for place in range(len(bodies)) for text in (f"now {place}", "fine")]
-    outcomes = await outcomes_of(kind, source, list(rows), **more)
+    outcomes = await outcomes_of(kind, source, list(rows), limits=limits, **more)
     provenance = {"judge": "code", "sandbox": kind.value}
     assert outcomes[::2] == [Evaluated("fine", 1.0, None, provenance)] * (len(bodies) + 1)
     bad = outcomes[1::2]
@@ -107,7 +110,9 @@ async def test_a_memory_bomb_costs_its_row(kind: SandboxKind) -> None:
         "x = [0] * 10**10",
         "x = 'ab'\nwhile True: x = x + x",
     ]
-    assert {bad.reason for bad in await attacks(kind, bombs)} == {TOO_MUCH_MEMORY}
+    # Time enough to fill the memory on a busy machine.
+    limits = SandboxLimits(feed_seconds=5, request_seconds=8, process_memory_bytes=150_000_000)
+    assert {bad.reason for bad in await attacks(kind, bombs, limits=limits)} == {TOO_MUCH_MEMORY}
 
 
 async def test_deep_recursion_costs_its_row(kind: SandboxKind) -> None:
@@ -308,11 +313,11 @@ async def test_a_crash_of_the_interpreter_costs_its_row() -> None:
     assert (await attack(PROCESS, body, imports="import sys")).reason == ENDED
 
 
-async def test_what_earlier_rows_left_in_memory_is_not_held_against_a_later_one() -> None:
-    body = "self.kept.append('x' * 10**6)\nreturn EvaluationResult(score=len(self.kept))"
-    limits = SandboxLimits(rows_per_feed=10)
+async def test_what_earlier_rows_left_in_memory_is_not_held_against_a_later_one(kind: SandboxKind) -> None:
+    body = "self.kept.append('x' * 2_000_000)\nreturn EvaluationResult(score=len(self.kept))"
+    limits = SandboxLimits(rows_per_feed=10, process_memory_bytes=150_000_000)
     extra = "def __init__(self):\n    self.kept = []\n"
-    outcomes = await outcomes_of(MONTY, body, [str(n) for n in range(100)], limits=limits, extra=extra)
+    outcomes = await outcomes_of(kind, body, [str(n) for n in range(100)], limits=limits, extra=extra)
     assert [type(outcome) for outcome in outcomes] == [Evaluated] * 100
 
 
@@ -462,6 +467,48 @@ async def test_a_feed_that_is_cancelled_leaves_the_evaluator_usable(kind: Sandbo
             outcome = await evaluator.evaluate({"output": "next"})
         await evaluator.close()
     assert getattr(outcome, "label", None) == "next"
+
+
+# --- the locks themselves ---------------------------------------------------------------------------------------------
+
+
+def worker_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str) -> None:
+    """Put a worker in place that is changed in one place."""
+    source = Path(process.__file__).with_name("locked_worker.py").read_text(encoding="utf-8")
+    assert source.count(old) == 1, old
+    changed = tmp_path / "worker.py"
+    changed.write_text(source.replace(old, new), encoding="utf-8")
+    monkeypatch.setattr(process, "_WORKER", changed)
+
+
+@pytest.mark.parametrize("lock", ["_restrict_files(libc)", "_restrict_calls(libc, *_CALLS[machine])"])
+async def test_each_of_the_two_locks_keeps_files_and_programs_away_by_itself(
+    lock: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker_with(monkeypatch, tmp_path, f"    {lock}\n", "    pass\n")
+    bodies = ["open('/etc/passwd').read()", f"open('{tmp_path}/x', 'w')", "os.execv('/bin/true', ['true'])"]
+    for bad in await attacks(PROCESS, bodies, imports="import os"):
+        assert bad.reason == "the evaluator's code raised PermissionError"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("= 444, 446", "= 9999, 446", "has no Landlock"),
+        ("= 444, 446", "= 444, 9999", "refuses the Landlock rule set"),
+        ("_SECCOMP_MODE_FILTER = 2", "_SECCOMP_MODE_FILTER = 99", "refuses the seccomp filter"),
+        ("= 1, 22, 38", "= 1, 22, 9999", "refuses PR_SET_NO_NEW_PRIVS"),
+        ("machine = platform.machine()", 'machine = "riscv64"', "needs Linux on x86-64 or aarch64"),
+        ("def main() -> None:", "def main() -> None:\n    1 / 0", "its worker does not start"),
+    ],
+)
+async def test_a_lock_that_does_not_hold_keeps_the_sandbox_from_starting(
+    old: str, new: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker_with(monkeypatch, tmp_path, old, new)
+    with pytest.raises(SandboxUnavailable, match=why):
+        async with open_sandbox(PROCESS):
+            pass
 
 
 async def test_a_sandbox_that_cannot_protect_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,14 @@ def test_no_text_makes_the_reading_fail(code: str, imports: str) -> None:
     assert read_contract(config).faults
 
 
+@pytest.mark.parametrize("base", ["CodeEvaluator", "CodeEvaluator,"])
+@pytest.mark.parametrize("nested", ["-" * 20_000 + "1", "1" + "+1" * 10_000, "[" * 90 + "]" * 90, "x" + ".x" * 10_000])
+def test_code_that_is_nested_very_deep_is_refused_or_read_and_never_a_crash(nested: str, base: str) -> None:
+    code = custom_code(f"y = {nested}\n{RESULT}").replace("CodeEvaluator", base)
+    for fault in read_contract(custom_config(code=code)).faults:
+        assert "cannot be read" in fault or "is no Python" in fault
+
+
 @given(st.data())
 def test_code_that_is_torn_anywhere_is_refused_or_read_and_never_a_crash(data: st.DataObject) -> None:
     whole = custom_code("if output:\n    return EvaluationResult(label=self.x)\n" + RESULT, extra="x = [1, (2, '3')]\n")

@@ -10,7 +10,7 @@ import builtins
 import math
 
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Provenance
-from evaltasks.engine.sandbox.cell import TOO_MUCH_MEMORY, UNREADABLE
+from evaltasks.engine.sandbox.cell import UNREADABLE
 from evaltasks.engine.sandbox.limits import SandboxLimits
 
 _EXCEPTIONS = frozenset(
@@ -21,11 +21,18 @@ _TYPES = frozenset(
     {"NoneType", "bool", "int", "float", "str", "bytes", "list", "tuple", "dict", "set", "generator", "coroutine"}
 )
 _CUT_SHORT = "…"
+_NO_MEMORY = ["raised", "MemoryError"]
 
 
 def are_answers(raw: object, rows: int) -> bool:
     """Whether this is one answer for each row; what an answer says is read one by one."""
     return type(raw) is list and len(raw) == rows
+
+
+def ran_out_of_memory(raw: object) -> bool:
+    """Whether a row says so, of `are_answers`: what it left behind may make the next rows say it too."""
+    assert isinstance(raw, list)
+    return any(type(one) is list and one[:2] == _NO_MEMORY for one in raw)
 
 
 def read_answers(raw: object, limits: SandboxLimits, provenance: Provenance) -> list[Outcome]:
@@ -50,8 +57,6 @@ def _read(answer: object, limits: SandboxLimits, provenance: Provenance) -> Outc
 
 
 def _raised(name: object, text: object, limits: SandboxLimits, provenance: Provenance) -> Failed:
-    if name == "MemoryError":
-        return Failed(TOO_MUCH_MEMORY, provenance=provenance)
     kind = name if type(name) is str and name in _EXCEPTIONS else "an exception of its own"
     detail = _cut(text, limits.detail_chars_max) if type(text) is str else None
     return Failed(f"the evaluator's code raised {kind}", detail or None, provenance)

@@ -16,7 +16,7 @@ class SandboxKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
     rows_per_feed: int = 100  # rows handed over at once; a row that breaks a limit costs its feed a second try
-    feed_seconds: float = 2.0  # of running code, for one feed
+    feed_seconds: float = 2.0  # of computing, for one feed and for loading
     request_seconds: float = 5.0  # from outside: a worker that has not answered by then is killed
     start_seconds: float = 10.0  # until a new worker has loaded the code
     memory_bytes: int = 64 * 2**20  # monty: its heap

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -39,6 +40,7 @@ from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
 _WORKER = Path(__file__).with_name("locked_worker.py")
 _LENGTH_BYTES = 4
 _PARSED_HERE_BYTES_MAX = 200_000
+_CPU_CLOCK = 2  # the kernel's clock of a process: its complement, shifted by three, and this
 _INSTEAD = "Leave --sandbox out to use the sandbox that works everywhere; code is never run without protection."
 
 
@@ -91,6 +93,7 @@ class ProcessCell:
         self._limits = limits
         self._others = others
         self._number = 0
+        self._size: int | None = None  # of the message that is coming in
         others.add(self)
 
     async def load(self, program: Program) -> None:
@@ -106,7 +109,7 @@ class ProcessCell:
             why = locked.get("failed") if isinstance(locked, dict) else None
             raise SandboxUnavailable(f"The sandbox 'process' cannot protect here: {why}. {_INSTEAD}")
         try:
-            answer = await self._ask(message)
+            answer = await self._ask(message, self._limits.feed_seconds)
         except Died as died:
             raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
         faults = answer.get("faults") if isinstance(answer, dict) else None
@@ -115,7 +118,7 @@ class ProcessCell:
 
     async def feed(self, rows: Sequence[Values]) -> object:
         self._number += 1
-        answer = await self._ask([self._number, [dict(row) for row in rows]])
+        answer = await self._ask([self._number, [dict(row) for row in rows]], self._limits.feed_seconds)
         # Whatever the code wrote into the pipe by itself must not be taken for the answers of other rows.
         match answer:
             case [number, answers] if number == self._number:
@@ -132,25 +135,45 @@ class ProcessCell:
         await self._process.wait()
         await self._process.aclose()
 
-    async def _ask(self, message: Any) -> Any:
-        """Raises Died. What runs too long is killed, so the time is real time: the worker can only compute."""
+    async def _ask(self, message: Any, seconds: float) -> Any:
+        """Raises Died, when the worker has computed for longer than `seconds` or has not answered in `request_seconds`.
+
+        Computing is what counts: on a busy machine a row must not fail for the time it stood in line.
+        """
         body = json.dumps(message).encode()
+        deadline = anyio.current_time() + self._limits.request_seconds
+        computed_before = self._computed_seconds()
         try:
-            with anyio.fail_after(self._limits.feed_seconds):
+            with anyio.fail_at(deadline):
                 await self._into.send(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
-                return await self._receive()
+            left = seconds
+            while left > 0 and anyio.current_time() < deadline:
+                with anyio.move_on_after(min(left, deadline - anyio.current_time())):
+                    return await self._receive()
+                left = seconds - (self._computed_seconds() - computed_before)
         except TimeoutError:
-            raise Died(TOO_SLOW.format(seconds=self._limits.feed_seconds)) from None
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, ProcessLookupError):
             raise Died(ENDED) from None
+        raise Died(TOO_SLOW.format(seconds=seconds))
+
+    def _computed_seconds(self) -> float:
+        """CPU time of the worker. Raises ProcessLookupError."""
+        try:
+            return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
+        except OSError:
+            raise ProcessLookupError from None
 
     async def _receive(self) -> Any:
-        """The next message. Raises Died."""
+        """The next message. Raises Died. May be cancelled and called again."""
         try:
-            size = int.from_bytes(await self._out.receive_exactly(_LENGTH_BYTES), "big")
+            if self._size is None:
+                self._size = int.from_bytes(await self._out.receive_exactly(_LENGTH_BYTES), "big")
+            size = self._size
             if size > self._limits.answer_bytes_max:
                 raise Died(TOO_MUCH_PRINTED)
             body = await self._out.receive_exactly(size)
+            self._size = None
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError):
             raise Died(ENDED) from None
         try:

@@ -20,7 +20,7 @@ import anyio
 
 from evaltasks.engine.evaluators.outcome import Failed, Outcome, Provenance
 from evaltasks.engine.providers.provider import Broken
-from evaltasks.engine.sandbox.answers import are_answers, read_answers
+from evaltasks.engine.sandbox.answers import are_answers, ran_out_of_memory, read_answers
 from evaltasks.engine.sandbox.cell import (
     TOO_MUCH_MEMORY,
     UNREADABLE,
@@ -141,6 +141,8 @@ class Session:
             raw = await cell.feed(rows)
             if not are_answers(raw, len(rows)):
                 raise Died(UNREADABLE)
+            if ran_out_of_memory(raw):
+                raise Died(TOO_MUCH_MEMORY)
         except BaseException:
             # Also when cancelled: what it would answer now belongs to no row that is waiting.
             await self.close()
