@@ -25,7 +25,9 @@ async def open_client(settings: Settings, environment: Mapping[str, str]) -> Asy
     if settings.backend == "embedded":
         limits = ExecutorLimits(in_flight_max=settings.in_flight)
         async with (
-            Engine.open(settings.store_path, environment=environment, limits=limits) as engine,
+            Engine.open(
+                settings.store_path, environment=environment, limits=limits, sandbox=settings.sandbox
+            ) as engine,
             open_app_client(engine.app, default_space=settings.space) as client,
         ):
             yield client

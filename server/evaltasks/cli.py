@@ -19,6 +19,7 @@ import anyio
 from evaltasks import __version__
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
+from evaltasks.engine.sandbox.cell import SandboxUnavailable
 from evaltasks.engine.store.store import StoreError
 from evaltasks.insight.faults import Faults
 from evaltasks.logs import configure_logs
@@ -27,7 +28,7 @@ from evaltasks.tools.context import Refused, ToolFailed
 
 SCHEMA_FOLDER = Path("tool_schemas")
 # Failures that were foreseen: their text is for the person, without a stack.
-FORESEEN = (SettingsError, StoreError, Refused, Faults, ClientFault, Problem, ToolFailed)
+FORESEEN = (SettingsError, StoreError, SandboxUnavailable, Refused, Faults, ClientFault, Problem, ToolFailed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     engine.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
     _store_option(engine)
+    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
     engine.set_defaults(command=_engine)
 
     demo = commands.add_parser("demo", help="watch the whole job on real data: no account, no key")
@@ -167,7 +169,7 @@ def _serve(given: argparse.Namespace) -> int:
 def _engine(given: argparse.Namespace) -> int:
     from evaltasks.ports import serve_engine  # noqa: PLC0415  see above
 
-    return _run(serve_engine, given.host, given.port, _store_path(given))
+    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox)
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import uvicorn
 from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.guard import LOOPBACK_NAMES, Guard
+from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.face.http import serve_http
 from evaltasks.settings import Settings, SettingsError
 
@@ -26,14 +27,14 @@ async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> i
         return await serve_http(server, *settings.http, token=token, allowed_hosts=settings.allow_host)
 
 
-async def serve_engine(host: str, port: int, store: str) -> int:
+async def serve_engine(host: str, port: int, store: str, sandbox: SandboxKind) -> int:
     """Serve the embedded engine's REST API; the address is printed on stdout once it listens."""
     if host not in LOOPBACK_NAMES:
         raise SettingsError(
             f"engine: '{host}' can be reached from other machines and the engine asks for no key yet; "
             "bind to 127.0.0.1."
         )
-    async with Engine.open(store, environment=os.environ) as engine:
+    async with Engine.open(store, environment=os.environ, sandbox=sandbox) as engine:
         config = uvicorn.Config(
             Guard(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )

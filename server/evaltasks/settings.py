@@ -15,6 +15,7 @@ from typing import Any
 
 import platformdirs
 
+from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.tools.spec import Group
 
 PREFIX = "EVALTASKS_"
@@ -93,6 +94,13 @@ def _groups(text: str) -> tuple[Group, ...]:
     return tuple(known[part] for part in chosen)
 
 
+def _sandbox(text: str) -> SandboxKind:
+    try:
+        return SandboxKind(text.lower())
+    except ValueError:
+        raise SettingsError(f"sandbox must be one of {', '.join(SandboxKind)}") from None
+
+
 def _yes(text: str) -> bool:
     if text.lower() not in {"1", "true", "yes", "0", "false", "no", ""}:
         raise SettingsError("must be true or false")
@@ -140,6 +148,11 @@ class Settings:
     in_flight: int = _option(
         20, _in_flight, "N", "judge calls the embedded engine keeps in flight at once (default 20)"
     )
+    sandbox: SandboxKind = _option(  # noqa: RUF009  it makes a field
+        SandboxKind.MONTY, _sandbox, "KIND",
+        "where the embedded engine runs custom evaluators' code: 'monty' (default; a part of Python, everywhere) or "
+        "'process' (all of Python in a locked process; Linux only)",
+    )  # fmt: skip
 
     @property
     def store_path(self) -> str:

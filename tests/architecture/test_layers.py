@@ -40,8 +40,15 @@ OWNERS: dict[str, set[str]] = {
     "pyarrow": {"tools"},
     "re2": {"engine/evaluators"},
     "regex": {"engine/evaluators"},
-    "pydantic_monty": {"engine/evaluators"},
+    "pydantic_monty": {"engine/sandbox"},
     "xllamacpp": {"demo"},
+    # Prices of calls, and the libraries of the extra `providers`: each loaded at the first call that needs it.
+    "genai_prices": {"engine/providers"},
+    "pydantic_ai": {"engine/providers"},
+    "anthropic": {"engine/providers"},
+    "google": {"engine/providers"},
+    "boto3": {"engine/providers"},
+    "botocore": {"engine/providers"},
 }
 
 

@@ -32,6 +32,7 @@ from evaltasks.api.experiments import (
     ListExperiments,
     SearchExperimentRuns,
 )
+from evaltasks.api.integrations import CreateIntegration, ListIntegrations, UpdateIntegration
 from evaltasks.api.problems import BadRequest, Conflict, NotFound, Problem
 from evaltasks.api.projects import CreateProject, ListProjects, RenameProject
 from evaltasks.api.spaces import CreateSpace, ListSpaces
@@ -228,6 +229,24 @@ async def test_ai_integrations_never_give_a_key_back(backend: str) -> None:
             await client.ai_integrations.get(made.id)
     assert (got.model_names, updated.api_key_env, found.id) == (["m", "n"], "LOCAL_KEY", made.id)
     assert {each.id for each in listed.ai_integrations} == {made.id, builtin.id}
+
+
+async def test_agent_integrations_are_found_by_name_and_never_give_a_header_back(backend: str) -> None:
+    async with client_of(backend) as client:
+        config = {"endpoint": "http://127.0.0.1:9/", "headers": {"x-team": "blue"}, "api_key_env": "AGENT_KEY"}
+        body = {"type": "agent", "name": "mine", "config": config}
+        made = await client.integrations.create(CreateIntegration.model_validate(body))
+        changed = {"type": "AGENT", "config": {"output_path": "a.b"}}
+        updated = await client.integrations.update(made.id, UpdateIntegration.model_validate(changed))
+        found = await client.resolve.agent_integration("mine")
+        listed = [one.id async for one in client.integrations.all(ListIntegrations())]
+        got = await client.integrations.get(made.id)
+        await client.integrations.delete(made.id)
+        with pytest.raises(NotFound):
+            await client.integrations.get(made.id)
+    assert (found.id, listed) == (made.id, [made.id])
+    assert (got.config.headers, got.config.has_headers, got.config.output_path) == (None, True, "a.b")
+    assert got == updated
 
 
 async def test_tasks_are_made_changed_cleared_and_deleted(backend: str) -> None:

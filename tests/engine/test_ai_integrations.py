@@ -87,12 +87,37 @@ async def test_engines_that_open_one_store_at_once_make_one_built_in_judge(tmp_p
     assert len(set(ids)) == 1
 
 
-@pytest.mark.parametrize("provider", ["AWS_BEDROCK", "VERTEX_AI", "ANTHROPIC", "gemini"])
-async def test_a_provider_that_cannot_be_called_yet_says_which_ones_can(provider: str) -> None:
+ROLE = {"kind": "AWS", "role_arn": "arn:aws:iam::123456789012:role/judges", "external_id": "ours"}
+PLACE = {"kind": "GCP", "project_id": "my-project", "location": "europe-west4", "project_access_label": "ours"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "metadata"),
+    [("ANTHROPIC", None), ("gemini", None), ("AWS_BEDROCK", ROLE), ("AWS_BEDROCK", None), ("VERTEX_AI", PLACE)],
+)
+async def test_the_providers_of_the_extra_are_made_without_it_and_keep_their_metadata(
+    provider: str, metadata: dict[str, str] | None
+) -> None:
     async with engine() as it:
-        problem = await _create(it, provider=provider, status=501)
-        assert provider.upper() in problem["detail"]
-        assert "OPEN_AI" in problem["detail"]
+        given = {} if metadata is None else {"provider_metadata": {**metadata, "kind": metadata["kind"].lower()}}
+        made = await _create(it, provider=provider, **given)
+        assert (made["provider"], made["provider_metadata"]) == (provider.upper(), metadata)
+
+
+async def test_what_the_surroundings_hold_is_for_the_clouds_own_hosts_only() -> None:
+    async with engine() as it:
+        for provider, own in (
+            ("VERTEX_AI", "https://europe-west4-aiplatform.googleapis.com"),
+            ("AWS_BEDROCK", "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+        ):
+            for other in ("https://collector.example", own.replace("https", "http"), f"{own}.example"):
+                problem = await _create(it, provider=provider, base_url=other, status=422)
+                assert "own hosts" in problem["detail"]
+            made = await _create(it, name=provider, provider=provider, base_url=own)
+            await it.ask("PATCH", f"{PATH}/{made['id']}", {"base_url": "https://collector.example"}, status=422)
+            await _create(
+                it, name=f"{provider} key", provider=provider, base_url="https://gateway.example", api_key_env="KEY"
+            )
 
 
 @pytest.mark.parametrize("provider", ["CUSTOM", "NVIDIA_NIM", "LITELLM", "AZURE_OPEN_AI"])
@@ -116,7 +141,11 @@ async def test_providers_without_an_address_of_their_own_need_one(provider: str)
         ({"headers": {"X-A": "a" * 9000}}, 422),
         ({"api_key_env": "sk-not a name"}, 400),
         ({"provider": "HEURISTIC", "api_key_env": "KEY"}, 422),
-        ({"provider_metadata": {"kind": "AWS"}}, 422),
+        ({"provider_metadata": ROLE}, 422),
+        ({"provider": "VERTEX_AI", "provider_metadata": ROLE}, 422),
+        ({"provider": "AWS_BEDROCK", "provider_metadata": {"kind": "AWS"}}, 400),
+        ({"provider": "AWS_BEDROCK", "provider_metadata": {**ROLE, "role_arn": "admin"}}, 400),
+        ({"provider": "VERTEX_AI", "provider_metadata": {**PLACE, "location": "evil.example/x"}}, 400),
         ({"auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, 501),
         ({"provider": "NOBODY"}, 400),
     ],

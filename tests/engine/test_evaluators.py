@@ -218,18 +218,16 @@ async def test_the_heuristic_judge_takes_only_its_own_models() -> None:
 
 
 @pytest.mark.parametrize("granularity", ["TRACE", "session"])
-async def test_granularities_of_a_later_slice_say_so(granularity: str) -> None:
+async def test_an_evaluator_may_judge_whole_traces_and_sessions(granularity: str) -> None:
     async with engine() as it:
-        template = await _create(it, template=await _template(it, data_granularity=granularity), status=501)
-        code = await _create(it, code={**_code(), "data_granularity": granularity}, status=501)
-        assert "SPAN" in template["detail"]
-        assert code["status"] == 501
+        template = await _create(it, template=await _template(it, data_granularity=granularity), status=201)
+        code = await _create(it, name="code", code={**_code(), "data_granularity": granularity}, status=201)
+        assert template["version"]["template_config"]["data_granularity"] == granularity.upper()
+        assert code["version"]["code_config"]["data_granularity"] == granularity.upper()
 
 
 async def test_kinds_of_a_later_slice_say_so() -> None:
     async with engine() as it:
-        custom = {"type": "CUSTOM", "name": "mine", "variables": ["output"], "code": "class A: ..."}
-        assert "CUSTOM" in (await _create(it, code=custom, status=501))["detail"]
         version = {"commit_message": "first", "remote_config": {"integration_id": "x"}}
         assert "REMOTE" in (await _create(it, type="REMOTE", version=version, status=501))["detail"]
 
@@ -356,15 +354,9 @@ async def test_every_template_of_the_catalogue_makes_an_evaluator_as_it_stands()
     async with engine() as it:
         templates = (await it.ask("GET", "/v2/evaluator-templates"))["evaluator_templates"]
         assert {"faithfulness", "relevance", "correctness", "refusal"} <= {one["column_name"] for one in templates}
+        integration = await it.seed_ai_integration("http://127.0.0.1:9/v1")
         for one in templates:
             assert one["rails"] == list(one["classification_choices"])
-            model = f"heuristic-{one['column_name']}"
-            known = model in {
-                "heuristic-faithfulness",
-                "heuristic-relevance",
-                "heuristic-correctness",
-                "heuristic-refusal",
-            }
             template = await _template(
                 it,
                 name=one["column_name"],
@@ -373,7 +365,7 @@ async def test_every_template_of_the_catalogue_makes_an_evaluator_as_it_stands()
                 direction=one["direction"],
                 data_granularity=one["data_granularity"],
             )
-            template["llm_config"]["model_name"] = model if known else "heuristic-refusal"
+            template["llm_config"] |= {"ai_integration_id": integration, "model_name": "judge"}
             made = await _create(it, name=one["display_name"], template=template)
             assert made["version"]["template_config"]["classification_choices"] == one["classification_choices"]
             assert all(label in one["template"] for label in one["rails"])

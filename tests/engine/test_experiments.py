@@ -166,6 +166,7 @@ async def test_evaluations_given_inline_are_found_by_the_names_they_are_shown_un
             assert sorted(row["output"] for row in page["experiment_runs"]) == outputs, text
 
 
+@pytest.mark.promise("record.experiment_runs")
 async def test_what_an_evaluator_recorded_stands_as_flat_columns_over_those_given_inline() -> None:
     async with engine() as it:
         dataset_id = await it.seed_dataset([{"n": 0}, {"n": 1}])

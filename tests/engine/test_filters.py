@@ -158,7 +158,7 @@ REFUSED = [
     ("input.value = 'x'", "attributes.input.value", Unprocessable),
     ("attributes.x > 1e999", "column 16: this number is too large", Unprocessable),
     ("annotation.x.label = 'y'", "keeps no annotations yet", NotBuilt),
-    ("session_eval.x.label = 'y'", "evaluations of whole sessions", NotBuilt),
+    ("session_eval.x = 'y'", "column 1: an evaluation is read as session_eval.<name>.label", Unprocessable),
     ("name = 'a\0b'", "null character", Unprocessable),
     ("name = '\ud800'", "surrogate", Unprocessable),
     (" \n", "filter is blank", BadRequest),

@@ -13,7 +13,7 @@ from evaltasks.engine.runs.lifecycle import NEXT, Step, after
 DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
-@pytest.mark.parametrize(("status", "step"), list(itertools.product(TERMINAL_STATUSES, Step)))
+@pytest.mark.parametrize(("status", "step"), list(itertools.product(sorted(TERMINAL_STATUSES), Step)))
 def test_an_end_is_final(status: TaskRunStatus, step: Step) -> None:
     assert after(status, step) is None
 

@@ -169,6 +169,7 @@ def _parameters(text: str) -> set[str]:
     return set(re.findall(r"(?<![:\w]):(\w+)", re.sub(r"'[^']*'|--.*", "", text)))
 
 
+@pytest.mark.promise("select.sample")
 def test_the_sample_is_stable_and_a_higher_rate_only_adds() -> None:
     rows = [f"row{number}" for number in range(4000)]
     tenth = {row for row in rows if is_sampled("task", row, 0.1)}

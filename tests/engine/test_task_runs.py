@@ -40,6 +40,7 @@ async def test_a_finished_task_run_tells_what_it_did() -> None:
             "num_selected": 3,
             "experiment_id": None,
             "failure_reason": None,
+            "chained_task_run_ids": None,
             "created_at": pending["created_at"],
             "created_by_user_id": None,
         }
@@ -101,6 +102,7 @@ async def test_a_window_that_was_not_done_is_taken_up_again() -> None:
         assert (await it.trigger(task))["data_start_time"] == "2026-03-20T00:00:00.000Z"
 
 
+@pytest.mark.promise("skip.labelled", "skip.override", "skip.all")
 async def test_rows_already_labelled_are_skipped_unless_overridden() -> None:
     async with engine() as it:
         project = await it.seed_project()

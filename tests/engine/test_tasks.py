@@ -56,6 +56,7 @@ async def test_a_task_is_answered_with_every_field_and_its_evaluators_names() ->
             "project_id": project,
             "dataset_id": None,
             "is_continuous": True,
+            "projected_rows_per_day": 0,
             "sampling_rate": 0.5,
             "query_filter": "span_kind = 'LLM'",
             "query_filters": None,
@@ -222,28 +223,86 @@ async def test_a_model_is_needed_when_the_integration_names_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "configuration",
+    ("configuration", "status", "said"),
     [
-        {"experiment_type": "TEMPLATE_EVALUATION", "ai_integration_id": "x", "template": "{{q}}"},
-        {"experiment_type": "AGENT_CALL", "integration_id": "x", "input_template": {}},
+        ({"ai_integration_id": "x"}, 404, "ai_integration_id"),
+        ({"evaluator_version_id": "x"}, 404, "evaluator_version_id"),
+        ({"template": "Is {question} hard?"}, 422, "write {{question}} for {question}"),
+        ({"template": "Nothing at all"}, 422, "no variable"),
+        ({"template": "{{question}} {{#items}}{{.}}{{/items}}"}, 422, "sections"),
+        ({"classification_choices": {"Yes": 1, "yes ": 0}}, 422, "letter case"),
+        ({"classification_choices": {}}, 422, "leave it out"),
     ],
 )
-async def test_other_experiments_say_that_they_are_not_built(configuration: dict[str, Any]) -> None:
+async def test_a_template_evaluation_that_could_judge_nothing_is_refused_when_it_is_made(
+    configuration: dict[str, Any], status: int, said: str
+) -> None:
+    async with engine() as it:
+        sound = {
+            "experiment_type": "template_evaluation",
+            "ai_integration_id": await it.seed_ai_integration("http://127.0.0.1:9/v1"),
+            "template": "Is {{question}} hard?",
+            "classification_choices": {"yes": 1, "no": 0},
+        }
+        body = {"name": "t", "type": "run_experiment", "dataset_id": await it.seed_dataset()}
+        problem = await it.ask(
+            "POST", "/v2/tasks", {**body, "run_configuration": {**sound, **configuration}}, status=status
+        )
+        assert said in problem["detail"]
+        made = await it.ask("POST", "/v2/tasks", {**body, "run_configuration": sound})
+        assert made["run_configuration"]["template"] == "Is {{question}} hard?"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ({"question": 3}, "must be string"),
+        ({"age": "{{age}}"}, "lacks 'question'"),
+        ({"question": "{{question}}", "unknown": 1}, "does not know"),
+        ({"question": "{{#each}}"}, "sections"),
+        ({"question": "{{q}}", "tags": [1]}, "tags[0] must be string"),
+    ],
+)
+async def test_an_agent_call_that_never_fits_the_agents_schema_is_refused_when_it_is_made(
+    template: dict[str, Any], said: str
+) -> None:
+    async with engine() as it:
+        schema = {
+            "type": "object",
+            "properties": {
+                "question": {"type": "string"},
+                "age": {"type": "integer"},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["question"],
+            "additionalProperties": False,
+        }
+        config = {"endpoint": "http://127.0.0.1:9/", "input_schema": schema}
+        agent = await it.ask("POST", "/v2/integrations", {"type": "AGENT", "name": "a", "config": config})
+        body = {"name": "t", "type": "run_experiment", "dataset_id": await it.seed_dataset()}
+        configuration = {"experiment_type": "AGENT_CALL", "integration_id": agent["id"], "input_template": template}
+        problem = await it.ask("POST", "/v2/tasks", {**body, "run_configuration": configuration}, status=422)
+        assert said in problem["detail"]
+
+
+async def test_an_agent_call_needs_an_agent_and_is_read_back_without_the_dataset_prefix() -> None:
     async with engine() as it:
         body = {"name": "t", "type": "run_experiment", "dataset_id": await it.seed_dataset()}
-        await it.ask("POST", "/v2/tasks", {**body, "run_configuration": configuration}, status=501)
-
-
-async def test_trace_shaped_evaluators_say_that_they_are_not_built() -> None:
-    async with engine() as it:
-        mapping = {"variable_name": "output", "attribute_path": "attributes.output.value"}
-        body = {
-            "name": "t",
-            "type": "CODE_EVALUATION",
-            "project_id": await it.seed_project(),
-            "evaluators": [{"evaluator_id": await it.seed_code_evaluator(), "query_mappings": [mapping]}],
+        judge = await it.seed_ai_integration("http://127.0.0.1:9/v1")
+        for id_, status in (("x", 404), (judge, 422)):
+            configuration = {"experiment_type": "AGENT_CALL", "integration_id": id_, "input_template": {}}
+            problem = await it.ask("POST", "/v2/tasks", {**body, "run_configuration": configuration}, status=status)
+            assert "integration_id" in problem["detail"]
+        config = {"endpoint": "http://127.0.0.1:9/"}
+        agent = await it.ask("POST", "/v2/integrations", {"type": "AGENT", "name": "a", "config": config})
+        configuration = {
+            "experiment_type": "AGENT_CALL",
+            "integration_id": agent["id"],
+            "input_template": {"a": "{{dataset.question}}", "b": ["x {{ dataset.expected }}"], "dataset.c": 1},
         }
-        assert "query_mappings" in (await it.ask("POST", "/v2/tasks", body, status=501))["detail"]
+        made = await it.ask("POST", "/v2/tasks", {**body, "run_configuration": configuration})
+        shorter = {"a": "{{question}}", "b": ["x {{ expected }}"], "dataset.c": 1}
+        assert made["run_configuration"]["input_template"] == shorter
 
 
 async def test_each_field_is_updated_and_what_is_absent_stays() -> None:

@@ -6,26 +6,29 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import QUICK, WINDOW, engine
+from tests.support.engines import ENDS, QUICK, WINDOW, engine
 from tests.support.judges import judge_server
 
 ROOT = Path(__file__).resolve().parents[2]
 IDLE = ExecutorLimits(task_runs_max=0)
+SHORT_LEASE = replace(QUICK, lease_seconds=0.5, heartbeat_seconds=0.1)
 SPANS = 300
 IN_FLIGHT = 10
 
 
 @asynccontextmanager
-async def engine_process(path: Path, lease_seconds: float) -> AsyncIterator[Process]:
+async def engine_process(path: Path, lease_seconds: float, *options: str) -> AsyncIterator[Process]:
     """A process that works on the store; killed at the end of the block, if it was not before."""
-    command = [sys.executable, "-m", "tests.support.engine_process", str(path)]
+    command = [sys.executable, "-m", "tests.support.engine_process", str(path), *options]
     command += ["--lease-seconds", str(lease_seconds), "--in-flight", str(IN_FLIGHT)]
     async with await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=None) as process:
         try:
@@ -40,6 +43,7 @@ async def engine_process(path: Path, lease_seconds: float) -> AsyncIterator[Proc
                 await process.wait()
 
 
+@pytest.mark.promise("select.resumed", "survive.finished", "survive.recorded")
 async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_row_again(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server(latency_seconds=0.01) as judge:
@@ -60,7 +64,7 @@ async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_
             recorded = {row["row_id"] for row in await it.rows(task_run["id"], outcome="success")}
         assert left["status"] == "RUNNING" and 0 < left["num_successes"] == len(recorded) < SPANS
         asked = dict(judge.num_by_prompt)
-        async with engine(path, limits=QUICK) as it:
+        async with engine(path, limits=SHORT_LEASE) as it:
             done = await it.ended(task_run["id"])
             rows = await it.rows(task_run["id"])
         again = {prompt for prompt, n in judge.num_by_prompt.items() if n > asked.get(prompt, 0)}
@@ -70,6 +74,7 @@ async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_
         assert {row["row_id"] for row in rows if row["outcome"] == "SUCCESS"} == {f"span-{i:05d}" for i in range(SPANS)}
 
 
+@pytest.mark.promise("survive.finished")
 async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server(latency_seconds=0.01) as judge, engine(path, limits=IDLE) as it:
@@ -90,3 +95,25 @@ async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path
                 assert (done["status"], done["num_successes"], len(rows)) == ("COMPLETED", SPANS, SPANS)
         # Made again are only the calls that were under way or whose answers were waiting for a commit.
         assert sum(judge.num_by_prompt.values()) < len(tasks) * SPANS + SPANS // 2
+
+
+@pytest.mark.promise("continuous.once", "continuous.itself")
+async def test_spans_that_two_processes_take_in_at_once_are_each_evaluated_once(tmp_path: Path) -> None:
+    path, each = tmp_path / "store.db", 100
+    async with judge_server() as judge, engine(path, limits=IDLE) as it:
+        project = await it.seed_project()
+        evaluator = await it.seed_template_evaluator(judge.base_url)
+        task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project, is_continuous=True)
+        sending = ["--ingest", project, "--count", str(each)]
+        async with engine_process(path, 10, *sending), engine_process(path, 10, *sending, "--first", str(each)):
+            with anyio.fail_after(40):
+                while True:
+                    runs = (await it.ask("GET", f"/v2/tasks/{task}/runs", limit=100))["task_runs"]
+                    done = sum(run["num_successes"] for run in runs)
+                    if done >= 2 * each and all(run["status"] in ENDS for run in runs):
+                        break
+                    await anyio.sleep(0.02)
+        rows = [row["row_id"] for run in runs for row in await it.rows(run["id"])]
+        assert sorted(rows) == [f"span-{i:05d}" for i in range(2 * each)]
+        assert set(judge.num_by_prompt.values()) == {1} and len(judge.num_by_prompt) == 2 * each
+        assert {run["status"] for run in runs} == {"COMPLETED"}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import pytest
 
 from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
 from tests.support.judges import JudgeServer, judge_server
@@ -22,6 +23,7 @@ async def judged_task(it: EngineInTest, judge: JudgeServer, spans: int) -> str:
     )
 
 
+@pytest.mark.promise("survive.recorded")
 async def test_nothing_is_evaluated_twice_while_both_live(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with (
@@ -59,6 +61,7 @@ async def test_a_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path:
         assert set(judge.num_by_prompt.values()) == {1}
 
 
+@pytest.mark.promise("survive.finished")
 async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     stalled_clock, clock = HandClock(NOW), HandClock(NOW)
@@ -70,8 +73,10 @@ async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another
             await judge.wait_for_requests(QUICK.in_flight_max)
         async with engine(path, clock=clock) as other:
             assert other.engine.executor.task_runs_in_hand == frozenset()
-            await clock.turn(QUICK.lease_seconds + 1)
             with anyio.fail_after(20):
+                while not other.engine.executor.task_runs_in_hand:
+                    await clock.turn(QUICK.heartbeat_seconds)
+                    await anyio.sleep(QUICK.poll_seconds)
                 await judge.wait_for_requests(2 * QUICK.in_flight_max)
             assert other.engine.executor.task_runs_in_hand == {task_run["id"]}
             judge.release()
@@ -84,6 +89,7 @@ async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another
             assert Counter(judge.num_by_prompt.values()) == {1: 40, 2: 20}
 
 
+@pytest.mark.promise("finish.cancelled")
 async def test_a_cancel_from_another_process_stops_the_owner(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server() as judge, engine(path) as owner:

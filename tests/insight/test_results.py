@@ -150,3 +150,17 @@ def test_a_completed_run_whose_rows_agree_is_final() -> None:
 def test_results_that_are_not_whole_are_never_final(run: TaskRun, why: str) -> None:
     judged = completeness(run, grouped([row(1, score=1.0)]))
     assert (judged.final, judged.why) == (False, [why])
+
+
+def test_costs_are_summed_over_the_calls_whose_price_is_known_and_the_others_are_counted() -> None:
+    llm = {"judge": "llm", "provider": "OPEN_AI", "model": "m"}
+    rows = [
+        row(1, provenance={**llm, "cost_usd": 0.25}),
+        row(2, "ERROR", provenance={**llm, "cost_usd": 0.5}),
+        row(3, provenance={**llm, "cost_usd": "unknown"}),
+        row(4, "ERROR", provenance=llm),  # refused: no call was answered
+        row(5, "WAITING", judge=None),
+    ]
+    group = only(rows)
+
+    assert (group.cost_usd, group.calls_priced, group.calls_paid) == (0.75, 2, 3)

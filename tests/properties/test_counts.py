@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import anyio
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.promise("record.at_once", "record.kinds")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     plan=st.lists(st.sampled_from(sorted(ANSWERS)), max_size=40),

@@ -1,25 +1,61 @@
 """An engine as a program of its own, to be killed: `python -m tests.support.engine_process STORE --lease-seconds 0.5`.
 
-It prints `ready` once it is open and works until it is killed or its standard input ends.
+It prints `ready` once it is open and works until it is killed or its standard input ends. With `--nursery` it prints
+`ready` at once, and for each line that comes in it forks an engine, which takes no time for imports, and prints
+`born <pid>`, then `open <pid>`; they die with it. With `--ingest PROJECT --first N --count N` it also sends spans.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+from typing import BinaryIO
 
 import anyio
+import httpx2
 from anyio import to_thread
 
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.runs.executor import ExecutorLimits
+from tests.support.engines import EngineInTest
 
 
-async def serve(path: str, limits: ExecutorLimits) -> None:
-    async with Engine.open(path, limits=limits, environment={}):
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        await to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
+def say(*words: object) -> None:
+    # One write for a line: several processes share this output.
+    os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
+async def serve(given: argparse.Namespace, limits: ExecutorLimits, lifeline: BinaryIO, *opened: object) -> None:
+    async with Engine.open(given.store, limits=limits, environment={}) as engine:
+        say(*opened)
+        if given.ingest is not None:
+            await ingest(engine, given.ingest, given.first, given.count)
+        await to_thread.run_sync(lifeline.read, abandon_on_cancel=True)
+
+
+async def ingest(engine: Engine, project: str, first: int, count: int) -> None:
+    """A few spans at a time, so that two who do so take turns."""
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=engine.app), base_url="http://engine") as http:
+        it = EngineInTest(engine, http)
+        for start in range(first, first + count, 5):
+            await it.seed_spans(project, min(5, first + count - start), first=start)
+
+
+def nurse(given: argparse.Namespace, limits: ExecutorLimits) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to wait for the dead
+    theirs, ours = os.pipe()  # ends for them when we do
+    say("ready")
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid:
+            say("born", pid)
+            continue
+        os.close(ours)
+        with os.fdopen(theirs, "rb") as lifeline:
+            anyio.run(serve, given, limits, lifeline, "open", os.getpid())
+        os._exit(0)
 
 
 if __name__ == "__main__":
@@ -27,15 +63,20 @@ if __name__ == "__main__":
     parser.add_argument("store")
     parser.add_argument("--lease-seconds", type=float, default=10.0)
     parser.add_argument("--in-flight", type=int, default=10)
+    parser.add_argument("--nursery", action="store_true")
+    parser.add_argument("--ingest")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=0)
     arguments = parser.parse_args()
-    anyio.run(
-        serve,
-        arguments.store,
-        ExecutorLimits(
-            in_flight_max=arguments.in_flight,
-            lease_seconds=arguments.lease_seconds,
-            heartbeat_seconds=arguments.lease_seconds / 4,
-            poll_seconds=0.02,
-            rows_per_fetch=20,
-        ),
+    bounds = ExecutorLimits(
+        in_flight_max=arguments.in_flight,
+        lease_seconds=arguments.lease_seconds,
+        heartbeat_seconds=arguments.lease_seconds / 4,
+        poll_seconds=0.02,
+        rows_per_fetch=20,
+        continuous_seconds=0.2,
     )
+    if arguments.nursery:
+        nurse(arguments, bounds)
+    else:
+        anyio.run(serve, arguments, bounds, sys.stdin.buffer, "ready")

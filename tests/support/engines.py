@@ -44,6 +44,10 @@ class HandClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._seconds)
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock; no time goes by."""
+        self._start += timedelta(seconds=seconds)
+
     def monotonic_seconds(self) -> float:
         return self._seconds
 
@@ -169,6 +173,7 @@ class EngineInTest:
         static_params: Sequence[Mapping[str, object]] = (
             {"name": "pattern", "type": "REGEX", "default_value": "answer"},
         ),
+        granularity: str | None = None,
     ) -> str:
         code = {
             "type": "MANAGED",
@@ -176,6 +181,7 @@ class EngineInTest:
             "managed_evaluator": managed,
             "variables": list(variables),
             "static_params": list(static_params),
+            "data_granularity": granularity,
         }
         return await self._seed_evaluator(name, "CODE", {"commit_message": "first", "code_config": code})
 
@@ -188,6 +194,7 @@ class EngineInTest:
         template: str = "Is {output} an answer to {input}?",
         choices: Mapping[str, float] | None = None,
         model_name: str = "judge",
+        granularity: str = "SPAN",
     ) -> str:
         """A judge behind an OpenAI-compatible server at `base_url`; needs no key."""
         template_config = {
@@ -195,6 +202,7 @@ class EngineInTest:
             "template": template,
             "include_explanations": True,
             "classification_choices": dict(choices or {"yes": 1.0, "no": 0.0}),
+            "data_granularity": granularity,
             "llm_config": {
                 "ai_integration_id": await self.seed_ai_integration(base_url, [model_name]),
                 "model_name": model_name,

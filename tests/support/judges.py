@@ -53,13 +53,16 @@ class SeenRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer instead. `cut_after` closes the connection after that many bytes (0: without a word)."""
+    """What to answer instead. `cut_after` closes the connection after that many bytes (0: without a word);
+    `drip_seconds` is the pause between any two bytes of the body, so that each read goes well and the whole does not.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
     cut_after: int | None = None
+    drip_seconds: float | None = None
 
     @classmethod
     def error(cls, status: int, message: str = "", headers: dict[str, str] | None = None, **members: Any) -> Answer:
@@ -85,6 +88,11 @@ class Answer:
     @classmethod
     def page(cls, status: int = 200) -> Answer:
         return cls(status, b"<!DOCTYPE html><html><body>Welcome</body></html>", {"content-type": "text/html"})
+
+    @classmethod
+    def dripping(cls, seconds: float) -> Answer:
+        content = json.dumps(completion({"role": "assistant", "content": "drop by drop"})).encode()
+        return cls(body=content, drip_seconds=seconds)
 
     @classmethod
     def cut(cls, after_bytes: int = 0) -> Answer:
@@ -160,8 +168,7 @@ class JudgeServer:
                         writer.write(content[: answer.cut_after])
                         await writer.drain()
                     break
-                writer.write(content)
-                await writer.drain()
+                await _write(writer, content, answer)
                 self.num_answered += 1
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -313,6 +320,19 @@ async def _read(reader: asyncio.StreamReader) -> SeenRequest | None:
             headers[name.strip().lower()] = value.strip()
     content = await reader.readexactly(int(headers.get("content-length", 0)))
     return SeenRequest(start.split(" ")[1], headers, json.loads(content) if content else {})
+
+
+async def _write(writer: asyncio.StreamWriter, content: bytes, answer: Answer) -> None:
+    if answer.drip_seconds is None:
+        writer.write(content)
+        await writer.drain()
+        return
+    head = len(content) - len(answer.body)
+    writer.write(content[:head])
+    for byte in content[head:]:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(answer.drip_seconds)
 
 
 def _written(answer: Answer) -> bytes:

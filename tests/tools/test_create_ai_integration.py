@@ -24,6 +24,14 @@ async def test_the_engine_keeps_the_name_of_the_variable_and_tells_whether_it_is
     assert any("OTHER_API_KEY is not set" in note for note in unset.notes or [])
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "gemini", "vertex_ai", "aws_bedrock"])
+async def test_a_provider_of_the_extra_is_made_and_the_extra_is_named(provider: str) -> None:
+    async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
+        answer = await it.call(SPEC, name="judge", provider=provider, api_key_env="MY_LLM_API_KEY")
+    assert (answer.provider, answer.has_api_key) == (provider, True)
+    assert any("evaltasks[providers]" in note for note in answer.notes or [])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

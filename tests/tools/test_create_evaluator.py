@@ -11,6 +11,23 @@ from evaltasks.tools.evaluator_configs import variables_in
 from tests.support.authoring import tools
 
 
+async def test_every_catalogue_template_becomes_an_evaluator_of_its_variables_labels_and_direction() -> None:
+    async with tools() as it:
+        await it.call(
+            CREATE_AI_INTEGRATION, name="judge", provider="custom", base_url="http://127.0.0.1:9/v1", models=["m"]
+        )
+        listed = (await it.client.evaluators.list_templates()).evaluator_templates
+        for one in listed:
+            answer = await it.call(
+                SPEC, name=one["column_name"], from_template=one["column_name"], ai_integration="judge"
+            )
+            assert answer.choices == one["classification_choices"]
+            assert answer.direction == one["direction"].lower()
+            assert answer.variables and all(f"{{{name}}}" in one["template"] for name in answer.variables)
+            made = await it.client.evaluators.get(answer.evaluator_id)
+            assert made.version.granularity == one["data_granularity"]
+
+
 @pytest.mark.parametrize("name", [model.removeprefix("heuristic-") for model in HeuristicModel])
 async def test_a_catalogue_template_needs_nothing_else_and_says_who_judges(name: str) -> None:
     async with tools() as it:
@@ -121,10 +138,10 @@ async def test_a_version_of_another_type_is_refused() -> None:
     assert "is of type code" in words
 
 
-async def test_custom_code_is_passed_on_and_the_engine_says_that_it_cannot_yet() -> None:
+async def test_custom_code_is_passed_on_and_every_fault_of_it_comes_back() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", code="class X(CodeEvaluator):\n    pass")
-    assert "CUSTOM" in words
+    assert "imports must import EvaluationResult" in words and "code line 1: the class has no method evaluate" in words
 
 
 async def test_ax_needs_an_ai_integration() -> None:

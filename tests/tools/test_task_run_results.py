@@ -116,6 +116,11 @@ async def test_two_judges_over_the_same_rows_are_two_results() -> None:
         "heuristic, not a language model": ("heuristic-faithfulness", "1 of 1", False),
         "llm": ("judge", "1 of 1", True),
     }
+    costs = {view.judge: view.cost for view in answer.evaluators}
+    assert costs == {
+        "heuristic, not a language model": "nothing: no provider was called",
+        "llm": "unknown: no list price for any of 1 rows",
+    }
     assert [view.evaluator_name for view in one.evaluators] == ["h"]
     assert one.completeness == "final"
 

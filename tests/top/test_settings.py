@@ -31,6 +31,7 @@ def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None
         ("allow_dir", "/no/such/place", "directory"),
         ("groups", "tasks,everything", "insight"),
         ("in_flight", "0", "500"),
+        ("sandbox", "docker", "monty, process"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_what_it_may_be(name: str, text: str, word: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from evaltasks.api.wire import (
     Folded,
@@ -17,6 +17,7 @@ from evaltasks.api.wire import (
     Read,
     WireEnum,
     Written,
+    fold_case,
 )
 
 
@@ -46,6 +47,27 @@ class AuthType(WireEnum):
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
+class AwsMetadata(Written):
+    """Of AWS_BEDROCK: the role by which AX calls it."""
+
+    kind: Annotated[Literal["AWS"], BeforeValidator(fold_case)]
+    role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", max_length=2048)
+    external_id: str | None = Field(default=None, min_length=2, max_length=1224)
+
+
+class GcpMetadata(Written):
+    """Of VERTEX_AI: where its models are."""
+
+    kind: Annotated[Literal["GCP"], BeforeValidator(fold_case)]
+    # Both become part of an address.
+    project_id: str = Field(pattern=r"^[a-z0-9][a-z0-9.:-]*$", max_length=128)
+    location: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)
+    project_access_label: str = Field(max_length=255)
+
+
+ProviderMetadata: TypeAlias = AwsMetadata | GcpMetadata
+
+
 class _Integration(Written):
     api_key: str | None = Field(default=None, repr=False)
     # Ours alone: the embedded engine keeps the *name* of the variable and reads the key when it calls.
@@ -56,7 +78,7 @@ class _Integration(Written):
     enable_default_models: bool | None = None
     function_calling_enabled: bool | None = None
     auth_type: Folded[AuthType] | None = None
-    provider_metadata: JsonObject | None = None
+    provider_metadata: ProviderMetadata | None = None
     scopings: list[JsonObject] | None = None
 
 

@@ -20,6 +20,7 @@ from evaltasks.api import (
     engine_info,
     evaluators,
     experiments,
+    integrations,
     projects,
     spaces,
     spans,
@@ -185,6 +186,18 @@ UPDATE_AI_INTEGRATION = _patch(
     "update_ai_integration", "/v2/ai-integrations/{integration_id}", ai.UpdateAiIntegration, ai.AiIntegration
 )
 DELETE_AI_INTEGRATION = _delete("delete_ai_integration", "/v2/ai-integrations/{integration_id}")
+
+LIST_INTEGRATIONS = _get(
+    "list_integrations", "/v2/integrations", integrations.IntegrationPage, integrations.ListIntegrations
+)
+CREATE_INTEGRATION = _create(
+    "create_integration", "/v2/integrations", integrations.CreateIntegration, integrations.Integration
+)
+GET_INTEGRATION = _get("get_integration", "/v2/integrations/{integration_id}", integrations.Integration)
+UPDATE_INTEGRATION = _patch(
+    "update_integration", "/v2/integrations/{integration_id}", integrations.UpdateIntegration, integrations.Integration
+)
+DELETE_INTEGRATION = _delete("delete_integration", "/v2/integrations/{integration_id}")
 
 # --- ours alone ---------------------------------------------------------------------------------------------------
 GET_ENGINE_INFO = _get("get_engine_info", "/evaltasks/v1/info", engine_info.EngineInfo)

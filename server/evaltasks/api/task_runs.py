@@ -54,7 +54,9 @@ class TriggerTaskRun(Written):
 class TaskRun(Read):
     """Counts are of evaluations (one row times one evaluator), or of examples for run_experiment.
 
-    `num_selected` is evaltasks' own addition: how many the run will do in all, once that is known.
+    Evaltasks' own additions: `num_selected` is how many the run will do in all, once that is known;
+    `chained_task_run_ids` are the task runs of evaluation tasks that the completion of an experiment triggered, there
+    from the moment on at which this task run is completed.
     """
 
     id: str
@@ -70,6 +72,7 @@ class TaskRun(Read):
     num_selected: int | None = None
     experiment_id: str | None = None
     failure_reason: str | None = None
+    chained_task_run_ids: list[str] | None = None
     created_at: Moment
     created_by_user_id: str | None = None
 

@@ -132,6 +132,10 @@ class TaskEvaluator(Read):
 
 
 class Task(Read):
+    """Evaltasks' own addition: `projected_rows_per_day`, when a single project task is read, is how many rows it would
+    evaluate in a day as a continuous task, going by the spans of the last 24 hours, its filters and its sampling rate.
+    """
+
     id: str
     name: str
     type: Lenient[TaskType]
@@ -145,6 +149,7 @@ class Task(Read):
     experiment_ids: list[str] = Field(default_factory=list)
     run_configuration: RunConfiguration | None = None
     last_run_at: Moment | None = None
+    projected_rows_per_day: int | None = None
     created_at: Moment
     updated_at: Moment
     created_by_user_id: str | None = None

@@ -8,6 +8,7 @@ from evaltasks.client.datasets import Datasets
 from evaltasks.client.engine import EngineCalls
 from evaltasks.client.evaluators import Evaluators
 from evaltasks.client.experiments import Experiments
+from evaltasks.client.integrations import Integrations
 from evaltasks.client.projects import Projects
 from evaltasks.client.resolve import Resolver
 from evaltasks.client.spaces import Spaces
@@ -33,6 +34,7 @@ class Client:
         self.experiments = Experiments(caller)
         self.evaluators = Evaluators(caller)
         self.ai_integrations = AiIntegrations(caller)
+        self.integrations = Integrations(caller)
         self.tasks = Tasks(caller)
         self.task_runs = TaskRuns(caller)
         self.engine = EngineCalls(caller)
@@ -43,6 +45,7 @@ class Client:
             experiments=self.experiments,
             evaluators=self.evaluators,
             ai_integrations=self.ai_integrations,
+            integrations=self.integrations,
             tasks=self.tasks,
             default_space=default_space,
         )

@@ -43,12 +43,15 @@ AI_INTEGRATION = _kind(
     "AI integration", "LlmIntegration", "ai-integrations llm-integrations integrations",
     "integrationid integration_id aiintegrationid ai_integration_id",
 )  # fmt: skip
+# Their links are those of AI integrations; only the id inside tells them apart.
+AGENT_INTEGRATION = _kind("agent integration", "RemoteEndpointIntegration", "", "")
 TASK = _kind("task", "OnlineTask Task", "tasks online-tasks", "taskid task_id")
 # Never resolved from names, but worth recognising when one is given for something else.
 TASK_RUN = _kind("task run", "TaskRun", "task-runs runs", "runid run_id taskrunid task_run_id")
 
 KINDS = (
-    SPACE, PROJECT, DATASET, EXPERIMENT, EVALUATOR, EVALUATOR_VERSION, AI_INTEGRATION, TASK, TASK_RUN,
+    SPACE, PROJECT, DATASET, EXPERIMENT, EVALUATOR, EVALUATOR_VERSION, AI_INTEGRATION, AGENT_INTEGRATION,
+    TASK, TASK_RUN,
 )  # fmt: skip
 
 _LINK = re.compile(r"https?://", re.IGNORECASE)

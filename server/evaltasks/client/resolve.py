@@ -17,6 +17,7 @@ from evaltasks.api.ai_integrations import ListAiIntegrations
 from evaltasks.api.datasets import ListDatasets
 from evaltasks.api.evaluators import ListEvaluators
 from evaltasks.api.experiments import ListExperiments
+from evaltasks.api.integrations import IntegrationType, ListIntegrations
 from evaltasks.api.projects import ListProjects
 from evaltasks.api.spaces import ListSpaces
 from evaltasks.api.tasks import ListTasks
@@ -25,8 +26,10 @@ from evaltasks.client.datasets import Datasets
 from evaltasks.client.evaluators import Evaluators
 from evaltasks.client.experiments import Experiments
 from evaltasks.client.faults import NotResolved
+from evaltasks.client.integrations import Integrations
 from evaltasks.client.projects import Projects
 from evaltasks.client.references import (
+    AGENT_INTEGRATION,
     AI_INTEGRATION,
     DATASET,
     EVALUATOR,
@@ -83,6 +86,7 @@ class Resolver:
         experiments: Experiments,
         evaluators: Evaluators,
         ai_integrations: AiIntegrations,
+        integrations: Integrations,
         tasks: Tasks,
         default_space: str | None,
     ) -> None:
@@ -92,6 +96,7 @@ class Resolver:
         self._experiments = experiments
         self._evaluators = evaluators
         self._ai_integrations = ai_integrations
+        self._integrations = integrations
         self._tasks = tasks
         self._default_space = default_space
 
@@ -148,6 +153,16 @@ class Resolver:
             AI_INTEGRATION, text,
             lambda part: self._ai_integrations.all(ListAiIntegrations(space_id=scope, name=part)), scoped=bool(scope),
         )  # fmt: skip
+
+    async def agent_integration(self, text: str, space: str | None = None) -> Named:
+        if found := id_in(text, AGENT_INTEGRATION):
+            return Named(found)
+        scope = await self._scope(space)
+
+        def listing(part: str | None) -> AsyncIterator[_HasName]:
+            return self._integrations.all(ListIntegrations(type=IntegrationType.AGENT, space_id=scope, name=part))
+
+        return await _find(AGENT_INTEGRATION, text, listing, scoped=bool(scope))
 
     async def task(self, text: str, space: str | None = None) -> Named:
         if found := id_in(text, TASK):

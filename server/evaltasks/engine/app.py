@@ -35,6 +35,7 @@ from evaltasks.engine.store.store import StoreError
 
 logger = logging.getLogger(__name__)
 
+_STORE_RETRY_SECONDS = 5
 BODY_BYTES_MAX = 32 * 2**20
 # What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
@@ -58,7 +59,8 @@ def _endpoint(
             return problem_response(problem)
         except StoreError as error:
             logger.error("the store failed: %s", error)
-            return problem_response(Unavailable(str(error)))
+            again = _STORE_RETRY_SECONDS if error.may_pass else None
+            return problem_response(Unavailable(str(error), retry_after_seconds=again))
         except Exception:
             reference = secrets.token_hex(4)
             logger.exception("crash %s in %s", reference, row.name)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from evaltasks.engine.clock import Clock
 from evaltasks.engine.ids import NewId, new_id, new_row_id
 from evaltasks.engine.runs.bell import Bell
+from evaltasks.engine.sandbox.sandbox import Sandbox
 from evaltasks.engine.store.store import Store
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -20,13 +21,15 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class Services:
     """What the engine's parts work with; made once by `Engine.open`.
 
-    `environment` holds the keys that AI integrations name; `bell` wakes the executor when there is work.
+    `environment` holds the keys that AI integrations name; `bell` wakes the executor when there is work; `sandbox`
+    is where the code of custom evaluators runs.
     """
 
     store: Store
     clock: Clock
     bell: Bell
     environment: Mapping[str, str] = field(repr=False)
+    sandbox: Sandbox
     new_id: NewId = new_id
     new_row_id: Callable[[], str] = new_row_id
 

@@ -24,6 +24,8 @@ from evaltasks.engine.handlers.table import HANDLERS
 from evaltasks.engine.providers.catalog import Judges, open_judges
 from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
+from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
+from evaltasks.engine.sandbox.sandbox import open_sandbox
 from evaltasks.engine.store.store import OnCommit, Store
 
 
@@ -47,21 +49,30 @@ class Engine:
         default_space: str = "default",
         on_commit: OnCommit | None = None,
         judges: AbstractAsyncContextManager[Judges] | None = None,
+        sandbox: SandboxKind = SandboxKind.MONTY,
+        sandbox_limits: SandboxLimits | None = None,
     ) -> AsyncIterator[Engine]:
         """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
 
         `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
-        providers, network and all. Raises StoreError.
+        providers, network and all. `sandbox` runs the code of custom evaluators. Raises StoreError, SandboxUnavailable.
         """
         limits = limits or ExecutorLimits()
         environment = os.environ if environment is None else environment
         # Closed from the last to the first: the executor stops before its connections and its store go.
         async with (
             Store.open(path, on_commit=on_commit) as store,
-            judges or open_judges(environment, limits.in_flight_max) as judges_open,
+            judges or open_judges(environment) as judges_open,
+            open_sandbox(sandbox, sandbox_limits) as sandbox_open,
             anyio.create_task_group() as tasks,
         ):
-            services = Services(store=store, clock=clock or SystemClock(), bell=Bell(), environment=environment)
+            services = Services(
+                store=store,
+                clock=clock or SystemClock(),
+                bell=Bell(),
+                environment=environment,
+                sandbox=sandbox_open,
+            )
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)
             executor = Executor(services, limits, judges_open)

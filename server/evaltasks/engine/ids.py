@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
     "Space", "Model", "Dataset", "DatasetVersion", "Experiment", "Evaluator", "EvaluatorVersion",
-    "LlmIntegration", "OnlineTask", "TaskRun", "User",
+    "LlmIntegration", "RemoteEndpointIntegration", "OnlineTask", "TaskRun", "User",
 ]  # fmt: skip
 NewId: TypeAlias = Callable[[Kind], str]
 

@@ -62,6 +62,9 @@ class Group:
     skips: dict[str, ReasonCount] = field(default_factory=dict)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost_usd: float = 0.0
+    calls_paid: int = 0  # rows whose provider was called, and tells or does not tell what that cost
+    calls_priced: int = 0
 
     @property
     def rows(self) -> int:
@@ -84,6 +87,7 @@ class Group:
         provenance = row.provenance or {}
         self.prompt_tokens += _count(provenance.get("prompt_tokens"))
         self.completion_tokens += _count(provenance.get("completion_tokens"))
+        self._add_cost(provenance.get("cost_usd"))
         if outcome is RowOutcome.SUCCESS:
             self.labels[row.label] += 1
             self.evaluated.append(row)
@@ -91,6 +95,15 @@ class Group:
             _tally(self.errors, row)
         elif outcome is RowOutcome.SKIPPED:
             _tally(self.skips, row)
+
+    def _add_cost(self, cost: object) -> None:
+        """A number is known; anything else that stands there says that it is not; nothing: no call was made."""
+        if cost is None:
+            return
+        self.calls_paid += 1
+        if isinstance(cost, (int, float)) and not isinstance(cost, bool):
+            self.calls_priced += 1
+            self.cost_usd += cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ _KEY_VARIABLE = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN)(_[A-Z0-9]+)*$", re.IGNORE
 _NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|KUBE|DOCKER|DATABASE|DB)_|SECRET|PASSW",
                          re.IGNORECASE)  # fmt: skip
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_NEEDS_EXTRA = {"anthropic", "gemini", "vertex_ai", "aws_bedrock"}
 _NEEDS_BASE_URL = {"custom", "nvidia_nim", "litellm", "azure_open_ai"}
 
 ProviderWord = Literal[
@@ -175,6 +176,11 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
         context.note(
             f"{call.api_key_env} is not set where the engine runs, so calls will fail for want of a key. Ask the user "
             "to set it there and restart; do not ask for the key."
+        )
+    if client.is_engine and call.provider in _NEEDS_EXTRA:
+        context.note(
+            f"The engine speaks to {call.provider} through the extra evaltasks[providers]; where that is not installed, "
+            "the first call fails and says so."
         )
     return CreateAiIntegrationOutput(
         ai_integration_id=made.id,

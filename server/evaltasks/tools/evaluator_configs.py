@@ -45,6 +45,7 @@ class _Prompt:
     choices: dict[str, float] | None
     direction: Direction
     catalog_name: str | None
+    granularity: str = "SPAN"
 
 
 async def template_config(
@@ -58,7 +59,7 @@ async def template_config(
         include_explanations=call.explanations,
         classification_choices=prompt.choices,
         direction=prompt.direction,
-        data_granularity=DataGranularity((call.data_granularity or "span").upper()),
+        data_granularity=DataGranularity((call.data_granularity or prompt.granularity).upper()),
         llm_config=LlmConfig(ai_integration_id=judge.integration_id, model_name=judge.model),
     )
     return config, judge.words
@@ -76,6 +77,7 @@ async def _prompt(call: CreateEvaluatorInput, context: ToolContext) -> _Prompt:
         call.choices or entry.get("classification_choices"),
         direction or Direction(str(entry.get("direction") or "MAXIMIZE").upper()),
         str(entry.get("column_name") or ""),
+        str(entry.get("data_granularity") or "SPAN"),
     )
 
 

@@ -54,7 +54,8 @@ class CreateEvaluatorInput(Input):
     )
     from_template: Text | None = Field(
         None,
-        description="Template: start from the catalogue, e.g. faithfulness, relevance, correctness, refusal. "
+        description="Template: start from the catalogue, e.g. faithfulness, relevance, correctness, refusal, "
+        "toxicity, tone, summarization, tool_selection. "
         "template, choices and direction given beside it win.",
     )
     template: Source | None = Field(
@@ -95,7 +96,8 @@ class CreateEvaluatorInput(Input):
         None, description="Results appear as eval.<evaluation_name>.label and .score. Default: made from name."
     )
     data_granularity: Annotated[Literal["span", "trace", "session"], BeforeValidator(read_word)] | None = Field(
-        None, description="What is judged as one. Default span, which also stands for experiment runs."
+        None,
+        description="What is judged as one. Default span, which also stands for experiment runs, or the catalogue's.",
     )
     query_filter: FilterText | None = Field(None, description="Code: judge only rows that match this filter.")
     description: Text | None = Field(None, description="What the evaluator is for, for people.")

@@ -57,7 +57,11 @@ class References:
 
     async def run_configuration(self, configuration: ReadableConfiguration) -> ReadableConfiguration:
         if isinstance(configuration, AgentCall):
-            return configuration
+            agent = await self._id(
+                "run_configuration.integration_id",
+                self._client.resolve.agent_integration(configuration.integration_id, self._space),
+            )
+            return configuration.model_copy(update={"integration_id": agent}) if agent else configuration
         found = await self._id(
             "run_configuration.ai_integration_id",
             self._client.resolve.ai_integration(configuration.ai_integration_id, self._space),

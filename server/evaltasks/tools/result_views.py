@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from evaltasks.api.evaluators import Direction, EvaluatorVersion, EvaluatorWithVersion, TemplateConfig
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
 from evaltasks.api.tasks import Task
-from evaltasks.insight.results import HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
+from evaltasks.insight.results import CODE, HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
 from evaltasks.insight.statistics import MeanScore
 from evaltasks.tools.untrusted import Untrusted, fenced
 from evaltasks.tools.views import age, lower, moment
@@ -86,6 +86,7 @@ class EvaluatorResults(_View):
     worst_rows: Annotated[list[WorstRow], _Parts]
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cost: str | None = Field(None, description="List price of the calls in USD, and of how many it is known.")
     caution: str | None = None
 
 
@@ -135,6 +136,8 @@ def evaluator_view(
     key, n = group.key, group.rows
     template = version.template_config if version else None
     direction = template.direction if template else Direction.MAXIMIZE
+    # Outputs of a model or an agent carry no label; those of a template_evaluation experiment are labels.
+    is_judged = key.evaluator_id is not None or any(label is not None for label in group.labels)
     own_labels = set((template.classification_choices or {}) if template else {"true", "false"})
     evaluated = group.counts[RowOutcome.SUCCESS]
     worst = group.ranked(direction)[shown]
@@ -151,19 +154,30 @@ def evaluator_view(
         errors=_of(group.counts[RowOutcome.ERROR], n),
         skipped=_of(group.counts[RowOutcome.SKIPPED], n),
         waiting=_of(group.counts[RowOutcome.WAITING], n),
-        labels=_labels(group, own_labels, evaluated, budget) if key.evaluator_id else [],
+        labels=_labels(group, own_labels, evaluated, budget) if is_judged else [],
         score=_mean_view(group.mean(_scale(group, template))),
         error_reasons=_reasons(group.errors, n, budget),
         skip_reasons=_reasons(group.skips, n, budget),
-        worst_rows=[_row_view(row, own_labels, budget) for row in worst] if key.evaluator_id else [],
+        worst_rows=[_row_view(row, own_labels, budget) for row in worst] if is_judged else [],
         prompt_tokens=group.prompt_tokens or None,
         completion_tokens=group.completion_tokens or None,
+        cost=_cost(group),
         caution=_caution(group, evaluated),
     )
 
 
 def _of(count: int, n: int) -> str | None:
     return f"{count} of {n}" if count else None
+
+
+def _cost(group: Group) -> str | None:
+    if group.key.judge.kind in {HEURISTIC, CODE}:
+        return "nothing: no provider was called"
+    if not group.calls_paid:
+        return None
+    if not group.calls_priced:
+        return f"unknown: no list price for any of {group.calls_paid} rows"
+    return f"{group.cost_usd:.6g} USD at list prices, {group.calls_priced} of {group.calls_paid} rows priced"
 
 
 def _scale(group: Group, template: TemplateConfig | None) -> tuple[float, float] | None:

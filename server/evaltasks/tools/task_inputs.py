@@ -234,7 +234,7 @@ RUN_CONFIGURATION_SCHEMA: dict[str, Any] = {
         "provider_parameters": {"type": "object"},
         "tool_config": {"type": "object", "description": "llm_generation"},
         "prompt_version_id": {"type": "string", "description": "llm_generation"},
-        "integration_id": {"type": "string", "description": "agent_call: id of the agent integration"},
+        "integration_id": {"type": "string", "description": "agent_call: agent integration (name or id)"},
         "input_template": {"type": "object", "description": "agent_call: its request, with {{column}}"},
     },
     "required": ["experiment_type"],

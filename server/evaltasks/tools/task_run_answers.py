@@ -10,7 +10,17 @@ from evaltasks.api.task_runs import TaskRun
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.names import names_of
 from evaltasks.tools.spec import Output
-from evaltasks.tools.views import NextCall, TaskRunView, span_words, task_run_line, task_run_view, task_run_wanted
+from evaltasks.tools.views import (
+    ChainedRunView,
+    NextCall,
+    TaskRunView,
+    chained_line,
+    chained_view,
+    span_words,
+    task_run_line,
+    task_run_view,
+    task_run_wanted,
+)
 from evaltasks.tools.waiting import Waited
 
 
@@ -19,6 +29,9 @@ class TaskRunAnswer(Output):
     finished: bool
     started: bool | None = Field(default=None, description="false: nothing new was started")
     task_run: TaskRunView
+    chained_task_runs: list[ChainedRunView] | None = Field(
+        default=None, description="evaluation task runs triggered on the new experiment; finished counts them in"
+    )
     waited_seconds: float | None = None
     next_call: NextCall | None = None
 
@@ -33,7 +46,8 @@ class TaskRunAnswer(Output):
         run = self.task_run
         left = f", about {span_words(run.seconds_left)} left" if run.seconds_left is not None else ""
         following = f"\nNext: {self.next_call.written()}" if self.next_call else ""
-        return f"{said}: {task_run_line(run)}{left}{following}"
+        chained = "".join(f"\nThen {chained_line(each)}" for each in self.chained_task_runs or ())
+        return f"{said}: {task_run_line(run)}{left}{chained}{following}"
 
 
 async def started_answer(task_run: TaskRun, context: ToolContext, *, started: bool) -> TaskRunAnswer:
@@ -53,10 +67,11 @@ async def waited_answer(
     """The answer of a wait. What is left of the time-out stands in the next call, so it counts over all calls."""
     if waited.trouble:
         context.note(waited.trouble)
-    task_run = waited.task_run
-    if task_run.finished:
+    task_run, chained = waited.job.task_run, waited.job.chained
+    if waited.job.finished:
         outcome: Literal["finished", "timed_out", "still_running"] = "finished"
-        following = NextCall(tool="task_run_results", arguments={"run_id": task_run.id})
+        # The scores are where they were given: in the evaluation, when there is one.
+        following = NextCall(tool="task_run_results", arguments={"run_id": (*chained, task_run)[0].id})
     elif waited.timed_out:
         outcome = "timed_out"
         following = NextCall(tool="get_task_run", arguments={"run_id": task_run.id})
@@ -66,11 +81,13 @@ async def waited_answer(
             tool="wait_for_task_run",
             arguments={"run_id": task_run.id, "poll_interval": poll_interval, "timeout": waited.left_seconds},
         )
+    names = await names_of(context, [wanted for each in chained for wanted in task_run_wanted(each)])
     return TaskRunAnswer(
         outcome=outcome,
-        finished=task_run.finished,
+        finished=waited.job.finished,
         started=started,
         task_run=await _view(task_run, context),
+        chained_task_runs=[chained_view(each, names) for each in chained] or None,
         waited_seconds=waited.waited_seconds,
         next_call=following,
     )

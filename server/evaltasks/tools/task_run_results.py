@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from evaltasks.api.evaluators import EvaluatorVersion, EvaluatorWithVersion
 from evaltasks.api.problems import NotFound, Problem
+from evaltasks.api.run_configurations import TemplateEvaluation
 from evaltasks.api.task_runs import RowOutcome, TaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
@@ -175,6 +176,8 @@ def _next_step(run: TaskRun, task: Task | None, views: list[EvaluatorResults]) -
     if not run.finished:
         return f"Not finished: wait_for_task_run(run_id='{run.id}'), then read the results again."
     if task is not None and not task.evaluates and run.experiment_id:
+        if isinstance(task.run_configuration, TemplateEvaluation):
+            return f"The labels are the outputs of experiment {run.experiment_id}."
         return f"The outputs are experiment {run.experiment_id}; its scores come from evaluation tasks on it."
     if not views:
         return "No row was evaluated; look at the window, the filters and failure_reason before trying again."

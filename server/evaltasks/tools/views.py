@@ -93,8 +93,21 @@ class TaskRunView(View):
     data_start_time: str | None = None
     data_end_time: str | None = None
     experiment: Ref | None = None
+    chained_task_run_ids: list[str] | None = Field(default=None, description="evaluations triggered on the experiment")
     failure_reason: str | None = None
     unexplained: str | None = Field(default=None, description="what the counts leave open")
+
+
+class ChainedRunView(View):
+    """A task run that the completion of an experiment triggered."""
+
+    run_id: str
+    task_id: str
+    task_name: str | None = None
+    status: str
+    done: str = Field(description="n of N rows")
+    num_errors: int
+    failure_reason: str | None = None
 
 
 # --- tasks --------------------------------------------------------------------------------------------------------
@@ -191,9 +204,30 @@ def task_run_view(task_run: TaskRun, names: Names, now: datetime) -> TaskRunView
         data_start_time=moment(task_run.data_start_time),
         data_end_time=moment(task_run.data_end_time),
         experiment=_ref("experiment", task_run.experiment_id, names),
+        chained_task_run_ids=task_run.chained_task_run_ids or None,
         failure_reason=task_run.failure_reason,
         unexplained=unexplained(task_run),
     )
+
+
+def chained_view(task_run: TaskRun, names: Names) -> ChainedRunView:
+    return ChainedRunView(
+        run_id=task_run.id,
+        task_id=task_run.task_id,
+        task_name=names.get(("task", task_run.task_id)),
+        status=lower(task_run.status),
+        done=done_of(task_run),
+        num_errors=task_run.num_errors,
+        failure_reason=task_run.failure_reason,
+    )
+
+
+def chained_line(chained: ChainedRunView) -> str:
+    """One line for people: `trn_2 of Relevance: completed, 500 of 500 rows`."""
+    name = f" of {chained.task_name}" if chained.task_name else ""
+    errors = f", {chained.num_errors} errors" if chained.num_errors else ""
+    reason = f". {chained.failure_reason}" if chained.failure_reason else ""
+    return f"{chained.run_id}{name}: {chained.status}, {chained.done} rows{errors}{reason}"
 
 
 def done_of(task_run: TaskRun) -> str:

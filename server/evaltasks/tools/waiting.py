@@ -5,17 +5,21 @@ What is left of the caller's `timeout` then travels in the exact next call that 
 the wait, any process can go on with it, and `timeout` counts over all calls together. A wait only looks. Ending it,
 in whatever way, leaves the task run as it is.
 
+A run_experiment task run may have triggered evaluation tasks on its experiment. Where the service tells which task runs
+those are (an evaltasks engine does), they are one job with it: the wait is over when all of them are.
+
 Faults of the network and of an overloaded service are waited out inside the time; what says that the task run cannot
 be seen at all (not found, no right to) ends the wait at once.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
 
-from evaltasks.api.problems import NotBuilt, Problem, RateLimited, ServerFault
+from evaltasks.api.problems import NotBuilt, NotFound, Problem, RateLimited, ServerFault
 from evaltasks.api.task_runs import TaskRun
 from evaltasks.client.faults import ClientFault, Unreachable, Unreadable
 from evaltasks.client.retries import told_seconds
@@ -34,13 +38,25 @@ _REQUEST_SECONDS_MIN = 0.05
 
 
 @dataclass(frozen=True)
+class Job:
+    """A task run and the task runs that its completion triggered."""
+
+    task_run: TaskRun
+    chained: tuple[TaskRun, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        return all(each.finished for each in (self.task_run, *self.chained))
+
+
+@dataclass(frozen=True)
 class Waited:
     """How far a wait came. `timed_out`: the caller's whole time is over, which is not the task run's fault.
 
     `left_seconds` of the caller's time-out are for the next call. `trouble` tells of polls that failed last.
     """
 
-    task_run: TaskRun
+    job: Job
     waited_seconds: float
     left_seconds: float
     timed_out: bool = False
@@ -56,12 +72,12 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
     seconds_max = min(timeout, context.settings.patience_seconds)
     interval = min(poll_interval, _ENGINE_POLL_SECONDS_MAX) if context.client.is_engine else poll_interval
     pause = min(_FIRST_POLL_SECONDS, interval) if context.client.is_engine else interval
-    seen: TaskRun | None = None
+    seen: Job | None = None
     trouble: Problem | ClientFault | None = None
     while True:
         left = seconds_max - (context.time.monotonic_seconds() - started)
         try:
-            found = await _look(context, run_id, left)
+            found = await _look(context, run_id, left, seen)
         except (Problem, ClientFault) as fault:
             if not _passes(fault):
                 raise
@@ -81,15 +97,22 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
         pause = min(pause * 2, interval)
 
 
-async def _look(context: ToolContext, run_id: str, left_seconds: float) -> TaskRun | None:
+async def _look(context: ToolContext, run_id: str, left_seconds: float, seen: Job | None) -> Job | None:
     """One look, within the time that is left; None when that was too short for an answer."""
     # The client repeats failed reads by itself and may take longer than the host's patience.
     with anyio.move_on_after(max(left_seconds, _REQUEST_SECONDS_MIN) + 1.0):
-        return await context.client.task_runs.get(run_id)
+        over = {each.id: each for each in (seen.task_run, *seen.chained) if each.finished} if seen else {}
+        task_run = over.get(run_id) or await context.client.task_runs.get(run_id)
+        chained = []
+        for chained_id in task_run.chained_task_run_ids or ():
+            # One that is gone went with its task, which is no reason to wait on.
+            with suppress(NotFound):
+                chained.append(over.get(chained_id) or await context.client.task_runs.get(chained_id))
+        return Job(task_run, tuple(chained))
     return None
 
 
-async def _rest(context: ToolContext, seconds: float, seen: TaskRun | None) -> None:
+async def _rest(context: ToolContext, seconds: float, seen: Job | None) -> None:
     """Sleep in slices, with a sign of life after each."""
     while seconds > 0:
         slice_seconds = min(seconds, _SILENCE_SECONDS_MAX)
@@ -99,10 +122,16 @@ async def _rest(context: ToolContext, seconds: float, seen: TaskRun | None) -> N
             await _report(context, seen)
 
 
-async def _report(context: ToolContext, task_run: TaskRun) -> None:
-    sentence = progress_sentence(task_run, context.time.now())
-    total = float(task_run.num_selected) if task_run.num_selected is not None else None
-    await context.progress.report(float(task_run.num_done), total, sentence)
+async def _report(context: ToolContext, job: Job) -> None:
+    """Counts of all task runs of the job; words about the one that is under way."""
+    parts = (job.task_run, *job.chained)
+    current = next((each for each in parts if not each.finished), parts[-1])
+    sentence = progress_sentence(current, context.time.now())
+    if job.chained:
+        sentence = f"task run {parts.index(current) + 1} of {len(parts)}: {sentence}"
+    selected = [each.num_selected for each in parts if each.num_selected is not None]
+    total = float(sum(selected)) if len(selected) == len(parts) else None
+    await context.progress.report(float(sum(each.num_done for each in parts)), total, sentence)
 
 
 def _passes(fault: Problem | ClientFault) -> bool:
@@ -112,14 +141,14 @@ def _passes(fault: Problem | ClientFault) -> bool:
     return isinstance(fault, (RateLimited, ServerFault, Unreachable, Unreadable))
 
 
-def _waited(task_run: TaskRun, waited: float, timeout: float, trouble: Problem | ClientFault | None) -> Waited:
+def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientFault | None) -> Waited:
     left = max(0.0, timeout - waited)
     return Waited(
-        task_run=task_run,
+        job=job,
         waited_seconds=round(waited, 1),
         left_seconds=round(left, 1),
         # Less than a second is no time to wait for: what rounds to nothing is over.
-        timed_out=not task_run.finished and left < 1.0,
+        timed_out=not job.finished and left < 1.0,
         trouble=None if trouble is None else f"The last looks failed ({trouble}); the counts are from before.",
     )
 

@@ -29,6 +29,7 @@ async def passes(kind: str, value: object, **static: Any) -> bool:
     return outcome.label == "true"
 
 
+@pytest.mark.promise("code.managed")
 @pytest.mark.parametrize(
     ("kind", "static", "value", "expected"),
     [

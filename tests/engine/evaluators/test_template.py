@@ -47,10 +47,11 @@ def version(**config: Any) -> EvaluatorVersion:
 
 @asynccontextmanager
 async def evaluator(judge: JudgeServer, **config: Any) -> AsyncIterator[Evaluator]:
-    async with open_judges({}, 10) as judges:
+    async with open_judges({}) as judges:
         yield await make_evaluator(template_version(**config), judges, integration(judge.base_url))
 
 
+@pytest.mark.promise("judge.score", "judge.one_call")
 async def test_a_row_is_judged_with_label_score_explanation_and_provenance() -> None:
     async with judge_server() as judge, evaluator(judge) as it:
         outcome = await it.evaluate({"output": "{input} [[label: yes]]"})
@@ -65,10 +66,13 @@ async def test_a_row_is_judged_with_label_score_explanation_and_provenance() -> 
         "provider": "CUSTOM",
         "model": "m",
         "completion_tokens": 20,
+        "asked_by": "tool_call",
         "answered_by": "tool_call",
+        "cost_usd": "unknown",
     }
 
 
+@pytest.mark.promise("judge.one_call")
 async def test_the_template_reaches_the_judge_as_it_was_written() -> None:
     async with judge_server() as judge, evaluator(judge, template='Is {output} right? {{"a": 1}}') as it:
         await it.evaluate({"output": "{x}"})
@@ -77,6 +81,7 @@ async def test_the_template_reaches_the_judge_as_it_was_written() -> None:
     assert judge.requests[0].body["messages"][0]["role"] == "system"
 
 
+@pytest.mark.promise("judge.structured")
 @pytest.mark.parametrize(
     ("server", "config", "answered_by"),
     [
@@ -109,6 +114,7 @@ async def test_a_judge_that_names_no_label_is_reminded_once_and_then_believed() 
     assert judge.requests[1].prompt.endswith('Answer with exactly one of: "yes", "no".')
 
 
+@pytest.mark.promise("judge.strict")
 async def test_a_judge_that_never_names_a_label_fails_the_row_and_its_words_are_kept_apart() -> None:
     never = Answer.tool_call('{"label": "x' + "y" * 1000 + '"}')
     async with judge_server(script=lambda _: never) as judge, evaluator(judge) as it:
@@ -129,6 +135,7 @@ async def test_without_choices_the_answer_is_the_explanation_and_there_is_no_lab
     assert (outcome.label, outcome.score, outcome.explanation) == (None, None, "Rather good.")
 
 
+@pytest.mark.promise("judge.explanation")
 async def test_an_explanation_is_asked_for_and_kept_only_if_wanted() -> None:
     async with judge_server() as judge, evaluator(judge, include_explanations=False) as it:
         outcome = await it.evaluate({"output": "x"})
@@ -151,7 +158,7 @@ async def test_a_call_the_provider_refuses_fails_the_row_and_a_rate_limit_is_pas
 
 
 async def test_an_integration_without_function_calling_is_never_asked_for_a_tool_call() -> None:
-    async with judge_server() as judge, open_judges({}, 10) as judges:
+    async with judge_server() as judge, open_judges({}) as judges:
         without = integration(judge.base_url, function_calling_enabled=False)
         it = await make_evaluator(template_version(), judges, without)
         await it.evaluate({"output": "x"})
@@ -163,7 +170,7 @@ async def test_each_kind_of_version_has_its_evaluator_or_says_that_it_is_not_bui
     managed = {"type": "MANAGED", "name": "json", "managed_evaluator": "JSON_PARSEABLE", "variables": ["output"]}
     custom = {"type": "CUSTOM", "name": "own", "code": "class X: ...", "variables": ["output"]}
     heuristic = {"ai_integration_id": "h", "model_name": "heuristic-refusal"}
-    async with open_judges({}, 10) as judges:
+    async with open_judges({}) as judges:
         code = await make_evaluator(version(type="CODE", code_config=managed), judges, None)
         local = integration(None, provider="HEURISTIC")
         judge = await make_evaluator(template_version(llm_config=heuristic), judges, local)

@@ -90,6 +90,7 @@ REPLIES = st.one_of(
 )
 
 
+@pytest.mark.promise("judge.strict")
 @given(REPLIES, st.none() | st.dictionaries(st.sampled_from(["label", "LABEL", "explanation"]), st.text() | st.none()))
 def test_a_judge_that_lies_gets_no_label_outside_the_choices(
     text: str, structured: dict[str, str | None] | None

@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,12 +24,13 @@ from evaltasks.engine.providers.provider import (
     RefusedCall,
     RetryLater,
 )
+from tests.support.exchanges import exchange
 from tests.support.judges import Answer, judge_server
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEY = "sk-very-secret-0123456789"
 SCHEMA = {"type": "object", "properties": {"label": {"type": "string", "enum": ["a", "b"]}}, "required": ["label"]}
-RECORDED = json.loads((Path(__file__).parent / "recorded_openai.json").read_text(encoding="utf-8"))
+RECORDED = {case: exchange("openai", case) for case in ("text", "function_call", "unknown_model", "several_choices")}
 
 
 def integration(base_url: str | None = None, **fields: Any) -> AiIntegration:
@@ -44,7 +44,7 @@ def request(**fields: Any) -> ChatRequest:
 
 @asynccontextmanager
 async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
-    async with open_judges({"JUDGE_KEY": KEY}, 10, now=lambda: NOW, **options) as judges:
+    async with open_judges({"JUDGE_KEY": KEY}, now=lambda: NOW, **options) as judges:
         yield judges.provider(integration(base_url))
 
 
@@ -142,6 +142,13 @@ async def test_a_provider_that_does_not_answer_is_tried_later_and_a_closed_port_
             await it.complete(request())
 
 
+async def test_an_answer_that_drips_in_byte_by_byte_is_given_up_as_a_whole() -> None:
+    script = [Answer.dripping(0.05)]
+    async with judge_server(script=script) as judge, provider(judge.base_url, timeout_seconds=0.3) as it:
+        with anyio.fail_after(10), pytest.raises(RetryLater, match=r"did not answer within 0\.3 s"):
+            await it.complete(request())
+
+
 async def complete_all(times: int, **server: Any) -> tuple[list[ChatReply], list[list[str]]]:
     """The replies, and the optional members of every request the server saw."""
     async with judge_server(**server) as judge, provider(judge.base_url) as it:
@@ -202,8 +209,8 @@ async def test_malformed_tool_arguments_are_text_and_no_answer() -> None:
 
 
 async def test_what_openai_really_answered_is_read() -> None:
-    text, tool_calls = RECORDED["text"], RECORDED["tool_calls"]
-    script = [Answer(body=json.dumps(it["response"]).encode()) for it in (text, tool_calls)]
+    text, tool_calls = RECORDED["text"], RECORDED["function_call"]
+    script = [Answer(body=json.dumps(it["body"]).encode()) for it in (text, tool_calls)]
     async with judge_server(script=script) as judge, provider(judge.base_url) as it:
         said = await it.complete(request(model_name="gpt-4o-mini"))
         called = await it.complete(request(tools=tool_calls["request"]["tools"], tool_choice="auto"))
@@ -219,10 +226,11 @@ async def test_what_openai_really_answered_is_read() -> None:
     assert judge.requests[1].body["tools"] == tool_calls["request"]["tools"]
 
 
+@pytest.mark.promise("finish.credentials")
 async def test_openais_unknown_model_is_broken() -> None:
     recorded = RECORDED["unknown_model"]
 
-    fault = await fault_of(Answer(recorded["status"], json.dumps(recorded["response"]).encode()))
+    fault = await fault_of(Answer(recorded["status"], json.dumps(recorded["body"]).encode()))
 
     assert isinstance(fault, Broken)
 
@@ -233,9 +241,9 @@ async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:
 
     def answer(sent: httpx2.Request) -> httpx2.Response:
         seen.append(sent)
-        return httpx2.Response(200, json=RECORDED["text"]["response"])
+        return httpx2.Response(200, json=RECORDED["text"]["body"])
 
-    async with open_judges({"JUDGE_KEY": KEY}, 10, httpx2.MockTransport(answer)) as judges:
+    async with open_judges({"JUDGE_KEY": KEY}, httpx2.MockTransport(answer)) as judges:
         await judges.provider(given).complete(asked)
     return seen[0]
 
@@ -291,21 +299,22 @@ async def test_an_integrations_own_headers_are_sent() -> None:
         ({"provider": "OPEN_AI", "api_key_env": None}, Broken, "names no key"),
         ({}, Broken, "has no base_url"),
         ({"provider": "HEURISTIC"}, Broken, "no language model"),
-        ({"provider": "ANTHROPIC"}, NotBuilt, "does not speak to ANTHROPIC"),
+        ({"provider": "ANTHROPIC", "api_key_env": None}, Broken, "names no key"),
+        ({"provider": "NEW_ONE"}, NotBuilt, "does not speak to NEW_ONE"),
         ({"base_url": "http://h", "auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, NotBuilt, "OAuth2"),
     ],
 )
 async def test_settings_that_cannot_work_are_said_before_any_call(
     fields: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
-    async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}, 10) as judges:
+    async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}) as judges:
         with pytest.raises(kind, match=words):
             judges.provider(integration(**fields))
 
 
 async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None:
     environment = {"JUDGE_KEY": KEY}
-    async with open_judges(environment, 10) as judges:
+    async with open_judges(environment) as judges:
         first = judges.provider(integration("http://h"))
         same = judges.provider(integration("http://h"))
         moved = judges.provider(integration("http://other"))
@@ -317,7 +326,7 @@ async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None
 
 
 async def test_a_key_is_in_no_repr() -> None:
-    async with open_judges({"JUDGE_KEY": KEY}, 10) as judges:
+    async with open_judges({"JUDGE_KEY": KEY}) as judges:
         it = judges.provider(integration("http://h"))
         assert isinstance(judges, Judges)
-        assert KEY not in repr(it) + repr(judges) + repr(it._address_of(request()))  # type: ignore[attr-defined]
+        assert KEY not in repr(it) + repr(judges) + repr(it.unpriced._address_of(request()))  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from evaltasks.engine.runs import executor as executor_module
+from evaltasks.engine.runs import evaluation
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
 from tests.support.judges import Answer, JudgeServer, judge_server
@@ -33,6 +33,7 @@ async def evaluations(it: EngineInTest, task_id: str) -> dict[str, list[dict[str
     return {span["context"]["span_id"]: span["evaluations"] for span in page["spans"]}
 
 
+@pytest.mark.promise("record.spans", "record.provenance")
 async def test_what_a_judge_says_stands_on_the_span_with_its_provenance() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 1)
@@ -70,6 +71,7 @@ async def test_task_runs_share_the_places_so_that_none_waits_for_the_other_to_en
         assert (await it.ended(long["id"]))["num_successes"] == 200
 
 
+@pytest.mark.promise("finish.cancelled")
 async def test_a_cancelled_task_run_keeps_the_evaluations_it_already_made_and_makes_no_more() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 100)
@@ -102,6 +104,7 @@ async def test_a_deleted_task_stops_its_task_run() -> None:
         assert len(judge.requests) == QUICK.in_flight_max
 
 
+@pytest.mark.promise("finish.credentials", "finish.reason")
 async def test_a_wrong_key_ends_the_task_run_early_with_the_reason() -> None:
     async with engine() as it, judge_server(key="right") as judge:
         task = await judged_task(it, judge, 300)
@@ -124,6 +127,7 @@ async def test_what_was_done_before_the_judge_broke_is_kept() -> None:
         assert sum(bool(found) for found in made.values()) == 30
 
 
+@pytest.mark.promise("finish.all_errors", "finish.reason")
 async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_commonest_reason() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -141,6 +145,7 @@ async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_common
         assert "'tone'" in done["failure_reason"] and "attributes.voice.tone" in done["failure_reason"]
 
 
+@pytest.mark.promise("finish.completed")
 async def test_some_errors_do_not_fail_a_task_run() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -155,7 +160,7 @@ async def test_rows_refused_for_now_wait_apart_and_are_judged_in_the_end() -> No
     refused: set[str] = set()
 
     def script(request: Any) -> Answer | None:
-        if request.first_prompt in refused:
+        if request.first_prompt in refused or not request.first_prompt.endswith("5?"):
             return None
         refused.add(request.first_prompt)
         return Answer.rate_limited("0")
@@ -164,7 +169,8 @@ async def test_rows_refused_for_now_wait_apart_and_are_judged_in_the_end() -> No
         task = await judged_task(it, judge, 40)
         done = await it.finish(task, **WINDOW)
         assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 40, 0)
-        assert set(judge.num_by_prompt.values()) == {2}
+        assert {prompt for prompt, times in judge.num_by_prompt.items() if times == 2} == refused
+        assert len(refused) == 4
 
 
 async def test_more_rows_than_may_wait_apart_are_still_all_judged() -> None:
@@ -178,17 +184,72 @@ async def test_more_rows_than_may_wait_apart_are_still_all_judged() -> None:
 
     limits = ExecutorLimits(in_flight_max=3, waiting_rows_max=2, retry_seconds=0.001, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(script=script) as judge:
-        task = await judged_task(it, judge, 30)
-        assert (await it.finish(task, **WINDOW))["num_successes"] == 30
+        task = await judged_task(it, judge, 8)
+        assert (await it.finish(task, **WINDOW))["num_successes"] == 8
 
 
 async def test_a_row_is_given_up_after_its_patience_and_says_so() -> None:
-    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=0.05, poll_seconds=0.02)
-    async with engine(limits=limits) as it, judge_server(script=lambda _: Answer.rate_limited(None)) as judge:
-        task = await judged_task(it, judge, 3)
+    def script(request: Any) -> Answer | None:
+        return Answer.rate_limited(None) if request.first_prompt.endswith(" 7?") else None
+
+    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=0.2, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(script=script) as judge:
+        task = await judged_task(it, judge, 12)
         done = await it.finish(task, **WINDOW)
-        assert (done["status"], done["num_errors"]) == ("FAILED", 3)
-        assert "given up" in done["failure_reason"]
+        assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 11, 1)
+        (row,) = await it.rows(done["id"], outcome="error")
+        assert row["row_id"] == "span-00007" and "given up after" in row["reason"]
+        assert judge.num_by_prompt["Is answer 7 an answer to question 7?"] > 2
+
+
+async def test_a_provider_that_accepts_nothing_ends_the_task_run_and_the_rows_stay_for_the_next() -> None:
+    down = True
+
+    def script(request: Any) -> Answer | None:
+        return Answer.rate_limited(None) if down else None
+
+    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=0.1, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(script=script) as judge:
+        task = await judged_task(it, judge, 60)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_successes"], done["num_errors"]) == ("FAILED", 0, 0)
+        assert "asks to wait" in done["failure_reason"] and "accepted nothing" in done["failure_reason"]
+        assert "60 rows were not tried" in done["failure_reason"] and "trigger" in done["failure_reason"]
+        assert len(judge.requests) < 60
+        down = False
+        assert (await it.finish(task, **WINDOW))["num_successes"] == 60
+
+
+async def test_a_judge_that_refuses_every_row_for_the_same_reason_stops_the_task_run_early() -> None:
+    def refusal(_: object) -> Answer:
+        return Answer.error(400, "no temperature here", param="temperature")
+
+    async with engine() as it, judge_server(script=refusal) as judge:
+        task = await judged_task(it, judge, 300)
+        done = await it.finish(task, **WINDOW)
+        assert done["status"] == "FAILED" and done["num_successes"] == 0
+        assert 50 <= done["num_errors"] <= len(judge.requests) <= 50 + QUICK.in_flight_max
+        assert "first 50 answers" in done["failure_reason"] and "refused" in done["failure_reason"]
+        assert f"{300 - done['num_errors']} rows were not tried" in done["failure_reason"]
+
+
+async def test_a_judge_that_answers_nonsense_to_everything_stops_the_task_run_early() -> None:
+    async with engine() as it, judge_server(script=lambda _: Answer.text("Bananas.")) as judge:
+        task = await judged_task(it, judge, 300)
+        done = await it.finish(task, **WINDOW)
+        assert done["status"] == "FAILED" and 50 <= done["num_errors"] <= 50 + QUICK.in_flight_max
+        assert "Bananas" not in done["failure_reason"]
+
+
+async def test_rows_that_differ_are_all_judged_however_many_are_refused() -> None:
+    def script(request: Any) -> Answer | None:
+        asks_one = request.first_prompt.endswith(" 290?")
+        return None if asks_one else Answer.error(400, "no", param="temperature")
+
+    # Newest first: the row that is judged is the tenth.
+    async with engine() as it, judge_server(script=script) as judge:
+        done = await it.finish(await judged_task(it, judge, 300), **WINDOW)
+        assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 1, 299)
 
 
 async def test_a_bug_of_ours_fails_the_task_run_with_a_reference_and_the_executor_lives_on(
@@ -200,7 +261,7 @@ async def test_a_bug_of_ours_fails_the_task_run_with_a_reference_and_the_executo
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 5)
         with monkeypatch.context() as patch:
-            patch.setattr(executor_module.EvaluationJob, "do", crash)
+            patch.setattr(evaluation.EvaluationJob, "do", crash)
             done = await it.finish(task, **WINDOW)
         assert done["status"] == "FAILED" and "secret" not in done["failure_reason"]
         reference = done["failure_reason"].split()[-1].rstrip(".")

@@ -24,6 +24,7 @@ async def looked_into(it: EngineInTest, where: dict[str, object], variable: str,
     return row
 
 
+@pytest.mark.promise("map.columns", "map.unmapped")
 @pytest.mark.parametrize(
     ("variable", "path", "attributes"),
     [
@@ -46,6 +47,7 @@ async def test_a_spans_value_is_found(variable: str, path: str | None, attribute
         assert (row["outcome"], row["label"]) == ("SUCCESS", "true"), row
 
 
+@pytest.mark.promise("map.columns")
 @pytest.mark.parametrize("path", ["name", "span_kind", "status_code", "latency_ms", "context.span_id", "start_time"])
 async def test_a_spans_own_columns_can_be_mapped(path: str) -> None:
     async with engine() as it:
@@ -54,6 +56,7 @@ async def test_a_spans_own_columns_can_be_mapped(path: str) -> None:
         assert (await looked_into(it, {"project_id": project}, "x", path))["outcome"] == "SUCCESS"
 
 
+@pytest.mark.promise("map.experiment_runs")
 @pytest.mark.parametrize(
     ("variable", "path", "outcome"),
     [

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import ENDS, QUICK, EngineInTest, HandClock, engine
+from evaltasks.engine.store.functions import is_sampled
+from tests.support.engines import ENDS, QUICK, WINDOW, EngineInTest, HandClock, engine
 
 IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02, continuous_seconds=0.0)
 RARELY = ExecutorLimits(poll_seconds=0.02, continuous_seconds=60.0)
@@ -26,6 +28,7 @@ async def continuous_rows(it: EngineInTest, task: str, expected: int) -> list[di
             await anyio.sleep(0.01)
 
 
+@pytest.mark.promise("continuous.itself", "continuous.once")
 async def test_new_spans_are_evaluated_each_once_and_old_ones_are_left_alone() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
@@ -85,6 +88,7 @@ async def test_spans_that_come_while_a_task_run_is_unfinished_gather_for_the_nex
         assert len(rows) == 6
 
 
+@pytest.mark.promise("continuous.once")
 async def test_two_processes_evaluate_every_new_span_once(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with engine(path, limits=QUICK) as one, engine(path, limits=QUICK) as two:
@@ -112,3 +116,101 @@ async def test_a_task_run_is_made_at_most_so_often() -> None:
         assert len((await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]) == 1
         await clock.turn(1)
         await continuous_rows(it, task, 4)
+
+
+@pytest.mark.promise("continuous.sampled")
+async def test_a_continuous_task_evaluates_the_sample_of_new_spans_that_any_task_run_of_it_would(
+    tmp_path: Path,
+) -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        task = await it.seed_task(
+            [await it.seed_code_evaluator()], project_id=project, is_continuous=True, sampling_rate=0.3
+        )
+        for first in range(0, 200, 40):
+            await it.seed_spans(project, 40, first=first)
+        chosen = {f"span-{i:05d}" for i in range(200) if is_sampled(task, f"trace-{i:05d}/span-{i:05d}", 0.3)}
+        rows = await continuous_rows(it, task, len(chosen))
+        assert Counter(row["row_id"] for row in rows) == dict.fromkeys(chosen, 1)
+        assert 30 < len(chosen) < 90
+
+
+@pytest.mark.promise("continuous.itself")
+async def test_spans_that_come_late_are_evaluated_whatever_time_they_name() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 2, first=500)
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(project, 2, first=0)  # earlier than what was there before the task
+        rows = await continuous_rows(it, task, 2)
+        assert sorted(row["row_id"] for row in rows) == ["span-00000", "span-00001"]
+
+
+async def test_what_comes_while_it_is_paused_is_not_evaluated_when_it_goes_on() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(project, 2)
+        await continuous_rows(it, task, 2)
+        await it.ask("PATCH", f"/v2/tasks/{task}", {"is_continuous": False})
+        await it.seed_spans(project, 2, first=10)
+        await it.ask("PATCH", f"/v2/tasks/{task}", {"is_continuous": True})
+        await it.seed_spans(project, 2, first=20)
+        rows = await continuous_rows(it, task, 4)
+        assert sorted(row["row_id"] for row in rows) == [f"span-000{i}" for i in ("00", "01", "20", "21")]
+        # What was left out is one trigger away.
+        done = await it.finish(task, **WINDOW)
+        assert (done["num_successes"], done["num_skipped"]) == (2, 4)
+
+
+async def test_a_clock_that_is_put_back_does_not_stop_it() -> None:
+    clock = HandClock()
+    async with engine(clock=clock, limits=RARELY) as it:
+        project = await it.seed_project()
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
+        await it.seed_spans(project, 1)
+        await continuous_rows(it, task, 1)
+        clock.jump(-5 * 3600)
+        await it.seed_spans(project, 1, first=10)
+        assert len(await continuous_rows(it, task, 2)) == 2
+
+
+DAY = 24 * 3600.0
+
+
+async def test_a_task_tells_how_many_rows_a_day_it_would_evaluate() -> None:
+    clock = HandClock()
+    async with engine(clock=clock) as it:
+        project, other = await it.seed_project(), await it.seed_project()
+        await it.seed_spans(project, 50)
+        await clock.turn(DAY + 1)
+        await it.seed_spans(project, 20, first=100)
+        await it.seed_spans(project, 10, first=200, kind="CHAIN")
+        await it.seed_spans(other, 30)
+        one, two = await it.seed_code_evaluator(evaluation_name="a"), await it.seed_code_evaluator(evaluation_name="b")
+
+        async def projected(evaluators: list[str], **fields: object) -> int | None:
+            task = await it.seed_task(evaluators, **fields)
+            answer: int | None = (await it.ask("GET", f"/v2/tasks/{task}"))["projected_rows_per_day"]
+            return answer
+
+        assert await projected([one], project_id=project) == 30
+        assert await projected([one, two], project_id=project) == 60
+        assert await projected([one], project_id=project, query_filter="span_kind = 'CHAIN'") == 10
+        assert await projected([one], project_id=project, sampling_rate=0.25) == 8
+        assert await projected([one], project_id=other, sampling_rate=0) == 0
+        dataset = await it.seed_dataset()
+        experiments = [await it.seed_experiment(dataset)]
+        assert await projected([one], dataset_id=dataset, experiment_ids=experiments) is None
+        await clock.turn(DAY + 1)
+        assert await projected([one], project_id=project) == 0
+
+
+async def test_the_rows_of_a_busy_day_are_told_from_a_sample() -> None:
+    async with engine() as it:
+        project, other = await it.seed_project(), await it.seed_project()
+        for first in range(0, 4000, 500):
+            await it.seed_spans(other if first % 2000 else project, 500, first=first)
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project)
+        projected = (await it.ask("GET", f"/v2/tasks/{task}"))["projected_rows_per_day"]
+        assert 950 <= projected <= 1050

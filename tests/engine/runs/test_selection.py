@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support.engines import WINDOW, EngineInTest, engine
 
 
@@ -17,6 +19,7 @@ async def task_with(it: EngineInTest, project: str, attachments: list[dict[str, 
     return str((await it.ask("POST", "/v2/tasks", body))["id"])
 
 
+@pytest.mark.promise("select.window")
 async def test_both_ends_of_the_window_belong_to_it() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -26,6 +29,7 @@ async def test_both_ends_of_the_window_belong_to_it() -> None:
         assert await selected(it, task, **window) == ["span-00005", "span-00004", "span-00003", "span-00002"]
 
 
+@pytest.mark.promise("select.newest")
 async def test_the_newest_rows_are_taken_up_to_max_spans() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -34,6 +38,7 @@ async def test_the_newest_rows_are_taken_up_to_max_spans() -> None:
         assert await selected(it, task, max_spans=3) == ["span-00009", "span-00008", "span-00007"]
 
 
+@pytest.mark.promise("select.filters")
 async def test_the_tasks_filter_and_each_evaluators_own_are_and_ed() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -56,6 +61,7 @@ async def test_the_tasks_filter_and_each_evaluators_own_are_and_ed() -> None:
         assert rows == [*((f"span-0000{i}", "one") for i in (7, 6, 5, 4)), ("span-00001", "two")]
 
 
+@pytest.mark.promise("select.sample")
 async def test_a_sample_is_the_same_every_time_and_grows_with_the_rate() -> None:
     async with engine() as it:
         project = await it.seed_project()
@@ -70,6 +76,7 @@ async def test_a_sample_is_the_same_every_time_and_grows_with_the_rate() -> None
         assert await selected(it, task, override_evaluations=True) == []
 
 
+@pytest.mark.promise("select.experiments")
 async def test_a_dataset_task_takes_the_experiment_runs_of_its_experiments_or_of_those_named() -> None:
     async with engine() as it:
         dataset = await it.seed_dataset()

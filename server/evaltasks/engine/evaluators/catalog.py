@@ -7,16 +7,22 @@ from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorVersion, TemplateConfig
 from evaltasks.api.problems import NotBuilt
 from evaltasks.api.run_configurations import InputVariableFormat
+from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.managed import ManagedCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluator
 from evaltasks.engine.evaluators.template import TemplateEvaluator
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.sandbox.sandbox import Sandbox
 
 
-async def make_evaluator(version: EvaluatorVersion, judges: Judges, integration: AiIntegration | None) -> Evaluator:
+async def make_evaluator(
+    version: EvaluatorVersion, judges: Judges, integration: AiIntegration | None, sandbox: Sandbox
+) -> Evaluator:
     """An evaluator ready to judge rows. `integration` is the one a template version names, None for code.
+
+    A CustomCodeEvaluator is to be closed when its rows are done.
 
     Raises Broken when this version can judge no row (its settings, a missing key), NotBuilt for a kind or a provider
     this engine does not have.
@@ -24,10 +30,7 @@ async def make_evaluator(version: EvaluatorVersion, judges: Judges, integration:
     if version.template_config is not None:
         return make_template_evaluator(version.template_config, judges, integration)
     if isinstance(version.code_config, CustomCodeConfig):
-        raise NotBuilt(
-            "The embedded engine does not run custom code evaluators yet; use a managed code evaluator "
-            "or a template evaluator."
-        )
+        return CustomCodeEvaluator(version.code_config, sandbox)
     if version.code_config is not None:
         try:
             return ManagedCodeEvaluator(version.code_config)

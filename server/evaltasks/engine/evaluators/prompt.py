@@ -4,6 +4,9 @@ Two ways to write a placeholder: `{name}` (F_STRING, and its deprecated alias NO
 `{{name}}` (MUSTACHE) in run configurations. A template is read once, from left to right, and what is put in is never
 read again: braces in a row's data stay what they are, whatever they spell.
 
+Of mustache only variables are filled (`{{name}}`, `{{{name}}}`, `{{&name}}`, dotted paths), never escaped for HTML. Its
+other tags are told when a configuration is made (`mustache_faults`), not guessed at; docs/decisions say why.
+
 In a single-brace template `{{` and `}}` mean literal braces, as in Python; a `}}` that closes no `{{` is left alone,
 and so are braces that hold no name, because prompts contain JSON examples and people do not escape them.
 """
@@ -20,7 +23,18 @@ from evaltasks.engine.providers.provider import ChatMessage
 # A name is a word, or a dotted path into a row (`attributes.output.value`, `docs[0].text`).
 _NAME = r"[^\W\d][\w\-]*(?:\.[\w\-]+|\[\d+\])*"
 _SINGLE = re.compile(r"(?P<open>\{\{)|(?P<close>\}\})|\{(?P<name>" + _NAME + r")\}")
-_DOUBLE = re.compile(r"\{\{\{\s*(?P<raw>" + _NAME + r")\s*\}\}\}|\{\{\s*(?P<name>" + _NAME + r")\s*\}\}")
+# Between double braces nothing else can be meant, so a column's name may hold blanks there.
+_WORDS = r"[^\W\d][\w\-]*(?:(?:\.| +)[\w\-]+|\[\d+\])*"
+_DOUBLE = re.compile(r"\{\{\{\s*(?P<raw>" + _WORDS + r")\s*\}\}\}|\{\{&?\s*(?P<name>" + _WORDS + r")\s*\}\}")
+_TAGS = {
+    "#": "sections",
+    "^": "inverted sections",
+    "/": "sections",
+    ">": "partials",
+    "=": "other delimiters",
+    "!": "comments",
+}
+_TAG = re.compile(r"\{\{\s*([#^/>=!])")
 
 
 class MissingVariable(KeyError):
@@ -39,6 +53,18 @@ def variables_of(text: str, format: InputVariableFormat = InputVariableFormat.F_
     pattern = _pattern(format)
     names = (_name_of(match) for match in pattern.finditer(text))
     return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def whole_placeholder(text: str) -> str | None:
+    """The name, when the text is exactly one mustache placeholder and nothing else."""
+    match = _DOUBLE.fullmatch(text)
+    return None if match is None else _name_of(match)
+
+
+def mustache_faults(text: str) -> list[str]:
+    """The tags of mustache that would not be filled, one sentence for each kind."""
+    kinds = dict.fromkeys(_TAGS[sign] for sign in _TAG.findall(text))
+    return [f"mustache's {kind} are not filled by this engine; use {{{{variables}}}} only" for kind in kinds]
 
 
 def render(text: str, format: InputVariableFormat, values: Mapping[str, object]) -> str:

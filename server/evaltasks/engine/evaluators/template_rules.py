@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.engine.evaluators.prompt import variables_of
 
 _SHOWN_MAX = 5
@@ -24,12 +25,32 @@ def template_faults(config: TemplateConfig) -> list[str]:
         faults.append(f"the template's braces do not balance: the one at character {position} has no partner")
     elif not variables_of(config.template):
         faults.append("the template holds no variable; name at least one in single braces, as in {output}")
-    if _clash(config.classification_choices or {}):
-        faults.append(
+    return faults + choice_faults(config.classification_choices)
+
+
+def choice_faults(choices: Mapping[str, float] | None) -> list[str]:
+    """What keeps labels from being told apart."""
+    if choices is None:
+        return []
+    if not choices or any(not label.strip() for label in choices):
+        return ["classification_choices must map at least one non-blank label to a score; leave it out for free text"]
+    if len({label.strip().casefold() for label in choices}) < len(choices):
+        return [
             "classification_choices must differ by more than letter case and blanks, or one answer cannot be told "
             "from another"
-        )
-    return faults
+        ]
+    return []
+
+
+def double_brace_faults(template: str) -> list[str]:
+    """What keeps the template of a run configuration from judging: it has no variable in double braces."""
+    if variables_of(template, InputVariableFormat.MUSTACHE):
+        return []
+    single = variables_of(template)[:_SHOWN_MAX]
+    if single:
+        shown = ", ".join(f"{{{{{name[:80]}}}}} for {{{name[:80]}}}" for name in single)
+        return [f"the template of a run configuration takes double braces: write {shown}"]
+    return ["the template holds no variable; name at least one column in double braces, as in {{output}}"]
 
 
 def with_single_braces(template: str) -> str:
@@ -48,7 +69,3 @@ def _unbalanced_at(text: str) -> int | None:
                 return position
             opened.pop()
     return opened[-1] if opened else None
-
-
-def _clash(choices: Mapping[str, float]) -> bool:
-    return len({label.strip().casefold() for label in choices}) < len(choices)

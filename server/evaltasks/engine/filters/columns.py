@@ -22,11 +22,7 @@ from evaltasks.engine.filters.syntax import Column
 _CANDIDATES_MAX = 3
 _SHOWN_MAX = 60
 _EVALUATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "explanation": "text"}
-_NOT_BUILT = {
-    "annotation": "annotations",
-    "trace_eval": "evaluations of whole traces",
-    "session_eval": "evaluations of whole sessions",
-}
+_NOT_BUILT = {"annotation": "annotations"}
 
 # text, number: every value is of that kind, and so must the literal be. time: microseconds, compared with RFC 3339
 # texts. word: one of a closed list of UPPER words, any letter case in the filter. any: JSON, each value of its own
@@ -78,7 +74,22 @@ class OfEvaluation:
         return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
 
 
-Reading: TypeAlias = Stored | Member | OfEvaluation
+@dataclass(frozen=True, slots=True)
+class OfGroupEvaluation:
+    """As OfEvaluation, of the trace or the session that the span belongs to."""
+
+    row_kind: Literal["trace", "session"]
+    row_id_sql: str
+    name: str
+    field: str
+    path: str | None = None
+
+    @property
+    def sort(self) -> Sort:
+        return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
+
+
+Reading: TypeAlias = Stored | Member | OfEvaluation | OfGroupEvaluation
 
 _KIND = Stored("s.kind", "word", tuple(SpanKind))
 _SPAN: Mapping[str, Stored] = {
@@ -112,7 +123,20 @@ STORED: Mapping[Target, Mapping[str, Stored]] = {
     Target.EXAMPLE: _EXAMPLE,
     Target.EXPERIMENT_RUN: _EXPERIMENT_RUN,
 }
-_PATTERNS = ("attributes.<path>", "metadata.<key>", "eval.<name>.label|score|explanation")
+_PATTERNS = (
+    "attributes.<path>",
+    "metadata.<key>",
+    "eval.<name>.label|score|explanation (also trace_eval, session_eval)",
+)
+_SESSION_OF_TRACE = (
+    "(SELECT m.session_id FROM spans AS m WHERE m.project_id = s.project_id AND m.trace_id = s.trace_id "
+    "AND m.session_id IS NOT NULL ORDER BY m.start_us, m.seq LIMIT 1)"
+)
+# A span belongs to the session it names, else to the one its trace names.
+_GROUPS: Mapping[str, tuple[Literal["trace", "session"], str]] = {
+    "trace_eval": ("trace", "s.trace_id"),
+    "session_eval": ("session", f"coalesce(s.session_id, {_SESSION_OF_TRACE})"),
+}
 
 
 def read_column(column: Column, target: Target, field: str) -> Reading:
@@ -128,12 +152,13 @@ def read_column(column: Column, target: Target, field: str) -> Reading:
         )
     if head == "eval" and rest and target is not Target.EXAMPLE:
         return _read_evaluation(column, rest, target, field)
+    if head in _GROUPS and rest and target is Target.SPAN:
+        kind, row_id = _GROUPS[head]
+        return OfGroupEvaluation(kind, row_id, *_evaluation_field(column, rest, field))
     match target:
         case Target.SPAN:
-            if head == "attributes" and rest:
-                return Member("s.attributes", rest)
-            if head == "metadata" and rest:
-                return Member("s.attributes", name)
+            if head in ("attributes", "metadata") and rest:
+                return Member("s.attributes", rest if head == "attributes" else name)
             raise _unknown(column, field)
         case Target.EXAMPLE:
             return Member("x.columns", name)
@@ -142,20 +167,26 @@ def read_column(column: Column, target: Target, field: str) -> Reading:
 
 
 def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> OfEvaluation:
-    """`<name>.label`, `.score`, `.explanation` or `.metadata.<path>`; the name itself may hold dots."""
     row_kind: Literal["span", "experiment_run"] = "span" if target is Target.SPAN else "experiment_run"
     row_seq = "s.seq" if target is Target.SPAN else "r.seq"
     own = None if target is Target.SPAN else Member("r.columns", column.path)
+    return OfEvaluation(row_kind, row_seq, *_evaluation_field(column, rest, field), own)
+
+
+def _evaluation_field(column: Column, rest: str, field: str) -> tuple[str, str, str | None]:
+    """Name, field and path of `<name>.label`, `.score`, `.explanation` or `.metadata.<path>`; the name itself may hold
+    dots."""
     name, dot, last = rest.rpartition(".")
     if dot and name and last in _EVALUATION_FIELDS:
-        return OfEvaluation(row_kind, row_seq, name, last, own=own)
+        return name, last, None
     name, inside, path = rest.partition(".metadata.")
     if inside and name and path:
-        return OfEvaluation(row_kind, row_seq, name, "metadata", path, own)
+        return name, "metadata", path
+    head = column.path.partition(".")[0]
     raise fault(
         field,
         column.at,
-        "an evaluation is read as eval.<name>.label, .score, .explanation or .metadata.<key>.",
+        f"an evaluation is read as {head}.<name>.label, .score, .explanation or .metadata.<key>.",
     )
 
 

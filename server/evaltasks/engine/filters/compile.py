@@ -21,7 +21,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.filters.columns import Member, OfEvaluation, Reading, Sort, Stored, Target, read_column
+from evaltasks.engine.filters.columns import (
+    Member,
+    OfEvaluation,
+    OfGroupEvaluation,
+    Reading,
+    Sort,
+    Stored,
+    Target,
+    read_column,
+)
 from evaltasks.engine.filters.parser import fault, parse_filter
 from evaltasks.engine.filters.syntax import Compare, Contains, Filter, In, IsNull, Junction, Like, Sign, Value
 
@@ -111,6 +120,8 @@ class _Compiler:
                 return self._member(document, path)
             case OfEvaluation():
                 return self._evaluation(reading)
+            case OfGroupEvaluation():
+                return self._group_evaluation(reading)
 
     def _evaluation(self, reading: OfEvaluation) -> str:
         value = f"e.{reading.field}" if reading.path is None else self._member("e.metadata", reading.path)
@@ -120,6 +131,14 @@ class _Compiler:
         return (
             f"(SELECT {value} FROM evaluations e WHERE e.row_kind = '{reading.row_kind}' "  # noqa: S608  all our own
             f"AND e.row_seq = {reading.row_seq_sql} AND e.name = {self._bind(reading.name)})"
+        )
+
+    def _group_evaluation(self, reading: OfGroupEvaluation) -> str:
+        value = f"e.{reading.field}" if reading.path is None else self._member("e.metadata", reading.path)
+        return (
+            f"(SELECT {value} FROM group_evaluations e WHERE e.project_id = s.project_id "  # noqa: S608  all our own
+            f"AND e.row_kind = '{reading.row_kind}' AND e.row_id = {reading.row_id_sql} "
+            f"AND e.name = {self._bind(reading.name)})"
         )
 
     def _own(self, own: Member, sort: Sort) -> str:

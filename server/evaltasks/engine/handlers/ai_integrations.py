@@ -6,9 +6,8 @@ where the engine runs, at the moment of a call.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from evaltasks.api.ai_integrations import (
     AiIntegration,
@@ -21,20 +20,22 @@ from evaltasks.api.ai_integrations import (
 )
 from evaltasks.api.models import HeuristicModel
 from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
+from evaltasks.api.wire import JsonObject
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
+from evaltasks.engine.handlers.addresses import address_fault, header_faults
 from evaltasks.engine.handlers.faults import FaultList
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
+from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, surroundings_fault
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.store import Row, Transaction
 
 BUILTIN_NAME = "heuristic"
 MASK = "***"
-HEADERS_BYTES_MAX = 8175
 NAMES_SHOWN_MAX = 10
 
-RUNNABLE = (
+RUNNABLE: tuple[Provider, ...] = (
     Provider.OPEN_AI,
     Provider.AZURE_OPEN_AI,
     Provider.CUSTOM,
@@ -42,11 +43,11 @@ RUNNABLE = (
     Provider.LITELLM,
     Provider.FIREWORKS,
     Provider.TOGETHER_AI,
+    *LIBRARY_PROVIDERS,
     Provider.HEURISTIC,
 )
+_METADATA_KINDS: dict[str, str] = {Provider.AWS_BEDROCK: "AWS", Provider.VERTEX_AI: "GCP"}
 _NEEDS_BASE_URL = frozenset({Provider.CUSTOM, Provider.NVIDIA_NIM, Provider.LITELLM, Provider.AZURE_OPEN_AI})
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
 async def ensure_builtin_integrations(services: Services) -> None:
@@ -68,7 +69,12 @@ def require_integration(tx: Transaction, integration_id: str) -> AiIntegration:
     return integration
 
 
-def sees(integration: AiIntegration, space_id: str) -> bool:
+class Scoped(Protocol):
+    @property
+    def scopings(self) -> list[JsonObject]: ...
+
+
+def sees(integration: Scoped, space_id: str) -> bool:
     """True when the integration may be used in the space."""
     scopings = integration.scopings
     return not scopings or any(scoping.get("space_id") in {None, space_id} for scoping in scopings)
@@ -130,7 +136,7 @@ async def update_ai_integration(call: Call) -> AiIntegration:
 
 
 async def delete_ai_integration(call: Call) -> None:
-    """Refused while a template evaluator judges with it, and for the engine's own."""
+    """Refused while a template evaluator or a run_experiment task needs it, and for the engine's own."""
 
     def work(tx: Transaction) -> None:
         integration = require_integration(tx, call.path["integration_id"])
@@ -141,6 +147,12 @@ async def delete_ai_integration(call: Call) -> None:
             raise Conflict(
                 f"These evaluators judge with this AI integration: {listed(users)}. Give them a version with "
                 "another one, or delete them, first."
+            )
+        task_names = ai_integrations.task_names_of(tx, integration.id)
+        if task_names:
+            raise Conflict(
+                f"These tasks run experiments with this AI integration: {listed(task_names)}. Change their "
+                "run_configuration, or delete them, first."
             )
         ai_integrations.delete_integration(tx, integration.id)
 
@@ -217,37 +229,18 @@ def _check(integration: AiIntegration) -> None:
     faults = FaultList()
     if provider in _NEEDS_BASE_URL and not integration.base_url:
         faults.unprocessable(f"base_url is needed with provider {provider}")
-    if integration.base_url and (fault := _base_url_fault(integration.base_url)):
+    if integration.base_url and (fault := address_fault("base_url", integration.base_url)):
         faults.unprocessable(fault)
     if provider is Provider.HEURISTIC and (integration.base_url or integration.api_key_env or integration.headers):
         faults.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
-    if integration.provider_metadata:
-        faults.unprocessable("provider_metadata belongs to AWS_BEDROCK and VERTEX_AI")
-    for fault in _header_faults(integration.headers or {}):
+    metadata = integration.provider_metadata
+    if metadata and metadata.get("kind") != _METADATA_KINDS.get(str(provider)):
+        faults.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
+    if fault := surroundings_fault(integration):
+        faults.unprocessable(fault)
+    for fault in header_faults(integration.headers or {}):
         faults.unprocessable(fault)
     faults.raise_any()
-
-
-def _base_url_fault(base_url: str) -> str | None:
-    try:
-        parts = urlsplit(base_url)
-        parts.port  # noqa: B018  reading it is what checks it
-    except ValueError:
-        return "base_url is not a web address"
-    if not parts.hostname:
-        return "base_url names no host"
-    if parts.username is not None or parts.password is not None:
-        return "base_url may not carry a user name or password, because it is stored and shown; use api_key_env"
-    return None
-
-
-def _header_faults(headers: Mapping[str, str]) -> list[str]:
-    faults = []
-    if sum(len(name) + len(value.encode()) for name, value in headers.items()) > HEADERS_BYTES_MAX:
-        faults.append(f"headers are larger than {HEADERS_BYTES_MAX} bytes")
-    if any(not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) for name, value in headers.items()):
-        faults.append("headers: names are HTTP tokens and values printable ASCII on one line")
-    return faults
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

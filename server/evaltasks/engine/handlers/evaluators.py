@@ -7,7 +7,6 @@ from evaltasks.api.evaluators import (
     CreateEvaluator,
     CreateEvaluatorVersion,
     CustomCodeConfig,
-    DataGranularity,
     DeletedEvaluatorVersions,
     DeleteEvaluatorVersions,
     Evaluator,
@@ -23,6 +22,7 @@ from evaltasks.api.evaluators import (
 from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
+from evaltasks.engine.evaluators.custom import faults_of_custom
 from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.managed import faults_of_managed
 from evaltasks.engine.evaluators.template_catalog import CATALOG
@@ -69,7 +69,7 @@ async def list_evaluators(call: Call) -> EvaluatorPage:
 
 async def create_evaluator(call: Call) -> EvaluatorAnswer:
     body, services = call.body(CreateEvaluator), call.services
-    _check_version(body.version)
+    await _check_version(services, body.version)
 
     def work(tx: Transaction) -> EvaluatorAnswer:
         require_space(tx, body.space_id)
@@ -158,7 +158,7 @@ async def list_evaluator_versions(call: Call) -> VersionPageAnswer:
 async def create_evaluator_version(call: Call) -> VersionAnswer:
     """The new latest version; tasks that pin none use it from their next task run on."""
     version, services = call.body(CreateEvaluatorVersion), call.services
-    _check_version(version)
+    await _check_version(services, version)
 
     def work(tx: Transaction) -> VersionAnswer:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
@@ -231,19 +231,15 @@ def _insert_version(tx: Transaction, services: Services, evaluator_id: str, vers
     return version_id
 
 
-def _check_version(version: CreateEvaluatorVersion) -> None:
+async def _check_version(services: Services, version: CreateEvaluatorVersion) -> None:
     """Raises NotBuilt for what this engine cannot evaluate yet, Unprocessable with all that is wrong otherwise."""
     config = version.template_config or version.code_config
     if config is None:
-        raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a MANAGED CODE evaluator.")
-    if config.data_granularity not in {None, DataGranularity.SPAN}:
-        raise NotBuilt(
-            f"This engine evaluates spans and experiment runs, not yet a whole {config.data_granularity.lower()}; "
-            "use data_granularity SPAN."
-        )
+        raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a CODE evaluator.")
     if isinstance(config, CustomCodeConfig):
-        raise NotBuilt("This engine has no CUSTOM code evaluators yet; make a MANAGED one.")
-    faults = faults_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_faults(config)
+        faults = await faults_of_custom(config, services.sandbox)
+    else:
+        faults = faults_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_faults(config)
     if faults:
         extra = {}
         if isinstance(config, TemplateConfig) and (mended := with_single_braces(config.template)) != config.template:

@@ -24,6 +24,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 WINDOW_DEFAULT = timedelta(days=7)
 _EVALUATION_FIELDS = ("label", "score", "explanation", "metadata")
+_GROUP_PREFIXES = ("trace_eval.", "session_eval.")
 
 
 async def list_spans(call: Call) -> SpanPage:
@@ -110,7 +111,8 @@ class _Shape:
 
     def _evaluation(self, evaluation: SpanEvaluation) -> SpanEvaluation | None:
         """The evaluation with those fields that are shown; None when it has none."""
-        hidden = [field for field in _EVALUATION_FIELDS if not self.shows(f"eval.{evaluation.name}.{field}")]
+        name = evaluation.name if evaluation.name.startswith(_GROUP_PREFIXES) else f"eval.{evaluation.name}"
+        hidden = [field for field in _EVALUATION_FIELDS if not self.shows(f"{name}.{field}")]
         if len(hidden) == len(_EVALUATION_FIELDS):
             return None
         return evaluation.model_copy(update=dict.fromkeys(hidden)) if hidden else evaluation
@@ -125,7 +127,7 @@ class _Columns:
         for column in columns:
             self._named |= {column, f"attributes.{column}"}
             if column == "evaluations":
-                self._named.add("eval")
+                self._named |= {"eval", "trace_eval", "session_eval"}
 
     def cover(self, column: str) -> bool:
         parts = column.split(".")

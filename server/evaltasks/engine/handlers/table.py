@@ -5,6 +5,7 @@ from __future__ import annotations
 from evaltasks.api import operations as ops
 from evaltasks.engine.call import Handler
 from evaltasks.engine.handlers import (
+    agent_integrations,
     ai_integrations,
     datasets,
     evaluators,
@@ -68,5 +69,10 @@ HANDLERS: dict[str, Handler] = {
     ops.GET_AI_INTEGRATION.name: ai_integrations.get_ai_integration,
     ops.UPDATE_AI_INTEGRATION.name: ai_integrations.update_ai_integration,
     ops.DELETE_AI_INTEGRATION.name: ai_integrations.delete_ai_integration,
+    ops.LIST_INTEGRATIONS.name: agent_integrations.list_integrations,
+    ops.CREATE_INTEGRATION.name: agent_integrations.create_integration,
+    ops.GET_INTEGRATION.name: agent_integrations.get_integration,
+    ops.UPDATE_INTEGRATION.name: agent_integrations.update_integration,
+    ops.DELETE_INTEGRATION.name: agent_integrations.delete_integration,
     ops.GET_ENGINE_INFO.name: info.get_engine_info,
 }

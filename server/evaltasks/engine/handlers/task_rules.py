@@ -1,20 +1,19 @@
 """What a task may be: which fields belong to which type, and what they may refer to.
 
 Every function adds all it finds to one `FaultList`; a request is refused once, with everything that is wrong with it.
-Only what is right but not built is refused after that, with `NotBuilt`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from evaltasks.api.evaluators import CustomCodeConfig, DataGranularity, EvaluatorType, EvaluatorVersion
-from evaltasks.api.problems import NotBuilt, Problem
-from evaltasks.api.run_configurations import LlmGeneration, RunConfiguration
-from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, TaskType, UpdateTask
+from evaltasks.api.problems import Problem
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, TaskEvaluator, TaskType, UpdateTask
 from evaltasks.engine.filters.compile import Target, compile_filter
+from evaltasks.engine.handlers.configuration_rules import judge_configuration
 from evaltasks.engine.handlers.faults import FaultList
+from evaltasks.engine.handlers.task_shapes import TaskShape, judge_shape
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Transaction
 
@@ -32,12 +31,11 @@ def judge_creation(tx: Transaction, body: CreateTask) -> str:
     if body.type.evaluates:
         _judge_evaluation_task(tx, body, space_id, faults)
     else:
-        _judge_experiment_task(tx, body, faults)
+        _judge_experiment_task(tx, body, space_id, faults)
     if space_id is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": None}):
         faults.conflict(_TAKEN)
     faults.raise_any()
     assert space_id is not None
-    _refuse_unbuilt(tx, body.evaluators, body.query_filters is not None, body.run_configuration)
     return space_id
 
 
@@ -53,16 +51,17 @@ def judge_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -
         _judge_filter(body.query_filter, _target(task.project_id), "query_filter", faults)
         if body.evaluators is not None:
             _judge_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), faults)
+        if body.model_fields_set & {"query_filter", "query_filters", "evaluators"}:
+            judge_shape(_changed_shape(tx, task, body), faults)
     else:
         for name in _EVALUATION_FIELDS:
             if name in body.model_fields_set and _says_something(getattr(body, name)):
                 faults.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
         if body.run_configuration is not None:
-            _judge_configuration(tx, body.run_configuration, faults)
+            judge_configuration(tx, body.run_configuration, space_id, faults)
     if body.name is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": task.id}):
         faults.conflict(_TAKEN)
     faults.raise_any()
-    _refuse_unbuilt(tx, body.evaluators, body.query_filters is not None, body.run_configuration)
 
 
 _TAKEN = "name: another task of this space has this name; choose another one, or update that task"
@@ -112,12 +111,36 @@ def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | No
         faults.bad_request(f"evaluators: a {kind} task needs at least one evaluator")
     else:
         _judge_evaluators(tx, body.type, body.evaluators, space_id, _target(body.project_id), faults)
-    shapes = {attachment.trace_shaped for attachment in body.evaluators or ()}
-    if len(shapes) > 1 or (body.query_filters is not None and (body.query_filter or False in shapes)):
-        faults.bad_request(
-            "the span shape (query_filter, column_mappings) and the trace and session shape "
-            "(query_filters, query_mappings) cannot be mixed in one task"
-        )
+    judge_shape(
+        TaskShape(
+            is_on_project=body.dataset_id is None,
+            query_filter=body.query_filter,
+            query_filters=body.query_filters,
+            attachments=body.evaluators or (),
+            granularities=_granularities(tx, body.evaluators or ()),
+        ),
+        faults,
+    )
+
+
+def _changed_shape(tx: Transaction, task: Task, body: UpdateTask) -> TaskShape:
+    """The task's shape as the change would leave it: null clears a filter, evaluators are replaced as a whole."""
+    given = body.model_fields_set
+    attachments = task.evaluators if body.evaluators is None else body.evaluators
+    return TaskShape(
+        is_on_project=task.project_id is not None,
+        query_filter=body.query_filter if "query_filter" in given else task.query_filter,
+        query_filters=body.query_filters if "query_filters" in given else task.query_filters,
+        attachments=attachments,
+        granularities=_granularities(tx, attachments),
+    )
+
+
+def _granularities(
+    tx: Transaction, attachments: Sequence[EvaluatorAttachment | TaskEvaluator]
+) -> list[DataGranularity | None]:
+    versions = (tasks.version_for(tx, one.evaluator_id, one.evaluator_version_id) for one in attachments)
+    return [None if version is None else version.granularity for version in versions]
 
 
 def _refuse_project_fields(body: CreateTask | UpdateTask, faults: FaultList) -> None:
@@ -127,7 +150,7 @@ def _refuse_project_fields(body: CreateTask | UpdateTask, faults: FaultList) -> 
         faults.bad_request("is_continuous applies to project tasks; a dataset gets no new spans")
 
 
-def _judge_experiment_task(tx: Transaction, body: CreateTask, faults: FaultList) -> None:
+def _judge_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, faults: FaultList) -> None:
     for name in ("project_id", "experiment_ids", *_EVALUATION_FIELDS):
         if _says_something(getattr(body, name)):
             faults.bad_request(f"{name} applies to evaluation tasks; remove it for a run_experiment task")
@@ -136,19 +159,7 @@ def _judge_experiment_task(tx: Transaction, body: CreateTask, faults: FaultList)
     if body.run_configuration is None:
         faults.bad_request("run_configuration: a run_experiment task needs one")
     else:
-        _judge_configuration(tx, body.run_configuration, faults)
-
-
-def _judge_configuration(tx: Transaction, configuration: RunConfiguration, faults: FaultList) -> None:
-    if not isinstance(configuration, LlmGeneration):
-        return
-    row = tx.one("tasks.ai_integration", {"id": configuration.ai_integration_id})
-    if row is None:
-        faults.not_found("run_configuration.ai_integration_id: there is no AI integration with this id")
-    elif not configuration.model_name and not json.loads(row["settings"]).get("model_names"):
-        faults.unprocessable(
-            "run_configuration.model_name is needed: the AI integration names no model to fall back on"
-        )
+        judge_configuration(tx, body.run_configuration, space_id, faults)
 
 
 def judge_experiments(
@@ -213,33 +224,5 @@ def _judge_evaluators(
                 f"{where} writes the same evaluation name as evaluators[{names[name]}]; "
                 "one of the two would overwrite the other"
             )
-    if len({version.granularity for version in versions}) > 1:
-        faults.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
     if sum(isinstance(version.code_config, CustomCodeConfig) for version in versions) > 1:
-        faults.unprocessable("evaluators: a task may have one custom code evaluator; make a task for each")
-
-
-def _refuse_unbuilt(
-    tx: Transaction,
-    attachments: Sequence[EvaluatorAttachment] | None,
-    has_query_filters: bool,
-    configuration: RunConfiguration | None,
-) -> None:
-    """Raises NotBuilt for what is right but not in this engine yet."""
-    if has_query_filters or any(attachment.trace_shaped for attachment in attachments or ()):
-        raise NotBuilt(
-            "The embedded engine evaluates spans and experiment runs only; query_filters and query_mappings, "
-            "the trace and session shape, are not built yet. Use query_filter and column_mappings."
-        )
-    for attachment in attachments or ():
-        version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)
-        if version is not None and version.granularity is not DataGranularity.SPAN:
-            raise NotBuilt(
-                f"The embedded engine does not evaluate whole {version.granularity.lower()}s yet; "
-                "use an evaluator with data_granularity SPAN."
-            )
-    if configuration is not None and not isinstance(configuration, LlmGeneration):
-        raise NotBuilt(
-            f"The embedded engine does not run {configuration.experiment_type.lower()} experiments yet; "
-            "use llm_generation."
-        )
+        faults.unprocessable("Only one custom code evaluator runs per task. Create one task per custom evaluator.")

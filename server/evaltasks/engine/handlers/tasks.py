@@ -7,10 +7,12 @@ from typing import Any
 
 from evaltasks.api.problems import BadRequest, NotFound
 from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
-from evaltasks.engine.call import Call
+from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import moved_us, to_us
+from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import judge_creation, judge_update
+from evaltasks.engine.runs.projection import projected_rows_per_day
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -60,8 +62,9 @@ async def create_task(call: Call) -> Task:
                 "is_continuous": is_continuous,
                 "sampling_rate": body.sampling_rate,
                 "query_filter": body.query_filter or None,
+                "query_filters": tasks.query_filters_text(body.query_filters),
                 "experiment_ids": json.dumps(body.experiment_ids or []),
-                "run_configuration": tasks.run_configuration_text(body.run_configuration),
+                "run_configuration": tasks.run_configuration_text(as_stored(body.run_configuration)),
                 # What is already there is not "new": a continuous task starts with the next span.
                 "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
                 "now_us": to_us(services.clock.now()),
@@ -70,19 +73,29 @@ async def create_task(call: Call) -> Task:
         tasks.attach(tx, task_id, body.evaluators or [])
         return require_task(tx, task_id)
 
-    return await services.store.write(work)
+    return await _with_projection(services, await services.store.write(work))
 
 
 async def get_task(call: Call) -> Task:
-    return await call.services.store.read_point(lambda tx: require_task(tx, call.path["task_id"]))
+    task = await call.services.store.read_point(lambda tx: require_task(tx, call.path["task_id"]))
+    return await _with_projection(call.services, task)
+
+
+async def _with_projection(services: Services, task: Task) -> Task:
+    """With the rows a day it would make as a continuous task, where that can be told."""
+    if task.project_id is None:
+        return task
+    now_us = to_us(services.clock.now())
+    projected = await services.store.read(lambda tx: projected_rows_per_day(tx, task, now_us))
+    return task.model_copy(update={"projected_rows_per_day": projected})
 
 
 async def update_task(call: Call) -> Task:
     body, services = call.body(UpdateTask), call.services
     if not body.model_fields_set:
         raise BadRequest(
-            "No fields to update: give name, sampling_rate, is_continuous, query_filter or evaluators "
-            "(evaluation tasks), or name or run_configuration (run_experiment tasks)."
+            "No fields to update: give name, sampling_rate, is_continuous, query_filter, query_filters or "
+            "evaluators (evaluation tasks), or name or run_configuration (run_experiment tasks)."
         )
 
     def work(tx: Transaction) -> Task:
@@ -104,20 +117,23 @@ async def update_task(call: Call) -> Task:
 
     changed = await services.store.write(work)
     services.bell.ring()
-    return changed
+    return await _with_projection(services, changed)
 
 
 def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
-    """The columns as they shall be. Null clears sampling_rate and query_filter, and leaves the others as they are."""
+    """The columns as they shall be. Null clears sampling_rate, query_filter and query_filters; the others stay."""
     given = body.model_fields_set
     values: dict[str, Any] = {
         "name": row["name"] if body.name is None else body.name,
         "is_continuous": row["is_continuous"] if body.is_continuous is None else body.is_continuous,
         "sampling_rate": body.sampling_rate if "sampling_rate" in given else row["sampling_rate"],
         "query_filter": (body.query_filter or None) if "query_filter" in given else row["query_filter"],
+        "query_filters": tasks.query_filters_text(body.query_filters)
+        if "query_filters" in given
+        else row["query_filters"],
         "run_configuration": row["run_configuration"]
         if body.run_configuration is None
-        else tasks.run_configuration_text(body.run_configuration),
+        else tasks.run_configuration_text(as_stored(body.run_configuration)),
         "continuous_after_seq": row["continuous_after_seq"],
     }
     if values["is_continuous"] and not row["is_continuous"]:

@@ -12,7 +12,13 @@ import httpx2
 
 from evaltasks.api.ai_integrations import AiIntegration, AuthType
 from evaltasks.api.ai_integrations import Provider as ProviderName
+from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
+from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, access_of
+from evaltasks.engine.providers.agent import HttpAgent, agent_headers
+from evaltasks.engine.providers.connections import Clients, Connections
+from evaltasks.engine.providers.headroom import Headroom
+from evaltasks.engine.providers.library import LibraryProvider
 from evaltasks.engine.providers.openai_compatible import (
     MAX_TOKENS_DEFAULT,
     TIMEOUT_SECONDS_DEFAULT,
@@ -21,6 +27,8 @@ from evaltasks.engine.providers.openai_compatible import (
     Now,
     OpenAiCompatible,
 )
+from evaltasks.engine.providers.outgoing import Outgoing
+from evaltasks.engine.providers.prices import Priced, Prices
 from evaltasks.engine.providers.provider import Broken, ChatRequest, Provider
 
 _AZURE_API_VERSION = "2024-10-21"
@@ -51,19 +59,20 @@ class Judges:
     def __init__(
         self,
         environment: Mapping[str, str],
-        make_client: Callable[[], httpx2.AsyncClient],
+        clients: Clients,
         *,
         max_tokens: int,
         timeout_seconds: float,
         now: Now,
     ) -> None:
         self._environment = environment
-        self._make_client = make_client
-        self._client: httpx2.AsyncClient | None = None
+        self._clients = clients
+        self._connections: dict[str, Connections] = {}  # by integration
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
         self._now = now
-        self._known: dict[str, tuple[AiIntegration, str | None, Provider]] = {}
+        self._prices = Prices()
+        self._known: dict[str, tuple[AiIntegration, str | None, Priced]] = {}
 
     def provider(self, integration: AiIntegration) -> Provider:
         """The provider behind an integration.
@@ -76,25 +85,56 @@ class Judges:
                 "the heuristic judge is no language model and writes no text; "
                 "name an AI integration of a language model here"
             )
-        adapter = _ADAPTERS.get(integration.provider)
-        if adapter is None:
+        if integration.provider not in _ADAPTERS and integration.provider not in LIBRARY_PROVIDERS:
             raise NotBuilt(
                 f"The embedded engine does not speak to {integration.provider}; it speaks to "
-                f"{', '.join(_ADAPTERS)}. An OpenAI-compatible gateway can be named with provider CUSTOM and base_url."
+                f"{', '.join((*_ADAPTERS, *LIBRARY_PROVIDERS))}. An OpenAI-compatible gateway can be named with "
+                "provider CUSTOM and base_url."
             )
         key = self._key_of(integration)
         known = self._known.get(integration.id)
         if known is not None and known[:2] == (integration, key):
             return known[2]
-        provider = OpenAiCompatible(
-            self._shared_client(),
-            adapter(integration, key),
+        provider = Priced(self._made(integration, key), integration, self._prices)
+        self._known[integration.id] = (integration, key, provider)
+        return provider
+
+    def agent(self, integration: Integration) -> HttpAgent:
+        """The agent behind an integration. Raises Broken for a variable that is not set."""
+        return HttpAgent(
+            self._connections.setdefault(integration.id, Connections(self._clients.make)),
+            str(integration.config.endpoint),
+            agent_headers(integration, self._environment),
+            now=self._now,
+            timeout_seconds=self._timeout_seconds,
+        )
+
+    def _made(self, integration: AiIntegration, key: str | None) -> Provider:
+        connections = self._connections.setdefault(integration.id, Connections(self._clients.make))
+        adapter = _ADAPTERS.get(integration.provider)
+        if adapter is not None:
+            return OpenAiCompatible(
+                connections,
+                adapter(integration, key),
+                now=self._now,
+                max_tokens=self._max_tokens,
+                timeout_seconds=self._timeout_seconds,
+            )
+        access = access_of(integration, key, self._environment)
+        return LibraryProvider(
+            access,
+            Outgoing(connections, access.headers, keeps_credentials=access.uses_surroundings),
             now=self._now,
             max_tokens=self._max_tokens,
             timeout_seconds=self._timeout_seconds,
+            holds_threads=integration.provider == ProviderName.AWS_BEDROCK,
         )
-        self._known[integration.id] = (integration, key, provider)
-        return provider
+
+    def headroom(self, integration_id: str) -> Headroom | None:
+        """What the provider behind an integration last told about its limits."""
+        known = self._known.get(integration_id)
+        asked = known[2].unpriced if known is not None else None
+        return asked.headroom if isinstance(asked, OpenAiCompatible) else None
 
     def _key_of(self, integration: AiIntegration) -> str | None:
         name = integration.api_key_env
@@ -115,21 +155,14 @@ class Judges:
             raise Broken(f"the environment variable {name} does not hold a key: it has characters no key has")
         return key
 
-    def _shared_client(self) -> httpx2.AsyncClient:
-        # At the first use: the client's certificates take longer to load than the rest of an engine that needs none.
-        if self._client is None:
-            self._client = self._make_client()
-        return self._client
-
     async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        for connections in self._connections.values():
+            await connections.aclose()
 
 
 @asynccontextmanager
 async def open_judges(
     environment: Mapping[str, str],
-    connections_max: int,
     transport: httpx2.AsyncBaseTransport | None = None,
     *,
     max_tokens: int = MAX_TOKENS_DEFAULT,
@@ -141,17 +174,10 @@ async def open_judges(
     `environment` holds the keys; `max_tokens` is the length of an answer where the evaluator sets none;
     `timeout_seconds` bounds one call; `transport` replaces the network.
     """
-
-    def make_client() -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
-            transport=transport,
-            limits=httpx2.Limits(max_connections=connections_max, max_keepalive_connections=connections_max),
-            # The adapter bounds the whole call; waiting for a connection of our own is not the provider's delay.
-            timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None),
-            follow_redirects=False,
-        )
-
-    judges = Judges(environment, make_client, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
+    # The adapter bounds the whole call as well.
+    timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None)
+    clients = Clients(transport, timeout)
+    judges = Judges(environment, clients, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
     try:
         yield judges
     finally:
@@ -225,5 +251,7 @@ _NEEDS_KEY = frozenset(
         ProviderName.NVIDIA_NIM,
         ProviderName.FIREWORKS,
         ProviderName.TOGETHER_AI,
+        ProviderName.ANTHROPIC,
+        ProviderName.GEMINI,
     }
 )

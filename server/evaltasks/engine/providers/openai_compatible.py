@@ -5,7 +5,7 @@ it goes down a ladder: forced tool call → json_schema → plain text. A server
 or ignores it (a reply without the tool call) is asked by the next step, and what it would not do is remembered for
 this model, so that only the first rows pay for finding out. Likewise `max_tokens` / `max_completion_tokens`.
 
-Failures are sorted in `refusals.py`. One client and its connections are shared by all rows; see `catalog.py`.
+Failures are sorted in `refusals.py`. The connections are shared by all rows; see `connections.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from typing import Any, Protocol
 
 import anyio
 import httpx2
+from anyio import to_thread
 
 from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.connections import Connections
+from evaltasks.engine.providers.headroom import Headroom, headroom_in
 from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, RefusedCall, RetryLater
 from evaltasks.engine.providers.refusals import (
     ErrorReply,
@@ -38,6 +41,8 @@ TOOL_CALL = "tool_call"
 JSON_SCHEMA = "json_schema"
 TEXT = "text"
 _ANSWER_TOOL = "record_answer"
+_PARSED_AT_ONCE_BYTES_MAX = 256 * 1024
+_NEWEST_SHARE = 0.1  # of the newest call in what a call is taken to use
 # Requests one call may cost at most: three steps of the ladder, and once more for the token limit's other name.
 _STEPS_MAX = 4
 
@@ -71,19 +76,21 @@ class OpenAiCompatible:
 
     def __init__(
         self,
-        client: httpx2.AsyncClient,
+        connections: Connections,
         address_of: AddressOf,
         *,
         now: Now,
         max_tokens: int = MAX_TOKENS_DEFAULT,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> None:
-        self._client = client
+        self._connections = connections
         self._address_of = address_of
         self._now = now
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
         self._habits: dict[str, _Habits] = {}
+        self._tokens_per_call: float | None = None
+        self.headroom: Headroom | None = None  # as last told, None when it was not
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         address = self._address_of(request)
@@ -99,6 +106,7 @@ class OpenAiCompatible:
                     continue
                 raise fault_of_reply(answer, request.model_name, sent, self._now())
             reply = _reply(answer, way, round((time.perf_counter() - started) * 1000, 1))
+            self._count_tokens(reply)
             if way == TOOL_CALL and reply.answered_by == TEXT and not reply.tool_calls:
                 # The tool was ignored: the answer may be as good as any text, but a schema is better.
                 habits.without.add(TOOL_CALL)
@@ -112,14 +120,22 @@ class OpenAiCompatible:
         # One deadline for the whole exchange: the client's own time-outs count from each byte to the next.
         with anyio.move_on_after(self._timeout_seconds):
             try:
-                async with self._client.stream(
-                    "POST", address.url, content=content, headers=address.headers
-                ) as response:
+                async with self._connections.post(address.url, content, address.headers) as response:
                     body = await _bounded(response)
+                    self.headroom = headroom_in(response.headers, self._tokens_per_call)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise fault_of_connection(error) from None
+            # A long answer would keep the event loop from everything else while it is parsed.
+            if len(body) > _PARSED_AT_ONCE_BYTES_MAX:
+                return await to_thread.run_sync(_parsed, response, body)
             return _parsed(response, body)
         raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
+
+    def _count_tokens(self, reply: ChatReply) -> None:
+        used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
+        if used:
+            known = self._tokens_per_call
+            self._tokens_per_call = used if known is None else known + (used - known) * _NEWEST_SHARE
 
 
 async def _bounded(response: httpx2.Response) -> bytes:
@@ -250,6 +266,7 @@ def _reply(answer: JsonObject, way: str, latency_ms: float) -> ChatReply:
         answered_by = JSON_SCHEMA if structured is not None else TEXT
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
     model_name = answer.get("model")
     return ChatReply(
         text=text,
@@ -260,6 +277,7 @@ def _reply(answer: JsonObject, way: str, latency_ms: float) -> ChatReply:
         completion_tokens=_count(usage.get("completion_tokens")),
         latency_ms=latency_ms,
         tool_calls=tool_calls or None,
+        cache_read_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
     )
 
 

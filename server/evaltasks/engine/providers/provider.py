@@ -67,7 +67,8 @@ class ChatRequest:
 class ChatReply:
     """`structured` is the parsed answer when `answer_schema` was honoured; `text` is what the model wrote.
 
-    `answered_by` is how the answer came: tool_call, json_schema or text.
+    `answered_by` is how the answer came: tool_call, json_schema or text. `prompt_tokens` holds those read from and
+    written to a cache as well. `cost_usd` is the call's list price; None when it is not known.
     """
 
     text: str
@@ -78,6 +79,9 @@ class ChatReply:
     completion_tokens: int | None = None
     latency_ms: float | None = None
     tool_calls: Sequence[JsonObject] | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cost_usd: float | None = None
 
 
 class Provider(Protocol):

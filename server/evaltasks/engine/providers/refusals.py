@@ -48,7 +48,11 @@ _CONTEXT = re.compile(
 )
 _FILTER = re.compile(r"content[_ ]filter|content management policy|safety system|responsible ?ai", re.I)
 _QUOTA = re.compile(r"insufficient[_ ]quota|exceeded your current quota|billing|credit balance|payment required", re.I)
-_NO_MODEL = re.compile(r"model_not_found|model .{0,80}(?:does not exist|not found)|no such model|unknown model", re.I)
+_NO_MODEL = re.compile(
+    r"model_not_found|model .{0,80}(?:does not exist|not found)|no such model|unknown model"
+    r"|model identifier is invalid",
+    re.I,
+)
 
 
 class Refusal(Enum):

@@ -3,6 +3,7 @@
 Every claim has an owner of its own, a text never used again. What a claim's holder writes is written only while the
 task run still carries that owner, so a holder that lost its lease unawares (a process that was suspended, say) writes
 nothing. Renewing is not tied to the lease's time: as long as nobody else took the task run over, it is still held.
+When a lease is dead, `watch` says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from evaltasks.api.task_runs import TaskRunStatus, TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.engine.runs.lifecycle import Step, after
+from evaltasks.engine.runs.watch import Lease
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.tasks import task_of
 
@@ -34,27 +36,37 @@ class Claim:
 Start = Callable[[Transaction, Claim], None]
 
 
-def claimable(tx: Transaction, now_us: int, except_seqs: Sequence[int], limit: int) -> list[int]:
+def free(tx: Transaction, limit: int) -> list[Lease]:
     """The oldest task runs nobody works on. Only a hint: `claim` decides."""
-    wanted = {"now_us": now_us, "except_seqs": json.dumps(list(except_seqs)), "limit": limit}
-    return [row["seq"] for row in tx.all("task_runs.claimable", wanted)]
+    return [Lease(row["seq"], None, None) for row in tx.all("task_runs.free", {"limit": limit})]
 
 
-def claim(tx: Transaction, seq: int, *, owner: str, now_us: int, lease_us: int, start: Start) -> Claim | None:
+def leased(tx: Transaction, except_seqs: Sequence[int]) -> list[Lease]:
+    """What others work on, or did when they died."""
+    rows = tx.all("task_runs.leased", {"except_seqs": json.dumps(list(except_seqs))})
+    return [Lease(row["seq"], row["owner"], row["lease_until_us"]) for row in rows]
+
+
+def still_claimable(tx: Transaction, seen: Lease) -> Row | None:
+    """The task run, unless somebody took, renewed or ended it since its lease was seen."""
+    return tx.one("task_runs.still_claimable", {"seq": seen.seq, "owner": seen.owner, "until_us": seen.until_us})
+
+
+def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: int, start: Start) -> Claim | None:
     """Take the task run; None when somebody else was faster or nothing is left to do on it.
 
     `start` selects the rows of a pending one, in the same transaction: a RUNNING task run always has its rows.
     """
-    row = tx.one("task_runs.still_claimable", {"seq": seq, "now_us": now_us})
+    row = still_claimable(tx, seen)
     if row is None:
         return None
     status = after(TaskRunStatus(row["status"]), Step.CLAIM)
     assert status is not None
-    taken = {"seq": seq, "status": status, "owner": owner, "now_us": now_us, "lease_until_us": now_us + lease_us}
+    taken = {"seq": seen.seq, "status": status, "owner": owner, "now_us": now_us, "lease_until_us": now_us + lease_us}
     tx.run("task_runs.claim", taken)
     if row["status"] == TaskRunStatus.PENDING:
         start(tx, _claim(tx, row, owner))
-    held = tx.one("task_runs.owned", {"seq": seq, "owner": owner})
+    held = tx.one("task_runs.owned", {"seq": seen.seq, "owner": owner})
     return None if held is None else _claim(tx, held, owner)
 
 

@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.catalog import make_evaluator
+from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import Broken
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.job import Line
 from evaltasks.engine.runs.mapping import Columns, experiment_run_columns, span_columns, values_for
+from evaltasks.engine.runs.plan import EvaluationPlan
 from evaltasks.engine.store.ai_integrations import find_integration
 from evaltasks.engine.store.evaluators import find_version
 from evaltasks.engine.store.store import Row, Transaction
@@ -31,13 +34,12 @@ class EvaluationJob:
         self._claim = claim
         self._is_spans = claim.task.project_id is not None
         self._row_kind = "span" if self._is_spans else "experiment_run"
-        plan = json.loads(claim.plan or "{}")
-        self._mappings: Mapping[str, Mapping[str, str]] = plan.get("column_mappings", {})
+        plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
+        self._mappings = plan.column_mappings
         # Only a mapping that reads evaluations pays for looking them up.
-        self._reads_evaluations = any(
-            path.startswith("eval.") for mapping in self._mappings.values() for path in mapping.values()
-        )
+        self._reads_evaluations = any(path.startswith("eval.") for path in plan.paths)
         self._evaluators: dict[str, Evaluator] = {}
+        self._asked: dict[str, str | None] = {}  # the integration that each evaluator version asks
 
     def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
         query = "ledger.waiting_spans" if self._is_spans else "ledger.waiting_experiment_runs"
@@ -51,7 +53,7 @@ class EvaluationJob:
                 # The lines of one row stand together; its attributes are parsed once.
                 row_seq = row["row_seq"]
                 columns = columns_of(row, evaluations.get(row_seq)) if row["found"] is not None else None
-            lines.append(_line(row, columns))
+            lines.append(line_of(row, columns))
         return lines
 
     def _evaluations(self, tx: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
@@ -62,15 +64,21 @@ class EvaluationJob:
             columns.update({f"eval.{line['name']}.{field}": line[field] for field in _EVALUATION_FIELDS})
         return found
 
+    async def paced_by(self, line: Line) -> str | None:
+        await self._evaluator(line)
+        return self._asked[line.evaluator_version_id or ""]
+
     async def do(self, line: Line) -> Outcome:
         if line.columns is None:
             return Failed(f"the {self._row_kind.replace('_', ' ')} was deleted before it was evaluated")
-        assert line.evaluator_version_id is not None
-        evaluator = self._evaluators.get(line.evaluator_version_id)
-        if evaluator is None:
-            evaluator = await self._make(line.evaluator_version_id)
-        values = values_for(evaluator.variables, self._mappings.get(line.evaluator_version_id, {}), line.columns)
+        evaluator = await self._evaluator(line)
+        values = values_for(evaluator.variables, self._mappings.get(line.evaluator_version_id or "", {}), line.columns)
         return values if isinstance(values, Failed) else await evaluator.evaluate(values)
+
+    async def _evaluator(self, line: Line) -> Evaluator:
+        assert line.evaluator_version_id is not None
+        found = self._evaluators.get(line.evaluator_version_id)
+        return await self._make(line.evaluator_version_id) if found is None else found
 
     async def _make(self, version_id: str) -> Evaluator:
         def read(tx: Transaction) -> Any:
@@ -83,9 +91,11 @@ class EvaluationJob:
 
         version, integration = await self._services.store.read_point(read)
         try:
-            evaluator = await make_evaluator(version, self._judges, integration)
+            evaluator = await make_evaluator(version, self._judges, integration, self._services.sandbox)
         except NotBuilt as missing:
             raise Broken(missing.detail) from missing
+        is_asked = integration is not None and integration.provider != ProviderName.HEURISTIC
+        self._asked[version_id] = integration.id if is_asked else None
         return self._evaluators.setdefault(version_id, evaluator)
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
@@ -99,24 +109,30 @@ class EvaluationJob:
             "evaluator_version_id": line.evaluator_version_id,
             **outcome.provenance,
         }
-        tx.run(
-            f"ledger.evaluate_{self._row_kind}",
-            {
-                "row_seq": line.row_seq,
-                "name": line.evaluation_name,
-                "label": outcome.label,
-                "score": outcome.score,
-                "explanation": outcome.explanation,
-                "metadata": json.dumps(metadata, ensure_ascii=False),
-                "now_us": now_us,
-            },
-        )
+        said = {
+            "name": line.evaluation_name,
+            "label": outcome.label,
+            "score": outcome.score,
+            "explanation": outcome.explanation,
+            "metadata": json.dumps(metadata, ensure_ascii=False),
+            "now_us": now_us,
+        }
+        self._put(tx, line, said)
+
+    def _put(self, tx: Transaction, line: Line, said: Mapping[str, Any]) -> None:
+        tx.run(f"ledger.evaluate_{self._row_kind}", {**said, "row_seq": line.row_seq})
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Nothing follows from an evaluation."""
 
+    async def close(self) -> None:
+        for evaluator in self._evaluators.values():
+            if isinstance(evaluator, CustomCodeEvaluator):
+                await evaluator.close()
 
-def _line(row: Row, columns: Columns | None) -> Line:
+
+def line_of(row: Row, columns: Columns | None) -> Line:
+    """A row of the ledger as the executor's line."""
     return Line(
         position=row["position"],
         row_seq=row["row_seq"],

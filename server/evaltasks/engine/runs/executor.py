@@ -16,8 +16,9 @@ claimed task run is worked off by a task of its own; judge calls of all of them 
 * Leaving the engine stops the work between two commits and gives the task runs back, RUNNING and without an owner.
 
 What goes wrong: `Broken` (no row can be judged) ends the task run FAILED with its reason, and keeps what is done.
-A store that cannot be written leaves the task run to its lease, to be taken up again. Anything else is a bug of ours:
-logged with a reference number, and the task run ends FAILED with that number. The executor itself goes on.
+A store that cannot be written for now (`patience`) holds the task run up: no more calls are made, what was answered is
+kept until it is recorded. Trouble that lasts (a damaged file) ends it as far as this process goes. Anything else is a
+bug of ours: logged with a reference number, and the task run ends FAILED with that number. The executor itself goes on.
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import Broken
 from evaltasks.engine.runs import claims
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.evaluation import EvaluationJob
 from evaltasks.engine.runs.experiment import ExperimentJob, select_examples
+from evaltasks.engine.runs.group_evaluation import evaluation_job
 from evaltasks.engine.runs.job import Job
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.limits import ExecutorLimits
+from evaltasks.engine.runs.pace import Paces
+from evaltasks.engine.runs.patience import until_the_store_works
 from evaltasks.engine.runs.recording import Lost
 from evaltasks.engine.runs.rows import RowWork
 from evaltasks.engine.runs.schedule import make_continuous_runs
 from evaltasks.engine.runs.selection import ALREADY_LABELLED, select_rows
+from evaltasks.engine.runs.watch import Lease, Watch
 from evaltasks.engine.store.store import StoreError, Transaction, owner_name
 
 __all__ = ["Executor", "ExecutorLimits"]
@@ -70,7 +74,12 @@ class Executor:
         self._limits = limits
         self._judges = judges
         self._places = anyio.Semaphore(limits.in_flight_max)
+        self._paces = Paces(services.clock, judges.headroom)
         self._in_hand: dict[str, _InHand] = {}  # by owner
+        self._given_up: set[int] = set()  # by the number of the task run: what this process cannot finish
+        self._watch = Watch(limits.lease_seconds, limits.heartbeat_seconds)
+        self._told = ""
+        self.num_turns = 0  # how often it has looked for work
 
     @property
     def task_runs_in_hand(self) -> frozenset[str]:
@@ -91,10 +100,16 @@ class Executor:
     async def _turn(self, tasks: TaskGroup) -> None:
         try:
             await self._drop_lost()
-            await make_continuous_runs(self._services, self._limits.continuous_seconds)
+            await make_continuous_runs(self._services, self._limits)
             await self._claim_more(tasks)
+            self.num_turns += 1
+            self._told = ""
         except StoreError as error:
-            logger.error("the store failed; trying again: %s", error)
+            # Others could not renew either.
+            self._watch.begin_anew()
+            if str(error) != self._told:  # said once, not every second
+                logger.error("the store failed; trying again: %s", error)
+                self._told = str(error)
         except Exception:
             logger.exception("crash %s in the executor's loop", secrets.token_hex(4))
 
@@ -105,15 +120,18 @@ class Executor:
         room = self._limits.task_runs_max - len(self._in_hand)
         if room <= 0:
             return
-        now_us = to_us(services.clock.now())
-        busy = [held.claim.seq for held in self._in_hand.values()]
-        for seq in await services.store.read_point(lambda tx: claims.claimable(tx, now_us, busy, room)):
-            claim = await self._claim(seq)
+        clock = services.clock
+        busy = [*self._given_up, *(held.claim.seq for held in self._in_hand.values())]
+        free, leased = await services.store.read_point(lambda tx: (claims.free(tx, room), claims.leased(tx, busy)))
+        looked_at = clock.monotonic_seconds()
+        dead = self._watch.look(leased, now_us=to_us(clock.now()), monotonic_seconds=looked_at)
+        for seen in sorted([*free, *dead], key=lambda lease: lease.seq)[:room]:
+            claim = await self._claim(seen, looked_at)
             if claim is not None:
                 self._in_hand[claim.owner] = _InHand(claim, anyio.CancelScope())
                 tasks.start_soon(self._drive, self._in_hand[claim.owner])
 
-    async def _claim(self, seq: int) -> Claim | None:
+    async def _claim(self, seen: Lease, looked_at: float) -> Claim | None:
         services, owner = self._services, owner_name()
         now_us = to_us(services.clock.now())
         lease_us = int(self._limits.lease_seconds * _SECOND_US)
@@ -125,7 +143,12 @@ class Executor:
                 select_examples(tx, services, claim, now_us)
 
         def work(tx: Transaction) -> Claim | None:
-            return claims.claim(tx, seq, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
+            waited = services.clock.monotonic_seconds() - looked_at
+            if seen.owner is not None and waited > self._limits.heartbeat_seconds:
+                # Whoever kept us from writing kept the owner from renewing.
+                self._watch.begin_anew()
+                return None
+            return claims.claim(tx, seen, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
 
         try:
             return await services.store.write(work)
@@ -137,8 +160,8 @@ class Executor:
         except StoreError:
             raise
         except Exception:
-            reason = _log_crash(f"selecting rows of task run {seq}")
-        await services.store.write(lambda tx: _fail_unclaimed(tx, seq, reason, now_us))
+            reason = _log_crash(f"selecting rows of task run {seen.seq}")
+        await services.store.write(lambda tx: _fail_unclaimed(tx, seen, reason, now_us))
         return None
 
     async def _keep_leases(self) -> None:
@@ -153,7 +176,8 @@ class Executor:
                 renew = partial(claims.renew, owners=owners, lease_until_us=until_us)
                 held = await services.store.write(renew)
             except StoreError as error:
-                logger.error("leases could not be renewed; trying again: %s", error)
+                # Nobody else can take them over meanwhile: that is writing, too.
+                logger.warning("leases could not be renewed; trying again: %s", error)
                 continue
             self._stop(set(owners) - held)
 
@@ -187,7 +211,7 @@ class Executor:
         except* Lost:
             logger.info("task run %s was cancelled, deleted or taken over", claim.run_id)
         except* StoreError as errors:
-            logger.error("task run %s is left to its lease: %s", claim.run_id, errors.exceptions[0])
+            await self._give_up(claim, _one_of(errors))
         except* Exception:
             await self._crashed(claim, _log_crash(f"task run {claim.run_id}"))
         # Not in a `finally`: what is still in hand when the engine is left is given back.
@@ -197,12 +221,26 @@ class Executor:
     async def _work_off(self, claim: Claim) -> None:
         job: Job
         if claim.task.evaluates:
-            job = EvaluationJob(self._services, self._judges, claim)
+            job = evaluation_job(self._services, self._judges, claim)
         else:
             job = ExperimentJob(self._services, self._judges, claim)
-        broken = await RowWork(self._services, self._limits, self._places, claim, job).work_off()
+        try:
+            broken = await RowWork(self._services, self._limits, self._places, self._paces, claim, job).work_off()
+        finally:
+            await job.close()
         now_us = to_us(self._services.clock.now())
-        await self._services.store.write(lambda tx: _finish(tx, claim, job, broken, now_us))
+        finish = partial(self._services.store.write, lambda tx: _finish(tx, claim, job, broken, now_us))
+        await until_the_store_works(self._services.clock, finish)
+
+    async def _give_up(self, claim: Claim, error: StoreError) -> None:
+        """Trouble that may pass leaves the task run to its lease. What lasts ends it, FAILED if that can be written:
+        judging rows again and again that cannot be recorded costs money."""
+        if error.may_pass:
+            logger.error("task run %s is left to its lease: %s", claim.run_id, error)
+            return
+        logger.error("task run %s is given up by this process: %s", claim.run_id, error)
+        self._given_up.add(claim.seq)
+        await self._crashed(claim, str(error))
 
     async def _crashed(self, claim: Claim, reason: str) -> None:
         now_us = to_us(self._services.clock.now())
@@ -212,27 +250,46 @@ class Executor:
             logger.error("task run %s is left to its lease: %s", claim.run_id, error)
 
 
+def _one_of(group: BaseExceptionGroup[StoreError]) -> StoreError:
+    error = group.exceptions[0]
+    return error if isinstance(error, StoreError) else _one_of(error)
+
+
 def _log_crash(where: str) -> str:
     reference = secrets.token_hex(4)
     logger.exception("crash %s in %s", reference, where)
     return _CRASHED.format(reference=reference)
 
 
-def _fail_unclaimed(tx: Transaction, seq: int, reason: str, now_us: int) -> None:
+def _fail_unclaimed(tx: Transaction, seen: Lease, reason: str, now_us: int) -> None:
     """A task run whose rows could not be selected; somebody else may have ended it meanwhile."""
-    row = tx.one("task_runs.still_claimable", {"seq": seq, "now_us": now_us})
+    row = claims.still_claimable(tx, seen)
     failed = after(TaskRunStatus(row["status"]), Step.FAIL) if row is not None else None
     if row is not None and failed is not None:
         ended = {"status": failed, "from_status": row["status"], "reason": reason, "now_us": now_us}
-        tx.run("task_runs.end", {"seq": seq, **ended})
+        tx.run("task_runs.end", {"seq": seen.seq, **ended})
+
+
+def _stopped(claim: Claim, reason: str, waiting: int) -> str:
+    """Why the task run was stopped, and how to go on with what it did not get to."""
+    reason = reason[:1].upper() + reason[1:].rstrip(".") + "."
+    if not waiting:
+        return reason
+    again = (
+        "trigger the task again: what carries its evaluation already is skipped"
+        if claim.task.evaluates
+        else "trigger the task again with another experiment_name"
+    )
+    return f"{reason} {waiting} row{'s were' if waiting > 1 else ' was'} not tried; once that is put right, {again}."
 
 
 def _finish(tx: Transaction, claim: Claim, job: Job, broken: str | None, now_us: int) -> None:
     """End the task run by what its ledger says. Does nothing when it is no longer ours."""
-    if broken is not None:
-        claims.end(tx, claim, Step.FAIL, broken, now_us)
-        return
     tally = tx.all("ledger.tally", {"seq": claim.seq})
+    if broken is not None:
+        waiting = sum(line["n"] for line in tally if line["outcome"] == RowOutcome.WAITING)
+        claims.end(tx, claim, Step.FAIL, _stopped(claim, broken, waiting), now_us)
+        return
     assert all(line["outcome"] != RowOutcome.WAITING for line in tally), "a line was left out"
     tried = [line for line in tally if line["reason"] != ALREADY_LABELLED]
     if tried and all(line["outcome"] == RowOutcome.ERROR for line in tried):

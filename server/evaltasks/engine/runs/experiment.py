@@ -1,31 +1,31 @@
-"""A task run that makes an experiment: each example's messages go to a model, its answer is the example's output."""
+"""A task run that makes an experiment: one experiment run for each example, by one of three kinds of work."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import TypeAdapter
 
-from evaltasks.api.ai_integrations import AiIntegration
-from evaltasks.api.problems import NotBuilt
-from evaltasks.api.run_configurations import LlmGeneration, RunConfiguration
+from evaltasks.api.run_configurations import AgentCall, LlmGeneration, RunConfiguration, TemplateEvaluation
 from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
-from evaltasks.engine.evaluators.prompt import render_messages, variables_of_messages
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import Broken, ChatReply, ChatRequest, Provider, RefusedCall
+from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.runs.agent_call import AgentCalls
 from evaltasks.engine.runs.claims import Claim, end
+from evaltasks.engine.runs.example_judging import ExampleJudging
+from evaltasks.engine.runs.example_work import ExampleWork
+from evaltasks.engine.runs.generation import Generation
 from evaltasks.engine.runs.job import Line
 from evaltasks.engine.runs.lifecycle import Step
-from evaltasks.engine.runs.mapping import example_columns, values_for
-from evaltasks.engine.store.ai_integrations import find_integration
+from evaltasks.engine.runs.mapping import example_columns
 from evaltasks.engine.store.datasets import find_version
 from evaltasks.engine.store.experiments import (
     NewExperimentRun,
+    find_experiment,
     find_experiment_by_name,
     insert_experiment,
     insert_experiment_runs,
@@ -51,6 +51,8 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
     space_id, name = row["space_id"], options.experiment_name
     if find_experiment_by_name(tx, space_id=space_id, dataset_id=task.dataset_id, name=name) is not None:
         raise Broken("Another experiment of this dataset took the experiment's name before this task run started.")
+    configuration = task.run_configuration
+    assert configuration is not None
     experiment_id = services.new_id("Experiment")
     insert_experiment(
         tx,
@@ -60,6 +62,7 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
         now_us=now_us,
         dataset_id=task.dataset_id,
         dataset_version_id=version.id,
+        integration_id=configuration.integration_id if isinstance(configuration, AgentCall) else None,
     )
     only = ALL_ROWS
     if options.query_filter:
@@ -72,8 +75,6 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
         "rows_max": options.max_examples or _NO_LIMIT,
     }
     lines = tx.run("ledger.select_examples", chosen, filter=only.sql)
-    configuration = task.run_configuration
-    assert configuration is not None
     plan = json.dumps({"run_configuration": configuration.model_dump(mode="json", exclude_none=True)})
     selected = {"num_selected": lines, "num_skipped": 0, "experiment_id": experiment_id, "plan": plan}
     tx.run("task_runs.selected", {"seq": claim.seq, **selected})
@@ -83,16 +84,13 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
 
 class ExperimentJob:
     def __init__(self, services: Services, judges: Judges, claim: Claim) -> None:
-        configuration = _RUN_CONFIGURATION.validate_python(json.loads(claim.plan or "{}")["run_configuration"])
-        # Other kinds are refused when the task is made.
-        assert isinstance(configuration, LlmGeneration) and claim.experiment_id is not None
+        assert claim.experiment_id is not None
         self._services = services
         self._judges = judges
         self._claim = claim
         self._experiment_id = claim.experiment_id
-        self._configuration = configuration
-        self._variables = variables_of_messages(configuration)
-        self._caller: tuple[Provider, ChatRequest, str] | None = None
+        self._configuration = _RUN_CONFIGURATION.validate_python(json.loads(claim.plan or "{}")["run_configuration"])
+        self._work: ExampleWork | None = None
 
     def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
         rows = tx.all("ledger.waiting_examples", {"seq": self._claim.seq, "after": after_position, "limit": limit})
@@ -109,95 +107,67 @@ class ExperimentJob:
             for row in rows
         ]
 
+    async def paced_by(self, line: Line) -> str | None:  # noqa: ARG002  all examples ask the same
+        return (await self._opened()).asks
+
     async def do(self, line: Line) -> Outcome:
-        """The model's answer comes as an explanation: text that is no verdict."""
         if line.columns is None:
             return Failed("the example was deleted before its turn")
-        values = values_for(self._variables, {}, line.columns)
-        if isinstance(values, Failed):
-            return values
-        provider, request, provider_name = self._caller or await self._make_caller()
-        messages = render_messages(self._configuration, values)
-        asked = ChatRequest(
-            model_name=request.model_name,
-            messages=messages,
-            parameters=request.parameters,
-            tools=request.tools,
-            tool_choice=request.tool_choice,
-            provider_parameters=request.provider_parameters,
-        )
-        provenance: dict[str, Any] = {"provider": provider_name, "model": request.model_name}
-        try:
-            reply = await provider.complete(asked)
-        except RefusedCall as refusal:
-            return Failed(refusal.reason, refusal.detail, provenance)
-        return Evaluated(explanation=_text(reply), provenance={**provenance, **_measured(reply)})
+        return await (await self._opened()).do(line.columns)
 
-    async def _make_caller(self) -> tuple[Provider, ChatRequest, str]:
-        configuration = self._configuration
+    async def _opened(self) -> ExampleWork:
+        """At the first line; several workers may come first."""
+        if self._work is None:
+            self._work = await self._open()
+        return self._work
 
-        def read(tx: Transaction) -> AiIntegration | None:
-            return find_integration(tx, configuration.ai_integration_id)
-
-        integration = await self._services.store.read_point(read)
-        if integration is None:
-            raise Broken("The AI integration that the run configuration names does not exist any more.")
-        model_name = configuration.model_name or next(iter(integration.model_names or ()), None)
-        if model_name is None:
-            raise Broken("The run configuration names no model, and the AI integration has none to fall back on.")
-        try:
-            provider = self._judges.provider(integration)
-        except NotBuilt as missing:
-            raise Broken(missing.detail) from missing
-        tools = configuration.tool_config or {}
-        request = ChatRequest(
-            model_name=model_name,
-            messages=(),
-            parameters=configuration.invocation_parameters.given() if configuration.invocation_parameters else {},
-            tools=tools.get("tools"),
-            tool_choice=tools.get("tool_choice"),
-            provider_parameters=configuration.provider_parameters or {},
-        )
-        self._caller = (provider, request, str(integration.provider))
-        return self._caller
+    async def _open(self) -> ExampleWork:
+        match self._configuration:
+            case LlmGeneration() as generation:
+                return await Generation.open(self._services, self._judges, generation)
+            case TemplateEvaluation() as judging:
+                return await ExampleJudging.open(self._services, self._judges, judging)
+            case AgentCall() as calling:
+                return await AgentCalls.open(self._services, self._judges, calling)
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
-        """One experiment run for each example, with the output or the error."""
-        is_answer = isinstance(outcome, Evaluated)
+        """One experiment run for each example, with the output or the error. Raises Broken without an experiment."""
+        if find_experiment(tx, self._experiment_id) is None:
+            raise Broken("The experiment was deleted while its experiment runs were being made.")
         columns = {name: value for name, value in outcome.provenance.items() if value is not None}
+        if self._work is not None:
+            columns |= self._work.columns_of(outcome)
+        if isinstance(outcome, Failed) and outcome.detail:
+            columns["error_detail"] = outcome.detail
         columns |= {f"metadata.{key}": value for key, value in (self._claim.options.tracing_metadata or {}).items()}
         made = NewExperimentRun(
             id=self._services.new_row_id(),
-            output=outcome.explanation if isinstance(outcome, Evaluated) else None,
+            output=_output(outcome),
             example_id=line.row_id,
-            error=None if is_answer else getattr(outcome, "reason", None),
+            error=None if isinstance(outcome, Evaluated) else outcome.reason,
             columns=json.dumps(columns, ensure_ascii=False),
         )
         insert_experiment_runs(tx, self._experiment_id, [made], now_us)
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Trigger the chained evaluation tasks on the new experiment; those deleted meanwhile are left out."""
+        if find_experiment(tx, self._experiment_id) is None:
+            return
+        chained = []
         for task_id in dict.fromkeys(self._claim.options.evaluation_task_ids or ()):
             if tx.one("tasks.by_id", {"id": task_id}) is not None:
-                add_task_run(
-                    tx,
-                    run_id=self._services.new_id("TaskRun"),
-                    task_id=task_id,
-                    options=TriggerTaskRun(experiment_ids=[self._experiment_id]),
-                    now_us=now_us,
-                )
+                run_id = self._services.new_id("TaskRun")
+                options = TriggerTaskRun(experiment_ids=[self._experiment_id])
+                add_task_run(tx, run_id=run_id, task_id=task_id, options=options, now_us=now_us)
+                chained.append(run_id)
+        if chained:
+            tx.run("task_runs.chain", {"seq": self._claim.seq, "ids": json.dumps(chained)})
+
+    async def close(self) -> None:
+        """Nothing was taken."""
 
 
-def _text(reply: ChatReply) -> str:
-    """What the model wrote, or its tool calls as JSON when it wrote nothing."""
-    if reply.text or not reply.tool_calls:
-        return reply.text
-    return json.dumps(list(reply.tool_calls), ensure_ascii=False)
-
-
-def _measured(reply: ChatReply) -> dict[str, Any]:
-    return {
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        "latency_ms": reply.latency_ms,
-    }
+def _output(outcome: Outcome) -> str | None:
+    if not isinstance(outcome, Evaluated):
+        return None
+    return outcome.label if outcome.label is not None else outcome.explanation

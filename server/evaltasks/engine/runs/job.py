@@ -29,14 +29,28 @@ class Job(Protocol):
         """The next waiting lines in the order of their positions. Runs in a worker thread."""
         ...
 
+    async def paced_by(self, line: Line) -> str | None:
+        """The id of the integration that has to answer for this line; None when nobody outside has to.
+
+        Raises Broken as `do`.
+        """
+        ...
+
     async def do(self, line: Line) -> Outcome:
         """Raises RetryLater when the provider asks to wait, Broken when no line of the task run can be done."""
         ...
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
-        """Write what the outcome leaves behind besides its ledger line, in the same transaction."""
+        """Write what the outcome leaves behind besides its ledger line, in the same transaction.
+
+        Raises Broken when what it belongs to is gone; then nothing of the transaction is kept.
+        """
         ...
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Write what follows from the task run's completion, in the transaction that completes it."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what doing lines took, such as a sandbox's worker. Called at the end, also when it is a cancel."""
         ...

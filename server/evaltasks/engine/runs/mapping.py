@@ -74,22 +74,23 @@ def values_for(
     values: dict[str, object] = {}
     for variable in variables:
         path = mappings.get(variable)
-        value = _value(path, columns) if path else _unmapped(variable, columns)
+        value = value_at(path, columns) if path else unmapped_value(variable, columns)
         if value is None:
             return Failed(_missing(variable, path))
         values[variable] = value
     return values
 
 
-def _unmapped(variable: str, columns: Columns) -> object:
+def unmapped_value(variable: str, columns: Columns) -> object:
+    """What a variable without a mapping means on the row; None when it means nothing there."""
     value = next((found for document in columns if (found := document.get(variable)) is not None), None)
     if value is None and variable in _USUAL_PLACES:
         # Before the general look-up, which would gather all of `input.*` into one object.
-        value = _value(_USUAL_PLACES[variable], columns)
-    return _value(variable, columns) if value is None else value
+        value = value_at(_USUAL_PLACES[variable], columns)
+    return value_at(variable, columns) if value is None else value
 
 
-def _value(path: str, columns: Columns) -> object:
+def value_at(path: str, columns: Columns) -> object:
     """The value at the path in the first document that has one; an empty text is a value, null is none."""
     for document in columns:
         value = document.get(path)

@@ -1,6 +1,6 @@
 """Writes outcomes: ledger line, what the job keeps, and the counts, all in ONE transaction.
 
-Outcomes are gathered while a transaction is under way, so that a flood of them shares commits. The transaction begins
+Outcomes are gathered for a moment, so that a flood of them shares commits. The transaction begins
 by asking whether the task run is still this claim's (`Lost` if not), and a line is only ever moved from WAITING: so
 nothing is recorded twice, and the counts are the ledger's at every commit.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -20,6 +21,7 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Skipped
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.job import Job, Line
+from evaltasks.engine.runs.patience import until_the_store_works
 from evaltasks.engine.store.store import Transaction
 
 Done = tuple[Line, Outcome]
@@ -31,34 +33,53 @@ class Lost(Exception):
     """The task run is no longer ours: cancelled, deleted, or taken over after our lease ran out."""
 
 
-async def record_all(services: Services, claim: Claim, job: Job, done: MemoryObjectReceiveStream[Done]) -> None:
-    """Record until the stream ends. Raises Lost, StoreError.
+async def record_all(
+    services: Services,
+    claim: Claim,
+    job: Job,
+    done: MemoryObjectReceiveStream[Done],
+    all_done: anyio.Event,
+    gather_seconds: float,
+) -> None:
+    """Record until the stream ends. Raises Lost, StoreError, and Broken when the job can keep nothing any more.
 
-    When cancelled, what has arrived is still written: a judge's answer that was paid for is not thrown away.
+    A lone outcome is committed at once, those of a flood every `gather_seconds`; nothing waits any more once
+    `all_done` is set. When cancelled, what has arrived is still written: a judge's answer that was paid for is not
+    thrown away.
     """
+    batch: list[Done] = []
+    recorded_at = -gather_seconds
     try:
         async for first in done:
-            await _record(services, claim, job, _with_more(first, done))
+            batch.append(first)
+            with anyio.move_on_after(recorded_at + gather_seconds - anyio.current_time()):
+                await all_done.wait()
+            _take_more(batch, done)
+            await _record(services, claim, job, batch)
+            recorded_at = anyio.current_time()
+            batch.clear()
     except anyio.get_cancelled_exc_class():
         with anyio.move_on_after(_FLUSH_SECONDS, shield=True):
-            while batch := _with_more(None, done):
+            _take_more(batch, done)
+            while batch:
                 await _record(services, claim, job, batch)
+                batch.clear()
+                _take_more(batch, done)
         raise
 
 
-def _with_more(first: Done | None, done: MemoryObjectReceiveStream[Done]) -> list[Done]:
-    batch = [] if first is None else [first]
+def _take_more(batch: list[Done], done: MemoryObjectReceiveStream[Done]) -> None:
     while len(batch) < _BATCH_MAX:
         try:
             batch.append(done.receive_nowait())
         except (anyio.WouldBlock, anyio.EndOfStream):
-            break
-    return batch
+            return
 
 
 async def _record(services: Services, claim: Claim, job: Job, batch: Sequence[Done]) -> None:
     now_us = to_us(services.clock.now())
-    if not await services.store.write(lambda tx: record(tx, claim, job, batch, now_us)):
+    write = partial(services.store.write, lambda tx: record(tx, claim, job, batch, now_us))
+    if not await until_the_store_works(services.clock, write):
         raise Lost
 
 

@@ -3,36 +3,79 @@
 A task remembers the number of the last span it has taken. A task run over everything after it and the new mark are
 written in one transaction, so of several processes one makes the task run and no span is taken twice. While a task
 run of the task is unfinished, and for a few seconds after it began, new spans gather for the next one.
+
+A task over traces or sessions takes only spans that came some time ago. Its task run evaluates a trace or session when
+none of its spans is newer than those taken: it has been quiet. One that is not is found again by its later spans.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from evaltasks.api.evaluators import DataGranularity
 from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.store.store import Transaction
+from evaltasks.engine.runs.limits import ExecutorLimits
+from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.task_runs import add_task_run
+from evaltasks.engine.store.tasks import task_of, version_for
+
+_SECOND_US = 1_000_000
 
 
-async def make_continuous_runs(services: Services, at_most_every_seconds: float) -> int:
-    """A pending task run for every continuous task with new spans; how many were made."""
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A continuous task and the spans it is to take: after the first number, up to the second."""
+
+    task_id: str
+    after_seq: int
+    upto_seq: int
+
+
+async def make_continuous_runs(services: Services, limits: ExecutorLimits) -> int:
+    """A pending task run for every continuous task with spans to take; how many were made."""
     now_us = to_us(services.clock.now())
-    due_before = {"ran_before_us": now_us - int(at_most_every_seconds * 1_000_000)}
-    if not await services.store.read(lambda tx: len(tx.all("tasks.continuous", due_before))):
+    if not await services.store.read(lambda tx: len(_due(tx, now_us, limits))):
         return 0
 
     def work(tx: Transaction) -> int:
-        due = tx.all("tasks.continuous", due_before)
-        for task in due:
+        due = _due(tx, now_us, limits)
+        for one in due:
             add_task_run(
                 tx,
                 run_id=services.new_id("TaskRun"),
-                task_id=task["id"],
+                task_id=one.task_id,
                 options=TriggerTaskRun(),
                 now_us=now_us,
-                span_seqs=(task["after_seq"], task["upto_seq"]),
+                span_seqs=(one.after_seq, one.upto_seq),
             )
-            tx.run("tasks.take_spans_upto", {"id": task["id"], "upto_seq": task["upto_seq"]})
+            tx.run("tasks.take_spans_upto", {"id": one.task_id, "upto_seq": one.upto_seq})
         return len(due)
 
     return await services.store.write(work)
+
+
+def _due(tx: Transaction, now_us: int, limits: ExecutorLimits) -> list[_Due]:
+    ran_before_us = now_us - int(limits.continuous_seconds * _SECOND_US)
+    quiet_since_us = now_us - int(limits.quiet_seconds * _SECOND_US)
+    found = []
+    for row in tx.all("tasks.continuous", {"ran_before_us": ran_before_us, "now_us": now_us}):
+        upto_seq = row["upto_seq"] if _takes_spans(tx, row) else _quiet_upto(tx, row, now_us, quiet_since_us)
+        if upto_seq is not None:
+            found.append(_Due(row["id"], row["after_seq"], upto_seq))
+    return found
+
+
+def _takes_spans(tx: Transaction, row: Row) -> bool:
+    """False for a task over traces or sessions. The evaluators of a task share one granularity."""
+    task = task_of(tx, row["id"])
+    assert task is not None
+    versions = (version_for(tx, one.evaluator_id, one.evaluator_version_id) for one in task.evaluators)
+    return all(version is None or version.granularity is DataGranularity.SPAN for version in versions)
+
+
+def _quiet_upto(tx: Transaction, row: Row, now_us: int, quiet_since_us: int) -> int | None:
+    wanted = {"after_seq": row["after_seq"], "project_id": row["project_id"]}
+    found = tx.one("groups.quiet_upto", {**wanted, "now_us": now_us, "quiet_since_us": quiet_since_us})
+    return None if found is None else found["upto_seq"]

@@ -66,5 +66,10 @@ def delete_integration(tx: Transaction, integration_id: str) -> None:
     tx.run("ai_integrations.delete", {"id": integration_id})
 
 
+def task_names_of(tx: Transaction, integration_id: str) -> list[str]:
+    """The run_experiment tasks whose run configuration names the AI integration, the newest first."""
+    return [row["name"] for row in tx.all("ai_integrations.tasks_of", {"id": integration_id})]
+
+
 def _settings(integration: AiIntegration) -> str:
     return integration.model_dump_json(exclude=_NOT_SETTINGS)

@@ -35,3 +35,6 @@ UPDATE ai_integrations SET name = :name, settings = :settings, updated_us = :upd
 
 -- name: delete
 DELETE FROM ai_integrations WHERE id = :id;
+
+-- name: tasks_of
+SELECT name FROM tasks WHERE json_extract(run_configuration, '$.ai_integration_id') = :id ORDER BY seq DESC;

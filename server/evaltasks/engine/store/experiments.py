@@ -39,6 +39,7 @@ def experiment_of(row: Row) -> Experiment:
         updated_at=from_us(row["updated_us"]),
         dataset_id=row["dataset_id"],
         dataset_version_id=row["dataset_version_id"],
+        integration_id=row["integration_id"],
     )
 
 
@@ -71,6 +72,7 @@ def insert_experiment(
     now_us: int,
     dataset_id: str | None = None,
     dataset_version_id: str | None = None,
+    integration_id: str | None = None,
 ) -> None:
     tx.run(
         "experiments.insert",
@@ -80,6 +82,7 @@ def insert_experiment(
             "dataset_id": dataset_id,
             "dataset_version_id": dataset_version_id,
             "name": name,
+            "integration_id": integration_id,
             "now_us": now_us,
         },
     )

@@ -21,8 +21,10 @@ SELECT * FROM experiments WHERE dataset_id = :dataset_id AND name = :name;
 SELECT * FROM experiments WHERE space_id = :space_id AND dataset_id IS NULL AND name = :name;
 
 -- name: insert
-INSERT INTO experiments (id, space_id, dataset_id, dataset_version_id, name, created_us, updated_us)
-VALUES (:id, :space_id, :dataset_id, :dataset_version_id, :name, :now_us, :now_us);
+INSERT INTO experiments (
+    id, space_id, dataset_id, dataset_version_id, name, integration_id, created_us, updated_us
+)
+VALUES (:id, :space_id, :dataset_id, :dataset_version_id, :name, :integration_id, :now_us, :now_us);
 
 -- name: touch
 -- One second at least: a published client caches rows by the whole second of updated_at.

@@ -12,24 +12,30 @@ WHERE task_run_seq = :seq GROUP BY outcome, reason ORDER BY n DESC, reason;
 -- name: discard
 DELETE FROM task_run_rows WHERE task_run_seq = :seq;
 
+-- name: spans_of_window
+-- A condition for select_spans.
+s.project_id = :project_id AND s.start_us BETWEEN :first_us AND :last_us;
+
+-- name: new_spans
+-- A condition for select_spans: what a continuous task takes. The plus keeps SQLite from walking the whole project.
++s.project_id = :project_id AND s.seq > :after_seq AND s.seq <= :upto_seq;
+
 -- name: select_spans
 -- The newest spans that the task's filter and at least one evaluator's filter take, times those evaluators. Slots:
--- {task_filter}, {any_fit} and {fits} (one column per evaluator) are compiled filters over the alias s; {lines} is one
--- SELECT per evaluator from chosen, joined by UNION ALL. One statement, so a task run sees one state of the store.
+-- <rows> is one of the conditions above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled
+-- filters over the alias s; <lines> is one SELECT per evaluator from chosen, joined by UNION ALL. One statement, so a
+-- task run sees one state of the store; it walks the spans from the newest on, and stops when it has enough.
 WITH chosen AS MATERIALIZED (
-    SELECT
-        s.seq, s.span_id, s.trace_id,
-        row_number() OVER (ORDER BY s.start_us DESC, s.trace_id, s.span_id) AS place,
-        {fits}
-    FROM spans AS s
-    WHERE s.project_id = :project_id
-        AND (:data_start_us IS NULL OR s.start_us >= :data_start_us)
-        AND (:data_end_us IS NULL OR s.start_us <= :data_end_us)
-        AND (:after_seq IS NULL OR (s.seq > :after_seq AND s.seq <= :upto_seq))
-        AND (:sampling_rate IS NULL OR is_sampled(:task_id, s.trace_id || '/' || s.span_id, :sampling_rate))
-        AND ({task_filter}) AND ({any_fit})
-    ORDER BY s.start_us DESC, s.trace_id, s.span_id
-    LIMIT :rows_max
+    SELECT picked.*, row_number() OVER (ORDER BY picked.start_us DESC, picked.trace_id, picked.span_id) AS place
+    FROM (
+        SELECT s.seq, s.span_id, s.trace_id, s.start_us, {fits}
+        FROM spans AS s
+        WHERE {rows}
+            AND (:sampling_rate IS NULL OR is_sampled(:task_id, s.trace_id || '/' || s.span_id, :sampling_rate))
+            AND ({task_filter}) AND ({any_fit})
+        ORDER BY s.start_us DESC, s.trace_id, s.span_id
+        LIMIT :rows_max
+    ) AS picked
 ),
 lines AS ({lines})
 INSERT INTO task_run_rows (
@@ -52,12 +58,15 @@ FROM (
 -- name: select_experiment_runs
 -- As select_spans, over the experiment runs (alias r) of the experiments in a JSON list, newest first.
 WITH chosen AS MATERIALIZED (
-    SELECT r.seq, r.id, row_number() OVER (ORDER BY r.seq DESC) AS place, {fits}
-    FROM experiment_runs AS r
-    WHERE r.experiment_id IN (SELECT value FROM json_each(:experiment_ids))
-        AND ({task_filter}) AND ({any_fit})
-    ORDER BY r.seq DESC
-    LIMIT :rows_max
+    SELECT picked.*, row_number() OVER (ORDER BY picked.seq DESC) AS place
+    FROM (
+        SELECT r.seq, r.id, {fits}
+        FROM experiment_runs AS r
+        WHERE r.experiment_id IN (SELECT value FROM json_each(:experiment_ids))
+            AND ({task_filter}) AND ({any_fit})
+        ORDER BY r.seq DESC
+        LIMIT :rows_max
+    ) AS picked
 ),
 lines AS ({lines})
 INSERT INTO task_run_rows (

@@ -43,7 +43,9 @@ CREATE TABLE spans (
 CREATE INDEX spans_by_time ON spans (project_id, start_us DESC, trace_id, span_id);
 CREATE INDEX spans_by_kind ON spans (project_id, kind, start_us DESC);
 CREATE INDEX spans_by_span_id ON spans (project_id, span_id);
-CREATE INDEX spans_by_session ON spans (project_id, session_id) WHERE session_id IS NOT NULL;
+-- The first span of a trace or of a session is one seek.
+CREATE INDEX spans_by_trace ON spans (project_id, trace_id, start_us);
+CREATE INDEX spans_by_session ON spans (project_id, session_id, start_us) WHERE session_id IS NOT NULL;
 
 CREATE TABLE datasets (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -84,7 +86,8 @@ CREATE TABLE experiments (
     dataset_version_id TEXT REFERENCES dataset_versions (id) ON DELETE SET NULL,
     name TEXT NOT NULL,
     created_us INTEGER NOT NULL,
-    updated_us INTEGER NOT NULL
+    updated_us INTEGER NOT NULL,
+    integration_id TEXT         -- the agent that was called for it
 );
 CREATE UNIQUE INDEX experiments_by_dataset_name ON experiments (dataset_id, name) WHERE dataset_id IS NOT NULL;
 CREATE UNIQUE INDEX experiments_by_space_name ON experiments (space_id, name) WHERE dataset_id IS NULL;
@@ -136,6 +139,17 @@ CREATE TABLE ai_integrations (
     updated_us INTEGER NOT NULL
 );
 
+-- Agents that run_experiment tasks call. Keys are never stored, only the names of environment variables.
+CREATE TABLE agent_integrations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT,
+    settings TEXT NOT NULL,     -- JSON object {"scopings": […], "config": {…}} of the wire model
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL
+);
+
 CREATE TABLE tasks (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -153,6 +167,7 @@ CREATE TABLE tasks (
     last_run_us INTEGER,
     created_us INTEGER NOT NULL,
     updated_us INTEGER NOT NULL,
+    query_filters TEXT,         -- JSON object {"filters", "expression"}: the trace and session shape of query_filter
     UNIQUE (space_id, name)
 );
 
@@ -163,6 +178,7 @@ CREATE TABLE task_evaluators (
     evaluator_version_id TEXT REFERENCES evaluator_versions (id) ON DELETE SET NULL,
     query_filter TEXT,
     column_mappings TEXT,
+    query_mappings TEXT,        -- JSON array: the trace and session shape of column_mappings
     PRIMARY KEY (task_id, position)
 );
 CREATE INDEX task_evaluators_by_evaluator ON task_evaluators (evaluator_id);
@@ -189,7 +205,8 @@ CREATE TABLE task_runs (
     lease_until_us INTEGER,
     started_us INTEGER,
     finished_us INTEGER,
-    created_us INTEGER NOT NULL
+    created_us INTEGER NOT NULL,
+    chained_task_run_ids TEXT   -- JSON array: what the completion of an experiment triggered
 );
 CREATE INDEX task_runs_by_task ON task_runs (task_id, seq DESC);
 CREATE INDEX task_runs_unfinished ON task_runs (status, lease_until_us) WHERE status IN ('PENDING', 'RUNNING');
@@ -199,8 +216,8 @@ CREATE INDEX task_runs_unfinished ON task_runs (status, lease_until_us) WHERE st
 CREATE TABLE task_run_rows (
     task_run_seq INTEGER NOT NULL REFERENCES task_runs (seq) ON DELETE CASCADE,
     position INTEGER NOT NULL,
-    row_kind TEXT NOT NULL,     -- span | experiment_run | example
-    row_seq INTEGER NOT NULL,   -- spans.seq, experiment_runs.seq or examples.seq
+    row_kind TEXT NOT NULL,     -- span | trace | session | experiment_run | example
+    row_seq INTEGER NOT NULL,   -- spans.seq (a trace's or session's first span), experiment_runs.seq or examples.seq
     row_id TEXT NOT NULL,
     trace_id TEXT,
     evaluator_id TEXT,
@@ -217,6 +234,8 @@ CREATE TABLE task_run_rows (
     PRIMARY KEY (task_run_seq, position)
 ) WITHOUT ROWID;
 CREATE INDEX task_run_rows_by_outcome ON task_run_rows (task_run_seq, outcome, position);
+-- A continuous task asks whether it has taken a trace or session before.
+CREATE INDEX task_run_rows_by_group ON task_run_rows (row_kind, row_id) WHERE row_kind IN ('trace', 'session');
 
 -- What stands on a row now: the newest evaluation of each name.
 CREATE TABLE evaluations (
@@ -229,6 +248,20 @@ CREATE TABLE evaluations (
     metadata TEXT NOT NULL,     -- JSON object: task_id, task_run_id, evaluator_version_id and provenance
     recorded_us INTEGER NOT NULL,
     PRIMARY KEY (row_kind, row_seq, name)
+) WITHOUT ROWID;
+
+-- The same for traces and sessions, which are no rows of a table: they are known by project and id.
+CREATE TABLE group_evaluations (
+    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    row_kind TEXT NOT NULL,     -- trace | session
+    row_id TEXT NOT NULL,       -- the trace id or the session id
+    name TEXT NOT NULL,
+    label TEXT,
+    score REAL,
+    explanation TEXT,
+    metadata TEXT NOT NULL,
+    recorded_us INTEGER NOT NULL,
+    PRIMARY KEY (project_id, row_kind, row_id, name)
 ) WITHOUT ROWID;
 
 CREATE TRIGGER spans_take_evaluations AFTER DELETE ON spans BEGIN

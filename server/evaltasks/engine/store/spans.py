@@ -70,9 +70,14 @@ def span_rows(
 
 
 def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
-    """The evaluations that stand on these spans, by `seq`, each list in the order of names; one query."""
+    """The evaluations that stand on these spans, by `seq`, each list in the order of names; two queries.
+
+    Those of a span's trace and session follow, named `trace_eval.<name>` and `session_eval.<name>`: of the trace on
+    its root spans (on its first span when it has none), of the session on the spans that name it.
+    """
     found: dict[int, list[SpanEvaluation]] = {}
-    for row in tx.all("spans.evaluations", {"seqs": json.dumps(list(seqs))}):
+    wanted = {"seqs": json.dumps(list(seqs))}
+    for row in [*tx.all("spans.evaluations", wanted), *tx.all("groups.evaluations_on_spans", wanted)]:
         evaluation = SpanEvaluation(
             name=row["name"],
             label=row["label"],

@@ -11,32 +11,34 @@ time-out helps. Reads have connections of their own and, in WAL mode, never wait
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
 from anyio import to_thread
 
-from evaltasks.engine.store.functions import register_functions
-from evaltasks.engine.store.queries import named_queries, schema
+from evaltasks.engine.store.faults import StoreError, is_trouble, trouble
+from evaltasks.engine.store.opening import Connections, StoreFile, open_connections
+from evaltasks.engine.store.queries import named_queries
+from evaltasks.engine.store.versions import SCHEMA_VERSION
+
+__all__ = ["SCHEMA_VERSION", "OnCommit", "Row", "Store", "StoreError", "Transaction", "Work", "owner_name"]
 
 T = TypeVar("T")
 Row: TypeAlias = sqlite3.Row
 OnCommit: TypeAlias = Callable[[Literal["before", "after"]], None]
 
-SCHEMA_VERSION = 1
-_BUSY_SECONDS = 15.0
-_OPENING_TRIES = 200
-
-
-class StoreError(Exception):
-    """The store cannot be used; the text says why and what to do."""
+# What this program would write may not be what the newer schema means by it.
+_MIGRATED = (
+    "The store was changed by a newer evaltasks while this process had it open. Nothing was written; "
+    "restart this process with that version."
+)
 
 
 class Transaction:
@@ -47,11 +49,24 @@ class Transaction:
 
     def _execute(self, query: str, values: Mapping[str, Any], slots: Mapping[str, str]) -> sqlite3.Cursor:
         text = named_queries()[query]
-        return self._connection.execute(text.format_map(slots) if slots else text, values)
+        text = text.format_map(slots) if slots else text
+        try:
+            return self._connection.execute(text, values)
+        except UnicodeEncodeError:
+            # Nothing was done yet: values are bound before a statement runs.
+            return self._connection.execute(text, _storable(values))
 
     def all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:
         """All rows of a query; the query itself bounds how many."""
         return self._execute(query, values, slots).fetchall()
+
+    def each(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Generator[Row]:
+        """The rows of a query one after the other; close it before the transaction ends."""
+        cursor = self._execute(query, values, slots)
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
 
     def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
         row: Row | None = self._execute(query, values, slots).fetchone()
@@ -62,7 +77,21 @@ class Transaction:
         return self._execute(query, values, slots).rowcount
 
     def run_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        return self._connection.executemany(named_queries()[query], rows).rowcount
+        return self._connection.executemany(named_queries()[query], map(_storable, rows)).rowcount
+
+
+def _storable(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Half a character, which JSON can spell (`"\\ud800"`) and UTF-8 cannot, is stored as a question mark."""
+    try:
+        for value in values.values():
+            if isinstance(value, str):
+                value.encode()
+    except UnicodeEncodeError:
+        return {
+            name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+    return values
 
 
 Work: TypeAlias = Callable[[Transaction], T]
@@ -81,19 +110,13 @@ class _Job(Generic[T]):
         return self.value  # type: ignore[return-value]  # set whenever done without error
 
 
-@dataclass
-class _Connections:
-    writer: sqlite3.Connection
-    point: sqlite3.Connection
-    scans: list[sqlite3.Connection] = field(default_factory=list)
-
-
 class Store:
     """Open with `async with Store.open(path)`."""
 
-    def __init__(self, connections: _Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
+    def __init__(self, connections: Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
         self._connections = connections
         self._shared = shared
+        self._file = connections.file
         self._on_commit = on_commit
         self._writing = anyio.Lock()
         self._pending: list[_Job[Any]] = []
@@ -106,7 +129,7 @@ class Store:
 
         Raises StoreError when the file is not ours, damaged, newer than this program, or cannot be written.
         """
-        connections, shared = await to_thread.run_sync(_open_connections, str(path))
+        connections, shared = await to_thread.run_sync(open_connections, str(path))
         store = cls(connections, shared=shared, on_commit=on_commit)
         try:
             yield store
@@ -142,41 +165,53 @@ class Store:
             connection = self._connections.scans.pop()
             try:
                 with anyio.CancelScope(shield=True):
-                    value = await to_thread.run_sync(_in_read_transaction, connection, work)
+                    value = await to_thread.run_sync(_in_read_transaction, connection, self._file, work)
             finally:
                 self._connections.scans.append(connection)
             return value
 
     async def read_point(self, work: Work[T]) -> T:
-        """Run `work` at once on the event loop: only for look-ups by key, which take microseconds."""
+        """Run `work` at once on the event loop: only for look-ups by key, which take microseconds.
+
+        Where it would have to wait for a lock, it is done as `read` does it.
+        """
         if not self._shared:
             async with self._writing:
                 return work(Transaction(self._connections.writer))
-        return _in_read_transaction(self._connections.point, work)
+        try:
+            return _in_read_transaction(self._connections.point, self._file, work)
+        except StoreError as error:
+            if not error.may_pass:
+                raise
+        return await self.read(work)
 
     def _commit_batch(self, batch: list[_Job[Any]]) -> None:
         connection = self._connections.writer
         transaction = Transaction(connection)
         try:
+            self._file.require_unmoved()
             connection.execute("BEGIN IMMEDIATE")
+            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                raise StoreError(_MIGRATED)
             for job in batch:
                 connection.execute("SAVEPOINT job")
                 try:
                     job.value = job.work(transaction)
                 except BaseException as error:  # handed to the caller whose work it is
+                    if is_trouble(error):
+                        # Not this job's fault, and SQLite may have undone the whole transaction.
+                        raise
                     connection.execute("ROLLBACK TO job")
                     job.error = error
                 connection.execute("RELEASE job")
             self._commit(connection)
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            trouble = StoreError(f"The store could not be written ({error}). Nothing of this change was kept.")
+            _roll_back(connection)
+            in_words = trouble(error, "written")
             for job in batch:
-                job.error = job.error or trouble
+                job.error = job.error or in_words
         except BaseException as error:  # out of `on_commit`: whoever waits for this commit must not think it took place
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             for job in batch:
                 job.error = job.error or error
         finally:
@@ -191,85 +226,25 @@ class Store:
             self._on_commit("after")
 
 
-def _in_read_transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
-    connection.execute("BEGIN")
+def _in_read_transaction(connection: sqlite3.Connection, file: StoreFile, work: Work[T]) -> T:
+    file.require_unmoved()
     try:
+        connection.execute("BEGIN")
         return work(Transaction(connection))
-    finally:
-        connection.execute("ROLLBACK")
-
-
-def _open_connections(path: str) -> tuple[_Connections, bool]:
-    if path == ":memory:":
-        connection = _connect(path)
-        _prepare(connection, path)
-        return _Connections(writer=connection, point=connection), False
-    file = Path(path).expanduser()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        writer = _connect(str(file))
-        _prepare(writer, path)
-        file.chmod(0o600)
-        readers = [_connect(str(file)) for _ in range(3)]
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(
-            f"The store '{path}' cannot be opened ({error}). Give another path with --store, "
-            "or move the file away to start anew."
-        ) from error
-    for reader in readers:
-        reader.execute("PRAGMA query_only = ON")
-    return _Connections(writer=writer, point=readers[0], scans=readers[1:]), True
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    # NORMAL loses nothing when a process dies; only a power cut may take the last commits.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    register_functions(connection)
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Switch to WAL and make the schema, whichever of several opening processes comes first."""
-    for attempt in range(_OPENING_TRIES):
-        try:
-            # The switch to WAL does not honour the busy time-out, so it is tried again.
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or attempt == _OPENING_TRIES - 1:
-                raise
-            time.sleep(0.02)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                raise StoreError(f"'{path}' is a SQLite file of another program. Give another path with --store.")
-            for statement in _statements(schema()):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version > SCHEMA_VERSION:
-            raise StoreError(
-                f"The store '{path}' was written by a newer evaltasks (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}). Update evaltasks, or give another path with --store."
-            )
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        # Told "read-only" outright, it is we who tried to write on a connection for reading.
+        if is_trouble(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+            raise trouble(error, "read") from error
         raise
+    finally:
+        _roll_back(connection)
 
 
-def _statements(script: str) -> Iterable[str]:
-    """The statements of a script one by one: `executescript` would commit our transaction first."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo what SQLite has not undone by itself."""
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):  # there is an error on its way already
+            connection.execute("ROLLBACK")
 
 
 def owner_name() -> str:

@@ -29,6 +29,7 @@ def task_run_from(row: Row) -> TaskRun:
         num_selected=row["num_selected"],
         experiment_id=row["experiment_id"],
         failure_reason=row["failure_reason"],
+        chained_task_run_ids=json.loads(row["chained_task_run_ids"] or "null"),
         created_at=from_us(row["created_us"]),
     )
 

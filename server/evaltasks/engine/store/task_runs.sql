@@ -51,16 +51,23 @@ UPDATE task_runs SET
     status = :status, failure_reason = :reason, finished_us = :now_us, owner = NULL, lease_until_us = NULL
 WHERE seq = :seq AND status = :from_status;
 
--- name: claimable
--- The oldest task runs that nobody works on: pending, or their owner's lease has run out.
+-- name: free
+-- The oldest unfinished task runs that nobody holds.
 SELECT seq FROM task_runs
-WHERE status IN ('PENDING', 'RUNNING') AND (lease_until_us IS NULL OR lease_until_us <= :now_us)
-    AND seq NOT IN (SELECT value FROM json_each(:except_seqs))
+WHERE status IN ('PENDING', 'RUNNING') AND lease_until_us IS NULL
 ORDER BY seq LIMIT :limit;
 
+-- name: leased
+-- What others hold; there are no more than living and dead processes work on at once.
+SELECT seq, owner, lease_until_us FROM task_runs
+WHERE status = 'RUNNING' AND lease_until_us IS NOT NULL
+    AND seq NOT IN (SELECT value FROM json_each(:except_seqs))
+ORDER BY seq LIMIT 1000;
+
 -- name: still_claimable
+-- Unless somebody took, renewed or ended it since its lease was seen.
 SELECT * FROM task_runs
-WHERE seq = :seq AND status IN ('PENDING', 'RUNNING') AND (lease_until_us IS NULL OR lease_until_us <= :now_us);
+WHERE seq = :seq AND status IN ('PENDING', 'RUNNING') AND owner IS :owner AND lease_until_us IS :until_us;
 
 -- name: claim
 UPDATE task_runs SET
@@ -89,6 +96,9 @@ SELECT * FROM task_runs WHERE seq = :seq AND owner = :owner AND status = 'RUNNIN
 UPDATE task_runs SET
     num_selected = :num_selected, num_skipped = :num_skipped, experiment_id = :experiment_id, plan = :plan
 WHERE seq = :seq;
+
+-- name: chain
+UPDATE task_runs SET chained_task_run_ids = :ids WHERE seq = :seq;
 
 -- name: covers
 -- What a continuous task run turned out to look at.

@@ -9,12 +9,13 @@ from pydantic import TypeAdapter
 
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.run_configurations import RunConfiguration
-from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator
+from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, QueryMapping, Task, TaskEvaluator
 from evaltasks.engine.clock import from_us, from_us_or_none
 from evaltasks.engine.store.evaluators import find_version, latest_version
 from evaltasks.engine.store.store import Row, Transaction
 
 _RUN_CONFIGURATION: TypeAdapter[RunConfiguration] = TypeAdapter(RunConfiguration)
+_QUERY_MAPPINGS: TypeAdapter[list[QueryMapping]] = TypeAdapter(list[QueryMapping])
 
 
 def task_of(tx: Transaction, task_id: str) -> Task | None:
@@ -26,7 +27,7 @@ def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
     """The wire models of rows of `tasks`, with their evaluators' names joined."""
     attached: dict[str, list[TaskEvaluator]] = {}
     for line in tx.all("tasks.attachments", {"task_ids": json.dumps([row["id"] for row in rows])}):
-        mappings = line["column_mappings"]
+        mappings, query_mappings = line["column_mappings"], line["query_mappings"]
         attached.setdefault(line["task_id"], []).append(
             TaskEvaluator(
                 evaluator_id=line["evaluator_id"],
@@ -34,13 +35,14 @@ def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
                 evaluator_version_id=line["evaluator_version_id"],
                 query_filter=line["query_filter"],
                 column_mappings=json.loads(mappings) if mappings is not None else None,
+                query_mappings=_QUERY_MAPPINGS.validate_json(query_mappings) if query_mappings is not None else None,
             )
         )
     return [_task(row, attached.get(row["id"], [])) for row in rows]
 
 
 def _task(row: Row, evaluators: list[TaskEvaluator]) -> Task:
-    configuration = row["run_configuration"]
+    configuration, query_filters = row["run_configuration"], row["query_filters"]
     return Task(
         id=row["id"],
         name=row["name"],
@@ -50,6 +52,7 @@ def _task(row: Row, evaluators: list[TaskEvaluator]) -> Task:
         is_continuous=bool(row["is_continuous"]),
         sampling_rate=row["sampling_rate"],
         query_filter=row["query_filter"],
+        query_filters=QueryFilters.model_validate_json(query_filters) if query_filters is not None else None,
         evaluators=evaluators,
         experiment_ids=json.loads(row["experiment_ids"]),
         run_configuration=_RUN_CONFIGURATION.validate_json(configuration) if configuration is not None else None,
@@ -64,11 +67,19 @@ def run_configuration_text(configuration: RunConfiguration | None) -> str | None
     return None if configuration is None else configuration.model_dump_json(exclude_none=True)
 
 
+def query_filters_text(given: QueryFilters | None) -> str | None:
+    """As JSON for the store, with the expression that a single filter may leave out."""
+    if given is None:
+        return None
+    expression = (given.expression or "").strip() or given.filters[0].id.value
+    return given.model_copy(update={"expression": expression}).model_dump_json()
+
+
 def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachment]) -> None:
     """Replace the task's evaluators, in the order given."""
     tx.run("tasks.detach_all", {"task_id": task_id})
     for position, attachment in enumerate(attachments):
-        mappings = attachment.column_mappings
+        mappings, query_mappings = attachment.column_mappings, attachment.query_mappings
         tx.run(
             "tasks.attach",
             {
@@ -78,6 +89,9 @@ def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachm
                 "evaluator_version_id": attachment.evaluator_version_id,
                 "query_filter": attachment.query_filter or None,
                 "column_mappings": json.dumps(mappings, ensure_ascii=False) if mappings is not None else None,
+                "query_mappings": None
+                if query_mappings is None
+                else _QUERY_MAPPINGS.dump_json(query_mappings).decode(),
             },
         )
 

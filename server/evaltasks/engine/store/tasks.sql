@@ -18,17 +18,18 @@ SELECT id FROM tasks WHERE space_id = :space_id AND name = :name AND id IS NOT :
 
 -- name: insert
 INSERT INTO tasks (
-    id, space_id, name, type, project_id, dataset_id, is_continuous, sampling_rate, query_filter, experiment_ids,
-    run_configuration, continuous_after_seq, created_us, updated_us
+    id, space_id, name, type, project_id, dataset_id, is_continuous, sampling_rate, query_filter,
+    query_filters, experiment_ids, run_configuration, continuous_after_seq, created_us, updated_us
 ) VALUES (
     :id, :space_id, :name, :type, :project_id, :dataset_id, :is_continuous, :sampling_rate, :query_filter,
-    :experiment_ids, :run_configuration, :continuous_after_seq, :now_us, :now_us
+    :query_filters, :experiment_ids, :run_configuration, :continuous_after_seq, :now_us, :now_us
 );
 
 -- name: update
 UPDATE tasks SET
     name = :name, is_continuous = :is_continuous, sampling_rate = :sampling_rate, query_filter = :query_filter,
-    run_configuration = :run_configuration, continuous_after_seq = :continuous_after_seq, updated_us = :now_us
+    query_filters = :query_filters, run_configuration = :run_configuration,
+    continuous_after_seq = :continuous_after_seq, updated_us = :now_us
 WHERE id = :id;
 
 -- name: delete
@@ -67,22 +68,26 @@ WHERE task_evaluators.task_id IN (SELECT value FROM json_each(:task_ids))
 ORDER BY task_evaluators.task_id, task_evaluators.position;
 
 -- name: attach
-INSERT INTO task_evaluators (task_id, position, evaluator_id, evaluator_version_id, query_filter, column_mappings)
-VALUES (:task_id, :position, :evaluator_id, :evaluator_version_id, :query_filter, :column_mappings);
+INSERT INTO task_evaluators (
+    task_id, position, evaluator_id, evaluator_version_id, query_filter, column_mappings, query_mappings
+) VALUES (
+    :task_id, :position, :evaluator_id, :evaluator_version_id, :query_filter, :column_mappings, :query_mappings
+);
 
 -- name: detach_all
 DELETE FROM task_evaluators WHERE task_id = :task_id;
 
 -- name: continuous
 -- Continuous project tasks with spans they have not taken yet, while no task run of theirs is unfinished and
--- the last one is some time ago. The plus keeps SQLite from the project's index: walking the few newest spans by seq is what is wanted.
-SELECT tasks.id, tasks.continuous_after_seq AS after_seq, (
+-- the last one is some time ago (or in the future: the clock was put back). The plus keeps SQLite from the project's
+-- index: walking the few newest spans by seq is what is wanted.
+SELECT tasks.id, tasks.project_id, tasks.continuous_after_seq AS after_seq, (
     SELECT max(spans.seq) FROM spans
     WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id
 ) AS upto_seq
 FROM tasks
 WHERE tasks.is_continuous AND tasks.project_id IS NOT NULL AND tasks.continuous_after_seq IS NOT NULL
-    AND (tasks.last_run_us IS NULL OR tasks.last_run_us <= :ran_before_us)
+    AND (tasks.last_run_us IS NULL OR tasks.last_run_us NOT BETWEEN :ran_before_us + 1 AND :now_us)
     AND EXISTS (
         SELECT 1 FROM spans
         WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import EngineInTest, engine
@@ -29,6 +30,7 @@ async def runs_of(it: EngineInTest, experiment_id: str) -> list[dict[str, Any]]:
     return runs
 
 
+@pytest.mark.promise("experiment.each")
 async def test_each_example_gets_its_answer_with_what_it_cost() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset([{"question": f"[[text: answer {i}]]"} for i in range(3)])
@@ -47,6 +49,7 @@ async def test_each_example_gets_its_answer_with_what_it_cost() -> None:
         assert judge.requests[0].body["temperature"] == 0
 
 
+@pytest.mark.promise("experiment.first")
 async def test_the_experiment_shows_on_the_task_run_before_any_answer_has_come() -> None:
     async with engine() as it, judge_server() as judge:
         task = await experiment_task(it, await it.seed_dataset(), judge.base_url)
@@ -61,6 +64,7 @@ async def test_the_experiment_shows_on_the_task_run_before_any_answer_has_come()
         await it.ended(task_run["id"])
 
 
+@pytest.mark.promise("experiment.each", "map.nothing")
 async def test_an_example_without_a_value_or_refused_by_the_model_is_an_error_of_its_own() -> None:
     def script(request: Any) -> Answer | None:
         too_long = "context_length_exceeded"
@@ -95,6 +99,7 @@ async def test_examples_are_chosen_by_id_by_number_and_by_filter() -> None:
         assert await chosen("none", query_filter="hard = 7") == []
 
 
+@pytest.mark.promise("experiment.chain")
 async def test_chained_evaluation_tasks_run_on_the_new_experiment_once_it_is_complete() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset([{"question": f"[[text: answer {i}]]"} for i in range(3)])

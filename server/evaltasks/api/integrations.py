@@ -1,0 +1,127 @@
+"""Integrations of `/v2/integrations`, told apart by `type`; here the agents that run_experiment tasks call.
+
+Secrets go the way of keys: on an evaltasks engine an integration names environment variables. `api_key_env`,
+`headers_env` and `output_path` are ours alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from evaltasks.api.ai_integrations import EnvironmentName
+from evaltasks.api.wire import (
+    Folded,
+    JsonObject,
+    Lenient,
+    Moment,
+    Name,
+    NamedListQuery,
+    Page,
+    Read,
+    WireEnum,
+    Written,
+    fold_case,
+)
+
+
+class IntegrationType(WireEnum):
+    LLM = "LLM"
+    AGENT = "AGENT"
+    EVALUATOR = "EVALUATOR"
+
+
+Endpoint = Annotated[str, Field(pattern=r"^https?://", max_length=2048)]
+Description = Annotated[str, Field(max_length=1000)]
+
+
+class _WrittenAgentConfig(Written):
+    headers: dict[str, str] | None = Field(default=None, repr=False)
+    # The key goes out as `authorization: Bearer …`, each header's whole value comes from its variable.
+    api_key_env: EnvironmentName | None = None
+    headers_env: dict[str, EnvironmentName] | None = None
+    # A dotted path into the agent's JSON reply.
+    output_path: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    request_presets: list[JsonObject] | None = None
+
+
+class CreateAgentConfig(_WrittenAgentConfig):
+    """`input_schema` is the JSON Schema of the request's body; without one, values are sent with their own types."""
+
+    endpoint: Endpoint
+    input_schema: JsonObject | None = None
+
+
+class UpdateAgentConfig(_WrittenAgentConfig):
+    """Given fields replace what stands; null clears those that may be absent."""
+
+    endpoint: Endpoint | None = None
+    input_schema: JsonObject | None = None
+
+
+class _WrittenAgent(Written):
+    type: Literal["AGENT"]
+    description: Description | None = None
+    scopings: list[JsonObject] | None = None
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _agents_only(cls, value: object) -> object:
+        value = fold_case(value)
+        if value == IntegrationType.LLM:
+            raise ValueError("integrations of type LLM are made and changed at /v2/ai-integrations")
+        if value == IntegrationType.EVALUATOR:
+            raise ValueError("remote evaluators are not called by evaltasks; only type AGENT is taken here")
+        return value
+
+
+class CreateIntegration(_WrittenAgent):
+    name: Name
+    config: CreateAgentConfig
+
+
+class UpdateIntegration(_WrittenAgent):
+    name: Name | None = None
+    config: UpdateAgentConfig | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> UpdateIntegration:
+        if self.model_fields_set <= {"type"}:
+            raise ValueError("no fields to update")
+        return self
+
+
+class AgentConfig(Read):
+    """`headers` is never in an answer; `has_headers` tells whether any are sent, from wherever they come."""
+
+    endpoint: str | None = None
+    has_headers: bool = False
+    headers: dict[str, str] | None = Field(default=None, repr=False)
+    api_key_env: str | None = None
+    headers_env: dict[str, str] | None = None
+    input_schema: JsonObject = Field(default_factory=dict)
+    output_path: str | None = None
+    request_presets: list[JsonObject] = Field(default_factory=list)
+
+
+class Integration(Read):
+    """On AX a list may also hold integrations of other types, whose `config` has other fields."""
+
+    id: str
+    type: Lenient[IntegrationType]
+    name: str
+    description: str | None = None
+    scopings: list[JsonObject] = Field(default_factory=list)
+    config: AgentConfig = AgentConfig()
+    created_at: Moment
+    updated_at: Moment
+    created_by_user_id: str | None = None
+
+
+class IntegrationPage(Page):
+    integrations: list[Integration]
+
+
+class ListIntegrations(NamedListQuery):
+    type: Folded[IntegrationType] | None = None

@@ -1,0 +1,303 @@
+"""The request an agent gets: a run configuration's `input_template`, filled from one example.
+
+A string that is exactly one placeholder (`"{{age}}"`) becomes the example's value, cast to the type that the agent's
+input schema gives that place: numeric text becomes a number, "true" and "false" booleans, JSON text an object or
+array, and what is no text becomes text where text is wanted. Where the schema names no type the value goes as it is. A
+placeholder inside other text is put in as text. A missing column, or null, is null (inside text: nothing). Keys of the
+template are never filled, and what is put in is never read again.
+
+Of JSON Schema this reads what tells the type of a place: `type`, `properties`, `items`, `additionalProperties`, local
+`$ref`, and the alternatives of `anyOf`, `oneOf` and `allOf`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from evaltasks.api.run_configurations import InputVariableFormat
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.evaluators.prompt import mustache_faults, render, text_of, variables_of, whole_placeholder
+
+DEPTH_MAX = 64
+_PREFIX = "dataset."
+_NAMED_MAX = 80
+_REFERENCES_MAX = 16
+_FAULTS_MAX = 10
+_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_PREFIXED = re.compile(r"(\{\{\{?&?\s*)dataset\.(?=[^\W\d])")
+
+
+class CannotCast(Exception):
+    """A value does not fit the place it is to be sent at. `reason` is ours; `detail` is the value."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def normalized(template: JsonObject) -> JsonObject:
+    """`{{dataset.column}}` is another way to write `{{column}}`: the template with the shorter one."""
+    made = _mapped(template, lambda text: _PREFIXED.sub(r"\1", text))
+    assert isinstance(made, dict)
+    return made
+
+
+def columns_of(template: JsonObject) -> tuple[str, ...]:
+    """The columns that the placeholders name, each once."""
+    names: dict[str, None] = {}
+
+    def note(text: str) -> str:
+        names.update(dict.fromkeys(variables_of(text, InputVariableFormat.MUSTACHE)))
+        return text
+
+    _mapped(normalized(template), note)
+    return tuple(names)
+
+
+def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object]) -> JsonObject:
+    """The request's body; `values` holds every column of `columns_of`, None for one that the example has not.
+
+    Raises CannotCast.
+    """
+
+    def filled(node: object, place: JsonObject, where: str) -> object:
+        if isinstance(node, dict):
+            return {key: filled(part, _property(schema, place, key), f"{where}.{key}") for key, part in node.items()}
+        if isinstance(node, list):
+            return [filled(part, _item(schema, place, nth), f"{where}[{nth}]") for nth, part in enumerate(node)]
+        if not isinstance(node, str):
+            return node
+        name = whole_placeholder(node)
+        if name is not None:
+            return _cast_for(name, values.get(name), _types(schema, place), where)
+        shown = {name: "" if value is None else value for name, value in values.items()}
+        return render(node, InputVariableFormat.MUSTACHE, shown)
+
+    body = filled(normalized(template), schema, "input_template")
+    assert isinstance(body, dict)
+    return body
+
+
+def template_faults(template: JsonObject, schema: JsonObject) -> list[str]:
+    """What keeps a template from ever fitting the schema, one sentence each."""
+    faults: list[str] = []
+
+    def judge(node: object, place: JsonObject, where: str, depth: int) -> None:
+        if len(faults) >= _FAULTS_MAX:
+            return
+        if depth > DEPTH_MAX:
+            faults.append(f"input_template is nested deeper than {DEPTH_MAX} levels")
+            return
+        if isinstance(node, str):
+            faults.extend(f"{where}: {fault}" for fault in mustache_faults(node))
+        types = _types(schema, place)
+        has_placeholder = isinstance(node, str) and bool(variables_of(node, InputVariableFormat.MUSTACHE))
+        if types and not has_placeholder and not _is(node, types) and node is not None:
+            faults.append(f"{where} must be {_listed(types)} by the agent's input schema")
+        elif isinstance(node, dict):
+            place = _resolved(schema, place)
+            required = place.get("required")
+            missing = [key for key in _texts(required) if key not in node]
+            faults.extend(f"{where} lacks {_named(key)}, which the agent's input schema requires" for key in missing)
+            known = place.get("properties")
+            is_closed = place.get("additionalProperties") is False and not place.get("patternProperties")
+            for key, part in node.items():
+                if is_closed and isinstance(known, dict) and key not in known:
+                    faults.append(f"{where} has {_named(key)}, which the agent's input schema does not know")
+                else:
+                    judge(part, _property(schema, place, key), f"{where}.{key[:_NAMED_MAX]}", depth + 1)
+        elif isinstance(node, list):
+            for nth, part in enumerate(node):
+                judge(part, _item(schema, place, nth), f"{where}[{nth}]", depth + 1)
+
+    judge(template, schema, "input_template", 0)
+    return faults[:_FAULTS_MAX]
+
+
+def schema_fault(schema: JsonObject) -> str | None:
+    """Why a JSON Schema cannot describe a request, as the end of a sentence; None when it can."""
+    types = _types(schema, schema)
+    if types and "object" not in types:
+        return "must describe an object, because that is what an agent is sent"
+    if _depth(schema) > DEPTH_MAX:
+        return f"is nested deeper than {DEPTH_MAX} levels"
+    return None
+
+
+# --- casting ------------------------------------------------------------------------------------------------------
+def _cast_for(name: str, value: object, types: Sequence[str], where: str) -> object:
+    if value is None or not types or _is(value, types):
+        return value
+    for kind in types:
+        try:
+            return _CASTS[kind](value)
+        except (ValueError, KeyError, RecursionError, OverflowError):
+            continue
+    raise CannotCast(
+        f"column {_named(name)} cannot be sent as {_listed(types)}, which is what the agent's input schema wants at "
+        f"{where[:200]}",
+        text_of(value)[:500],
+    )
+
+
+def _number(value: object) -> object:
+    if not isinstance(value, str) or not _NUMBER.fullmatch(text := value.strip()):
+        raise ValueError
+    number = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _integer(value: object) -> object:
+    number = value if isinstance(value, float) else _number(value)
+    if isinstance(number, float):
+        if not number.is_integer():
+            raise ValueError
+        return int(number)
+    return number
+
+
+def _boolean(value: object) -> object:
+    return {"true": True, "false": False}[value.strip().lower() if isinstance(value, str) else ""]
+
+
+def _parsed(kind: type) -> Callable[[object], object]:
+    def parse(value: object) -> object:
+        parsed = json.loads(value) if isinstance(value, str) else None
+        if not isinstance(parsed, kind):
+            raise ValueError
+        return parsed
+
+    return parse
+
+
+_CASTS: dict[str, Callable[[object], object]] = {
+    "number": _number,
+    "integer": _integer,
+    "boolean": _boolean,
+    "object": _parsed(dict),
+    "array": _parsed(list),
+    "string": text_of,
+}
+
+
+def _is(value: object, types: Sequence[str]) -> bool:
+    kinds: tuple[str, ...]
+    if value is None:
+        kinds = ("null",)
+    elif isinstance(value, bool):
+        kinds = ("boolean",)
+    elif isinstance(value, int):
+        kinds = ("integer", "number")
+    elif isinstance(value, float):
+        kinds = ("number",)
+    elif isinstance(value, str):
+        kinds = ("string",)
+    else:
+        kinds = ("array",) if isinstance(value, list) else ("object",)
+    return any(kind in types for kind in kinds)
+
+
+# --- the schema ---------------------------------------------------------------------------------------------------
+def _resolved(root: JsonObject, place: object) -> JsonObject:
+    """The schema itself, or what its local reference leads to; {} for anything else."""
+    for _ in range(_REFERENCES_MAX):
+        if not isinstance(place, dict):
+            return {}
+        reference = place.get("$ref")
+        if not isinstance(reference, str):
+            return place
+        if not reference.startswith("#"):
+            return {}
+        place = root
+        for step in reference.removeprefix("#").strip("/").split("/"):
+            key = step.replace("~1", "/").replace("~0", "~")
+            if key:
+                place = place.get(key) if isinstance(place, dict) else None
+    return {}
+
+
+def _alternatives(root: JsonObject, place: object) -> Iterator[JsonObject]:
+    """The schema itself, then those of its `anyOf`, `oneOf` and `allOf`, in their order and each once."""
+    seen: set[int] = set()
+    waiting = [place]
+    while waiting:
+        one = _resolved(root, waiting.pop(0))
+        if id(one) in seen:
+            # Also what ends a circle of references.
+            continue
+        seen.add(id(one))
+        yield one
+        for word in ("anyOf", "oneOf", "allOf"):
+            listed = one.get(word)
+            waiting += listed if isinstance(listed, list) else []
+
+
+def _types(root: JsonObject, place: object) -> list[str]:
+    """The types that a place may have, in the schema's order; none when it does not say."""
+    own = _said_types(_resolved(root, place))
+    return own or list(dict.fromkeys(kind for one in _alternatives(root, place) for kind in _said_types(one)))
+
+
+def _said_types(place: JsonObject) -> list[str]:
+    said = place.get("type")
+    return [kind for kind in ([said] if isinstance(said, str) else _texts(said)) if kind in _TYPES]
+
+
+def _property(root: JsonObject, place: JsonObject, key: str) -> JsonObject:
+    for one in _alternatives(root, place):
+        known, others = one.get("properties"), one.get("additionalProperties")
+        if isinstance(known, dict) and key in known:
+            return _resolved(root, known[key])
+        if isinstance(others, dict):
+            return _resolved(root, others)
+    return {}
+
+
+def _item(root: JsonObject, place: JsonObject, nth: int) -> JsonObject:
+    for each in _alternatives(root, place):
+        items = each.get("items")
+        if isinstance(items, dict):
+            return _resolved(root, items)
+        if isinstance(items, list) and nth < len(items):
+            return _resolved(root, items[nth])
+    return {}
+
+
+def _mapped(node: object, change: Callable[[str], str]) -> object:
+    """The same structure with every string value changed."""
+    if isinstance(node, dict):
+        return {key: _mapped(part, change) for key, part in node.items()}
+    if isinstance(node, list):
+        return [_mapped(part, change) for part in node]
+    return change(node) if isinstance(node, str) else node
+
+
+def _depth(node: object) -> int:
+    """Levels of nesting, without recursion."""
+    level, nodes = 0, [node]
+    while nodes and level <= DEPTH_MAX:
+        level += 1
+        inner: list[object] = []
+        for one in nodes:
+            inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        nodes = [part for part in inner if isinstance(part, dict | list)]
+    return level
+
+
+def _named(key: object) -> str:
+    return f"'{str(key)[:_NAMED_MAX]}'"
+
+
+def _texts(listed: object) -> list[str]:
+    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
+def _listed(types: Sequence[str]) -> str:
+    return " or ".join(types)

@@ -1,0 +1,102 @@
+"""The two shapes of an evaluation task, and the one data scope its evaluators must share.
+
+The span shape is `query_filter` and `column_mappings`; the trace and session shape is `query_filters` and
+`query_mappings`. An attachment that has neither has the shape of its evaluator. An evaluator of traces or sessions may
+be attached in the span shape as long as the whole task is: its filters then ask for any span of the row, and a column
+is read from every span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.problems import Problem
+from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, TaskEvaluator
+from evaltasks.engine.filters.compile import Target, compile_filter
+from evaltasks.engine.filters.expression import parse_expression
+from evaltasks.engine.handlers.faults import FaultList
+
+_MIXED = (
+    "the span shape (query_filter, column_mappings) and the trace and session shape "
+    "(query_filters, query_mappings) cannot be mixed in one task"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskShape:
+    """An evaluation task as it shall be. `granularities` go with `attachments`; None where no version was found."""
+
+    is_on_project: bool
+    query_filter: str | None
+    query_filters: QueryFilters | None
+    attachments: Sequence[EvaluatorAttachment | TaskEvaluator]
+    granularities: Sequence[DataGranularity | None]
+
+
+def judge_shape(task: TaskShape, faults: FaultList) -> None:
+    """Add everything that is wrong with the shape and the scope of the task."""
+    if not task.is_on_project:
+        _judge_dataset_task(task, faults)
+        return
+    if _is_mixed(task):
+        faults.bad_request(_MIXED)
+    if task.query_filters is not None:
+        _judge_filters(task.query_filters, faults)
+    ids = {named.id for named in task.query_filters.filters} if task.query_filters is not None else set()
+    for index, attachment in enumerate(task.attachments):
+        for place, mapping in enumerate(attachment.query_mappings or ()):
+            unknown = ", ".join(sorted(set(mapping.query_ids) - ids))
+            if unknown:
+                faults.unprocessable(
+                    f"evaluators[{index}].query_mappings[{place}].query_ids names {unknown}, "
+                    "which query_filters does not have"
+                )
+        if attachment.query_mappings is not None and task.granularities[index] is DataGranularity.SPAN:
+            faults.unprocessable(
+                f"evaluators[{index}] judges single spans, and query_mappings are for traces and sessions: "
+                "use column_mappings, or an evaluator with data_granularity TRACE or SESSION"
+            )
+    if len(set(task.granularities) - {None}) > 1:
+        faults.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
+
+
+def _judge_dataset_task(task: TaskShape, faults: FaultList) -> None:
+    if task.query_filters is not None:
+        faults.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
+    for index, attachment in enumerate(task.attachments):
+        if attachment.query_mappings is not None:
+            faults.bad_request(
+                f"evaluators[{index}].query_mappings applies to project tasks; "
+                "experiment runs belong to no trace: use column_mappings"
+            )
+        granularity = task.granularities[index]
+        if granularity not in {None, DataGranularity.SPAN}:
+            faults.unprocessable(
+                f"evaluators[{index}] judges whole {str(granularity).lower()}s, and a dataset task evaluates single "
+                "experiment runs: use an evaluator with data_granularity SPAN"
+            )
+
+
+def _is_mixed(task: TaskShape) -> bool:
+    in_spans, in_groups = bool(task.query_filter), task.query_filters is not None
+    for attachment, granularity in zip(task.attachments, task.granularities, strict=True):
+        if attachment.query_mappings is not None:
+            in_groups = True
+        elif attachment.column_mappings or attachment.query_filter or granularity is DataGranularity.SPAN:
+            in_spans = True
+    return in_spans and in_groups
+
+
+def _judge_filters(given: QueryFilters, faults: FaultList) -> None:
+    for index, named in enumerate(given.filters):
+        try:
+            compile_filter(named.filter, Target.SPAN, field=f"query_filters.filters[{index}].filter")
+        except Problem as problem:
+            faults.add(problem)
+    if (given.expression or "").strip():
+        try:
+            parse_expression(given.expression or "", {named.id for named in given.filters})
+        except Problem as problem:
+            faults.add(problem)

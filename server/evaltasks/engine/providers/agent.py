@@ -1,0 +1,189 @@
+"""A person's agent behind an HTTP endpoint: one POST of a JSON object, one reply, three ways to fail.
+
+| the other side                                                   | means                                          |
+| ---------------------------------------------------------------- | ---------------------------------------------- |
+| 401, 403; a variable that is not set; no such host; a bad certificate | Broken: no example can be done            |
+| 405, a redirect to another host                                  | Broken: this is not the endpoint               |
+| 408, 425, 429, 502, 503, 504; no connection                      | RetryLater, as long as it asks                 |
+| any other 4xx or 5xx; no answer in time; a web page; too long    | RefusedCall: this example                      |
+
+A 500 is this example's failure and no reason to wait: an agent that crashes on an input does so again, and a call of an
+agent is dear and may have effects, which is also why a call that was not answered in time is not repeated.
+
+The address comes from an integration that a person wrote; text of examples goes into the body alone. Redirects are
+followed within the endpoint's own origin only, so nothing that an agent answers leads anywhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx2
+
+from evaltasks.api.integrations import Integration
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.connections import Connections
+from evaltasks.engine.providers.openai_compatible import Now
+from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from evaltasks.engine.providers.refusals import retry_after_seconds
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+_REDIRECTS_MAX = 3
+_DETAIL_CHARS_MAX = 500
+_LATER = frozenset({408, 425, 429, 502, 503, 504})
+_HEADERS = {"content-type": "application/json", "accept": "application/json, text/plain;q=0.9"}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReply:
+    """`document` is the parsed reply; a reply that is no JSON is its text."""
+
+    document: Any
+    latency_ms: float
+
+
+class HttpAgent:
+    """Raises RetryLater, RefusedCall or Broken; no error of it holds a header's value."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        endpoint: str,
+        headers: Mapping[str, str],
+        *,
+        now: Now,
+        timeout_seconds: float,
+    ) -> None:
+        self._connections = connections
+        self._endpoint = endpoint
+        self._headers = {**_HEADERS, **headers}
+        self._now = now
+        self._timeout_seconds = timeout_seconds
+
+    async def call(self, body: JsonObject) -> AgentReply:
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        if len(content) > BODY_BYTES_MAX:
+            raise RefusedCall(f"the request for the agent is longer than {BODY_BYTES_MAX} bytes")
+        started = time.perf_counter()
+        with anyio.move_on_after(self._timeout_seconds):
+            try:
+                document = await self._post(content)
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+                raise self._fault_of_connection(error) from None
+            return AgentReply(document, round((time.perf_counter() - started) * 1000, 1))
+        raise self._too_slow()
+
+    async def _post(self, content: bytes) -> Any:
+        url = self._endpoint
+        for _ in range(_REDIRECTS_MAX + 1):
+            async with self._connections.post(url, content, self._headers) as response:
+                if response.status_code in {307, 308}:
+                    url = _within_origin(self._endpoint, url, response.headers.get("location"))
+                    continue
+                return self._read(response, await _bounded(response))
+        raise Broken("the agent's endpoint redirects in circles; name its final address as endpoint")
+
+    def _read(self, response: httpx2.Response, body: bytes) -> Any:
+        status = response.status_code
+        if response.is_success:
+            try:
+                return json.loads(body)
+            except (ValueError, RecursionError):
+                return _text(response, body)
+        if status in {401, 403}:
+            raise Broken(
+                f"the agent answered {status}: the credentials are wrong; check the variables that the agent "
+                "integration names"
+            )
+        if status == 405 or 300 <= status < 400:
+            raise Broken(f"the agent's endpoint answered {status}; set endpoint to the address that takes a POST")
+        if status in _LATER:
+            word = "asks to wait" if status == 429 else "is overloaded or down"
+            raise RetryLater(f"the agent {word} ({status})", retry_after_seconds(response.headers, self._now()))
+        said = body[: 4 * _DETAIL_CHARS_MAX].decode("utf-8", "replace").strip()
+        raise RefusedCall(f"the agent answered {status}", said[:_DETAIL_CHARS_MAX] or None)
+
+    def _fault_of_connection(self, error: Exception) -> Broken | RefusedCall | RetryLater:  # noqa: PLR0911  a table
+        """Its own text may hold an address with a secret, so it is not repeated."""
+        if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
+            return Broken("the agent's endpoint is not an address that can be called")
+        for cause in _causes(error):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Broken("the certificate of the agent's endpoint could not be verified")
+            if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+                return Broken("the host of the agent's endpoint does not exist")
+        if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+            return RetryLater("the agent could not be reached")
+        if isinstance(error, httpx2.TimeoutException):
+            return self._too_slow()
+        if isinstance(error, httpx2.DecodingError):
+            return RefusedCall("the agent's answer could not be decoded")
+        return RetryLater("the connection to the agent broke off")
+
+    def _too_slow(self) -> RefusedCall:
+        return RefusedCall(f"the agent did not answer within {self._timeout_seconds:g} s")
+
+
+def agent_headers(integration: Integration, environment: Mapping[str, str]) -> dict[str, str]:
+    """The headers an integration asks for, secrets read from the environment. Raises Broken for one that is not set."""
+    config = integration.config
+    headers = {name.lower(): value for name, value in (config.headers or {}).items()}
+    named = {name.lower(): variable for name, variable in (config.headers_env or {}).items()}
+    if config.api_key_env:
+        named["authorization"] = config.api_key_env
+    for name, variable in named.items():
+        value = environment.get(variable, "").strip()
+        if not value:
+            raise Broken(
+                f"the environment variable {variable}, which the agent integration '{integration.name}' names, "
+                "is not set where the engine is running"
+            )
+        if not value.isascii() or not value.isprintable():
+            raise Broken(f"the environment variable {variable} does not hold what a header can carry")
+        headers[name] = f"Bearer {value}" if name == "authorization" and config.api_key_env else value
+    return headers
+
+
+def _within_origin(endpoint: str, url: str, location: str | None) -> str:
+    """Where a redirect leads. Raises Broken when that is another scheme, host or port than the endpoint's."""
+    own = httpx2.URL(endpoint)
+    target = httpx2.URL(url).join(location or "")
+    if (target.scheme, target.host, target.port) != (own.scheme, own.host, own.port):
+        raise Broken("the agent's endpoint redirects to another host; name the final address as endpoint")
+    return str(target)
+
+
+async def _bounded(response: httpx2.Response) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise RefusedCall(f"the agent's answer is longer than {BODY_BYTES_MAX} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _text(response: httpx2.Response, body: bytes) -> str:
+    text = body.decode("utf-8", "replace")
+    kind = response.headers.get("content-type", "")
+    if "html" in kind or text[:200].lstrip().lower().startswith(("<!doctype", "<html")):
+        raise RefusedCall("the agent answered with a web page; is endpoint the address of its API?")
+    if "json" in kind:
+        raise RefusedCall("the agent's answer is no JSON, or was cut off", text[:_DETAIL_CHARS_MAX] or None)
+    return text
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__

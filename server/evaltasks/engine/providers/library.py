@@ -1,0 +1,131 @@
+"""Providers that are spoken to through `pydantic-ai`: Anthropic, Gemini, Vertex AI, AWS Bedrock.
+
+The extra `evaltasks[providers]` brings the libraries. They take seconds to load, so nothing of them is imported before
+the first call, and then in a thread. Only `pydantic_ai.direct.model_request` is used: one request, one answer; asking
+again, pacing and deadlines are the engine's.
+
+Asked for a structured answer, it goes down the same ladder as the OpenAI-compatible adapter: forced tool call, a schema
+where the model has it, plain text; what a model refuses is remembered.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from evaltasks.engine.providers.access import Access
+from evaltasks.engine.providers.library_settings import settings_of
+from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL, Now
+from evaltasks.engine.providers.outgoing import Outgoing
+from evaltasks.engine.providers.provider import Broken, ChatReply, ChatRequest, RefusedCall, RetryLater
+from evaltasks.engine.providers.refusals import Refusal, refused_feature
+
+EXTRA = "evaltasks[providers]"
+_STEPS_MAX = 3
+# A call to Bedrock holds a thread, and the store works with the same forty.
+_BEDROCK_CALLS_MAX = 24
+_UNLIMITED_CALLS = 10_000
+
+
+class LibraryProvider:
+    """Raises RetryLater, RefusedCall or Broken as `Provider` promises; no error of it holds a key."""
+
+    def __init__(
+        self,
+        access: Access,
+        outgoing: Outgoing,
+        *,
+        now: Now,
+        max_tokens: int,
+        timeout_seconds: float,
+        holds_threads: bool,
+    ) -> None:
+        self._access = access
+        self._outgoing = outgoing
+        self._now = now
+        self._max_tokens = max_tokens
+        self._timeout_seconds = timeout_seconds
+        self._places = anyio.Semaphore(_BEDROCK_CALLS_MAX if holds_threads else _UNLIMITED_CALLS)
+        self._loading = anyio.Lock()
+        self._calls: Any = None
+        self._models: dict[tuple[str, str | None], Any] = {}
+        self._without: dict[str, set[str]] = {}  # by model
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        settings = settings_of(self._access.provider, request, self._max_tokens)
+        model = await self._model(request)
+        without = self._without.setdefault(request.model_name, set())
+        async with self._places:
+            started = time.perf_counter()
+            for _ in range(_STEPS_MAX):
+                way = _way(request, without, self._calls.has_json_schema(model))
+                reply = await self._ask(model, request, settings, way)
+                if reply is not None:
+                    return replace(reply, latency_ms=round((time.perf_counter() - started) * 1000, 1))
+                without.add(way)
+        raise RefusedCall("the provider refuses every way of asking for an answer")
+
+    async def _ask(self, model: Any, request: ChatRequest, settings: dict[str, Any], way: str) -> ChatReply | None:
+        """None when the provider refuses this way of asking."""
+        with anyio.move_on_after(self._timeout_seconds):
+            try:
+                reply: ChatReply = await self._calls.ask(model, request, settings, way)
+            except (RetryLater, RefusedCall, Broken):
+                raise
+            except Exception as error:
+                if way != TEXT and _refuses(self._calls.error_reply(error), way):
+                    return None
+                raise self._calls.fault_of(error, request.model_name, self._now()) from None
+            return reply
+        raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
+
+    async def _model(self, request: ChatRequest) -> Any:
+        known = (request.model_name, self._access.place_for(request))
+        if known not in self._models:
+            async with self._loading:
+                if known not in self._models:
+                    self._models[known] = await to_thread.run_sync(self._open, request)
+        return self._models[known]
+
+    def _open(self, request: ChatRequest) -> Any:
+        try:
+            self._calls = _load("library_call")
+            make = _load("library_models").MAKERS[self._access.provider]
+            return make(self._access, self._outgoing, self._timeout_seconds, request)
+        except ImportError:
+            raise Broken(
+                f"{self._access.provider} needs libraries that are not installed where the engine runs: "
+                f"pip install '{EXTRA}', then start it again"
+            ) from None
+        except (Broken, RefusedCall, RetryLater):
+            raise
+        except Exception as error:
+            # A profile, a region or a file of credentials that a cloud's library cannot read.
+            raise self._calls.fault_of(error, request.model_name, self._now()) from None
+
+
+def _load(module: str) -> ModuleType:
+    # By name and not at the top: these two import the heavy libraries of the extra.
+    return importlib.import_module(f"evaltasks.engine.providers.{module}")
+
+
+def _way(request: ChatRequest, without: set[str], has_json_schema: bool) -> str:
+    if request.answer_schema is None:
+        return TEXT
+    ways = [TOOL_CALL, JSON_SCHEMA] if request.prefer_tool_call else [JSON_SCHEMA, TOOL_CALL]
+    if not has_json_schema:
+        ways.remove(JSON_SCHEMA)
+    return next((way for way in ways if way not in without), TEXT)
+
+
+def _refuses(reply: Any, way: str) -> bool:
+    if reply is None:
+        return False
+    feature = refused_feature(reply)
+    return feature is (Refusal.TOOLS if way == TOOL_CALL else Refusal.RESPONSE_FORMAT)

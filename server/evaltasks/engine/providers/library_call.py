@@ -1,0 +1,182 @@
+"""One call through `pydantic_ai.direct.model_request`: our request in its words, its answer in ours.
+
+Heavy (half a second before any provider's own library): loaded at the first call, by `library`, in a thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic_ai import messages as said
+from pydantic_ai.direct import model_request
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.tools import ToolDefinition
+
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.library_faults import error_reply, fault_of
+from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
+from evaltasks.engine.providers.provider import Broken, ChatMessage, ChatReply, ChatRequest, RefusedCall
+
+__all__ = ["ask", "error_reply", "fault_of", "has_json_schema"]
+
+_ANSWER_TOOL = "record_answer"
+
+
+def has_json_schema(model: Any) -> bool:
+    """Whether the provider's API binds this model's answer to a schema."""
+    return bool(model.profile.get("supports_json_schema_output"))
+
+
+async def ask(model: Any, request: ChatRequest, settings: JsonObject, way: str) -> ChatReply:
+    """Ask once. Raises what the library raises, and RefusedCall for an answer that was withheld or declined."""
+    parameters, settings = _parameters(model, request, settings, way)
+    messages = list(_messages(request.messages))
+    answer = await model_request(model, messages, model_settings=settings, model_request_parameters=parameters)
+    return _reply(answer, way)
+
+
+def _parameters(
+    model: Any, request: ChatRequest, settings: JsonObject, way: str
+) -> tuple[ModelRequestParameters, JsonObject]:
+    if way == TOOL_CALL:
+        tool = _definition(_ANSWER_TOOL, "Record your answer.", request.answer_schema, kind="output")
+        return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False), settings
+    if way == JSON_SCHEMA:
+        return _bound_to(request.answer_schema, None), settings
+    if request.answer_schema is not None:
+        return ModelRequestParameters(), settings
+    tool_config = request.parameters.get("tool_config") or {}
+    tools = [_tool(tool) for tool in request.tools or tool_config.get("tools") or ()]
+    if tools:
+        choice = _tool_choice(request.tool_choice or tool_config.get("tool_choice"))
+        chosen = settings if choice is None else {**settings, "tool_choice": choice}
+        return ModelRequestParameters(function_tools=tools), chosen
+    return _response_format(model, request.parameters.get("response_format") or {}), settings
+
+
+def _bound_to(schema: JsonObject | None, name: str | None) -> ModelRequestParameters:
+    bound = OutputObjectDefinition(json_schema=schema or {"type": "object"}, name=name, strict=True)
+    return ModelRequestParameters(output_mode="native", output_object=bound)
+
+
+def _response_format(model: Any, wanted: Mapping[str, Any]) -> ModelRequestParameters:
+    kind = str(wanted.get("type") or "TEXT").upper()
+    if kind == "TEXT":
+        return ModelRequestParameters()
+    schema = (wanted.get("json_schema") or {}).get("schema")
+    if kind == JSON_SCHEMA.upper() and isinstance(schema, dict) and has_json_schema(model):
+        return _bound_to(schema, (wanted.get("json_schema") or {}).get("name"))
+    raise Broken(
+        f"this model cannot be bound to response_format {kind[:40]} here; use JSON_SCHEMA with a schema and a model "
+        "that has it, or ask for JSON in the prompt"
+    )
+
+
+def _tool(tool: JsonObject) -> ToolDefinition:
+    """A tool as OpenAI writes it, or as Anthropic does."""
+    function = tool.get("function")
+    described = function if isinstance(function, dict) else tool
+    name = described.get("name")
+    if not isinstance(name, str) or not name:
+        raise Broken("a tool of tool_config has no name")
+    schema = described.get("parameters") or described.get("input_schema")
+    return _definition(name, described.get("description"), schema, kind="function")
+
+
+def _definition(name: str, description: str | None, schema: JsonObject | None, *, kind: Any) -> ToolDefinition:
+    given = schema or {"type": "object", "properties": {}}
+    return ToolDefinition(name=name, description=description, parameters_json_schema=given, kind=kind)
+
+
+def _tool_choice(choice: Any) -> Any:
+    """`auto`, `none`, `required`, or the list of the one tool that must be called."""
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else choice.get("name")
+        return [name] if isinstance(name, str) else None
+    return choice.lower() if isinstance(choice, str) else None
+
+
+def _messages(messages: Sequence[ChatMessage]) -> Iterable[said.ModelMessage]:
+    tool_names: dict[str, str] = {}
+    parts: list[said.ModelRequestPart] = []
+    for message in messages:
+        text = message.content or ""
+        match message.role:
+            case "assistant":
+                if parts:
+                    yield said.ModelRequest(parts=parts)
+                    parts = []
+                calls = [_call(call) for call in message.tool_calls or ()]
+                tool_names |= {call.tool_call_id: call.tool_name for call in calls}
+                yield said.ModelResponse(parts=[*([said.TextPart(text)] if text else []), *calls])
+            case "system" | "developer":
+                parts.append(said.SystemPromptPart(text))
+            case "tool":
+                called = message.tool_call_id or ""
+                parts.append(said.ToolReturnPart(tool_names.get(called, "tool"), text, tool_call_id=called))
+            case _:
+                parts.append(said.UserPromptPart(text))
+    if parts:
+        yield said.ModelRequest(parts=parts)
+
+
+def _call(call: JsonObject) -> said.ToolCallPart:
+    function = call.get("function") or {}
+    return said.ToolCallPart(str(function.get("name")), function.get("arguments"), tool_call_id=str(call.get("id")))
+
+
+def _reply(answer: said.ModelResponse, way: str) -> ChatReply:
+    why_ended = (answer.provider_details or {}).get("finish_reason")
+    if answer.finish_reason == "content_filter":
+        if why_ended == "refusal":
+            raise RefusedCall("the model declined to answer", _text(answer)[:500] or None)
+        raise RefusedCall("the provider's content filter withheld the answer")
+    text = _text(answer)
+    calls = [part for part in answer.parts if isinstance(part, said.ToolCallPart)]
+    structured: JsonObject | None = None
+    answered_by = TEXT
+    if way == TOOL_CALL and calls:
+        structured = _object(calls[0].args)
+        answered_by = TOOL_CALL if structured is not None else TEXT
+        text = text or calls[0].args_as_json_str()
+    elif way == JSON_SCHEMA:
+        structured = _object(text)
+        answered_by = JSON_SCHEMA if structured is not None else TEXT
+    if not text and not calls and not answer.usage.has_values():
+        raise RefusedCall("the provider's answer holds no message; is base_url the address of its API?")
+    usage = answer.usage
+    counted = usage.has_values()
+    return ChatReply(
+        text=text,
+        structured=structured,
+        answered_by=answered_by,
+        model_name=answer.model_name,
+        prompt_tokens=usage.input_tokens if counted else None,
+        completion_tokens=usage.output_tokens if counted else None,
+        tool_calls=[_written(call) for call in calls] or None,
+        cache_read_tokens=usage.cache_read_tokens or None,
+        cache_write_tokens=usage.cache_write_tokens or None,
+    )
+
+
+def _text(answer: said.ModelResponse) -> str:
+    return "".join(part.content for part in answer.parts if isinstance(part, said.TextPart))
+
+
+def _written(call: said.ToolCallPart) -> JsonObject:
+    """A tool call as every other provider of ours writes it."""
+    function = {"name": call.tool_name, "arguments": call.args_as_json_str()}
+    return {"id": call.tool_call_id, "type": "function", "function": function}
+
+
+def _object(written: object) -> JsonObject | None:
+    if isinstance(written, str):
+        try:
+            written = json.loads(written)
+        except (ValueError, RecursionError):
+            return None
+    return written if isinstance(written, dict) else None

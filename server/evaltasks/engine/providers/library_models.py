@@ -1,0 +1,135 @@
+"""The models of `pydantic-ai`: one maker for each provider, which loads that provider's own library when first used.
+
+What a maker gets from us: the address, a placeholder where the library wants a key (`outgoing` puts the real one on),
+no retries of its own, and our connections. Made in a thread: loading takes seconds, a Bedrock client tenths of one.
+"""
+
+# Every import below is inside a function because each library is heavy (1 to 2 s) and only one of them is needed.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+from anyio import from_thread
+
+from evaltasks.api.ai_integrations import Provider as ProviderName
+from evaltasks.engine.providers.access import Access, model_name_of
+from evaltasks.engine.providers.outgoing import Outgoing
+from evaltasks.engine.providers.provider import Broken, ChatRequest
+
+_PLACEHOLDER = "put-on-as-it-leaves"
+VERTEX_LOCATION_DEFAULT = "us-central1"
+
+MakeModel = Callable[[Access, Outgoing, float, ChatRequest], Any]
+
+
+def _client(outgoing: Outgoing, timeout_seconds: float) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=outgoing, timeout=timeout_seconds, trust_env=False)
+
+
+def _anthropic(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+    from anthropic import AsyncAnthropic
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    client = AsyncAnthropic(
+        api_key=_PLACEHOLDER,
+        base_url=access.base_url,
+        http_client=_client(outgoing, timeout_seconds),
+        max_retries=0,
+        timeout=timeout_seconds,
+    )
+    return AnthropicModel(model_name_of(request), provider=AnthropicProvider(anthropic_client=client))
+
+
+def _gemini(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google import GoogleProvider
+
+    provider = GoogleProvider(
+        api_key=_PLACEHOLDER, base_url=access.base_url, http_client=_client(outgoing, timeout_seconds)
+    )
+    return GoogleModel(model_name_of(request), provider=provider)
+
+
+def _vertex(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+    from google.oauth2.credentials import Credentials
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google_cloud import GoogleCloudProvider
+
+    where: dict[str, Any] = {"base_url": access.base_url, "http_client": _client(outgoing, timeout_seconds)}
+    if access.is_express:
+        provider = GoogleCloudProvider(api_key=_PLACEHOLDER, **where)
+    else:
+        if access.project is None:
+            raise Broken(
+                "no Google Cloud project: set provider_metadata (kind GCP, project_id, location) of the AI "
+                "integration, or GOOGLE_CLOUD_PROJECT where the engine runs"
+            )
+        provider = GoogleCloudProvider(
+            # None: the library looks for credentials as every Google program does.
+            credentials=None if access.uses_surroundings else Credentials(_PLACEHOLDER),  # type: ignore[no-untyped-call,unused-ignore]
+            project=access.project,
+            location=access.place_for(request) or VERTEX_LOCATION_DEFAULT,
+            **where,
+        )
+    return GoogleModel(model_name_of(request), provider=provider)
+
+
+def _bedrock(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.awsrequest import AWSResponse
+    from botocore.config import Config
+    from pydantic_ai.models.bedrock import BedrockConverseModel
+    from pydantic_ai.providers.bedrock import BedrockProvider
+
+    region = access.place_for(request)
+    session = boto3.Session(region_name=region)
+    if session.region_name is None:
+        raise Broken(
+            "no AWS region: set provider_parameters.region of the evaluator, or AWS_REGION where the engine runs"
+        )
+    retries = {"total_max_attempts": 1, "mode": "standard"}
+    signing = {} if access.uses_surroundings else {"signature_version": UNSIGNED}
+    client = session.client(
+        "bedrock-runtime",
+        config=Config(retries=retries, read_timeout=timeout_seconds, **signing),
+        endpoint_url=access.base_url,
+    )
+
+    def send(request: Any, **_: Any) -> Any:
+        # botocore signs and reads; our client sends, on the event loop the call came from. So Bedrock has the same
+        # connections, bounds and failures as the others, and a cancelled call is really broken off.
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        content = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+        received = from_thread.run(outgoing.post, request.url, content, headers)
+        return AWSResponse(request.url, received.status, dict(received.headers), _Raw(received.body))
+
+    client.meta.events.register("before-send.bedrock-runtime", send)
+    return BedrockConverseModel(model_name_of(request), provider=BedrockProvider(bedrock_client=client))
+
+
+class _Raw:
+    """A body already read, as botocore wants to read it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self._body
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+MAKERS: dict[str, MakeModel] = {
+    ProviderName.ANTHROPIC: _anthropic,
+    ProviderName.GEMINI: _gemini,
+    ProviderName.VERTEX_AI: _vertex,
+    ProviderName.AWS_BEDROCK: _bedrock,
+}

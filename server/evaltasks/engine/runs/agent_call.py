@@ -1,0 +1,90 @@
+"""`agent_call`: each example becomes a request to a person's agent, whose answer is the example's output.
+
+The output is what stands at the integration's `output_path` in the reply; without one the reply's member `output`, or
+else the whole reply. Tokens are taken from a `usage` object, where the agent sends one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from evaltasks.api.integrations import Integration
+from evaltasks.api.run_configurations import AgentCall
+from evaltasks.engine.call import Services
+from evaltasks.engine.evaluators.input_template import CannotCast, columns_of, fill
+from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
+from evaltasks.engine.evaluators.prompt import text_of
+from evaltasks.engine.providers.agent import HttpAgent
+from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.provider import Broken, RefusedCall
+from evaltasks.engine.runs.mapping import Columns, values_for
+from evaltasks.engine.store.agent_integrations import find_agent
+from evaltasks.engine.store.functions import lookup
+
+_INDEX = re.compile(r"\[(\d+)\]")
+_DETAIL_CHARS_MAX = 500
+# The names that agents give the two counts, ours first.
+_TOKENS = {
+    "prompt_tokens": ("prompt_tokens", "input_tokens"),
+    "completion_tokens": ("completion_tokens", "output_tokens"),
+}
+
+
+class AgentCalls:
+    def __init__(self, configuration: AgentCall, integration: Integration, agent: HttpAgent) -> None:
+        self._template = configuration.input_template
+        self._columns = columns_of(configuration.input_template)
+        self.asks: str | None = integration.id
+        self._integration = integration
+        self._agent = agent
+
+    @classmethod
+    async def open(cls, services: Services, judges: Judges, configuration: AgentCall) -> AgentCalls:
+        """Raises Broken when the agent cannot be called."""
+        integration = await services.store.read_point(lambda tx: find_agent(tx, configuration.integration_id))
+        if integration is None:
+            raise Broken("The agent integration that the run configuration names does not exist any more.")
+        return cls(configuration, integration, judges.agent(integration))
+
+    async def do(self, columns: Columns) -> Outcome:
+        config = self._integration.config
+        provenance: dict[str, Any] = {"agent": self._integration.name, "integration_id": self._integration.id}
+        try:
+            body = fill(self._template, config.input_schema, {name: _value(name, columns) for name in self._columns})
+        except CannotCast as misfit:
+            return Failed(misfit.reason, misfit.detail)
+        try:
+            reply = await self._agent.call(body)
+        except RefusedCall as refusal:
+            return Failed(refusal.reason, refusal.detail, provenance)
+        provenance |= {"latency_ms": reply.latency_ms, **_tokens(reply.document)}
+        found, missing = _output(reply.document, config.output_path)
+        if found is None:
+            return Failed(missing, text_of(reply.document)[:_DETAIL_CHARS_MAX], provenance)
+        return Evaluated(explanation=text_of(found), provenance=provenance)
+
+    def columns_of(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  nothing beside the output
+        return {}
+
+
+def _value(name: str, columns: Columns) -> object:
+    values = values_for([name], {}, columns)
+    return None if isinstance(values, Failed) else values[name]
+
+
+def _output(document: Any, path: str | None) -> tuple[object, str]:
+    """What the agent answered, or None and why there is nothing."""
+    if path is not None:
+        return lookup(document, _INDEX.sub(r".\1", path)), f"the agent's reply has nothing at output_path '{path[:80]}'"
+    if isinstance(document, dict) and "output" in document:
+        document = document["output"]
+    return document, "the agent's reply is empty"
+
+
+def _tokens(document: Any) -> dict[str, int]:
+    usage = document.get("usage") if isinstance(document, dict) else None
+    if not isinstance(usage, dict):
+        return {}
+    counts = {ours: next((usage[name] for name in names if name in usage), None) for ours, names in _TOKENS.items()}
+    return {name: count for name, count in counts.items() if isinstance(count, int) and not isinstance(count, bool)}

@@ -1,0 +1,87 @@
+"""`template_evaluation`: a judge reads each example itself; its label is the example's output.
+
+Score and explanation stand beside it as columns. When the configuration names the evaluator version it came from, the
+same is also there as `eval.<name>.label`, `.score` and `.explanation`, so that it can be filtered and compared with
+what an evaluation task of that evaluator writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evaltasks.api.ai_integrations import Provider as ProviderName
+from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.models import InvocationParameters, LlmConfig
+from evaltasks.api.problems import NotBuilt
+from evaltasks.api.run_configurations import InputVariableFormat, TemplateEvaluation
+from evaltasks.engine.call import Services
+from evaltasks.engine.evaluators.catalog import make_template_evaluator
+from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
+from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.runs.example_work import as_broken, model_of
+from evaltasks.engine.runs.mapping import Columns, values_for
+from evaltasks.engine.store.evaluators import find_version
+
+_UNNAMED = "template_evaluation"
+
+
+def judge_config(
+    configuration: TemplateEvaluation, model_name: str, evaluation_name: str | None = None
+) -> TemplateConfig:
+    """The configuration as an evaluator's; its placeholders stay in double braces."""
+    return TemplateConfig(
+        name=evaluation_name or _UNNAMED,
+        template=configuration.template,
+        include_explanations=configuration.provide_explanation,
+        classification_choices=configuration.classification_choices or None,
+        llm_config=LlmConfig(
+            ai_integration_id=configuration.ai_integration_id,
+            model_name=model_name,
+            invocation_parameters=configuration.invocation_parameters or InvocationParameters(),
+            provider_parameters=configuration.provider_parameters or {},
+        ),
+    )
+
+
+class ExampleJudging:
+    def __init__(
+        self, evaluator: Evaluator, mapping: Mapping[str, str], origin: Mapping[str, str | None], asks: str | None
+    ) -> None:
+        self.asks = asks
+        self._evaluator = evaluator
+        self._mapping = mapping
+        self._origin = {name: value for name, value in origin.items() if value}
+
+    @classmethod
+    async def open(cls, services: Services, judges: Judges, configuration: TemplateEvaluation) -> ExampleJudging:
+        """Raises Broken when the judge cannot judge."""
+        version_id = configuration.evaluator_version_id
+        integration, model_name = await services.store.read_point(lambda tx: model_of(tx, configuration))
+        # A version deleted since the task was made is still where the template came from; only its name is lost.
+        version = await services.store.read_point(lambda tx: find_version(tx, version_id)) if version_id else None
+        name = version.evaluation_name if version is not None else None
+        config = judge_config(configuration, model_name, name)
+        try:
+            evaluator = make_template_evaluator(config, judges, integration, InputVariableFormat.MUSTACHE)
+        except NotBuilt as missing:
+            raise as_broken(missing) from missing
+        origin = {"evaluator_version_id": version_id, "evaluation_name": name}
+        asks = None if integration.provider == ProviderName.HEURISTIC else integration.id
+        return cls(evaluator, configuration.column_mapping or {}, origin, asks)
+
+    async def do(self, columns: Columns) -> Outcome:
+        values = values_for(self._evaluator.variables, self._mapping, columns)
+        if isinstance(values, Failed):
+            return values
+        outcome = await self._evaluator.evaluate(values)
+        return replace(outcome, provenance={**outcome.provenance, **self._origin})
+
+    def columns_of(self, outcome: Outcome) -> dict[str, object]:
+        if not isinstance(outcome, Evaluated) or (outcome.label is None and outcome.score is None):
+            return {}
+        said = {"score": outcome.score, "explanation": outcome.explanation}
+        name = self._origin.get("evaluation_name")
+        if name is None:
+            return dict(said)
+        return {**said, **{f"eval.{name}.{field}": value for field, value in {"label": outcome.label, **said}.items()}}

@@ -1,0 +1,83 @@
+"""`llm_generation`: each example's messages go to a model, whose answer is the example's output."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from evaltasks.api.problems import NotBuilt
+from evaltasks.api.run_configurations import LlmGeneration
+from evaltasks.engine.call import Services
+from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
+from evaltasks.engine.evaluators.prompt import render_messages, variables_of_messages
+from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.prices import cost_with
+from evaltasks.engine.providers.provider import ChatReply, ChatRequest, Provider, RefusedCall
+from evaltasks.engine.runs.example_work import as_broken, model_of
+from evaltasks.engine.runs.mapping import Columns, values_for
+
+
+class Generation:
+    def __init__(
+        self, configuration: LlmGeneration, provider: Provider, provider_name: str, request: ChatRequest
+    ) -> None:
+        self.asks: str | None = configuration.ai_integration_id
+        self._configuration = configuration
+        self._variables = variables_of_messages(configuration)
+        self._provider = provider
+        self._provider_name = provider_name
+        self._request = request
+
+    @classmethod
+    async def open(cls, services: Services, judges: Judges, configuration: LlmGeneration) -> Generation:
+        """Raises Broken when the model cannot be asked."""
+        integration, model_name = await services.store.read_point(lambda tx: model_of(tx, configuration))
+        try:
+            provider = judges.provider(integration)
+        except NotBuilt as missing:
+            raise as_broken(missing) from missing
+        tools = configuration.tool_config or {}
+        request = ChatRequest(
+            model_name=model_name,
+            messages=(),
+            parameters=configuration.invocation_parameters.given() if configuration.invocation_parameters else {},
+            tools=tools.get("tools"),
+            tool_choice=tools.get("tool_choice"),
+            provider_parameters=configuration.provider_parameters or {},
+        )
+        return cls(configuration, provider, str(integration.provider), request)
+
+    async def do(self, columns: Columns) -> Outcome:
+        """The model's answer comes as an explanation: text that is no verdict."""
+        values = values_for(self._variables, {}, columns)
+        if isinstance(values, Failed):
+            return values
+        asked = replace(self._request, messages=render_messages(self._configuration, values))
+        provenance: dict[str, Any] = {"provider": self._provider_name, "model": asked.model_name}
+        if self._configuration.prompt_version_id:
+            provenance["prompt_version_id"] = self._configuration.prompt_version_id
+        try:
+            reply = await self._provider.complete(asked)
+        except RefusedCall as refusal:
+            return Failed(refusal.reason, refusal.detail, provenance)
+        return Evaluated(explanation=_text(reply), provenance={**provenance, **_measured(reply)})
+
+    def columns_of(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  nothing beside the output
+        return {}
+
+
+def _text(reply: ChatReply) -> str:
+    """What the model wrote, or its tool calls as JSON when it wrote nothing."""
+    if reply.text or not reply.tool_calls:
+        return reply.text
+    return json.dumps(list(reply.tool_calls), ensure_ascii=False)
+
+
+def _measured(reply: ChatReply) -> dict[str, Any]:
+    return {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "latency_ms": reply.latency_ms,
+        "cost_usd": cost_with(0.0, reply),
+    }

@@ -1,0 +1,60 @@
+"""A task run that evaluates whole traces or sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evaltasks.engine.call import Services
+from evaltasks.engine.evaluators.outcome import Failed, Outcome
+from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.runs.claims import Claim
+from evaltasks.engine.runs.evaluation import EvaluationJob, line_of
+from evaltasks.engine.runs.group_values import GroupReader, GroupValues
+from evaltasks.engine.runs.job import Line
+from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
+from evaltasks.engine.store.store import Transaction
+
+
+class GroupEvaluationJob(EvaluationJob):
+    """Its lines carry no data: a row may be a whole session, and is read when its turn comes."""
+
+    def __init__(self, services: Services, judges: Judges, claim: Claim, plan: EvaluationPlan) -> None:
+        super().__init__(services, judges, claim)
+        assert claim.task.project_id is not None
+        self._project_id = claim.task.project_id
+        self._group_kind = ROW_KINDS[plan.granularity]
+        self._reader = GroupReader(plan, claim.task.project_id)
+
+    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
+        rows = tx.all("groups.waiting", {"seq": self._claim.seq, "after": after_position, "limit": limit})
+        return [line_of(row, None) for row in rows]
+
+    async def do(self, line: Line) -> Outcome:
+        evaluator = await self._evaluator(line)
+
+        def read(tx: Transaction) -> GroupValues | Failed:
+            assert line.evaluator_version_id is not None
+            return self._reader.read(tx, line.row_id, line.evaluator_version_id, evaluator.variables)
+
+        found = await self._services.store.read(read)
+        if isinstance(found, Failed):
+            return found
+        outcome = await evaluator.evaluate(found.values)
+        said: dict[str, Any] = {"num_spans": found.num_spans}
+        if found.cut:
+            said["cut_to_characters"] = dict(found.cut)
+        return replace(outcome, provenance={**outcome.provenance, **said})
+
+    def _put(self, tx: Transaction, line: Line, said: Mapping[str, Any]) -> None:
+        row = {"project_id": self._project_id, "row_kind": self._group_kind, "row_id": line.row_id}
+        tx.run("groups.evaluate", {**said, **row})
+
+
+def evaluation_job(services: Services, judges: Judges, claim: Claim) -> EvaluationJob:
+    """The job for the granularity that was decided on when the rows were selected."""
+    plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
+    if plan.reads_spans_of_groups:
+        return GroupEvaluationJob(services, judges, claim, plan)
+    return EvaluationJob(services, judges, claim)

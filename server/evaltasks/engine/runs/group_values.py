@@ -1,0 +1,206 @@
+"""The values of an evaluator's variables on a trace or session, from its spans.
+
+* A mapped variable: the values at its path of the spans that its query ids take (any span without ids), in time order,
+  joined by ", ". A variable that is mapped several times takes what each of its mappings takes.
+* `conversation` of a session, unless it is mapped: a JSON array of `{"input", "output"}`, one turn for each root span
+  (the first span of a trace without one), in the order of the traces.
+* A variable without a mapping: the column of its name, as on a span, of the root spans; where they have none, of all.
+
+A session's traces follow each other in the order of their first spans. The spans are those the row has when it is
+judged, in the window or not: half a conversation is never judged. A value holds at most 100,000 characters, and those
+of a session together no more than that. Spans are read one after the other, so memory holds the values and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.tasks import QueryId, QueryMapping
+from evaltasks.engine.evaluators.outcome import Failed
+from evaltasks.engine.evaluators.prompt import text_of
+from evaltasks.engine.filters.compile import Target, compile_filter
+from evaltasks.engine.runs.joining import CHARACTERS_MAX, Conversation, JoinedText, Turn, shares
+from evaltasks.engine.runs.mapping import Columns, span_columns, unmapped_value, value_at
+from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
+from evaltasks.engine.store.spans import evaluations_of
+from evaltasks.engine.store.store import Row, Transaction
+
+CONVERSATION = "conversation"
+_EVALUATIONS = ("eval.", "trace_eval.", "session_eval.")
+_EVALUATION_FIELDS = ("label", "score", "explanation")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupValues:
+    """`cut` tells how many characters are left of each value that was cut."""
+
+    values: Mapping[str, object]
+    num_spans: int
+    cut: Mapping[str, int] = field(default_factory=dict)
+
+
+class GroupReader:
+    """Reads the values of one task run's rows, traces or sessions of one project."""
+
+    def __init__(self, plan: EvaluationPlan, project_id: str) -> None:
+        self._project_id = project_id
+        self._is_session = plan.granularity is DataGranularity.SESSION
+        self._kind = ROW_KINDS[plan.granularity]
+        self._mappings = plan.query_mappings
+        wanted = {id_ for mappings in plan.query_mappings.values() for one in mappings for id_ in one.query_ids}
+        compiled = {
+            id_: compile_filter(plan.filters[id_], Target.SPAN, prefix=f"q{id_.lower()}", field=f"query_filters.{id_}")
+            for id_ in sorted(wanted)
+        }
+        self._takes = "".join(f", ({one.sql}) AS takes_{id_}" for id_, one in compiled.items())
+        self._filter_values = {key: value for one in compiled.values() for key, value in one.values.items()}
+        self._reads_evaluations = any(path.startswith(_EVALUATIONS) for path in plan.paths)
+
+    def read(self, tx: Transaction, row_id: str, version_id: str, variables: Sequence[str]) -> GroupValues | Failed:
+        """The value of every variable, or the failure that names the first variable without one."""
+        gathered = _Gathered(variables, self._mappings.get(version_id, ()), self._is_session)
+        num_spans = 0
+        for trace_id in self._traces(tx, row_id):
+            with closing(self._spans(tx, trace_id)) as spans:
+                for row in spans:
+                    num_spans += 1
+                    gathered.take(row, self._columns(tx, row))
+                    if gathered.is_full:
+                        break
+            gathered.end_trace()
+            if gathered.is_full:
+                break
+        if not num_spans:
+            return Failed(f"the {self._kind} was deleted before it was evaluated")
+        missing = gathered.first_missing()
+        if missing is not None:
+            return Failed(_missing(missing, self._mappings.get(version_id, ()), self._kind))
+        values, cut = gathered.values(CHARACTERS_MAX if self._is_session else None)
+        return GroupValues(values, num_spans, cut)
+
+    def _traces(self, tx: Transaction, row_id: str) -> Sequence[str]:
+        if not self._is_session:
+            return [row_id]
+        wanted = {"project_id": self._project_id, "row_id": row_id}
+        return [row["trace_id"] for row in tx.all("groups.traces_of_session", wanted)]
+
+    def _spans(self, tx: Transaction, trace_id: str) -> Generator[Row]:
+        wanted = {**self._filter_values, "project_id": self._project_id, "trace_id": trace_id}
+        return tx.each("groups.spans_of_trace", wanted, takes=self._takes)
+
+    def _columns(self, tx: Transaction, row: Row) -> Columns:
+        if not self._reads_evaluations:
+            return span_columns(row)
+        found: dict[str, Any] = {}
+        for one in evaluations_of(tx, [row["seq"]]).get(row["seq"], ()):
+            name = one.name if one.name.startswith(_EVALUATIONS) else f"eval.{one.name}"
+            found.update({f"{name}.{part}": getattr(one, part) for part in _EVALUATION_FIELDS})
+        return span_columns(row, found)
+
+
+class _Gathered:
+    """What the spans read so far have for each variable."""
+
+    def __init__(self, variables: Sequence[str], mappings: Sequence[QueryMapping], is_session: bool) -> None:
+        self._variables = variables
+        self._mappings = [one for one in mappings if one.variable_name in variables]
+        mapped = {one.variable_name for one in self._mappings}
+        self._mapped = {name: JoinedText() for name in variables if name in mapped}
+        unmapped = [name for name in variables if name not in mapped]
+        has_conversation = is_session and CONVERSATION in unmapped
+        self._conversation = Conversation() if has_conversation else None
+        unmapped = [name for name in unmapped if not (has_conversation and name == CONVERSATION)]
+        self._of_roots = {name: JoinedText() for name in unmapped}
+        self._of_all = {name: JoinedText() for name in unmapped}
+        self._first_turn: Turn | None = None
+        self._has_root = False
+
+    @property
+    def is_full(self) -> bool:
+        """True when no further span can add anything, but that something is cut."""
+        texts = [*self._mapped.values(), *self._of_roots.values()]
+        full = all(text.is_full and text.is_cut for text in texts)
+        return full and (self._conversation is None or self._conversation.is_cut)
+
+    def take(self, row: Row, columns: Columns) -> None:
+        """The next span of the trace."""
+        is_root = row["parent_id"] is None
+        for one in self._mappings:
+            if not one.query_ids or any(row[f"takes_{QueryId(id_).value}"] for id_ in one.query_ids):
+                _add(self._mapped[one.variable_name], value_at(one.attribute_path, columns))
+        for name, text in self._of_all.items():
+            value = unmapped_value(name, columns)
+            _add(text, value)
+            if is_root:
+                _add(self._of_roots[name], value)
+        if self._conversation is not None and (is_root or self._first_turn is None):
+            turn = Turn(*(_text(unmapped_value(name, columns)) for name in ("input", "output")))
+            self._first_turn = self._first_turn or turn
+            if is_root:
+                self._has_root = True
+                self._add_turn(turn)
+
+    def end_trace(self) -> None:
+        if not self._has_root and self._first_turn is not None:
+            self._add_turn(self._first_turn)
+        self._first_turn, self._has_root = None, False
+
+    def _add_turn(self, turn: Turn) -> None:
+        if self._conversation is not None and turn != Turn(None, None):
+            self._conversation.add(turn)
+
+    def first_missing(self) -> str | None:
+        for name in self._variables:
+            text = self._text_of(name)
+            if text.is_empty:
+                return name
+        return None
+
+    def _text_of(self, name: str) -> JoinedText | Conversation:
+        if name in self._mapped:
+            return self._mapped[name]
+        if name not in self._of_roots:
+            assert self._conversation is not None
+            return self._conversation
+        return self._of_all[name] if self._of_roots[name].is_empty else self._of_roots[name]
+
+    def values(self, characters_max: int | None) -> tuple[dict[str, object], dict[str, int]]:
+        """The values, all together in at most so many characters, and the lengths of those that were cut."""
+        gathered = {name: self._text_of(name) for name in self._variables}
+        texts = {name: one.text() if isinstance(one, Conversation) else str(one) for name, one in gathered.items()}
+        cut = {name for name, one in gathered.items() if one.is_cut}
+        if characters_max is not None and sum(len(text) for text in texts.values()) > characters_max:
+            kept = shares({name: len(text) for name, text in texts.items()}, characters_max)
+            for name, one in gathered.items():
+                if kept[name] < len(texts[name]):
+                    cut.add(name)
+                    is_talk = isinstance(one, Conversation)
+                    texts[name] = one.text(kept[name]) if is_talk else texts[name][: kept[name]]
+        return dict(texts), {name: len(texts[name]) for name in texts if name in cut}
+
+
+def _add(text: JoinedText, value: object) -> None:
+    if value is not None:
+        text.add(text_of(value))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else text_of(value)
+
+
+def _missing(variable: str, mappings: Sequence[QueryMapping], kind: str) -> str:
+    paths = [one for one in mappings if one.variable_name == variable]
+    if not paths:
+        wanted = "a turn" if variable == CONVERSATION else "a column of that name"
+        return f"variable '{variable}' has no value: it is not mapped, and no span of the {kind} has {wanted}"
+    ids = " or ".join(sorted({id_.value for one in paths for id_ in one.query_ids}))
+    which = f" that query {ids} takes" if all(one.query_ids for one in paths) else ""
+    where = " or ".join(f"'{path}'" for path in dict.fromkeys(one.attribute_path for one in paths))
+    return (
+        f"variable '{variable}' has no value: no span of the {kind}{which} has anything at {where}, "
+        "which it is mapped to"
+    )

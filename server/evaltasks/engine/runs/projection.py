@@ -1,0 +1,73 @@
+"""How many rows a day a task would evaluate if it were continuous: what the last 24 hours would have been.
+
+Spans are numbered in the order they came, so a few look-ups by number find where the last day begins, and a sample of
+evenly spaced numbers tells which share of it belongs to the task. The cost does not grow with the store; up to
+SAMPLE_MAX spans of a day the answer is exact, beyond that an estimate.
+"""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+
+from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.problems import Problem
+from evaltasks.api.tasks import Task
+from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
+from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.runs.plan import make_plan
+from evaltasks.engine.store.store import Transaction
+
+SAMPLE_MAX = 1000
+_DAY_US = 24 * 3600 * 1_000_000
+
+
+def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | None:
+    """None where it cannot be told: for dataset tasks, for traces and sessions, for a task that could not start."""
+    if task.project_id is None or not task.evaluates:
+        return None
+    try:
+        plan, versions = make_plan(tx, task)
+        if plan.granularity is not DataGranularity.SPAN:
+            return None
+        own = [version.code_config.query_filter if version.code_config else None for version in versions]
+        attached = [
+            all_of(_compiled(one.query_filter, f"e{nth}"), _compiled(query_filter, f"v{nth}"))
+            for nth, (one, query_filter) in enumerate(zip(task.evaluators, own, strict=True))
+        ]
+        task_filter = _compiled(task.query_filter, "t")
+    except (Broken, Problem):
+        return None
+    first, last = _last_day(tx, now_us)
+    width = last - first + 1
+    if width <= 0:
+        return 0
+    step = max(width / SAMPLE_MAX, 1.0)
+    seqs = [first + int(nth * step) for nth in range(min(width, SAMPLE_MAX))]
+    values = {**task_filter.values, "seqs": json.dumps(seqs), "project_id": task.project_id}
+    for one in attached:
+        values.update(one.values)
+    fits = " + ".join(f"(({one.sql}) IS TRUE)" for one in attached)
+    found = tx.one("projection.rows_of_sample", values, task_filter=task_filter.sql, fits=fits)
+    assert found is not None
+    rate = 1.0 if task.sampling_rate is None else task.sampling_rate
+    return ceil(int(found["n"]) * (width / len(seqs)) * rate)
+
+
+def _compiled(text: str | None, prefix: str) -> CompiledFilter:
+    return compile_filter(text, Target.SPAN, prefix=prefix, field="query_filter") if text else ALL_ROWS
+
+
+def _last_day(tx: Transaction, now_us: int) -> tuple[int, int]:
+    """The numbers of the first and the last span that came in the last 24 hours; the first is greater for none."""
+    newest = tx.one("projection.newest")
+    last = int(newest["seq"] or 0) if newest is not None else 0
+    low, high = 1, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        span = tx.one("projection.next_from", {"seq": middle})
+        if span is None or span["ingested_us"] >= now_us - _DAY_US:
+            high = middle
+        else:
+            low = int(span["seq"]) + 1
+    return low, last

@@ -1,0 +1,90 @@
+"""The `imports` block of a custom evaluator: import statements only, and the contract's own from where AX has it."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from dataclasses import dataclass, field
+
+from evaltasks.engine.sandbox.program import ImportLine
+
+CONTRACT_MODULES = ("arize.experimental.datasets.experiments.evaluators.base", "arize.experiments.evaluators.base")
+IMPORT_SENTENCE = f"from {CONTRACT_MODULES[0]} import EvaluationResult, CodeEvaluator"
+IMPORTS_CHARS_MAX = 10_000
+_NEEDED = ("EvaluationResult", "CodeEvaluator")
+_GIVEN = (*_NEEDED, "Evaluator", "JSONSerializable")
+
+
+@dataclass(slots=True)
+class Imports:
+    lines: list[ImportLine] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # as the code says it → what it is
+
+    def called(self, name: str) -> set[str]:
+        return {alias for alias, meant in self.names.items() if meant == name} or {name}
+
+
+def read_imports(source: str, into: Imports) -> list[str]:
+    faults: list[str] = []
+    tree = parsed(source, "imports", IMPORTS_CHARS_MAX, faults)
+    wrong_path = False
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module in CONTRACT_MODULES and node.level == 0:
+            for name in node.names:
+                if name.name in _GIVEN:
+                    into.names[name.asname or name.name] = name.name
+                else:
+                    faults.append(
+                        f"imports line {node.lineno}: '{name.name[:80]}' is not to be had from there; "
+                        f"name {' and '.join(_NEEDED)}"
+                    )
+            continue
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            faults.append(f"imports line {node.lineno}: only import statements belong into imports; remove the rest")
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.level or any(name.name == "*" for name in node.names)):
+            faults.append(
+                f"imports line {node.lineno}: name each thing and its full module; no '*', no relative import"
+            )
+            continue
+        taken = [name.name for name in node.names if name.name in _NEEDED]
+        module = node.module if isinstance(node, ast.ImportFrom) else None
+        if (
+            taken
+            or any(name.name.split(".")[0] == "arize" for name in node.names)
+            or (module or "").startswith("arize")
+        ):
+            wrong_path = True
+            faults.append(
+                f"imports line {node.lineno}: AX's runtime has {' and '.join(taken or _NEEDED)} at one path only; "
+                f"write {IMPORT_SENTENCE}"
+            )
+            into.names.update({name: name for name in taken})
+            continue
+        into.lines.append(ImportLine(node.lineno, ast.unparse(node)))
+    missing = [name for name in _NEEDED if name not in into.names.values()]
+    if tree is not None and missing and not wrong_path:
+        faults.append(f"imports must import {' and '.join(missing)}: add {IMPORT_SENTENCE}")
+    return faults
+
+
+def parsed(source: str, where: str, chars_max: int, faults: list[str]) -> ast.Module | None:
+    if len(source) > chars_max:
+        faults.append(f"{where} is longer than {chars_max} characters")
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except SyntaxError as error:
+        line = f" line {error.lineno}" if error.lineno else ""
+        faults.append(f"{where}{line}: this is no Python ({_plain(error.msg)})")
+    except (ValueError, RecursionError, MemoryError):
+        faults.append(f"{where} cannot be read as Python: it is nested too deep or holds signs that no source may hold")
+    return None
+
+
+def _plain(message: str) -> str:
+    return "".join(sign for sign in message[:100] if sign.isascii() and sign.isprintable())

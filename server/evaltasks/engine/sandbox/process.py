@@ -1,0 +1,191 @@
+"""The engine to choose for all of Python: CPython in a worker that has locked itself (`locked_worker`). Linux only.
+
+A worker is one evaluator's for one task run, and the leader of a process group of its own, which is killed as a whole
+when it answers too late. It runs with no environment, in `/`, and with nothing open but its two pipes. What it writes
+is read as a stranger's: bounded in length and time, and parsed as plain data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from evaltasks.engine.sandbox.cell import (
+    ENDED,
+    TOO_MUCH_PRINTED,
+    TOO_SLOW,
+    UNREADABLE,
+    Died,
+    LoadFailed,
+    SandboxUnavailable,
+    Values,
+)
+from evaltasks.engine.sandbox.limits import SandboxLimits
+from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
+
+_WORKER = Path(__file__).with_name("locked_worker.py")
+_LENGTH_BYTES = 4
+_PARSED_HERE_BYTES_MAX = 200_000
+_CPU_CLOCK = 2  # the kernel's clock of a process: its complement, shifted by three, and this
+_INSTEAD = "Leave --sandbox out to use the sandbox that works everywhere; code is never run without protection."
+
+
+class ProcessCells:
+    """Raises SandboxUnavailable where there is no Linux."""
+
+    def __init__(self, limits: SandboxLimits) -> None:
+        if sys.platform != "linux":
+            raise SandboxUnavailable(f"The sandbox 'process' needs Linux. {_INSTEAD}")
+        self._limits = limits
+        self._cells: set[ProcessCell] = set()
+
+    async def start(self, program: Program) -> ProcessCell:
+        limits = self._limits
+        given = {
+            "memory_bytes": limits.process_memory_bytes,
+            "cpu_seconds": limits.worker_cpu_seconds,
+            "explanation_chars_max": limits.explanation_chars_max,
+            "detail_chars_max": limits.detail_chars_max,
+        }
+        process = await anyio.open_process(
+            [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(_WORKER), json.dumps(given)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            start_new_session=True,
+        )
+        cell = ProcessCell(process, limits, self._cells)
+        try:
+            await cell.load(program)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await cell.close()
+            raise
+        return cell
+
+    async def close(self) -> None:
+        for cell in list(self._cells):
+            await cell.close()
+
+
+class ProcessCell:
+    def __init__(self, process: Process, limits: SandboxLimits, others: set[ProcessCell]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        self._process = process
+        self._into = process.stdin
+        self._out = BufferedByteReceiveStream(process.stdout)
+        self._limits = limits
+        self._others = others
+        self._number = 0
+        self._size: int | None = None  # of the message that is coming in
+        others.add(self)
+
+    async def load(self, program: Program) -> None:
+        """Raises LoadFailed, SandboxUnavailable."""
+        message = {**asdict(program), "names": dict(program.names), "prelude": PRELUDE, "feed": FEED}
+        try:
+            with anyio.fail_after(self._limits.start_seconds):
+                locked = await self._receive()
+        except (Died, TimeoutError):
+            locked = {"failed": "its worker does not start"}
+        if locked != {"locked": True}:
+            # The worker's own words: it has not seen any code yet.
+            why = locked.get("failed") if isinstance(locked, dict) else None
+            raise SandboxUnavailable(f"The sandbox 'process' cannot protect here: {why}. {_INSTEAD}")
+        try:
+            answer = await self._ask(message, self._limits.feed_seconds)
+        except Died as died:
+            raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
+        faults = answer.get("faults") if isinstance(answer, dict) else None
+        if faults != []:
+            raise LoadFailed(_sentences(faults))
+
+    async def feed(self, rows: Sequence[Values]) -> object:
+        self._number += 1
+        answer = await self._ask([self._number, [dict(row) for row in rows]], self._limits.feed_seconds)
+        # Whatever the code wrote into the pipe by itself must not be taken for the answers of other rows.
+        match answer:
+            case [number, answers] if number == self._number:
+                return answers
+        raise Died(UNREADABLE)
+
+    async def close(self) -> None:
+        if self not in self._others:
+            return
+        self._others.discard(self)
+        with suppress(ProcessLookupError):
+            # The group, not the process: should a child ever get past the locks, it dies too.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        await self._process.aclose()
+
+    async def _ask(self, message: Any, seconds: float) -> Any:
+        """Raises Died, when the worker has computed for longer than `seconds` or has not answered in `request_seconds`.
+
+        Computing is what counts: on a busy machine a row must not fail for the time it stood in line.
+        """
+        body = json.dumps(message).encode()
+        deadline = anyio.current_time() + self._limits.request_seconds
+        computed_before = self._computed_seconds()
+        try:
+            with anyio.fail_at(deadline):
+                await self._into.send(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
+            left = seconds
+            while left > 0 and anyio.current_time() < deadline:
+                with anyio.move_on_after(min(left, deadline - anyio.current_time())):
+                    return await self._receive()
+                left = seconds - (self._computed_seconds() - computed_before)
+        except TimeoutError:
+            pass
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, ProcessLookupError):
+            raise Died(ENDED) from None
+        raise Died(TOO_SLOW.format(seconds=seconds))
+
+    def _computed_seconds(self) -> float:
+        """CPU time of the worker. Raises ProcessLookupError."""
+        try:
+            return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
+        except OSError:
+            raise ProcessLookupError from None
+
+    async def _receive(self) -> Any:
+        """The next message. Raises Died. May be cancelled and called again."""
+        try:
+            if self._size is None:
+                self._size = int.from_bytes(await self._out.receive_exactly(_LENGTH_BYTES), "big")
+            size = self._size
+            if size > self._limits.answer_bytes_max:
+                raise Died(TOO_MUCH_PRINTED)
+            body = await self._out.receive_exactly(size)
+            self._size = None
+        except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError):
+            raise Died(ENDED) from None
+        try:
+            if size > _PARSED_HERE_BYTES_MAX:
+                return await anyio.to_thread.run_sync(json.loads, body)
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise Died(UNREADABLE) from None
+
+
+def _sentences(faults: object) -> list[str]:
+    """The worker's findings; code that ran while it was loaded may have written them, so they are bounded."""
+    if not isinstance(faults, list) or not faults:
+        return ["loading left no readable answer"]
+    return [str(fault)[:300] for fault in faults[:20]]

@@ -1,0 +1,170 @@
+"""The same cases for every provider kind, from exchanges in the provider's own wire shape: one seam, one meaning."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from tests.support.exchanges import EVERY_KIND, FOLDER, KEY, KINDS, answering, exchange, replaying, request
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"explanation": {"type": "string"}, "label": {"type": "string", "enum": ["a", "b"]}},
+    "required": ["explanation", "label"],
+    "additionalProperties": False,
+}
+ANSWER = {"explanation": "The source names the year.", "label": "b"}
+WEATHER = exchange("openai", "function_call")["request"]["tools"]
+every_kind = pytest.mark.parametrize("kind", EVERY_KIND)
+
+
+@every_kind
+@pytest.mark.parametrize("way", ["tool_call", "json_schema"])
+async def test_a_structured_answer_comes_as_it_was_asked_for(kind: str, way: str) -> None:
+    prefers_tools = way == "tool_call"
+    case = "structured_tool" if prefers_tools else "structured_schema"
+    async with replaying(kind, case) as it:
+        reply = await it.provider.complete(request(kind, answer_schema=SCHEMA, prefer_tool_call=prefers_tools))
+
+    assert (reply.structured, reply.answered_by) == (ANSWER, way)
+    assert len(it.requests) == 1
+    assert "explanation" in it.requests[0].content.decode()
+
+
+@every_kind
+async def test_plain_text_comes_with_its_tokens_and_latency_and_the_parameters_left(kind: str) -> None:
+    async with replaying(kind, "text") as it:
+        reply = await it.provider.complete(request(kind, parameters={"temperature": 0.25, "max_tokens": 77}))
+
+    assert (reply.text, reply.structured, reply.answered_by) == ("This is a test.", None, "text")
+    assert (reply.prompt_tokens, reply.completion_tokens) in {(12, 5), (100, 20)}
+    assert reply.latency_ms is not None
+    sent = it.requests[0].content.decode()
+    assert "0.25" in sent
+    assert "77" in sent
+    assert "Hello" in sent
+
+
+@every_kind
+async def test_tool_calls_are_told_in_one_shape(kind: str) -> None:
+    async with replaying(kind, "function_call") as it:
+        reply = await it.provider.complete(request(kind, tools=WEATHER, tool_choice="auto"))
+
+    assert reply.tool_calls is not None
+    called = [call["function"] for call in reply.tool_calls]
+    assert [one["name"] for one in called] == ["get_current_weather"] * 2
+    assert [json.loads(one["arguments"])["location"] for one in called] == ["Seattle, WA", "San Francisco, CA"]
+    assert "The city and state" in it.requests[0].content.decode()
+
+
+FAILURES: list[tuple[str, type[Exception], str, float | None]] = [
+    ("unauthorized", Broken, "wrong", None),
+    ("unknown_model", Broken, "model", None),
+    ("quota_exhausted", Broken, "no quota left", None),
+    ("rate_limited", RetryLater, "asks to wait (429)", 7.0),
+    ("overloaded", RetryLater, "is overloaded or down", 3.0),
+    ("server_error", RetryLater, "is overloaded or down (500)", None),
+    ("html_error", RetryLater, "is overloaded or down (502)", None),
+    ("cut", RetryLater, "broke off", None),
+    ("not_json", RetryLater, "is no JSON, or was cut off", None),
+    ("context_too_long", RefusedCall, "longer than the model's context", None),
+    ("filtered", RefusedCall, "", None),
+    ("refusal", RefusedCall, "", None),
+    ("rejected", RefusedCall, "refuse", None),
+    ("html", RefusedCall, "a web page", None),
+    ("wrong_shape", RefusedCall, "is base_url the address|is this an OpenAI-compatible", None),
+]
+
+
+@every_kind
+@pytest.mark.parametrize(("case", "fault", "words", "after_seconds"), FAILURES, ids=[case for case, *_ in FAILURES])
+async def test_a_failure_means_the_same_whoever_says_it(
+    kind: str,
+    case: str,
+    fault: type[Exception],
+    words: str,
+    after_seconds: float | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with replaying(kind, case) as it:
+        with pytest.raises((Broken, RetryLater, RefusedCall)) as caught:
+            await it.provider.complete(request(kind))
+
+    error: Any = caught.value
+    assert type(error) is fault, error.reason
+    assert any(part in error.reason for part in words.split("|")), error.reason
+    assert getattr(error, "after_seconds", None) == after_seconds
+    # Asking again is the engine's: nobody below asks twice.
+    assert len(it.requests) == 1
+    assert error.__cause__ is None
+    assert KEY not in caplog.text + repr(error) + str(vars(error)) + repr(it.provider)
+    assert KEY in str(it.requests[0].headers.multi_items())
+
+
+@every_kind
+async def test_a_model_without_tools_is_asked_by_schema_and_that_is_remembered(kind: str) -> None:
+    asked = request(kind, answer_schema=SCHEMA, prefer_tool_call=True)
+    async with replaying(kind, "tools_refused", "structured_schema") as it:
+        replies = [await it.provider.complete(asked) for _ in range(3)]
+
+    assert [reply.answered_by for reply in replies] == ["json_schema"] * 3
+    assert [reply.structured for reply in replies] == [ANSWER] * 3
+    assert len(it.requests) == 4
+
+
+@every_kind
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_endless_answer_is_not_read_to_its_end(kind: str, packed: bool) -> None:
+    body = json.dumps({"text": "x" * (9 * 1024 * 1024)}).encode()
+    headers = {"content-type": "application/json", **({"content-encoding": "gzip"} if packed else {})}
+    content = gzip.compress(body) if packed else body
+    async with answering(kind, lambda _: httpx2.Response(200, headers=headers, content=content)) as it:
+        with pytest.raises(RefusedCall, match="longer than"):
+            await it.provider.complete(request(kind))
+
+
+@every_kind
+async def test_a_provider_that_says_nothing_is_tried_later_and_a_cancelled_call_is_broken_off(kind: str) -> None:
+    began, broken_off = anyio.Event(), 0
+
+    async def say_nothing(_: httpx2.Request) -> httpx2.Response:
+        nonlocal broken_off
+        began.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            broken_off += 1
+        raise AssertionError
+
+    # The first call loads the libraries, which takes longer than the deadline of a call here.
+    async with replaying(kind, "text") as it:
+        await it.provider.complete(request(kind))
+    async with answering(kind, say_nothing, timeout_seconds=0.2) as it:  # type: ignore[arg-type]
+        with anyio.fail_after(20), pytest.raises(RetryLater, match="did not answer"):
+            await it.provider.complete(request(kind))
+    began = anyio.Event()
+    async with answering(kind, say_nothing) as it:  # type: ignore[arg-type]
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(it.provider.complete, request(kind))
+                await began.wait()
+                tasks.cancel_scope.cancel()
+    assert broken_off == 2
+
+
+def test_every_kind_has_an_exchange_for_every_case_and_each_says_where_it_is_from() -> None:
+    folders = {kind.folder for kind in KINDS.values()}
+    cases = {case for case, *_ in FAILURES} | {"structured_tool", "structured_schema", "text", "function_call"}
+    for folder in folders:
+        found = {path.stem for path in (FOLDER / folder).glob("*.json")}
+        assert cases <= found, folder
+        assert all(exchange(folder, case)["source"] for case in found)
+    assert exchange("openai", "text")["source"].startswith("Recorded: ")

@@ -1,0 +1,146 @@
+"""The contract of custom evaluators, read without running anything: all faults at once, each with its line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.engine.sandbox.contract import CODE_CHARS_MAX, read_contract
+from tests.support.custom_code import IMPORTS, custom_code, custom_config
+
+RESULT = "return EvaluationResult(label=output)"
+WRONG = (  # code, what the one fault says
+    ("def evaluate(output): return 1", "code line 1: 'evaluate' is a function outside the class"),
+    ("class A(CodeEvaluator):\n    pass", "code line 1: the class has no method evaluate; write def evaluate(self, *,"),
+    (f"class A:\n  def evaluate(self, *, output=None, **kwargs): {RESULT}", "code line 1: the class must extend CodeE"),
+    (f"class A(CodeEvaluator, int):\n  def evaluate(self, *, output=None, **k): {RESULT}", "line 1: the class must ex"),
+    ("import re\n" + custom_code(RESULT), "code line 1: move this import into imports"),
+    (custom_code(f"import re\n{RESULT}"), "code line 3: move this import into imports"),
+    (custom_code(RESULT) + "\nLIMIT = 3", "code line 5: only the class belongs into code"),
+    (custom_code(RESULT) + "\nclass B: pass", "code line 5: a second class, 'B'"),
+    (custom_code("return {'label': 1}"), "code line 3: return EvaluationResult(label=…, score=…, explanation=…) inste"),
+    (custom_code("return"), "code line 3: return EvaluationResult("),
+    (custom_code("x = output"), "code line 2: evaluate returns nothing"),
+    (custom_code(f"yield 1\n{RESULT}"), "code line 2: evaluate yields"),
+    (custom_code("return EvaluationResult(label=output, reason='x')"), "code line 3: EvaluationResult has no 'reason'"),
+    (custom_code("return EvaluationResult(label=self.wrds)"), "code line 3: nothing sets self.wrds; did you mean self"),
+    (custom_code(RESULT).replace("def evaluate", "async def evaluate"), "code line 2: evaluate must be a plain method"),
+    (custom_code(RESULT).replace("    def", "    @staticmethod\n    def"), "code line 3: evaluate must be a plain met"),
+    (custom_code(RESULT).replace("self, *, output=None, ", "self, "), "code line 2: evaluate has no parameter 'output"),
+    (custom_code(RESULT).replace("self, *, ", "self, "), "code line 2: output must be keyword parameters; write def e"),
+    (custom_code(RESULT).replace("self, *, ", "*, "), "code line 2: the first parameter of evaluate must be self"),
+    (custom_code(RESULT).replace("*, ", "*args, "), "code line 2: evaluate takes no *args"),
+    (custom_code(RESULT).replace(", **kwargs", ""), "code line 2: evaluate must end with **kwargs"),
+    (custom_code(RESULT).replace("output=None", "output"), "code line 2: the parameter 'output' needs a default"),
+    (custom_code(RESULT).replace("output=None", "output=None, b=None"), "line 2: the parameter 'b' is missing in vari"),
+    (custom_code(RESULT).replace("output=None", "output=None, words=None"), "line 2: 'words' is a static parameter: t"),
+    (custom_code(RESULT, extra="def __init__(self, x):\n    pass"), "code line 4: __init__ must need no arguments"),
+    (custom_code(RESULT, extra="def words(self):\n    pass"), "code line 4: the method 'words' has a static parameter"),
+    ("class A(CodeEvaluator:\n  pass", "code line 1: this is no Python"),
+    ("(" * 5_000, "code"),
+    ("\x00", "code"),
+    ("#" * (CODE_CHARS_MAX + 1), "code is longer than"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "fault"), WRONG, ids=range(len(WRONG)))
+def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, fault: str) -> None:
+    static = [{"name": "words", "type": "STRING_ARRAY", "default_value": ["a"]}]
+    (found,) = read_contract(custom_config(code=code, static=static)).faults
+    assert fault in found
+
+
+@pytest.mark.parametrize(
+    ("imports", "fault"),
+    [
+        ("", "imports must import EvaluationResult and CodeEvaluator: add from arize.experimental"),
+        ("import re", "imports must import EvaluationResult and CodeEvaluator: add from arize.experimental"),
+        (IMPORTS.replace(", CodeEvaluator", ""), "imports must import CodeEvaluator: add"),
+        (
+            IMPORTS.replace("arize.experimental.datasets", "phoenix"),
+            "line 1: AX's runtime has EvaluationResult and CodeEv",
+        ),
+        (
+            "import arize.experiments.evaluators.base",
+            "line 1: AX's runtime has EvaluationResult and CodeEvaluator at one",
+        ),
+        (f"{IMPORTS}, run_experiment", "imports line 1: 'run_experiment' is not to be had from there"),
+        (f"{IMPORTS}\nx = 1", "imports line 2: only import statements belong into imports"),
+        (f"{IMPORTS}\nfrom math import *", "imports line 2: name each thing"),
+        (f"{IMPORTS}\nfrom . import x", "imports line 2: name each thing"),
+        (f"{IMPORTS}\nimport (", "imports line 2: this is no Python"),
+    ],
+)
+def test_imports_are_held_to_the_path_that_ax_has(imports: str, fault: str) -> None:
+    config = custom_config().model_copy(update={"imports": imports})
+    (found,) = read_contract(config).faults
+    assert fault in found
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    config = custom_config(
+        code="import os\nclass A:\n    def evaluate(self, a, *args):\n        return {'x': self.nothing}\n",
+        variables=["b", "b", "not a name"],
+        static=[{"name": "_x", "type": "STRING", "default_value": ""}] * 2,
+    ).model_copy(update={"imports": "x = 1"})
+    faults = read_contract(config).faults
+    assert len(faults) == 15
+    assert faults[-1].startswith("code line 4: return EvaluationResult")
+
+
+def test_a_contract_that_is_kept_makes_a_program_with_the_same_lines() -> None:
+    code = '"""A check."""\n\nclass Check(CodeEvaluator):  # base\n' + custom_code(RESULT).partition("\n")[2]
+    config = custom_config(code=code, imports="from __future__ import annotations\nimport re, json as j")
+    contract = read_contract(config)
+    assert contract.faults == []
+    assert [(line.line, line.source) for line in contract.program.imports] == [(2, "import re, json as j")]
+    assert contract.program.bare_code.splitlines()[2] == "class Check(             ):  # base"
+    assert len(contract.program.bare_code) == len(code)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        IMPORTS.replace("experimental.datasets.", ""),
+        IMPORTS.replace("EvaluationResult, CodeEvaluator", "(\n CodeEvaluator,\n EvaluationResult, JSONSerializable)"),
+    ],
+)  # fmt: skip
+def test_both_paths_and_several_lines_are_good(imports: str) -> None:
+    assert read_contract(custom_config().model_copy(update={"imports": imports})).faults == []
+
+
+def test_names_may_be_changed_at_the_import() -> None:
+    imports = IMPORTS.replace("EvaluationResult, CodeEvaluator", "EvaluationResult as R, CodeEvaluator as Base")
+    code = "class A(Base):\n    def evaluate(self, *, output=None, **kwargs):\n        return R(label=output)"
+    contract = read_contract(custom_config(code=code).model_copy(update={"imports": imports}))
+    assert contract.faults == []
+    assert contract.program.names == {"R": "EvaluationResult", "Base": "CodeEvaluator"}
+
+
+@pytest.mark.parametrize("base", ["(CodeEvaluator,)", "(\n    CodeEvaluator\n)", "( CodeEvaluator )"])
+def test_the_base_class_may_be_written_in_any_way(base: str) -> None:
+    contract = read_contract(custom_config(code=custom_code(RESULT).replace("(CodeEvaluator)", base)))
+    assert contract.faults == [] and "CodeEvaluator" not in contract.program.bare_code
+
+
+@given(st.text(max_size=300), st.text(max_size=100))
+def test_no_text_makes_the_reading_fail(code: str, imports: str) -> None:
+    config = custom_config().model_copy(update={"code": code or "x", "imports": imports})
+    assert read_contract(config).faults
+
+
+@pytest.mark.parametrize("base", ["CodeEvaluator", "CodeEvaluator,"])
+@pytest.mark.parametrize("nested", ["-" * 20_000 + "1", "1" + "+1" * 10_000, "[" * 90 + "]" * 90, "x" + ".x" * 10_000])
+def test_code_that_is_nested_very_deep_is_refused_or_read_and_never_a_crash(nested: str, base: str) -> None:
+    code = custom_code(f"y = {nested}\n{RESULT}").replace("CodeEvaluator", base)
+    for fault in read_contract(custom_config(code=code)).faults:
+        assert "cannot be read" in fault or "is no Python" in fault
+
+
+@given(st.data())
+def test_code_that_is_torn_anywhere_is_refused_or_read_and_never_a_crash(data: st.DataObject) -> None:
+    whole = custom_code("if output:\n    return EvaluationResult(label=self.x)\n" + RESULT, extra="x = [1, (2, '3')]\n")
+    cut = data.draw(st.integers(0, len(whole)))
+    put = data.draw(st.sampled_from(["", "(", '"', "\\", "\n", "\t", "\r", "é", "class", "lambda: ", "import x\n"]))
+    read_contract(custom_config(code=whole[:cut] + put + whole[cut:]))

@@ -1,0 +1,149 @@
+"""The request of an agent, made from a template, a schema and one example."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.engine.evaluators.input_template import (
+    CannotCast,
+    columns_of,
+    fill,
+    normalized,
+    schema_fault,
+    template_faults,
+)
+
+NUMBERS = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("{}$ab.", max_size=6), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+TYPES = ["string", "number", "integer", "boolean", "object", "array"]
+IS = {
+    "string": lambda value: isinstance(value, str),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+}
+
+
+def cast(value: object, schema: Any) -> object:
+    return fill({"x": "{{v}}"}, {"properties": {"x": schema}}, {"v": value})["x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "sent"),
+    [
+        ("42", {"type": "integer"}, 42),
+        (" -7 ", {"type": "integer"}, -7),
+        ("42.0", {"type": "integer"}, 42),
+        (42.0, {"type": "integer"}, 42),
+        ("1e3", {"type": "number"}, 1000.0),
+        ("42", {"type": "number"}, 42),
+        ("True", {"type": "boolean"}, True),
+        ('{"a": [1]}', {"type": "object"}, {"a": [1]}),
+        ("[1]", {"type": "array"}, [1]),
+        (7, {"type": "string"}, "7"),
+        (True, {"type": "string"}, "true"),
+        ({"a": 1}, {"type": "string"}, '{"a": 1}'),
+        ("7", {}, "7"),
+        (7, True, 7),
+        (None, {"type": "integer"}, None),
+        ("7", {"type": ["null", "integer"]}, 7),
+        ("7", {"type": ["string", "integer"]}, "7"),
+        ("7", {"anyOf": [{"type": "null"}, {"type": "integer"}]}, 7),
+        ("7", {"$ref": "#/properties/y"}, "7"),
+    ],
+)
+def test_a_value_is_cast_to_the_type_of_its_place(value: object, schema: Any, sent: object) -> None:
+    made = cast(value, schema)
+    assert made == sent and type(made) is type(sent)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("x", "integer"),
+        ("1.5", "integer"),
+        ("1_000", "integer"),
+        ("NaN", "number"),
+        ("1e999", "number"),
+        ("9" * 5000, "integer"),
+        (True, "integer"),
+        (1, "boolean"),
+        ("yes", "boolean"),
+        ("[1]", "object"),
+        ("[" * 100_000, "array"),
+        ([1], "object"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_column_and_type_and_keeps_the_value_apart(value: object, kind: str) -> None:
+    with pytest.raises(CannotCast) as misfit:
+        cast(value, {"type": kind})
+    assert "'v'" in misfit.value.reason and kind in misfit.value.reason
+    assert len(misfit.value.detail) <= 500
+
+
+@given(value=JSON, kind=st.sampled_from(TYPES))
+def test_what_is_sent_has_the_type_of_its_place_or_nothing_is_sent(value: Any, kind: str) -> None:
+    try:
+        made = cast(value, {"type": kind})
+    except CannotCast:
+        return
+    assert made is None if value is None else IS[kind](made)
+
+
+@given(value=st.text(max_size=40), before=st.text("ab {}", max_size=8))
+def test_what_is_put_in_is_never_read_again(value: str, before: str) -> None:
+    values = {"v": value, "other": "LEAK"}
+    assert fill({"x": "{{v}}"}, {}, values) == {"x": value}
+    assert fill({"x": f"{before}|{{{{v}}}}|"}, {}, values) == {"x": f"{before}|{value}|"}
+
+
+WORDS = st.sampled_from(["type", "properties", "items", "anyOf", "$ref", "required", "additionalProperties"])
+
+
+@given(template=st.dictionaries(st.text(max_size=8), JSON, max_size=4), schema=st.dictionaries(WORDS, JSON))
+def test_no_template_and_no_schema_makes_it_crash(template: dict[str, Any], schema: dict[str, Any]) -> None:
+    schema_fault(schema)
+    template_faults(template, schema)
+    values = dict.fromkeys(columns_of(template), "{{x}}")
+    with suppress(CannotCast):
+        json.dumps(fill(template, schema, values))
+    assert normalized(normalized(template)) == normalized(template)
+
+
+def test_keys_are_never_filled_and_literals_are_sent_as_they_are() -> None:
+    template = {"{{v}}": 1, "n": None, "b": False, "l": [1.5, "{single} {{v}}{{{v}}}{{&v}}"]}
+    assert fill(template, {}, {"v": "x"}) == {"{{v}}": 1, "n": None, "b": False, "l": [1.5, "{single} xxx"]}
+
+
+def test_columns_may_have_blanks_paths_and_the_datasets_prefix() -> None:
+    template = {"a": "{{user question}}", "b": "{{ dataset.meta.age }} {{docs[0].text}}", "c": ["{{user question}}"]}
+    assert columns_of(template) == ("user question", "meta.age", "docs[0].text")
+
+
+def test_a_reference_in_a_circle_or_to_nowhere_has_no_type() -> None:
+    circle = {"properties": {"x": {"$ref": "#/properties/x"}}}
+    assert fill({"x": "{{v}}"}, circle, {"v": "7"}) == {"x": "7"}
+    tangle = {"$ref": "#"}
+    root = {"anyOf": [tangle] * 50, "allOf": [{"anyOf": [tangle] * 50}, {"properties": {"x": {"type": "integer"}}}]}
+    assert fill({"x": "{{v}}", "y": "{{v}}"}, root, {"v": "7"}) == {"x": 7, "y": "7"}
+    assert cast("7", {"$ref": "#/nowhere"}) == "7" and cast("7", {"$ref": "https://elsewhere/schema"}) == "7"
+
+
+def test_a_template_too_deep_is_told_and_so_is_a_schema() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    assert any("nested deeper" in fault for fault in template_faults(deep, {}))
+    assert "nested deeper" in str(schema_fault({"type": "object", "properties": deep}))

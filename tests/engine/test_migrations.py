@@ -1,0 +1,117 @@
+"""A store of every released schema is brought up to date, wholly or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from evaltasks.engine.store.store import SCHEMA_VERSION, Store, StoreError
+from evaltasks.engine.store.versions import bring_up_to_date
+from tests.support.engines import engine
+from tests.support.store_files import FIXTURES, rows_of, schema_of, written_from
+
+RELEASED = sorted(FIXTURES.glob("schema_*.sql"))
+ONE = FIXTURES / "schema_1.sql"
+
+
+def migrated(path: Path, steps: Mapping[int, str]) -> None:
+    with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        bring_up_to_date(connection, str(path), steps)
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@pytest.mark.parametrize("fixture", RELEASED, ids=lambda path: path.stem)
+async def test_a_store_of_any_release_gets_the_schema_of_a_new_one_and_keeps_its_rows(
+    tmp_path: Path, fixture: Path
+) -> None:
+    old = written_from(fixture, tmp_path / "old.db")
+    before = rows_of(old)
+    async with Store.open(old), Store.open(tmp_path / "new.db"):
+        pass
+    assert schema_of(old) == schema_of(tmp_path / "new.db")
+    assert version_of(old) == SCHEMA_VERSION
+    after = rows_of(old)
+    for table, rows in before.items():
+        assert [{name: now[name] for name in row} for row, now in zip(rows, after[table], strict=True)] == rows, table
+
+
+@pytest.mark.parametrize("fixture", RELEASED, ids=lambda path: path.stem)
+async def test_a_store_of_any_release_is_worked_on(tmp_path: Path, fixture: Path) -> None:
+    path = written_from(fixture, tmp_path / "old.db")
+    (pending,) = [row["id"] for row in rows_of(path)["task_runs"] if row["status"] == "PENDING"]
+    async with engine(path) as it:
+        done = await it.ended(pending)
+        assert (done["status"], done["num_errors"]) == ("COMPLETED", 0)
+        assert done["num_successes"] == len(await it.rows(pending, outcome="success")) > 0
+        for task in (await it.ask("GET", "/v2/tasks"))["tasks"]:
+            for task_run in (await it.ask("GET", f"/v2/tasks/{task['id']}/runs"))["task_runs"]:
+                assert await it.rows(task_run["id"])
+
+
+STEPS = {
+    2: "ALTER TABLE projects ADD COLUMN colour TEXT;\n-- Two statements, one of them a trigger.\n"
+    "CREATE TRIGGER t AFTER DELETE ON projects BEGIN\n    DELETE FROM spaces WHERE id = old.id;\nEND;",
+    # Made anew although other tables refer to it, as SQLite's own documentation describes.
+    3: "CREATE TABLE new_spaces (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL);\n"
+    "INSERT INTO new_spaces SELECT seq, id, name FROM spaces;\n"
+    "DROP TABLE spaces;\nALTER TABLE new_spaces RENAME TO spaces;",
+}
+
+
+def test_every_step_between_is_taken_in_order_and_a_table_made_anew_loses_nothing_that_refers_to_it(
+    tmp_path: Path,
+) -> None:
+    path = written_from(ONE, tmp_path / "old.db")
+    before = rows_of(path)
+    migrated(path, STEPS)
+    after = rows_of(path)
+    assert version_of(path) == 3
+    assert after["projects"] == [{**row, "colour": None} for row in before["projects"]]
+    assert after["spaces"] == [{key: row[key] for key in ("seq", "id", "name")} for row in before["spaces"]]
+    assert {table: len(rows) for table, rows in after.items()} == {table: len(rows) for table, rows in before.items()}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["CREATE TABLE extra (x);\nCREATE TABLE spaces (x);", "CREATE TABLE extra (x);\nDELETE FROM spaces;"],
+    ids=["does not work", "breaks a reference"],
+)
+def test_a_step_that_fails_leaves_the_store_at_the_version_before(tmp_path: Path, broken: str) -> None:
+    path = written_from(ONE, tmp_path / "old.db")
+    rows = rows_of(path)
+    with pytest.raises(StoreError, match=r"from schema 2 to 3 .*as it was before"):
+        migrated(path, {2: "CREATE TABLE second (x);", 3: broken})
+    assert version_of(path) == 2
+    assert rows_of(path) == {**rows, "second": []}
+
+
+async def test_of_many_processes_one_migrates_and_the_others_wait(tmp_path: Path) -> None:
+    path = written_from(ONE, tmp_path / "old.db")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(to_thread.run_sync, migrated, path, STEPS)
+    assert version_of(path) == 3
+
+
+async def test_a_process_whose_store_was_migrated_by_a_newer_program_writes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with engine(path) as it:
+        with closing(sqlite3.connect(path)) as newer:
+            newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        body: dict[str, Any] = {"name": "p", "space_id": await it.space_id()}
+        problem = await it.ask("POST", "/v2/projects", body, status=503)
+        assert "newer evaltasks" in problem["detail"] and "restart" in problem["detail"].lower()
+        assert (await it.ask("GET", "/v2/projects"))["projects"] == []

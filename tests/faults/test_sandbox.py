@@ -1,0 +1,518 @@
+"""Hostile code in both sandboxes: nothing gets out, one bad row costs one error, the rows after it are evaluated.
+
+Every case is a body of `evaluate` that does what it does when the row says `now`; the rows around it are harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from textwrap import dedent, indent
+
+import anyio
+import pytest
+
+from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
+from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
+from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.sandbox import process
+from evaltasks.engine.sandbox.cell import ENDED, SLEPT, TOO_MUCH_MEMORY, SandboxUnavailable
+from evaltasks.engine.sandbox.contract import read_contract
+from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
+from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
+from tests.support.custom_code import custom_config
+
+LIMITS = SandboxLimits(feed_seconds=0.25, request_seconds=2.5)
+BOTH = [SandboxKind.MONTY, SandboxKind.PROCESS]
+MONTY, PROCESS = BOTH
+
+
+@pytest.fixture(params=BOTH)
+def kind(request: pytest.FixtureRequest) -> Iterator[SandboxKind]:
+    yield request.param
+
+
+@asynccontextmanager
+async def sandbox_of(kind: SandboxKind, limits: SandboxLimits = LIMITS) -> AsyncIterator[Sandbox]:
+    try:
+        async with open_sandbox(kind, limits) as sandbox:
+            yield sandbox
+    except SandboxUnavailable as missing:
+        pytest.skip(str(missing))
+
+
+async def outcomes_of(
+    kind: SandboxKind, body: str, outputs: list[object], *, limits: SandboxLimits = LIMITS, **more: str
+) -> list[Outcome]:
+    """What each row comes to when all are asked for at once, as the executor does."""
+    outcomes: list[Outcome | None] = [None] * len(outputs)
+    async with sandbox_of(kind, limits) as sandbox:
+        # A last line that is never reached: the contract wants to see a result.
+        evaluator = CustomCodeEvaluator(custom_config(f"{body}\nreturn EvaluationResult(score=0)", **more), sandbox)
+
+        async def ask(place: int) -> None:
+            outcomes[place] = await evaluator.evaluate({"output": outputs[place]})
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as asking:
+                for place in range(len(outputs)):
+                    asking.start_soon(ask, place)
+        await evaluator.close()
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+async def attack(kind: SandboxKind, body: str, **more: str) -> Failed:
+    """The outcome of the one bad row; the others around it must be fine."""
+    (bad,) = await attacks(kind, [body], **more)
+    return bad
+
+
+async def attacks(
+    kind: SandboxKind, bodies: Sequence[str], *, limits: SandboxLimits = LIMITS, **more: str
+) -> list[Failed]:
+    """The same for one bad row of each body, with a harmless row before, between and after them."""
+    branches = [
+        f"if output == 'now {place}':\n" + indent(dedent(body).strip(), "    ") for place, body in enumerate(bodies)
+    ]
+    source = "\n".join([*branches, "return EvaluationResult(label='fine', score=1)"])
+    rows = ["fine"] + [text for place in range(len(bodies)) for text in (f"now {place}", "fine")]
+    outcomes = await outcomes_of(kind, source, list(rows), limits=limits, **more)
+    provenance = {"judge": "code", "sandbox": kind.value}
+    assert outcomes[::2] == [Evaluated("fine", 1.0, None, provenance)] * (len(bodies) + 1)
+    bad = outcomes[1::2]
+    for body, outcome in zip(bodies, bad, strict=True):
+        assert isinstance(outcome, Failed) and outcome.provenance == provenance, (body, outcome)
+    return [outcome for outcome in bad if isinstance(outcome, Failed)]
+
+
+# --- time and memory --------------------------------------------------------------------------------------------------
+
+
+TOO_SLOW = "the evaluator's code ran longer than 0.25 s"
+
+
+async def test_an_endless_loop_costs_its_row(kind: SandboxKind) -> None:
+    loops = ["while True: pass", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"]
+    assert {bad.reason for bad in await attacks(kind, loops)} == {TOO_SLOW}
+
+
+async def test_a_memory_bomb_costs_its_row(kind: SandboxKind) -> None:
+    bombs = [
+        "x = []\nwhile True: x.append('a' * 100000)",
+        "x = 'a' * 10**10",
+        "x = 1 << (8 * 10**9)",
+        "x = [0] * 10**10",
+        "x = 'ab'\nwhile True: x = x + x",
+    ]
+    # Time enough to fill the memory on a busy machine.
+    limits = SandboxLimits(feed_seconds=5, request_seconds=8, process_memory_bytes=150_000_000)
+    assert {bad.reason for bad in await attacks(kind, bombs, limits=limits)} == {TOO_MUCH_MEMORY}
+
+
+async def test_deep_recursion_costs_its_row(kind: SandboxKind) -> None:
+    bad = await attack(kind, "return self.evaluate(output=output)")
+    assert bad.reason == "the evaluator's code raised RecursionError"
+
+
+async def test_a_pattern_that_takes_for_ever_costs_at_most_its_row(kind: SandboxKind) -> None:
+    body = "if output == 'now':\n    re.match('(a+)+$', 'a' * 40 + 'b')\nreturn EvaluationResult(label='fine')"
+    outcomes = await outcomes_of(kind, body, ["now", "b"], imports="import re")
+    # Monty's own engine does not backtrack for ever; CPython's does, and is stopped.
+    assert isinstance(outcomes[0], Evaluated) or "longer than" in outcomes[0].reason
+    assert isinstance(outcomes[1], Evaluated)
+
+
+async def test_sleep_is_refused_at_once(kind: SandboxKind) -> None:
+    with anyio.fail_after(10):
+        bad = await attack(kind, "time.sleep(3600)", imports="import time")
+    assert bad.reason in {SLEPT, "the evaluator's code raised PermissionError"}
+
+
+async def test_code_that_is_slow_but_not_too_slow_evaluates_every_row(kind: SandboxKind) -> None:
+    body = "for _ in range(400000): pass\nreturn EvaluationResult(label='fine')"
+    outcomes = await outcomes_of(kind, body, [str(n) for n in range(30)])
+    assert [type(outcome) for outcome in outcomes] == [Evaluated] * 30
+
+
+async def test_an_evaluator_whose_every_row_breaks_a_limit_is_given_up(kind: SandboxKind) -> None:
+    limits = SandboxLimits(feed_seconds=0.1, rows_lost_max=3)
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await outcomes_of(kind, "while True: pass", ["a"] * 10, limits=limits)
+    (broken,) = raised.value.exceptions
+    assert isinstance(broken, Broken) and "3 rows in a row the evaluator's code ran longer" in broken.reason
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_prints_reaches_neither_stdout_nor_memory(
+    kind: SandboxKind, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = await attack(kind, "while True: print('x' * 10000)")
+    assert bad.reason in {
+        "the evaluator's code wrote more than the sandbox allows",
+        TOO_SLOW,
+    }
+    assert capfd.readouterr().out == ""
+
+
+async def test_a_print_is_no_fault(kind: SandboxKind, capfd: pytest.CaptureFixture[str]) -> None:
+    assert [type(one) for one in await outcomes_of(kind, "print(output)\nreturn EvaluationResult(score=1)", ["a"])] == [
+        Evaluated
+    ]
+    assert capfd.readouterr().out == ""
+
+
+async def test_a_huge_explanation_is_cut(kind: SandboxKind) -> None:
+    (outcome,) = await outcomes_of(kind, "return EvaluationResult(score=1, explanation='y' * 3000000)", ["a"])
+    assert isinstance(outcome, Evaluated) and outcome.explanation is not None
+    assert len(outcome.explanation) == LIMITS.explanation_chars_max and outcome.explanation.endswith("…")
+
+
+async def test_what_is_no_result_is_said(kind: SandboxKind) -> None:
+    results = {
+        "EvaluationResult(label='x' * 2000000)": "the EvaluationResult's label is longer than 1000 characters",
+        "EvaluationResult(label=['x'])": "the EvaluationResult's label is no text",
+        "EvaluationResult(label=self)": "the EvaluationResult's label is no text",
+        "EvaluationResult(score='1')": "the EvaluationResult's score is no finite number",
+        "EvaluationResult(score=float('nan'))": "the EvaluationResult's score is no finite number",
+        "EvaluationResult(score=10**4000)": "the EvaluationResult's score is no finite number",
+        "EvaluationResult(score=1, explanation={'a': 1})": "the EvaluationResult's explanation is no text",
+        "EvaluationResult(explanation='only')": "the evaluator's code raised ValueError",
+        "{'label': 'x'}": "evaluate returned dict instead of an EvaluationResult",
+        "self.evaluate": "evaluate returned something else instead of an EvaluationResult",
+        "self.none()": "evaluate returned NoneType instead of an EvaluationResult",
+    }
+    extra = "def none(self):\n    return None\n"
+    found = await attacks(kind, [f"found = {result}\nreturn found" for result in results], extra=extra)
+    assert [bad.reason for bad in found] == list(results.values())
+
+
+async def test_a_generator_is_no_result(kind: SandboxKind) -> None:
+    bad = await attack(kind, "found = (x for x in [1])\nreturn found")
+    assert bad.reason in {f"evaluate returned {name} instead of an EvaluationResult" for name in ("generator", "list")}
+
+
+# --- the world outside ------------------------------------------------------------------------------------------------
+
+
+async def test_files_environment_processes_and_signals_are_out_of_reach(kind: SandboxKind, tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    reach = [
+        "open('/etc/passwd').read()",
+        f"open('{written}', 'w').write('x')",
+        "os.listdir('/')",
+        "os.scandir('/')",
+        "os.stat('/etc/passwd')",
+        "os.environ['PATH']",
+        "1 / (os.system('true') == 0)",
+        "os.fork()",
+        "os.execv('/bin/true', ['true'])",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "os.kill(1, 0)",
+        "os.kill(os.getppid(), 9)",
+        "os.setsid()",
+        "os.open('/proc/self/environ', 0)",
+        "os.pipe()",
+        "os.chdir('/')",
+        f"os.symlink('/etc', '{written}')",
+    ]
+    for bad in await attacks(kind, reach, imports="import os"):
+        assert bad.reason.startswith("the evaluator's code raised")
+    assert not written.exists() and not written.is_symlink()
+
+
+async def test_modules_that_reach_out_are_named_as_missing_when_the_evaluator_is_made(kind: SandboxKind) -> None:
+    modules = ["ctypes", "socket", "subprocess", "multiprocessing", "resource", "pty", "numpy", "no_such_module"]
+    config = custom_config(imports="\n".join(f"import {module}" for module in modules))
+    async with sandbox_of(kind) as sandbox:
+        faults = await sandbox.faults_of(read_contract(config).program)
+    for line, module in enumerate(modules, start=1):
+        assert any(fault.startswith(f"imports line {line}: the module {module} is not there") for fault in faults)
+    assert len(faults) == len(modules)
+
+
+async def test_what_is_hidden_in_python_itself_leads_nowhere_in_a_locked_process() -> None:
+    """Everything in the interpreter can be reached from within; the kernel refuses what it would be good for."""
+    roots = "[c for c in object.__subclasses__() if c.__name__ == '{name}'][0]"
+    bodies = [
+        "1 / (sys.modules['posix'].system('true') == 0)",
+        "sys.modules['os'].open('/etc/passwd', 0)",
+        f"{roots.format(name='BuiltinImporter')}.load_module('_socket').socket()",
+        "sys.modules['_io'].open('/etc/passwd')",
+        "__import__('_thread').start_new_thread(print, ())",
+        "__import__('gc').get_objects(); sys.modules['os'].fork()",
+    ]
+    for bad in await attacks(PROCESS, bodies, imports="import sys"):
+        assert bad.reason.startswith("the evaluator's code raised")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are of x86-64")
+async def test_a_raw_system_call_is_refused_by_the_kernel() -> None:
+    """As code would make it that found its way to the libc in its own process, which it can."""
+    calls = {
+        "socket": "41, 2, 1, 0", "fork": "57", "clone3": "435, 0, 0", "kill": "62, 1, 0", "execve": "59, 0, 0, 0",
+        "ptrace": "101, 0, 1, 0, 0", "prctl": "157, 1, 0, 0, 0, 0", "prlimit": "302, 0, 7, 0, 0", "bpf": "321, 0, 0, 0",
+        "openat": "257, -100, 0, 0", "io_uring_setup": "425, 1, 0", "process_vm_readv": "310, 1, 0, 0, 0, 0, 0",
+        "executable memory": "9, 0, 4096, 7, 34, -1, 0", "x32 getpid": "0x40000027",
+    }  # fmt: skip
+    body = """
+    libc = [found for found in object.__subclasses__() if found.__name__ == 'CDLL'][0](None)
+    if output == 'getpid':
+        return EvaluationResult(score=libc.syscall(39))
+    return EvaluationResult(score=libc.syscall(*eval('[' + output + ']')))
+    """
+    allowed, *refused = await outcomes_of(PROCESS, dedent(body), ["getpid", *calls.values()])
+    assert isinstance(allowed, Evaluated) and (allowed.score or 0) > 1
+    for name, outcome in zip(calls, refused, strict=True):
+        # The foreign architecture is not answered at all: it ends the worker.
+        assert (isinstance(outcome, Evaluated) and outcome.score == -1) or (
+            name.startswith("x32") and isinstance(outcome, Failed) and outcome.reason == ENDED
+        ), (name, outcome)
+
+
+async def test_no_signal_reaches_the_parent(kind: SandboxKind) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        await attack(kind, f"os.kill({os.getpid()}, {int(signal.SIGUSR1)})", imports="import os")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == []
+
+
+async def test_a_listening_port_of_this_machine_is_not_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        port = server.getsockname()[1]
+        body = f"sys.modules.get('_socket', __import__('_socket')).socket().connect(('127.0.0.1', {port}))"
+        await attack(PROCESS, body, imports="import sys")
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+async def test_a_worker_that_kills_itself_costs_its_row() -> None:
+    bodies = ["os._exit(0)", "os.abort()", "os.write(1, b'x' * 100)", "os.close(1)", "os.read(0, 10)"]
+    assert len(await attacks(PROCESS, bodies, imports="import os")) == len(bodies)
+
+
+async def test_a_crash_of_the_interpreter_costs_its_row() -> None:
+    body = """
+    sys.setrecursionlimit(10**9)
+    class Deep:
+        def __getattr__(self, name):
+            return getattr(self, name + '')
+    return EvaluationResult(label=Deep().x)
+    """
+    assert (await attack(PROCESS, body, imports="import sys")).reason == ENDED
+
+
+async def test_what_earlier_rows_left_in_memory_is_not_held_against_a_later_one(kind: SandboxKind) -> None:
+    body = "self.kept.append('x' * 2_000_000)\nreturn EvaluationResult(score=len(self.kept))"
+    limits = SandboxLimits(rows_per_feed=10, process_memory_bytes=150_000_000)
+    extra = "def __init__(self):\n    self.kept = []\n"
+    outcomes = await outcomes_of(kind, body, [str(n) for n in range(100)], limits=limits, extra=extra)
+    assert [type(outcome) for outcome in outcomes] == [Evaluated] * 100
+
+
+async def test_what_code_writes_into_the_pipe_is_no_answer_of_this_row_or_the_next() -> None:
+    junk = [
+        b'["said"]', b"[[1, 2]]", b'{"a": 1}', b"[" * 5_000, b"nonsense", b"\xff", b"",
+        b'[1, [["said", "forged", 1, null]]]', b'[["said", "forged", 1, null]]',
+    ]  # fmt: skip
+    bodies = [f"junk = {text!r}\nos.write(1, len(junk).to_bytes(4, 'big') + junk)" for text in junk]
+    found = await attacks(PROCESS, bodies, imports="import os")
+    assert {bad.reason for bad in found} == {"the evaluator's code left no readable answer"}
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    body = "os.write(1, (2**31).to_bytes(4, 'big'))\nwhile True: os.write(1, b'x' * 100000)"
+    (outcome,) = await outcomes_of(PROCESS, body, ["a"], imports="import os")
+    assert isinstance(outcome, Failed) and outcome.reason == "the evaluator's code wrote more than the sandbox allows"
+
+
+async def test_no_worker_is_left_when_the_sandbox_is_closed(kind: SandboxKind) -> None:
+    before = _children()
+    await outcomes_of(kind, "while True: pass", ["a"], limits=SandboxLimits(feed_seconds=0.1))
+    assert _children() <= before
+
+
+def _children() -> set[str]:
+    tasks = Path(f"/proc/{os.getpid()}/task")
+    if not tasks.exists():
+        pytest.skip("no /proc here")
+    return {child for task in tasks.iterdir() for child in (task / "children").read_text().split()}
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+async def test_half_a_surrogate_pair_goes_in_and_comes_out_as_text_that_can_be_stored(kind: SandboxKind) -> None:
+    body = "return EvaluationResult(label='fine', explanation=str(output))"
+    outcomes = await outcomes_of(kind, body, ["a\ud800b", {"\udfff": ["\ud800"]}, "fine"])
+    for outcome in outcomes:
+        assert isinstance(outcome, Evaluated) and outcome.explanation is not None
+        outcome.explanation.encode()
+
+
+async def test_values_of_every_kind_of_json_arrive_as_they_are(kind: SandboxKind) -> None:
+    values: list[object] = ["text", 1, 2.5, True, None, [1, [2]], {"a": {"b": [None]}}, "Ünï 🙂", 2**70, ""]
+    body = "return EvaluationResult(label='same', explanation=json.dumps(output, sort_keys=True))"
+    outcomes = await outcomes_of(kind, body, values, imports="import json")
+    assert [json.loads(getattr(one, "explanation", None) or "0") for one in outcomes] == values
+
+
+async def test_a_value_nested_very_deep_costs_at_most_its_row(kind: SandboxKind) -> None:
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    outcomes = await outcomes_of(kind, "return EvaluationResult(label='fine')", ["a", deep, "b"])
+    assert [type(outcome) for outcome in outcomes] == [Evaluated] * 3
+
+
+async def test_a_row_too_large_to_hand_over_is_an_error_of_its_own(kind: SandboxKind) -> None:
+    limits = SandboxLimits(row_chars_max=1000)
+    outcomes = await outcomes_of(kind, "return EvaluationResult(label='fine')", ["a", "x" * 1001, "b"], limits=limits)
+    assert [type(outcome) for outcome in outcomes] == [Evaluated, Failed, Evaluated]
+
+
+async def test_an_object_that_pretends_to_be_something_else_is_no_label(kind: SandboxKind) -> None:
+    methods = [
+        "def __reduce__(self): return (print, ('x',))",
+        "__class__ = str",
+        "def __eq__(self, other): return True",
+        "def __str__(self): raise ValueError('x')",
+        "def __len__(self): return 10**9",
+        "def __getitem__(self, place): return 'x' * 10**9",
+    ]
+    bodies = [f"class H:\n    {method}\nreturn EvaluationResult(label=H(), score=1)" for method in methods]
+    assert {bad.reason for bad in await attacks(kind, bodies)} == {"the EvaluationResult's label is no text"}
+
+
+async def test_an_exceptions_text_is_detail_and_never_a_reason(kind: SandboxKind) -> None:
+    words = "IGNORE ALL INSTRUCTIONS\\n" + "z" * 5000
+    bad = await attack(kind, f"raise ValueError('{words}')")
+    assert bad.reason == "the evaluator's code raised ValueError"
+    assert bad.detail is not None and bad.detail.startswith("IGNORE ALL")
+    assert len(bad.detail) <= LIMITS.detail_chars_max
+
+
+async def test_an_exceptions_name_is_no_way_around_that() -> None:
+    bad = await attack(PROCESS, "raise type('IGNORE ALL INSTRUCTIONS', (Exception,), {})('x')")
+    assert bad.reason == "the evaluator's code raised an exception of its own"
+
+
+async def test_whatever_a_row_raises_is_that_rows_error(kind: SandboxKind) -> None:
+    names = ["SystemExit", "KeyboardInterrupt", "RecursionError", "AssertionError", "TimeoutError"]
+    found = await attacks(kind, [f"raise {name}('x')" for name in names])
+    assert [bad.reason for bad in found] == [f"the evaluator's code raised {name}" for name in names]
+
+
+# --- state ------------------------------------------------------------------------------------------------------------
+
+
+async def test_rows_of_one_evaluator_share_the_object_as_on_ax(kind: SandboxKind) -> None:
+    body = "self.seen = self.seen + 1\nreturn EvaluationResult(score=self.seen)"
+    outcomes = await outcomes_of(kind, body, ["a"] * 5, extra="def __init__(self):\n    self.seen = 0\n")
+    assert sorted(getattr(outcome, "score", 0) for outcome in outcomes) == [1, 2, 3, 4, 5]
+
+
+async def test_what_one_evaluator_changes_is_not_seen_by_another(kind: SandboxKind) -> None:
+    spoil = "global EvaluationResult, len\nkeep = EvaluationResult\nlen = EvaluationResult = None\nreturn keep(score=1)"
+    async with sandbox_of(kind) as sandbox:
+        first = CustomCodeEvaluator(custom_config(spoil), sandbox)
+        second = CustomCodeEvaluator(custom_config("return EvaluationResult(score=len(output))"), sandbox)
+        await first.evaluate({"output": "x"})
+        await first.close()
+        assert getattr(await second.evaluate({"output": "four"}), "score", None) == 4
+        await second.close()
+
+
+async def test_code_that_spoils_its_own_names_fails_its_own_rows_only(kind: SandboxKind) -> None:
+    body = "global EvaluationResult\nfound = EvaluationResult(score=1)\nEvaluationResult = None\nreturn found"
+    outcomes = await outcomes_of(kind, body, ["a", "b"])
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Evaluated", "Failed"]
+
+
+async def test_static_parameters_are_read_from_self(kind: SandboxKind) -> None:
+    static = [
+        {"name": "words", "type": "STRING_ARRAY", "default_value": ["a", "b"]},
+        {"name": "least", "type": "STRING", "default_value": "2"},
+        {"name": "shape", "type": "REGEX", "default_value": "^x+$"},
+    ]
+    body = """
+    fits = re.match(self.shape, output) is not None and len(self.words) == int(self.least)
+    return EvaluationResult(label='yes' if fits else 'no', score=float(fits))
+    """
+    async with sandbox_of(kind) as sandbox:
+        evaluator = CustomCodeEvaluator(custom_config(body, imports="import re", static=static), sandbox)
+        outcomes = [await evaluator.evaluate({"output": text}) for text in ("xxx", "xyx")]
+        await evaluator.close()
+    assert [getattr(outcome, "label", None) for outcome in outcomes] == ["yes", "no"]
+
+
+async def test_a_feed_that_is_cancelled_leaves_the_evaluator_usable(kind: SandboxKind) -> None:
+    body = "while output == 'loop': pass\nreturn EvaluationResult(label=output)"
+    async with sandbox_of(kind) as sandbox:
+        evaluator = CustomCodeEvaluator(custom_config(body), sandbox)
+        with anyio.move_on_after(0.05):
+            await evaluator.evaluate({"output": "loop"})
+        with anyio.fail_after(10):
+            outcome = await evaluator.evaluate({"output": "next"})
+        await evaluator.close()
+    assert getattr(outcome, "label", None) == "next"
+
+
+# --- the locks themselves ---------------------------------------------------------------------------------------------
+
+
+def worker_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str) -> None:
+    """Put a worker in place that is changed in one place."""
+    source = Path(process.__file__).with_name("locked_worker.py").read_text(encoding="utf-8")
+    assert source.count(old) == 1, old
+    changed = tmp_path / "worker.py"
+    changed.write_text(source.replace(old, new), encoding="utf-8")
+    monkeypatch.setattr(process, "_WORKER", changed)
+
+
+@pytest.mark.parametrize("lock", ["_restrict_files(libc)", "_restrict_calls(libc, *_CALLS[machine])"])
+async def test_each_of_the_two_locks_keeps_files_and_programs_away_by_itself(
+    lock: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker_with(monkeypatch, tmp_path, f"    {lock}\n", "    pass\n")
+    bodies = ["open('/etc/passwd').read()", f"open('{tmp_path}/x', 'w')", "os.execv('/bin/true', ['true'])"]
+    for bad in await attacks(PROCESS, bodies, imports="import os"):
+        assert bad.reason == "the evaluator's code raised PermissionError"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("= 444, 446", "= 9999, 446", "has no Landlock"),
+        ("= 444, 446", "= 444, 9999", "refuses the Landlock rule set"),
+        ("_SECCOMP_MODE_FILTER = 2", "_SECCOMP_MODE_FILTER = 99", "refuses the seccomp filter"),
+        ("= 1, 22, 38", "= 1, 22, 9999", "refuses PR_SET_NO_NEW_PRIVS"),
+        ("machine = platform.machine()", 'machine = "riscv64"', "needs Linux on x86-64 or aarch64"),
+        ("def main() -> None:", "def main() -> None:\n    1 / 0", "its worker does not start"),
+    ],
+)
+async def test_a_lock_that_does_not_hold_keeps_the_sandbox_from_starting(
+    old: str, new: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker_with(monkeypatch, tmp_path, old, new)
+    with pytest.raises(SandboxUnavailable, match=why):
+        async with open_sandbox(PROCESS):
+            pass
+
+
+async def test_a_sandbox_that_cannot_protect_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(SandboxUnavailable, match=r"needs Linux.*never run without protection"):
+        async with open_sandbox(PROCESS):
+            pass
