@@ -67,6 +67,10 @@ def test_what_belongs_together_is_accepted(arguments: dict[str, Any]) -> None:
         ({**ON_PROJECT, "query_filter": "x = 1", "query_filters": FILTERS}, ["query_filters"]),
         ({**ON_PROJECT, "query_filter": "x = 1", "evaluators": [MAPPED]}, ["evaluators[0].query_mappings"]),
         (
+            {**ON_PROJECT, "evaluators": [MAPPED.model_copy(update={"column_mappings": {"x": "y"}})]},
+            ["evaluators[0].column_mappings"],
+        ),
+        (
             {**ON_PROJECT, "evaluators": [MAPPED, A.model_copy(update={"column_mappings": {"x": "y"}})]},
             ["evaluators[1].column_mappings"],
         ),

@@ -77,7 +77,7 @@ def test_a_joined_text_is_the_beginning_of_the_whole_and_says_when_it_is_not_all
     for text in texts:
         joined.add(text)
     whole = ", ".join(texts)
-    assert str(joined) == whole[:limit]
+    assert joined.text() == whole[:limit]
     assert joined.is_cut == (len(whole) > limit)
     assert joined.is_empty == (not texts)
 

@@ -103,9 +103,9 @@ class RowOutcome(WireEnum):
 class TaskRunRow(Read):
     """What became of one row under one evaluator (evaltasks' own operation).
 
-    `row_kind` is span or experiment_run; `row_id` its id. `reason` says why a row is an error or was skipped, in
-    our words, so that rows can be grouped by it. `explanation` and `detail` are a judge's or provider's words:
-    untrusted. `provenance` tells evaluator version, kind of judge, model, tokens and latency.
+    `row_kind` is span, trace, session, experiment_run or example; `row_id` its id. `reason` says why a row is an error
+    or was skipped, in our words, so that rows can be grouped by it. `explanation` and `detail` are a judge's or
+    provider's words: untrusted. `provenance` tells evaluator version, kind of judge, model, tokens and latency.
     """
 
     row_kind: str

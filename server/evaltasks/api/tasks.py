@@ -71,7 +71,7 @@ class EvaluatorAttachment(Written):
     """One evaluator of a task. `evaluator_version_id` pins a version; without it the latest is used.
 
     `query_filter` is AND-ed with the task's. `column_mappings` maps template variable → column (span shape);
-    `query_mappings` does so for the trace and session shape; the two exclude each other.
+    `query_mappings` does so for the trace and session shape; the two exclude each other, which the engine judges.
     """
 
     evaluator_id: NonBlank
@@ -83,12 +83,6 @@ class EvaluatorAttachment(Written):
     @property
     def trace_shaped(self) -> bool:
         return self.query_mappings is not None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> EvaluatorAttachment:
-        if self.query_mappings is not None and (self.column_mappings or self.query_filter):
-            raise ValueError("query_mappings cannot stand beside column_mappings or query_filter")
-        return self
 
 
 SamplingRate = Annotated[float, Field(ge=0, le=1)]

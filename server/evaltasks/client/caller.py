@@ -25,12 +25,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar, cast
 
 import anyio
 import httpx2
+from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
@@ -42,8 +43,11 @@ from evaltasks.client.retries import PASSING_STATUSES, Patience, parse_retry_aft
 logger = logging.getLogger(__name__)
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel | None)
+WorkT = TypeVar("WorkT")
 
 REPLY_BYTES_MAX = 128 * 2**20
+_LARGE_BYTES = 128 * 2**10
+_LARGE_LIST = 50
 _DETAIL_CHARACTERS_MAX = 2000
 _LOOK_FIRST = "It may have taken effect all the same: look before repeating it."
 
@@ -90,11 +94,13 @@ class Caller:
         body: BaseModel | None = None,
     ) -> ReplyT:
         """The operation's reply. Raises `Problem` for an error answer, `ClientFault` for no readable answer."""
-        request = _Request(operation.method, _path(operation, path or {}), _params(query), _content(operation, body))
+        where, params = _path(operation, path or {}), _params(query)
+        content = await _aside(_is_large(body), lambda: _content(operation, body))
+        request = _Request(operation.method, where, params, content)
 
         async def attempt() -> ReplyT:
             answer = await self._exchange(operation, request)
-            return self._read(operation, answer)
+            return await _aside(len(answer.body) > _LARGE_BYTES, lambda: self._read(operation, answer))
 
         return await self.patience.call(attempt, name=operation.name, reads=operation.reads)
 
@@ -208,6 +214,15 @@ def _path(operation: Operation[ReplyT], values: Mapping[str, str]) -> str:
     except ValueError as error:
         reason = str(error)
     raise WrongValue(f"{operation.name}: {reason}. Give the id as it was listed.")
+
+
+def _is_large(body: BaseModel | None) -> bool:
+    return body is not None and any(isinstance(value, list) and len(value) > _LARGE_LIST for _, value in body)
+
+
+async def _aside(is_large: bool, work: Callable[[], WorkT]) -> WorkT:
+    """Large bodies are written and read in a thread, so that the event loop stays free."""
+    return await to_thread.run_sync(work) if is_large else work()
 
 
 def _params(query: BaseModel | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
+from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,6 +37,8 @@ from evaltasks.engine.store.store import StoreError
 logger = logging.getLogger(__name__)
 
 _STORE_RETRY_SECONDS = 5
+# What is larger is read in a thread: the event loop has judges to attend to.
+_LARGE_BYTES = 128 * 1024
 BODY_BYTES_MAX = 32 * 2**20
 # What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
@@ -53,7 +56,8 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         try:
             body = await _read_body(request) if row.body is not None else b""
-            call = Call(services, request.path_params, _parse_query(row, request), _parse_body(row, body))
+            parsed = await _aside(len(body) > _LARGE_BYTES, _parse_body, row, body)
+            call = Call(services, request.path_params, _parse_query(row, request), parsed)
             reply = await handler(call)
         except Problem as problem:
             return problem_response(problem)
@@ -72,6 +76,10 @@ def _endpoint(
         return Response(reply.model_dump_json(), status_code=row.status, media_type="application/json")
 
     return endpoint
+
+
+async def _aside(is_large: bool, work: Callable[..., BaseModel | None], *arguments: object) -> BaseModel | None:
+    return await to_thread.run_sync(work, *arguments) if is_large else work(*arguments)
 
 
 async def _read_body(request: Request) -> bytes:

@@ -136,14 +136,13 @@ def shape_faults(
     """The span shape and the trace and session shape cannot be mixed in one task."""
     mapped = [index for index, attachment in enumerate(evaluators) if attachment.trace_shaped]
     for index, attachment in enumerate(evaluators):
-        if attachment.trace_shaped:
-            if query_filter:
-                yield Fault(
-                    f"evaluators[{index}].query_mappings",
-                    "belongs to traces and sessions, but the task's query_filter is for single rows",
-                    "use query_filters with it, or column_mappings instead",
-                )
-        elif (attachment.column_mappings or attachment.query_filter) and (mapped or query_filters is not None):
+        if attachment.trace_shaped and query_filter:
+            yield Fault(
+                f"evaluators[{index}].query_mappings",
+                "belongs to traces and sessions, but the task's query_filter is for single rows",
+                "use query_filters with it, or column_mappings instead",
+            )
+        if (attachment.column_mappings or attachment.query_filter) and (mapped or query_filters is not None):
             argument = "column_mappings" if attachment.column_mappings else "query_filter"
             yield Fault(
                 f"evaluators[{index}].{argument}",

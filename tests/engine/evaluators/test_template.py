@@ -16,9 +16,12 @@ from evaltasks.engine.evaluators.catalog import make_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed
 from evaltasks.engine.providers.catalog import open_judges
 from evaltasks.engine.providers.provider import Broken, RetryLater
+from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
+from evaltasks.engine.sandbox.sandbox import Sandbox
 from tests.support.judges import Answer, JudgeServer, judge_server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SANDBOX = Sandbox(SandboxKind.MONTY, SandboxLimits())
 
 
 def integration(base_url: str | None, **fields: Any) -> AiIntegration:
@@ -48,7 +51,7 @@ def version(**config: Any) -> EvaluatorVersion:
 @asynccontextmanager
 async def evaluator(judge: JudgeServer, **config: Any) -> AsyncIterator[Evaluator]:
     async with open_judges({}) as judges:
-        yield await make_evaluator(template_version(**config), judges, integration(judge.base_url))
+        yield await make_evaluator(template_version(**config), judges, integration(judge.base_url), SANDBOX)
 
 
 @pytest.mark.promise("judge.score", "judge.one_call")
@@ -160,7 +163,7 @@ async def test_a_call_the_provider_refuses_fails_the_row_and_a_rate_limit_is_pas
 async def test_an_integration_without_function_calling_is_never_asked_for_a_tool_call() -> None:
     async with judge_server() as judge, open_judges({}) as judges:
         without = integration(judge.base_url, function_calling_enabled=False)
-        it = await make_evaluator(template_version(), judges, without)
+        it = await make_evaluator(template_version(), judges, without, SANDBOX)
         await it.evaluate({"output": "x"})
 
     assert "tools" not in judge.requests[0].body
@@ -168,19 +171,19 @@ async def test_an_integration_without_function_calling_is_never_asked_for_a_tool
 
 async def test_each_kind_of_version_has_its_evaluator_or_says_that_it_is_not_built() -> None:
     managed = {"type": "MANAGED", "name": "json", "managed_evaluator": "JSON_PARSEABLE", "variables": ["output"]}
-    custom = {"type": "CUSTOM", "name": "own", "code": "class X: ...", "variables": ["output"]}
     heuristic = {"ai_integration_id": "h", "model_name": "heuristic-refusal"}
     async with open_judges({}) as judges:
-        code = await make_evaluator(version(type="CODE", code_config=managed), judges, None)
+        code = await make_evaluator(version(type="CODE", code_config=managed), judges, None, SANDBOX)
         local = integration(None, provider="HEURISTIC")
-        judge = await make_evaluator(template_version(llm_config=heuristic), judges, local)
-        for config in ({"code_config": custom}, {"remote_config": {"integration_id": "r"}}):
-            with pytest.raises(NotBuilt):
-                await make_evaluator(version(**config), judges, None)
+        judge = await make_evaluator(template_version(llm_config=heuristic), judges, local, SANDBOX)
+        with pytest.raises(NotBuilt):
+            await make_evaluator(version(remote_config={"integration_id": "r"}), judges, None, SANDBOX)
         with pytest.raises(Broken, match="needs the static parameter"):
-            await make_evaluator(version(code_config={**managed, "managed_evaluator": "MATCHES_REGEX"}), judges, None)
+            await make_evaluator(
+                version(code_config={**managed, "managed_evaluator": "MATCHES_REGEX"}), judges, None, SANDBOX
+            )
         with pytest.raises(Broken, match="does not exist any more"):
-            await make_evaluator(template_version(), judges, None)
+            await make_evaluator(template_version(), judges, None, SANDBOX)
 
     assert (code.variables, judge.variables) == (("output",), ("output",))
     assert isinstance(await judge.evaluate({"output": "I cannot answer that."}), Evaluated)

@@ -59,6 +59,8 @@ async def test_the_answer_shows_filters_mappings_and_the_expression_also_where_i
         ("TRACE", {"query_filter": "name = 'x'"}, {"query_mappings": ["x"]}, 400, "cannot be mixed"),
         ("TRACE", {"query_filters": TWO}, {"column_mappings": {"output": "name"}}, 400, "cannot be mixed"),
         ("TRACE", {"query_filters": TWO}, {"query_filter": "name = 'x'"}, 400, "cannot be mixed"),
+        ("TRACE", {}, {"query_mappings": ["x"], "column_mappings": {"output": "name"}}, 400, "cannot be mixed"),
+        ("TRACE", {}, {"query_mappings": ["x"], "query_filter": "name = 'x'"}, 400, "cannot be mixed"),
         ("SPAN", {"query_filters": TWO}, {}, 400, "cannot be mixed"),
         ("SPAN", {}, {"query_mappings": ["x"]}, 422, "data_granularity"),
         ("TRACE", {"query_filters": {"filters": [LLM, TOOL]}}, {}, 422, "an expression"),

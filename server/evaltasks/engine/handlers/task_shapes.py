@@ -18,6 +18,7 @@ from evaltasks.engine.filters.compile import Target, compile_filter
 from evaltasks.engine.filters.expression import parse_expression
 from evaltasks.engine.handlers.faults import FaultList
 
+_SPAN = DataGranularity.SPAN
 _MIXED = (
     "the span shape (query_filter, column_mappings) and the trace and session shape "
     "(query_filters, query_mappings) cannot be mixed in one task"
@@ -82,9 +83,9 @@ def _judge_dataset_task(task: TaskShape, faults: FaultList) -> None:
 def _is_mixed(task: TaskShape) -> bool:
     in_spans, in_groups = bool(task.query_filter), task.query_filters is not None
     for attachment, granularity in zip(task.attachments, task.granularities, strict=True):
-        if attachment.query_mappings is not None:
-            in_groups = True
-        elif attachment.column_mappings or attachment.query_filter or granularity is DataGranularity.SPAN:
+        is_mapped = attachment.query_mappings is not None
+        in_groups = in_groups or is_mapped
+        if attachment.column_mappings or attachment.query_filter or (not is_mapped and granularity is _SPAN):
             in_spans = True
     return in_spans and in_groups
 

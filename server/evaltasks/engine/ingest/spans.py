@@ -22,6 +22,9 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.store.spans import SpanRow
 
 _KIND = "openinference.span.kind"
+_KINDS = {kind.value: kind for kind in SpanKind}
+_STATES = {state.value: state for state in SpanStatus}
+_PLAIN = (str, int, bool, type(None))
 _SESSION = "session.id"
 _PREFIX = "attributes."
 _FAULTS_SHOWN_MAX = 10
@@ -52,6 +55,9 @@ def flatten(attributes: JsonObject) -> JsonObject:
     `metadata`, which OpenInference writes as JSON text, is taken apart too, so that `metadata.<key>` can be
     filtered by and mapped. Numbers that JSON does not know (NaN, infinite ones) become null.
     """
+    if all(type(value) in _PLAIN for value in attributes.values()) and "metadata" not in attributes:
+        # As most spans come: flat already.
+        return {name.removeprefix(_PREFIX): value for name, value in attributes.items()}
     flat: JsonObject = {}
     for name, value in _leaves("", attributes):
         name = name.removeprefix(_PREFIX)  # noqa: PLW2901  one prefix is the wire's, not part of the name
@@ -114,23 +120,23 @@ def _row_from(span: IncomingSpan) -> SpanRow:
         latency_ms=(end_us - start_us) / 1000,
         session_id=session_id,
         attributes=_json(attributes),
-        events=_json([_event_from(event, span) for event in span.events]),
+        events=_json([_event_from(event, span) for event in span.events]) if span.events else "[]",
     )
 
 
 def _kind_of(*candidates: object) -> SpanKind:
     """The first candidate that is a kind; UNKNOWN when none is (OpenTelemetry's INTERNAL, say)."""
     for candidate in candidates:
-        word = str(candidate).upper()
-        if word in set(SpanKind) and word != SpanKind.UNKNOWN:
-            return SpanKind(word)
+        kind = _KINDS.get(str(candidate).upper(), SpanKind.UNKNOWN)
+        if kind is not SpanKind.UNKNOWN:
+            return kind
     return SpanKind.UNKNOWN
 
 
 def _status_of(text: str | None) -> SpanStatus:
     """OK and ERROR in any letter case, also as OTLP writes them (STATUS_CODE_OK); anything else is UNSET."""
     word = (text or "").upper().removeprefix("STATUS_CODE_")
-    return SpanStatus(word) if word in set(SpanStatus) else SpanStatus.UNSET
+    return _STATES.get(word, SpanStatus.UNSET)
 
 
 def _session_of(attributes: JsonObject) -> str | None:

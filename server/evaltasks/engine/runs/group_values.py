@@ -171,16 +171,14 @@ class _Gathered:
     def values(self, characters_max: int | None) -> tuple[dict[str, object], dict[str, int]]:
         """The values, all together in at most so many characters, and the lengths of those that were cut."""
         gathered = {name: self._text_of(name) for name in self._variables}
-        texts = {name: one.text() if isinstance(one, Conversation) else str(one) for name, one in gathered.items()}
-        cut = {name for name, one in gathered.items() if one.is_cut}
+        texts = {name: one.text() for name, one in gathered.items()}
         if characters_max is not None and sum(len(text) for text in texts.values()) > characters_max:
             kept = shares({name: len(text) for name, text in texts.items()}, characters_max)
             for name, one in gathered.items():
                 if kept[name] < len(texts[name]):
-                    cut.add(name)
-                    is_talk = isinstance(one, Conversation)
-                    texts[name] = one.text(kept[name]) if is_talk else texts[name][: kept[name]]
-        return dict(texts), {name: len(texts[name]) for name in texts if name in cut}
+                    texts[name] = one.text(kept[name])
+        cut = {name: len(texts[name]) for name, one in gathered.items() if one.is_cut}
+        return dict(texts), cut
 
 
 def _add(text: JoinedText, value: object) -> None:

@@ -37,8 +37,13 @@ class JoinedText:
         self._parts.append(part[: self._room])
         self._room -= len(self._parts[-1])
 
-    def __str__(self) -> str:
-        return "".join(self._parts)
+    def text(self, characters_max: int | None = None) -> str:
+        """What there is, in at most that many characters (in its own limit by default)."""
+        whole = "".join(self._parts)
+        if characters_max is None or len(whole) <= characters_max:
+            return whole
+        self.is_cut = True
+        return whole[:characters_max]
 
 
 @dataclass(frozen=True, slots=True)

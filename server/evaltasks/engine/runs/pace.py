@@ -9,12 +9,13 @@ refused row waits apart for itself (`rows`), and the flow is steered here, by wh
   were sent before the pace last changed tell nothing about it and are passed over. A few refusals change nothing: a
   provider that refuses one call in ten at random is not full.
 * When more than a fifth is refused, it is: nothing more is sent for a moment (at once after five refusals that
-  outnumber what was accepted, or ten that are more than a fifth), and the pace becomes 1.1 times what was accepted.
-  The little more is how the limit is noticed to have grown.
-* After the first such stop little was seen yet, so the pace grows by half as long as nothing is refused, until the
-  limit is met again; from then on by a twentieth, and by more again only after half seconds without any refusal.
-* A provider that accepts nothing at all is asked by single calls, after pauses that double up to half a minute. Once it
-  accepts one, the pace doubles with every call it accepts, until it is full again: it was down, or a minute began.
+  outnumber what was accepted, or ten to fifteen that are more than a fifth), and the pace becomes 1.05 times what was
+  accepted. (With 1.15, half as many calls again were refused in the same time.)
+* After the first such stop little was seen yet, so the pace grows by half until the limit is met again; from then on
+  by a twentieth while next to nothing is refused, and faster again after half seconds without any refusal.
+* A provider that accepts nothing at all is asked by single calls, after pauses that double up to half a minute. If it
+  was so for longer than a slow limit explains, then once it accepts a call the pace doubles with every call it accepts,
+  until it is full again: it was down, or a new minute has begun.
 * A provider that tells how many calls are left, and how fast they come back (`Headroom`), is not driven into refusals:
   the pace becomes what comes back as soon as little is left.
 
@@ -36,16 +37,19 @@ _WINDOW_SECONDS = 0.5
 _TOO_MANY = 0.2  # the share of refusals that means: full
 _FEW = 0.05  # below it the pace may still grow
 _AT_ONCE = 5  # so many refusals tell it before the window is over, if they outnumber what was accepted
-_FREE_CALLS_MIN = 20  # what a window must hold to count, while there is no limit
+_FREE_CALLS_MIN = 40  # what a window must hold to count, while there is no limit
 _PACED_CALLS_MIN = 10
 _SEEKING_CALLS_MIN = 4  # and while the limit is sought: at a slow pace ten calls take long
-_COME_BACK = 1.1
+_MANY_FREE = 15  # and so many if they are too large a share: chance makes a tenth look like a fifth for longer
+_MANY_PACED = 10
+_COME_BACK = 1.05
 _SEEK = 1.5
 _CREEP = 1.05
 _PAUSE_SECONDS = 0.1
 _FIRST_SPAN_SECONDS = 0.25  # what the first answers are taken to stand for: they come at once, out of saved-up calls
 _SILENT_SECONDS = 0.25
 _SILENT_SECONDS_MAX = 30.0
+_OUTAGE_SILENCES = 3  # so many in a row are no slow limit, whose gaps are short
 _REOPEN = 2.0
 _FREE_RATE = 5000.0  # above it there is no limit worth a timer
 # Calls that were missed by this little may follow on one another: timers are no finer.
@@ -66,6 +70,7 @@ class Pace:
         self.rate: float | None = None
         self._next_at = 0.0
         self._growth = _SEEK
+        self._full_at = 0.0  # what was accepted a second when it was full
         self._silences = 0
         self._is_reopening = False
         self._before = (0, 0.0)  # accepted, and in how many seconds, in the window before
@@ -78,7 +83,7 @@ class Pace:
     async def turn(self, *, was_refused: bool = False) -> None:
         """Wait until the next call may be sent."""
         if self.rate is None:
-            self._sent(self._clock.monotonic_seconds())
+            self.sent(self._clock.monotonic_seconds())
             return
         queue = self._refused if was_refused else self._fresh
         called = anyio.Event()
@@ -88,7 +93,7 @@ class Pace:
             await called.wait()
             while (seconds := self.wait_seconds(self._clock.monotonic_seconds())) > _NOW_SECONDS:
                 await self._clock.sleep(min(seconds, _LOOK_UP_SECONDS))
-            self._sent(self._clock.monotonic_seconds())
+            self.sent(self._clock.monotonic_seconds())
         finally:
             if called in queue:
                 queue.remove(called)
@@ -106,7 +111,8 @@ class Pace:
         """How long until a call may be sent."""
         return 0.0 if self.rate is None else max(0.0, self._next_at - now)
 
-    def _sent(self, now: float) -> None:
+    def sent(self, now: float) -> None:
+        """A call goes out."""
         if self._began_at is None:
             self._began_at = now
         if self.rate is not None:
@@ -135,7 +141,8 @@ class Pace:
             self._stop()
             return
         outnumber = self._num_refused >= _AT_ONCE and self._num_refused > self._num_accepted
-        if outnumber or (self._num_refused >= 2 * _AT_ONCE and self._share() > _TOO_MANY):
+        many = _MANY_FREE if self.rate is None else _MANY_PACED
+        if outnumber or (self._num_refused >= many and self._share() > _TOO_MANY):
             self._stop()
         else:
             self._look_back()
@@ -166,27 +173,26 @@ class Pace:
         if span < _WINDOW_SECONDS or self._num_accepted + self._num_refused < self._calls_min():
             return
         share = self._share()
+        before = (self._num_accepted, span)
         if self.rate is None:
             if share > _TOO_MANY:
                 self._stop()
                 return
-            self._before = (self._num_accepted, span)
             self._open_window()
-            return
-        if share > _TOO_MANY:
-            rate, growth = max(_COME_BACK * self._num_accepted / span, self.rate / 2), _CREEP
+        elif share > _TOO_MANY:
             self._is_reopening = False
-        elif self._num_refused == 0:
-            rate, growth = self.rate * self._growth, min(_SEEK, self._growth**2)
+            self._full_at = max(self._num_accepted / span, self.rate / 2)
+            self._set(_COME_BACK * self._full_at, _CREEP)
+        elif self._num_refused == 0 or self._growth >= _SEEK or self.rate < self._full_at:
+            self._set(self.rate * self._growth, min(_SEEK, self._growth**2))
         else:
-            rate, growth = self.rate * (_CREEP if share < _FEW else 1.0), _CREEP
-        self._before = (self._num_accepted, span)
-        self._set(rate, growth)
+            self._set(self.rate * (_CREEP if share < _FEW else 1.0), _CREEP)
+        self._before = before
 
     def _calls_min(self) -> int:
         if self.rate is None:
             return _FREE_CALLS_MIN
-        return _SEEKING_CALLS_MIN if self._growth >= _SEEK else _PACED_CALLS_MIN
+        return _SEEKING_CALLS_MIN if self._growth >= _SEEK and not self._num_refused else _PACED_CALLS_MIN
 
     # --- the pace --------------------------------------------------------------------------------------------------
 
@@ -203,7 +209,7 @@ class Pace:
             self._silences += 1
             pause = min(_SILENT_SECONDS_MAX, _SILENT_SECONDS * 2.0 ** (self._silences - 1))
             self._set(1 / pause, _SEEK)
-            self._is_reopening = True
+            self._is_reopening = self._silences >= _OUTAGE_SILENCES
         else:
             span = span_before + self._span()
             if not span_before:
@@ -211,14 +217,15 @@ class Pace:
                 span = max(span, shortest, now - (self._began_at or now) if self.rate is None else 0.0)
             pause = _PAUSE_SECONDS
             self._is_reopening = False
-            self._set(_COME_BACK * num_accepted / span, _SEEK if self.rate is None else _CREEP)
+            self._full_at = num_accepted / span
+            self._set(_COME_BACK * self._full_at, _SEEK if self.rate is None else _CREEP)
         self._before = (0, 0.0)
         self._next_at = now + pause
 
     def _reopen(self) -> None:
         if self.rate is None or not self._is_reopening:
             return
-        self.rate *= _REOPEN
+        self.rate = max(self.rate * _REOPEN, 1 / _SILENT_SECONDS)
         self._next_at = min(self._next_at, self._accepted_at + 1 / self.rate)
         if self.rate > _FREE_RATE:
             self.rate, self._is_reopening = None, False

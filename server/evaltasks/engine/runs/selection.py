@@ -20,7 +20,7 @@ from evaltasks.engine.filters.expression import condition, parse_expression
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan, make_plan
-from evaltasks.engine.store.queries import named_queries
+from evaltasks.engine.store.queries import named_parts
 from evaltasks.engine.store.store import Row, Transaction
 
 ALREADY_LABELLED = "already labelled"
@@ -129,11 +129,11 @@ def _insert_lines(
         # What a continuous task run leaves out, no later one takes up.
         values["rows_max"] = _NO_LIMIT
     if plan.granularity is DataGranularity.SPAN:
-        rows = named_queries()["ledger.new_spans" if is_continuous else "ledger.spans_of_window"]
+        rows = named_parts()["ledger.new_spans" if is_continuous else "ledger.spans_of_window"]
         tx.run("ledger.select_spans", values, rows=rows, lines=_lines("span_id", "trace_id", len(attached)), **slots)
         return
     kind = values["row_kind"] = ROW_KINDS[plan.granularity]
-    rows = named_queries()[f"groups.new_{kind}s" if is_continuous else f"groups.{kind}s_of_window"]
+    rows = named_parts()[f"groups.new_{kind}s" if is_continuous else f"groups.{kind}s_of_window"]
     is_trace = plan.granularity is DataGranularity.TRACE
     lines = _lines("row_id", "row_id" if is_trace else "NULL", len(attached))
     tx.run("groups.select", values, key="g.trace_id" if is_trace else "g.session_id", rows=rows, lines=lines, **slots)
@@ -148,7 +148,7 @@ def _compiled(text: str | None, target: Target, prefix: str, plan: EvaluationPla
 
 
 def _of_some_span(compiled: CompiledFilter, plan: EvaluationPlan) -> CompiledFilter:
-    some_span = named_queries()[f"groups.some_span_of_{ROW_KINDS[plan.granularity]}"]
+    some_span = named_parts()[f"groups.some_span_of_{ROW_KINDS[plan.granularity]}"]
     return CompiledFilter(some_span.format(filter=compiled.sql), compiled.values)
 
 

@@ -1,8 +1,8 @@
 -- Traces and sessions: groups of spans of one project, known by their trace id or session id. A trace belongs to every
 -- session that one of its spans names.
 
--- name: traces_of_window
--- A condition for `select`: g is the first span in the window of its trace. One seek for each span of the window, from
+-- part: traces_of_window
+-- For `select`: g is the first span in the window of its trace. One seek for each span of the window, from
 -- the newest on, until enough are found.
 g.project_id = :project_id AND g.start_us BETWEEN :first_us AND :last_us
 AND g.seq = (
@@ -11,7 +11,7 @@ AND g.seq = (
     ORDER BY f.start_us, f.seq LIMIT 1
 );
 
--- name: sessions_of_window
+-- part: sessions_of_window
 -- As traces_of_window. The pluses keep SQLite from walking all sessions instead of the newest spans.
 g.project_id = :project_id AND g.start_us BETWEEN :first_us AND :last_us AND +g.session_id IS NOT NULL
 AND g.seq = (
@@ -20,8 +20,8 @@ AND g.seq = (
     ORDER BY f.start_us, f.seq LIMIT 1
 );
 
--- name: new_traces
--- A condition for `select`: g is the first span of a trace that got spans up to the mark and none after it. One that got
+-- part: new_traces
+-- For `select`: g is the first span of a trace that got spans up to the mark and none after it. One that got
 -- later spans is not quiet yet, and is found by its last one when its turn comes.
 g.seq IN (
     SELECT (
@@ -36,7 +36,7 @@ AND NOT EXISTS (
     WHERE l.project_id = g.project_id AND l.trace_id = g.trace_id AND +l.seq > :upto_seq
 );
 
--- name: new_sessions
+-- part: new_sessions
 -- As new_traces, of sessions: a span belongs to the sessions of its trace.
 g.seq IN (
     SELECT (
@@ -52,15 +52,15 @@ AND NOT EXISTS (
     WHERE m.project_id = g.project_id AND m.session_id = g.session_id AND +l.seq > :upto_seq
 );
 
--- name: some_span_of_trace
--- A condition for `select`: a span of the trace in the window passes <filter>, compiled over the alias s.
+-- part: some_span_of_trace
+-- For `select`: a span of the trace in the window passes <filter>, compiled over the alias s.
 EXISTS (
     SELECT 1 FROM spans AS s
     WHERE s.project_id = g.project_id AND s.trace_id = g.trace_id
         AND s.start_us BETWEEN :first_us AND :last_us AND ({filter})
 );
 
--- name: some_span_of_session
+-- part: some_span_of_session
 -- The plus keeps SQLite from walking all traces of the project for the sake of DISTINCT.
 EXISTS (
     SELECT 1 FROM (
@@ -72,7 +72,7 @@ EXISTS (
 
 -- name: select
 -- The newest groups, by their first span, that fit the task and at least one evaluator, times those evaluators. <key>
--- is the group's id, <rows> one of the conditions above; the rest is as in ledger.select_spans. A continuous task takes
+-- is the group's id, <rows> one of the parts above; the rest is as in ledger.select_spans. A continuous task takes
 -- no group twice under one evaluator, however late further spans of it come.
 WITH chosen AS MATERIALIZED (
     SELECT picked.*, row_number() OVER (ORDER BY picked.start_us DESC, picked.row_id) AS place

@@ -12,17 +12,17 @@ WHERE task_run_seq = :seq GROUP BY outcome, reason ORDER BY n DESC, reason;
 -- name: discard
 DELETE FROM task_run_rows WHERE task_run_seq = :seq;
 
--- name: spans_of_window
--- A condition for select_spans.
+-- part: spans_of_window
+-- For select_spans: the window of a task run.
 s.project_id = :project_id AND s.start_us BETWEEN :first_us AND :last_us;
 
--- name: new_spans
--- A condition for select_spans: what a continuous task takes. The plus keeps SQLite from walking the whole project.
+-- part: new_spans
+-- For select_spans: what a continuous task takes. The plus keeps SQLite from walking the whole project.
 +s.project_id = :project_id AND s.seq > :after_seq AND s.seq <= :upto_seq;
 
 -- name: select_spans
 -- The newest spans that the task's filter and at least one evaluator's filter take, times those evaluators. Slots:
--- <rows> is one of the conditions above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled
+-- <rows> is one of the parts above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled
 -- filters over the alias s; <lines> is one SELECT per evaluator from chosen, joined by UNION ALL. One statement, so a
 -- task run sees one state of the store; it walks the spans from the newest on, and stops when it has enough.
 WITH chosen AS MATERIALIZED (

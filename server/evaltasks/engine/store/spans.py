@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from evaltasks.api.spans import IngestedSpans, Span, SpanContext, SpanEvaluation, SpanEvent
 from evaltasks.api.wire import JsonObject
@@ -36,6 +37,10 @@ class SpanRow:
     session_id: str | None
     attributes: str
     events: str
+
+
+_COLUMNS = tuple(field.name for field in fields(SpanRow))
+_values_of = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +114,11 @@ def span_of(row: Row, attributes: JsonObject, evaluations: list[SpanEvaluation])
 
 def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingested_us: int) -> IngestedSpans:
     """Add the spans; one that the project knows by trace id and span id is replaced and keeps its `seq`."""
-    num_added = num_replaced = 0
-    for row in rows:
-        values = {**asdict(row), "project_id": project_id, "ingested_us": ingested_us}
-        if tx.run("spans.replace", values):
-            num_replaced += 1
-        else:
-            tx.run("spans.insert", values)
-            num_added += 1
-    return IngestedSpans(num_added=num_added, num_replaced=num_replaced)
+    own = {"project_id": project_id, "ingested_us": ingested_us}
+    puts = [{**own, **dict(zip(_COLUMNS, _values_of(row), strict=True))} for row in rows]
+    keys = {(put["trace_id"], put["span_id"]) for put in puts}
+    known = tx.one("spans.known", {"project_id": project_id, "keys": json.dumps(list(keys))})
+    assert known is not None
+    tx.run_many("spans.put", puts)
+    num_added = len(keys) - known["n"]
+    return IngestedSpans(num_added=num_added, num_replaced=len(puts) - num_added)

@@ -18,19 +18,24 @@ FROM evaluations e
 WHERE e.row_kind = 'span' AND e.row_seq IN (SELECT value FROM json_each(:seqs))
 ORDER BY e.row_seq, e.name;
 
--- name: replace
--- The span keeps its seq, and with it its evaluations and its place in continuous tasks.
-UPDATE spans
-SET parent_id = :parent_id, name = :name, kind = :kind, status_code = :status_code,
-    status_message = :status_message, start_us = :start_us, end_us = :end_us, latency_ms = :latency_ms,
-    session_id = :session_id, attributes = :attributes, events = :events, ingested_us = :ingested_us
-WHERE project_id = :project_id AND trace_id = :trace_id AND span_id = :span_id;
+-- name: known
+-- How many of the pairs of trace id and span id in a JSON list the project has. CROSS: pairs are looked up in spans,
+-- never the other way round.
+SELECT count(*) AS n
+FROM json_each(:keys) AS pair CROSS JOIN spans ON spans.project_id = :project_id
+    AND spans.trace_id = json_extract(pair.value, '$[0]') AND spans.span_id = json_extract(pair.value, '$[1]');
 
--- name: insert
+-- name: put
+-- A span that is there keeps its seq, and with it its evaluations and its place in continuous tasks.
 INSERT INTO spans (
     project_id, trace_id, span_id, parent_id, name, kind, status_code, status_message, start_us, end_us,
     latency_ms, session_id, attributes, events, ingested_us
 ) VALUES (
     :project_id, :trace_id, :span_id, :parent_id, :name, :kind, :status_code, :status_message, :start_us, :end_us,
     :latency_ms, :session_id, :attributes, :events, :ingested_us
-);
+)
+ON CONFLICT (project_id, trace_id, span_id) DO UPDATE SET
+    parent_id = excluded.parent_id, name = excluded.name, kind = excluded.kind, status_code = excluded.status_code,
+    status_message = excluded.status_message, start_us = excluded.start_us, end_us = excluded.end_us,
+    latency_ms = excluded.latency_ms, session_id = excluded.session_id, attributes = excluded.attributes,
+    events = excluded.events, ingested_us = excluded.ingested_us;

@@ -1,0 +1,273 @@
+"""The pace of a provider: calls sent as fast as it accepts them, and hardly faster."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaltasks.engine.providers.headroom import Headroom, headroom_in, seconds_of
+from evaltasks.engine.runs.pace import Pace, Paces
+from tests.support.engines import HandClock
+
+
+class VirtualClock(HandClock):
+    seconds = 0.0
+
+    def monotonic_seconds(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class Provider:
+    """Admits `rate` calls a second out of a bucket of `burst`; refuses `at_random` of the others as well."""
+
+    rate: float | None = None
+    burst: float = 20
+    at_random: float = 0.0
+    dice: random.Random = field(default_factory=lambda: random.Random(1))
+    closed_until: float = 0.0
+    _saved: float | None = None
+    _saved_at: float = 0.0
+
+    def admits(self, now: float) -> bool:
+        if now < self.closed_until or self.dice.random() < self.at_random:
+            return False
+        if self.rate is None:
+            return True
+        saved = self.burst if self._saved is None else self._saved
+        self._saved = min(self.burst, saved + (now - self._saved_at) * self.rate)
+        self._saved_at = now
+        if self._saved < 1:
+            return False
+        self._saved -= 1
+        return True
+
+
+@dataclass
+class Played:
+    seconds: float
+    refused: int
+    rows: int
+    rate: float | None
+
+    @property
+    def share(self) -> float:
+        return self.refused / (self.refused + self.rows)
+
+
+def play(provider: Provider, rows: int, *, places: int = 50, latency: float = 0.05, retry_after: float = 1.0) -> Played:
+    """Judge rows in virtual time, as `RowWork` does: places, rows that wait apart, refused rows first."""
+    clock = VirtualClock()
+    pace = Pace(clock)
+    dice = random.Random("play")
+    events: list[tuple[float, int, str, float]] = []
+    count = 0
+
+    def at(seconds: float, what: str, sent_at: float = 0.0) -> None:
+        nonlocal count
+        count += 1
+        heapq.heappush(events, (seconds, count, what, sent_at))
+
+    fresh, back, busy, done, refused, look_at = rows, 0, 0, 0, 0, -1.0
+    while done < rows:
+        now = clock.seconds
+        while busy < places and (fresh or back):
+            seconds = pace.wait_seconds(now)
+            if seconds > 0.001:
+                if not now < look_at <= now + seconds:
+                    look_at = now + min(seconds, 0.25)
+                    at(look_at, "look")
+                break
+            if back:
+                back -= 1
+            else:
+                fresh -= 1
+            busy += 1
+            pace.sent(now)
+            # The calls of one moment do not reach the provider in one.
+            reached = now + 0.0005 * busy * dice.random()
+            at(reached + latency, "accepted" if provider.admits(reached) else "refused", now)
+        clock.seconds, _, what, sent_at = heapq.heappop(events)
+        if what == "accepted":
+            busy, done = busy - 1, done + 1
+            pace.accepted(sent_at)
+        elif what == "refused":
+            busy, refused = busy - 1, refused + 1
+            pace.refused(sent_at)
+            at(clock.seconds + retry_after * (1 + 0.1 * dice.random()), "back")
+        elif what == "back":
+            back += 1
+    return Played(clock.seconds, refused, rows, pace.rate)
+
+
+def test_a_provider_that_refuses_nothing_is_asked_as_fast_as_there_are_places() -> None:
+    played = play(Provider(), 2000)
+    assert (played.rate, played.refused) == (None, 0)
+    assert played.seconds < 2000 * 0.05 / 50 * 1.3
+
+
+@pytest.mark.parametrize("places", [20, 50, 100])
+def test_under_an_admission_of_200_a_second_the_time_is_near_the_ideal_and_few_are_refused(places: int) -> None:
+    played = play(Provider(rate=200), 2000, places=places)
+    assert played.seconds <= 1.4 * 2000 / 200
+    assert played.share <= 0.2
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rate=st.sampled_from([2.0, 10.0, 40.0, 150.0, 300.0]),
+    seconds_saved=st.floats(0.1, 1.0),
+    latency=st.sampled_from([0.02, 0.1, 0.6]),
+    places=st.sampled_from([10, 30, 60]),
+    retry_after=st.sampled_from([0.2, 1.0, 3.0]),
+)
+def test_law_a_limit_is_used_and_not_fought(
+    rate: float, seconds_saved: float, latency: float, places: int, retry_after: float
+) -> None:
+    """Nothing lost, the time within 1.4 of what limit or places ask for, refusals a fifth (and the first moment's)."""
+    rows = int(20 * rate) + places
+    played = play(
+        Provider(rate=rate, burst=max(5.0, rate * seconds_saved)),
+        rows,
+        places=places,
+        latency=latency,
+        retry_after=retry_after,
+    )
+    ideal = max(rows / rate, rows * latency / places)
+    assert played.seconds <= 1.4 * ideal + 2 * retry_after
+    assert played.refused <= played.rows / 4 + 2 * places + 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_refusals_at_random_do_not_slow_the_others_down(seed: int) -> None:
+    played = play(Provider(at_random=0.1, dice=random.Random(seed)), 2000)
+    # Two seconds for the calls; a row that is refused five times in a row waits out its Retry-After each time.
+    assert played.seconds < 2.0 + 5 * 1.1
+    assert played.rate is None or played.rate > 800
+
+
+def test_a_provider_that_was_down_is_asked_by_single_calls_and_at_full_speed_soon_after() -> None:
+    played = play(Provider(closed_until=10.0), 2000)
+    assert played.seconds < 10 + 8 + 4
+    assert played.refused < 2 * 50 + 10
+
+
+def _send(pace: Pace, clock: VirtualClock, accepted: int, refused: int) -> None:
+    sent_at = clock.seconds
+    for _ in range(accepted + refused):
+        pace.sent(sent_at)
+    clock.seconds += 0.05
+    for _ in range(accepted):
+        pace.accepted(sent_at)
+    for _ in range(refused):
+        pace.refused(sent_at)
+
+
+def test_a_few_refusals_set_no_limit_and_many_stop_the_flow_at_once() -> None:
+    clock = VirtualClock()
+    pace = Pace(clock)
+    _send(pace, clock, accepted=16, refused=4)
+    assert pace.rate is None
+    _send(pace, clock, accepted=2, refused=15)
+    assert pace.rate is not None
+    assert pace.wait_seconds(clock.seconds) > 0
+
+
+def test_answers_to_calls_sent_before_the_stop_do_not_stop_it_again() -> None:
+    clock = VirtualClock()
+    pace = Pace(clock)
+    _send(pace, clock, accepted=5, refused=10)
+    before = pace.rate
+    for _ in range(30):
+        pace.refused(0.0)
+    assert pace.rate == before
+
+
+def test_a_provider_that_tells_what_is_left_is_paced_before_it_refuses() -> None:
+    clock = VirtualClock()
+    left = 100.0
+    pace = Pace(clock, lambda: Headroom(calls_left=left, calls_per_second=40.0))
+    _send(pace, clock, accepted=10, refused=0)
+    assert pace.rate is None
+    left = 3.0
+    _send(pace, clock, accepted=1, refused=0)
+    assert pace.rate == 40.0
+
+
+def test_task_runs_on_one_integration_share_a_pace_and_others_have_their_own() -> None:
+    paces = Paces(VirtualClock(), lambda _: None)
+    assert paces.of("a") is paces.of("a")
+    assert paces.of("a") is not paces.of("b")
+
+
+async def test_refused_rows_go_before_fresh_ones_and_whoever_gives_up_lets_the_next_go() -> None:
+    clock = HandClock()
+    pace = Pace(clock)
+    for _ in range(5):
+        pace.sent(0.0)
+        pace.refused(0.0)
+    went: list[str] = []
+
+    async def go(name: str, was_refused: bool) -> None:
+        await pace.turn(was_refused=was_refused)
+        went.append(name)
+        pace.accepted(clock.monotonic_seconds())
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            quitter = anyio.CancelScope()
+
+            async def quit_later() -> None:
+                with quitter:
+                    await go("quitter", False)
+
+            tasks.start_soon(quit_later)
+            await clock.until_sleeping(1)
+            tasks.start_soon(go, "fresh", False)
+            tasks.start_soon(go, "refused", True)
+            await anyio.lowlevel.checkpoint()
+            assert went == []
+            quitter.cancel()
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+                await clock.turn(0.25)
+    assert went == ["refused", "fresh"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("12ms", 0.012), ("1s", 1.0), ("6m0s", 360.0), ("1h2m3.5s", 3723.5), ("30", 30.0), ("2d", 172800.0)]
+    + [(text, None) for text in (None, "", "soon", "2026-01-01T00:00:00Z", "-1s", "1 2", "12 ms")],
+)
+def test_how_long_until_a_limit_is_whole_again(text: str | None, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "headroom"),
+    [
+        ({}, None),
+        ({"limit-requests": "5000", "remaining-requests": "5000", "reset-requests": "0s"}, None),
+        (
+            {"limit-requests": "6000", "remaining-requests": "5900", "reset-requests": "1s"},
+            Headroom(calls_left=5900, calls_per_second=100),
+        ),
+        # Tokens, at 500 a call, are scarcer here than requests.
+        (
+            {"limit-requests": "6000", "remaining-requests": "5900", "reset-requests": "1s"}
+            | {"limit-tokens": "100000", "remaining-tokens": "10000", "reset-tokens": "9s"},
+            Headroom(calls_left=20, calls_per_second=20),
+        ),
+        ({"limit-requests": "many", "remaining-requests": "x", "reset-requests": "1s"}, None),
+    ],
+)
+def test_headroom_is_read_from_the_scarcer_of_requests_and_tokens(headers: Any, headroom: Headroom | None) -> None:
+    named = {f"x-ratelimit-{name}": value for name, value in headers.items()}
+    assert headroom_in(named, tokens_per_call=500) == headroom
