@@ -13,7 +13,6 @@ import warnings
 
 import anyio
 import uvicorn
-from evaltasks.tools.catalog import TOOLS
 from mcp import MCPDeprecationWarning
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 
@@ -21,6 +20,7 @@ from evaltasks.client.transport import open_app_client
 from evaltasks.engine.engine import Engine
 from evaltasks.face.http import GRACE_SECONDS, make_http_app
 from evaltasks.face.server import ToolApp, make_server
+from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import ToolSettings
 from tests.conformance import answering, asking, contents
 

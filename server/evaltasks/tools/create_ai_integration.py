@@ -179,8 +179,8 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
         )
     if client.is_engine and call.provider in _NEEDS_EXTRA:
         context.note(
-            f"The engine speaks to {call.provider} through the extra evaltasks[providers]; where that is not installed, "
-            "the first call fails and says so."
+            f"The engine speaks to {call.provider} through the extra evaltasks[providers]; where that is not "
+            "installed, the first call fails and says so."
         )
     return CreateAiIntegrationOutput(
         ai_integration_id=made.id,
