@@ -54,7 +54,7 @@ async def test_secrets_that_are_no_models_key_are_never_sent_to_a_provider(varia
         words = await it.refused(
             SPEC, name="n", provider="custom", base_url="https://llm.example/v1", api_key_env=variable
         )
-    assert "not the name of a variable that holds a language model's key" in words
+    assert "not the name of a variable that holds a key for a model or an agent" in words
 
 
 async def test_ax_gets_the_key_itself_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

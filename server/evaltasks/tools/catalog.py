@@ -6,6 +6,7 @@ from typing import Any
 
 from evaltasks.tools import (
     cancel_task_run,
+    create_agent_integration,
     create_ai_integration,
     create_dataset,
     create_evaluation_task,
@@ -47,6 +48,7 @@ TOOLS: tuple[ToolSpec[Any, Any], ...] = (
     create_experiment.SPEC,
     create_evaluator.SPEC,
     create_ai_integration.SPEC,
+    create_agent_integration.SPEC,
 )
 
 # Renamed tools keep answering under their old names: old name → name of today. None was renamed yet.

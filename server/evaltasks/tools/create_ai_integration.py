@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, Provider
-from evaltasks.insight.faults import Fault, Faults
-from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
+from evaltasks.insight.faults import Fault
 from evaltasks.insight.unreadable import said
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import Flag, Text, read_json_text, read_word
+from evaltasks.tools.key_inputs import agree_to_send, read_address, read_key_variable, read_keyless, remote_host
 from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
 from evaltasks.tools.views import lower
 
-_EXPOSED = (
-    "put the key into an environment variable where the server runs, give that variable's name as api_key_env, and "
-    "tell the user that this key was shown in a conversation and should be replaced"
-)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-# A key may be asked for by a variable that holds keys of language models; anything else in the environment (the key
-# of AX itself, cloud credentials, passwords of databases) must not leave through a base_url that a model chose.
-_KEY_VARIABLE = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN)(_[A-Z0-9]+)*$", re.IGNORECASE)
-_NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|KUBE|DOCKER|DATABASE|DB)_|SECRET|PASSW",
-                         re.IGNORECASE)  # fmt: skip
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NEEDS_EXTRA = {"anthropic", "gemini", "vertex_ai", "aws_bedrock"}
 _NEEDS_BASE_URL = {"custom", "nvidia_nim", "litellm", "azure_open_ai"}
 
@@ -43,63 +30,30 @@ def _read_provider(value: object) -> object:
     return _SPELLINGS.get(word, word) if isinstance(word, str) else word
 
 
-def _read_keyless(value: object) -> object:
-    """Text that is no key. The text is never repeated."""
-    if not isinstance(value, str):
-        raise said("must be text", "give it in quotes")
-    if looks_like_key(value):
-        raise said("looks like a key, which belongs in no argument", _EXPOSED)
-    if not value.strip():
-        raise said("is empty", "give a value or leave it out")
-    return value.strip()
-
-
-def _read_base_url(value: object) -> object:
-    text = _read_keyless(value)
-    if not isinstance(text, str) or not re.match(r"https?://[^/\s]", text):
-        raise said("is no web address", "write it like https://host/v1")
-    if url_holds_secret(text):
-        raise said("carries a user, password or key", "give the bare address; " + _EXPOSED)
-    return text
-
-
-def _read_variable(value: object) -> object:
-    text = _read_keyless(value)
-    if not isinstance(text, str) or not _VARIABLE.fullmatch(text.removeprefix("$")):
-        raise said("is not the name of an environment variable", "give a name such as OPENAI_API_KEY; " + _EXPOSED)
-    name = text.removeprefix("$")
-    if _NEVER_SENT.search(name) or not _KEY_VARIABLE.search(name):
-        raise said(
-            "is not the name of a variable that holds a language model's key",
-            "use a variable of its own, named like LLM_API_KEY; other secrets are never sent to a provider",
-        )
-    return name
-
-
 def _read_models(value: object, info: ValidationInfo) -> object:
     value = read_json_text(value, info)
     if isinstance(value, str):
         value = [part for part in value.split(",") if part.strip()]
     if not isinstance(value, list) or not value:
         raise said("must be a list of model names", 'write it as ["gpt-4o-mini"]')
-    return [_read_keyless(part) for part in value]
+    return [read_keyless(part) for part in value]
 
 
 class CreateAiIntegrationInput(Input):
-    name: Annotated[str, BeforeValidator(_read_keyless), Field(max_length=255)] = Field(
+    name: Annotated[str, BeforeValidator(read_keyless), Field(max_length=255)] = Field(
         description="Name of the integration, unique in the account, such as 'openai'."
     )
     provider: Annotated[ProviderWord, BeforeValidator(_read_provider)] = Field(
         description="The provider. 'custom' is any OpenAI-compatible server, such as a local one."
     )
-    base_url: Annotated[str, BeforeValidator(_read_base_url)] | None = Field(
+    base_url: Annotated[str, BeforeValidator(read_address)] | None = Field(
         None,
         description="Address of the API, e.g. http://127.0.0.1:8080/v1. Required for custom; default: the provider's.",
     )
     models: Annotated[list[str], BeforeValidator(_read_models)] | None = Field(
         None, description='Models to offer, e.g. ["gpt-4o-mini"]. One alone is taken when an evaluator names none.'
     )
-    api_key_env: Annotated[str, BeforeValidator(_read_variable)] | None = Field(
+    api_key_env: Annotated[str, BeforeValidator(read_key_variable)] | None = Field(
         None,
         description="NAME of the environment variable that holds the key where the server runs, e.g. OPENAI_API_KEY. "
         "Never the key itself. Leave it out for servers that need none.",
@@ -134,23 +88,11 @@ def _check(given: Given) -> tuple[str, list[Fault]]:
     return "", faults
 
 
-async def _agree_on_the_keys_way(call: CreateAiIntegrationInput, context: ToolContext) -> None:
-    """A key that leaves for an address named in a call needs the person's word.
-
-    Otherwise a text that an agent has read could name an address of its own and be sent every key of this machine.
-    """
-    host = urlsplit(call.base_url or "").hostname
-    if call.api_key_env is None or host is None or host in _LOOPBACK:
-        return
-    if call.confirm is not None and call.confirm != host:
-        raise Faults("create_ai_integration", [Fault("confirm", "is not the host of base_url", "give it exactly")])
-    if call.confirm is None:
-        question = f"Send the key in {call.api_key_env} to {host} whenever a model of '{call.name}' is called?"
-        await context.confirm.ask(question, confirm_with=host)
-
-
 async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> CreateAiIntegrationOutput:
-    await _agree_on_the_keys_way(call, context)
+    host = remote_host(call.base_url)
+    if call.api_key_env is not None and host is not None:
+        question = f"Send the key in {call.api_key_env} to {host} whenever a model of '{call.name}' is called?"
+        await agree_to_send("create_ai_integration", host, call.confirm, question, context)
     client = context.client
     key: str | None = None
     if call.api_key_env is not None and not client.is_engine:
