@@ -39,6 +39,40 @@ class DemoAgent:
             raise ToolFailed(f"{tool}: " + " ".join(getattr(part, "text", "") for part in result.content))
         return dict(result.structured_content or {})
 
+    async def finish(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        """Call a tool that waits, go on waiting to the end, and show what came of every task run; the last answer."""
+        answer = await self.call(tool, **arguments)
+        while not answer["finished"]:
+            answer = await self.call("wait_for_task_run", run_id=answer["task_run"]["run_id"])
+        runs = [answer["task_run"], *answer.get("chained_task_runs", [])]
+        for run in runs:
+            name = f" '{run['task_name']}'" if run.get("task_name") else ""
+            say(f"  task run{name} {run['status']}: {run['done']} rows, {run['num_errors']} errors")
+            await self._show_scores(run["run_id"])
+        return answer
+
+    async def _show_scores(self, run_id: str) -> None:
+        results = await self.call("task_run_results", run_id=run_id, rows=0)
+        for evaluator in results["evaluators"]:
+            labels = ", ".join(f"{_label(item)} {item['rows']}" for item in evaluator["labels"])
+            score = evaluator.get("score")
+            mean = f"; mean score {score['mean']:.2f}" if score else ""
+            if labels or mean:
+                say(f"  {evaluator.get('evaluator_name') or evaluator.get('evaluation_name')}: {labels}{mean}")
+
+
+def _label(item: dict[str, Any]) -> str:
+    """A label of the evaluator's own, one that its code made up (fenced as untrusted), or none."""
+    return str(item.get("label") or item.get("other_label", {}).get("untrusted") or "no label")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def step(number: int, text: str) -> None:
+    say(f"\n[{number}] {text}")
+
 
 def _reporter(bar: ProgressBar) -> Any:
     async def report(progress: float, total: float | None, message: str | None) -> None:

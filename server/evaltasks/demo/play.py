@@ -7,7 +7,6 @@ the judge got right and wrong beside the labels that were kept aside.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,9 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from evaltasks.demo.agent import DemoAgent, demo_agent
+from evaltasks.demo.agent import DemoAgent, demo_agent, say, step
 from evaltasks.demo.agreement import Agreement, Judged, agreement
 from evaltasks.demo.experiment import run_experiment
+from evaltasks.demo.second_act import second_act
 
 PROJECT = "halueval-qa"
 ANSWER_WORDS_MAX = 5
@@ -35,17 +35,18 @@ async def play(store: str | None, with_llm: bool) -> int:
     rows_file = folder / "spans.jsonl"
     rows_file.write_text("".join(json.dumps(row) + "\n" for row in spans), encoding="utf-8")
 
-    _say("An agent's whole job on real data: no account, no key.\n")
+    say("An agent's whole job on real data: no account, no key.\n")
     async with demo_agent(["--store", path, "--allow-dir", str(folder)]) as agent:
         tools = await agent.tool_names()
-        _step(1, f"MCP server over stdio, protocol {agent.protocol}, {len(tools)} tools")
+        step(1, f"MCP server over stdio, protocol {agent.protocol}, {len(tools)} tools")
         await _prepare(agent, rows_file)
         await _evaluate_with_code(agent)
         verdicts = await _evaluate_faithfulness(agent)
         _compare(spans, verdicts)
+        await second_act(agent, PROJECT, spans, _labels(), folder)
         if with_llm:
             await run_experiment(agent, spans, _labels(), folder)
-    _say(f"""
+    say(f"""
 Everything is kept in {path}
 Go on with it in Claude Desktop or an IDE:   evaltasks serve --store {path}
 or ask again from here:                      evaltasks doctor --store {path}""")
@@ -53,22 +54,22 @@ or ask again from here:                      evaltasks doctor --store {path}""")
 
 
 async def _prepare(agent: DemoAgent, rows_file: Path) -> None:
-    _step(2, f"import_spans: answers to HaluEval questions, as spans of the project '{PROJECT}'")
+    step(2, f"import_spans: answers to HaluEval questions, as spans of the project '{PROJECT}'")
     imported = await agent.call("import_spans", project=PROJECT, file=str(rows_file))
-    _say(f"  {imported['num_added']} spans of yesterday and today; half of the answers are hallucinated")
+    say(f"  {imported['num_added']} spans of yesterday and today; half of the answers are hallucinated")
 
-    _step(3, "create_evaluator twice: one that is code, one that judges")
+    step(3, "create_evaluator twice: one that is code, one that judges")
     await agent.call(
         "create_evaluator", name="brief answer", managed="matches_regex",
         pattern=rf"^\s*\S+(\s+\S+){{0,{ANSWER_WORDS_MAX - 1}}}\s*$", variables=["output"],
     )  # fmt: skip
     judge = await agent.call("create_evaluator", name="faithfulness", from_template="faithfulness")
-    _say(f"  'brief answer': at most {ANSWER_WORDS_MAX} words, checked by a regular expression")
-    _say(f"  'faithfulness': judged by {judge['judge']}")
+    say(f"  'brief answer': at most {ANSWER_WORDS_MAX} words, checked by a regular expression")
+    say(f"  'faithfulness': judged by {judge['judge']}")
 
 
 async def _evaluate_with_code(agent: DemoAgent) -> None:
-    _step(4, "create_evaluation_task, trigger_task_run: code")
+    step(4, "create_evaluation_task, trigger_task_run: code")
     await agent.call(
         "create_evaluation_task", name="brief answers", task_type="code_evaluation", project=PROJECT,
         evaluators=[{"evaluator_id": "brief answer", "column_mappings": {"output": "attributes.output.value"}}],
@@ -78,7 +79,7 @@ async def _evaluate_with_code(agent: DemoAgent) -> None:
 
 async def _evaluate_faithfulness(agent: DemoAgent) -> dict[str, Mapping[str, Any]]:
     """Span id → what the judge said of it."""
-    _step(5, "create_evaluation_task, trigger_task_run: a judge")
+    step(5, "create_evaluation_task, trigger_task_run: a judge")
     await agent.call(
         "create_evaluation_task", name="faithful answers", task_type="template_evaluation", project=PROJECT,
         query_filter="span_kind = 'LLM'",
@@ -102,7 +103,7 @@ async def _trigger(agent: DemoAgent, task: str) -> str:
     while not answer["finished"]:
         answer = await agent.call("wait_for_task_run", run_id=answer["task_run"]["run_id"])
     run = answer["task_run"]
-    _say(f"  task run {run['status']}: {run['done']} rows in {run['duration_seconds']} s, {run['num_errors']} errors")
+    say(f"  task run {run['status']}: {run['done']} rows in {run['duration_seconds']} s, {run['num_errors']} errors")
     return str(run["run_id"])
 
 
@@ -121,12 +122,12 @@ async def _results(agent: DemoAgent, run_id: str) -> dict[str, Mapping[str, Any]
         cursor = {"cursor": page["next_cursor"]}
     for evaluator in first["evaluators"]:
         labels = ", ".join(f"{item.get('label', 'no label')} {item['rows']}" for item in evaluator["labels"])
-        _say(f"  {evaluator['evaluator_name']}: {labels}")
+        say(f"  {evaluator['evaluator_name']}: {labels}")
     return rows
 
 
 def _compare(spans: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[str, Any]]) -> None:
-    _step(6, "What the judge got right and wrong, against the labels that were kept aside")
+    step(6, "What the judge got right and wrong, against the labels that were kept aside")
     labels = _labels()
     judged = []
     for span in spans:
@@ -140,9 +141,9 @@ def _compare(spans: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[
                 words=len(span["attributes"]["output.value"].split()),
             )
         )
-    _say(table(agreement(judged)))
-    _say("  The judge is a heuristic, not a language model: it compares words. It is good enough to try things with;")
-    _say("  for a release decision name an AI integration, and look at these same figures first.")
+    say(table(agreement(judged)))
+    say("  The judge is a heuristic, not a language model: it compares words. It is good enough to try things with;")
+    say("  for a release decision name an AI integration, and look at these same figures first.")
 
 
 def table(found: Agreement) -> str:
@@ -176,12 +177,3 @@ def _spans() -> list[dict[str, Any]]:
 def _labels() -> dict[str, str]:
     labels: dict[str, str] = json.loads((_SAMPLE / "halueval_qa.labels.json").read_text(encoding="utf-8"))
     return labels
-
-
-def _step(number: int, text: str) -> None:
-    _say(f"\n[{number}] {text}")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-    sys.stdout.flush()
