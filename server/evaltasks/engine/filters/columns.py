@@ -22,8 +22,8 @@ from evaltasks.engine.filters.syntax import Column
 _CANDIDATES_MAX = 3
 _SHOWN_MAX = 60
 _EVALUATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "explanation": "text"}
+_ANNOTATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "text": "text"}
 _NOT_BUILT = {
-    "annotation": "annotations",
     "trace_eval": "evaluations of whole traces",
     "session_eval": "evaluations of whole sessions",
 }
@@ -78,7 +78,21 @@ class OfEvaluation:
         return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
 
 
-Reading: TypeAlias = Stored | Member | OfEvaluation
+@dataclass(frozen=True, slots=True)
+class OfAnnotation:
+    """A field of the annotation of that name."""
+
+    row_kind: Literal["span", "example", "experiment_run"]
+    row_seq_sql: str
+    name: str
+    field: str
+
+    @property
+    def sort(self) -> Sort:
+        return _ANNOTATION_FIELDS[self.field]
+
+
+Reading: TypeAlias = Stored | Member | OfEvaluation | OfAnnotation
 
 _KIND = Stored("s.kind", "word", tuple(SpanKind))
 _SPAN: Mapping[str, Stored] = {
@@ -112,7 +126,12 @@ STORED: Mapping[Target, Mapping[str, Stored]] = {
     Target.EXAMPLE: _EXAMPLE,
     Target.EXPERIMENT_RUN: _EXPERIMENT_RUN,
 }
-_PATTERNS = ("attributes.<path>", "metadata.<key>", "eval.<name>.label|score|explanation")
+_PATTERNS = (
+    "attributes.<path>",
+    "metadata.<key>",
+    "eval.<name>.label|score|explanation",
+    "annotation.<name>.label|score|text",
+)
 
 
 def read_column(column: Column, target: Target, field: str) -> Reading:
@@ -128,12 +147,12 @@ def read_column(column: Column, target: Target, field: str) -> Reading:
         )
     if head == "eval" and rest and target is not Target.EXAMPLE:
         return _read_evaluation(column, rest, target, field)
+    if head == "annotation" and rest:
+        return _read_annotation(column, rest, target, field)
     match target:
         case Target.SPAN:
-            if head == "attributes" and rest:
-                return Member("s.attributes", rest)
-            if head == "metadata" and rest:
-                return Member("s.attributes", name)
+            if head in {"attributes", "metadata"} and rest:
+                return Member("s.attributes", rest if head == "attributes" else name)
             raise _unknown(column, field)
         case Target.EXAMPLE:
             return Member("x.columns", name)
@@ -157,6 +176,20 @@ def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> O
         column.at,
         "an evaluation is read as eval.<name>.label, .score, .explanation or .metadata.<key>.",
     )
+
+
+def _read_annotation(column: Column, rest: str, target: Target, field: str) -> OfAnnotation:
+    """`<name>.label`, `.score` or `.text`; the name itself may hold dots."""
+    name, dot, last = rest.rpartition(".")
+    if not (dot and name and last in _ANNOTATION_FIELDS):
+        raise fault(field, column.at, "an annotation is read as annotation.<name>.label, .score or .text.")
+    match target:
+        case Target.SPAN:
+            return OfAnnotation("span", "s.seq", name, last)
+        case Target.EXAMPLE:
+            return OfAnnotation("example", "x.seq", name, last)
+        case Target.EXPERIMENT_RUN:
+            return OfAnnotation("experiment_run", "r.seq", name, last)
 
 
 def _unknown(column: Column, field: str) -> Exception:

@@ -21,7 +21,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.filters.columns import Member, OfEvaluation, Reading, Sort, Stored, Target, read_column
+from evaltasks.engine.filters.columns import (
+    Member,
+    OfAnnotation,
+    OfEvaluation,
+    Reading,
+    Sort,
+    Stored,
+    Target,
+    read_column,
+)
 from evaltasks.engine.filters.parser import fault, parse_filter
 from evaltasks.engine.filters.syntax import Compare, Contains, Filter, In, IsNull, Junction, Like, Sign, Value
 
@@ -111,6 +120,11 @@ class _Compiler:
                 return self._member(document, path)
             case OfEvaluation():
                 return self._evaluation(reading)
+            case OfAnnotation(row_kind=row_kind, row_seq_sql=row_seq, name=name, field=field):
+                return (
+                    f"(SELECT a.{field} FROM annotations a WHERE a.row_kind = '{row_kind}' "  # noqa: S608  all our own
+                    f"AND a.row_seq = {row_seq} AND a.name = {self._bind(name)})"
+                )
 
     def _evaluation(self, reading: OfEvaluation) -> str:
         value = f"e.{reading.field}" if reading.path is None else self._member("e.metadata", reading.path)

@@ -34,3 +34,11 @@ INSERT INTO spans (
     :project_id, :trace_id, :span_id, :parent_id, :name, :kind, :status_code, :status_message, :start_us, :end_us,
     :latency_ms, :session_id, :attributes, :events, :ingested_us
 );
+
+-- name: delete
+-- Spans of these ids whose start lies in the window, its end excluded; :ids is a JSON array. Their evaluations and
+-- annotations go with them.
+DELETE FROM spans
+WHERE project_id = :project_id AND span_id IN (SELECT value FROM json_each(:ids))
+  AND start_us >= :window_start_us AND start_us < :window_end_us
+RETURNING span_id;
