@@ -37,7 +37,7 @@ class FurtherPorts:
 
 
 @asynccontextmanager
-async def _further_doors(engine: Engine, host: str, ports: FurtherPorts) -> AsyncIterator[list[str]]:
+async def further_doors(engine: Engine, host: str, ports: FurtherPorts) -> AsyncIterator[list[str]]:
     """Open as long as the block is; gives their addresses. Raises SettingsError."""
     async with AsyncExitStack() as stack:
         addresses = []
@@ -69,7 +69,7 @@ async def serve_engine(host: str, port: int, store: str, further: FurtherPorts =
         )
     async with (
         Engine.open(store, environment=os.environ) as engine,
-        _further_doors(engine, host, further) as addresses,
+        further_doors(engine, host, further) as addresses,
     ):
         config = uvicorn.Config(
             Guard(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+import anyio
 import grpc
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal
@@ -41,24 +42,25 @@ async def open_otlp(intake: Intake, host: str, port: int, key: str | None = None
     taken.
     """
     shown = f"[{host}]" if ":" in host else host
-    async with BlockingPortal() as portal:
-        door = _Door(intake, portal, key)
-        handler = grpc.unary_unary_rpc_method_handler(door.export)
-        server = grpc.server(
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp"),
-            options=[("grpc.max_receive_message_length", OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
-        )
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler})])
-        try:
-            bound = server.add_insecure_port(f"{shown}:{port}")
-        except RuntimeError as error:
-            raise OSError(f"OTLP cannot serve on {shown}:{port}") from error
+    # Bound before the portal is entered: a failure inside it would come out as a group of failures.
+    portal = BlockingPortal()
+    handler = grpc.unary_unary_rpc_method_handler(_Door(intake, portal, key).export)
+    server = grpc.server(
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp"),
+        options=[("grpc.max_receive_message_length", OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
+    )
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler})])
+    try:
+        bound = server.add_insecure_port(f"{shown}:{port}")
+    except RuntimeError as error:
+        raise OSError(f"OTLP cannot serve on {shown}:{port}") from error
+    async with portal:
         server.start()
         try:
             yield f"http://{shown}:{bound}"
         finally:
-            stopped = server.stop(_GRACE_SECONDS)
-            await to_thread.run_sync(stopped.wait, _GRACE_SECONDS)
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(server.stop(_GRACE_SECONDS).wait, _GRACE_SECONDS)
 
 
 class _Door:

@@ -64,11 +64,13 @@ async def open_flight(services: Services, host: str, port: int, key: str | None 
     With a `key`, calls must carry it in their header `auth-token-bin`. Raises OSError when the address is taken.
     """
     shown = f"[{host}]" if ":" in host else host
-    async with BlockingPortal() as portal:
-        try:
-            server = FlightDoor(services, portal, f"grpc+tcp://{shown}:{port}", key)
-        except pa.ArrowException as error:
-            raise OSError(f"Flight cannot serve on {shown}:{port}") from error
+    # Bound before the portal is entered: a failure inside it would come out as a group of failures.
+    portal = BlockingPortal()
+    try:
+        server = FlightDoor(services, portal, f"grpc+tcp://{shown}:{port}", key)
+    except pa.ArrowException as error:
+        raise OSError(f"Flight cannot serve on {shown}:{port}") from error
+    async with portal:
         try:
             yield f"grpc+tcp://{shown}:{server.port}"
         finally:
