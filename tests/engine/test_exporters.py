@@ -23,7 +23,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Status, StatusCode
 
 from evaltasks.engine import ingest
+from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import EngineInTest, engine
+
+# Nobody looks for new spans by himself in time: arriving ones must wake the executor.
+NO_POLL = ExecutorLimits(poll_seconds=300, continuous_seconds=0.0)
 
 
 @asynccontextmanager
@@ -56,7 +60,7 @@ def _instrumented_application(address: str) -> bool:
 
 async def test_a_continuous_task_evaluates_what_an_exporter_sends() -> None:
     with anyio.fail_after(40):
-        async with engine() as it, _address(it) as address:
+        async with engine(limits=NO_POLL) as it, _address(it) as address:
             project_id = await it.seed_project("shop")
             evaluator_id = await it.seed_code_evaluator()
             await it.seed_task(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -199,8 +200,14 @@ async def test_a_small_body_that_unpacks_to_a_huge_one_is_a_413() -> None:
     bomb = gzip.compress(b"\x00" * (64 * 2**20))
     assert len(bomb) < 2**17
     async with engine() as it:
-        answer = await _send(it, bomb, PROTOBUF | {"content-encoding": "gzip"}, status=413)
+        tracemalloc.start()
+        try:
+            answer = await _send(it, bomb, PROTOBUF | {"content-encoding": "gzip"}, status=413)
+            held_max = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
     assert b"20 MiB" in answer
+    assert held_max < 48 * 2**20, "it was unpacked whole before it was refused"
 
 
 async def test_a_full_intake_sends_exporters_away_for_a_second() -> None:
