@@ -77,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
     _store_option(engine)
     engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
+    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
+        engine.add_argument(
+            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
+        )
     engine.set_defaults(command=_engine)
 
     demo = commands.add_parser("demo", help="watch the whole job on real data: no account, no key")
@@ -167,9 +171,10 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _engine(given: argparse.Namespace) -> int:
-    from evaltasks.ports import serve_engine  # noqa: PLC0415  see above
+    from evaltasks.ports import FurtherPorts, serve_engine  # noqa: PLC0415  see above
 
-    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox)
+    further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
+    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox, further)
 
 
 def _demo(given: argparse.Namespace) -> int:

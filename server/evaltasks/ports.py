@@ -1,11 +1,13 @@
-"""What is served on a port: MCP over streamable HTTP, and the embedded engine's REST API."""
+"""What is served on a port: MCP over streamable HTTP, and the embedded engine's REST API with its further doors."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -27,14 +29,51 @@ async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> i
         return await serve_http(server, *settings.http, token=token, allowed_hosts=settings.allow_host)
 
 
-async def serve_engine(host: str, port: int, store: str, sandbox: SandboxKind) -> int:
-    """Serve the embedded engine's REST API; the address is printed on stdout once it listens."""
+@dataclass(frozen=True)
+class FurtherPorts:
+    """Doors of the engine beside its REST API, for the published clients' bulk calls; None keeps one shut."""
+
+    flight: int | None = None
+    otlp_grpc: int | None = None
+
+
+@asynccontextmanager
+async def further_doors(engine: Engine, host: str, ports: FurtherPorts) -> AsyncIterator[list[str]]:
+    """Open as long as the block is; gives their addresses. Raises SettingsError."""
+    async with AsyncExitStack() as stack:
+        addresses = []
+        try:
+            if ports.flight is not None:
+                # Both bring libraries of an optional extra, 170 and 19 MB.
+                from evaltasks.engine.flight.server import open_flight  # noqa: PLC0415  see above
+
+                addresses.append(await stack.enter_async_context(open_flight(engine.services, host, ports.flight)))
+            if ports.otlp_grpc is not None:
+                from evaltasks.engine.flight.otlp import open_otlp  # noqa: PLC0415  see above
+
+                addresses.append(await stack.enter_async_context(open_otlp(engine.intake, host, ports.otlp_grpc)))
+        except ImportError:
+            raise SettingsError(
+                "engine: --flight-port and --otlp-grpc-port need what evaltasks[flight] installs"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"engine: {error}") from None
+        yield addresses
+
+
+async def serve_engine(
+    host: str, port: int, store: str, sandbox: SandboxKind = SandboxKind.MONTY, further: FurtherPorts = FurtherPorts()
+) -> int:
+    """Serve the embedded engine; its addresses are printed on stdout, the REST API's first, once all listen."""
     if host not in LOOPBACK_NAMES:
         raise SettingsError(
             f"engine: '{host}' can be reached from other machines and the engine asks for no key yet; "
             "bind to 127.0.0.1."
         )
-    async with Engine.open(store, environment=os.environ, sandbox=sandbox) as engine:
+    async with (
+        Engine.open(store, environment=os.environ, sandbox=sandbox) as engine,
+        further_doors(engine, host, further) as addresses,
+    ):
         config = uvicorn.Config(
             Guard(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
@@ -48,7 +87,7 @@ async def serve_engine(host: str, port: int, store: str, sandbox: SandboxKind) -
                 raise SettingsError(f"engine: {host}:{port} cannot be bound ({error.strerror})") from None
             listener.listen(512)
             shown = f"[{host}]" if ":" in host else host
-            sys.stdout.write(f"http://{shown}:{listener.getsockname()[1]}\n")
+            sys.stdout.write("\n".join([f"http://{shown}:{listener.getsockname()[1]}", *addresses, ""]))
             sys.stdout.flush()
             await uvicorn.Server(config).serve(sockets=[listener])
     return 0

@@ -37,7 +37,9 @@ OWNERS: dict[str, set[str]] = {
     "mcp_types": {"face"},
     "uvicorn": {"face", ""},
     "platformdirs": {""},
-    "pyarrow": {"tools"},
+    "pyarrow": {"tools", "engine/ingest", "engine/flight"},
+    "opentelemetry": {"engine/ingest"},
+    "grpc": {"engine/flight"},
     "re2": {"engine/evaluators"},
     "regex": {"engine/evaluators"},
     "pydantic_monty": {"engine/sandbox"},
@@ -46,7 +48,8 @@ OWNERS: dict[str, set[str]] = {
     "genai_prices": {"engine/providers"},
     "pydantic_ai": {"engine/providers"},
     "anthropic": {"engine/providers"},
-    "google": {"engine/providers"},
+    # protobuf, and the credentials of Google's clouds.
+    "google": {"engine/ingest", "engine/providers"},
     "boto3": {"engine/providers"},
     "botocore": {"engine/providers"},
 }

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, ListAiIntegrations, UpdateAiIntegration
+from evaltasks.api.annotation_configs import CreateAnnotationConfig, ListAnnotationConfigs, UpdateAnnotationConfig
+from evaltasks.api.annotations import AnnotateRows, AnnotateSpans
 from evaltasks.api.datasets import (
     AppendExamples,
     CreateDataset,
+    DeleteExamples,
     ListDatasets,
     ListExamples,
     RenameDataset,
     SearchExamples,
+    UpdateExamples,
 )
 from evaltasks.api.evaluators import (
     CreateEvaluator,
@@ -33,12 +38,13 @@ from evaltasks.api.experiments import (
     SearchExperimentRuns,
 )
 from evaltasks.api.integrations import CreateIntegration, ListIntegrations, UpdateIntegration
-from evaltasks.api.problems import BadRequest, Conflict, NotFound, Problem
+from evaltasks.api.problems import BadRequest, Conflict, Forbidden, NotFound, Problem
 from evaltasks.api.projects import CreateProject, ListProjects, RenameProject
-from evaltasks.api.spaces import CreateSpace, ListSpaces
-from evaltasks.api.spans import IngestSpans, ListSpans
+from evaltasks.api.spaces import CreateSpace, ListSpaces, UpdateSpace
+from evaltasks.api.spans import DeleteSpans, IngestSpans, ListSpans
 from evaltasks.api.task_runs import ListTaskRunRows, ListTaskRuns, TaskRun, TaskRunStatus, TriggerTaskRun
 from evaltasks.api.tasks import CreateTask, ListTasks, Task, UpdateTask
+from evaltasks.api.traces import ListTraces
 from evaltasks.client.client import Client
 from evaltasks.client.faults import ClientFault
 from tests.support.backends import BACKENDS, KEY, client_of
@@ -99,6 +105,104 @@ async def test_spaces(backend: str) -> None:
         assert [space.name for space in (await client.spaces.list(ListSpaces(name="TEA"))).spaces] == ["team"]
         with pytest.raises(Conflict):
             await client.spaces.create(CreateSpace(name="team"))
+
+
+async def test_spaces_are_changed_cleared_and_deleted(backend: str) -> None:
+    async with client_of(backend) as client:
+        made = await client.spaces.create(CreateSpace(name="team", description="ours"))
+        renamed = await client.spaces.update(made.id, UpdateSpace(name="crew"))
+        cleared = await client.spaces.update(made.id, UpdateSpace(description=None))
+        await client.spaces.delete(made.id)
+        with pytest.raises(NotFound):
+            await client.spaces.get(made.id)
+        with pytest.raises(Forbidden):
+            await client.spaces.delete((await client.resolve.space()).id)
+    assert (renamed.name, renamed.description) == ("crew", "ours")
+    assert (cleared.name, cleared.description) == ("crew", "")
+
+
+async def test_annotation_configs_and_what_is_annotated_under_them(backend: str) -> None:
+    async with client_of(backend) as client:
+        space = await client.resolve.space()
+        made = await client.annotation_configs.create(
+            CreateAnnotationConfig.model_validate(
+                {"name": "tone", "space_id": space.id, "annotation_config_type": "continuous",
+                 "minimum_score": 0, "maximum_score": 1}
+            )
+        )  # fmt: skip
+        changed = await client.annotation_configs.update(
+            made.id, UpdateAnnotationConfig.model_validate({"annotation_config_type": "continuous", "maximum_score": 5})
+        )
+        dataset_id = await make_dataset(client)
+        example, *_ = [each async for each in client.datasets.all_examples(dataset_id)]
+        run = {"example_id": example.id, "output": "out"}
+        experiment = await client.experiments.create(
+            CreateExperiment(name="baseline", dataset_id=dataset_id, experiment_runs=[run])
+        )
+        (experiment_run,) = [each async for each in client.experiments.all_experiment_runs(experiment.id)]
+
+        def on(row_id: str) -> AnnotateRows:
+            return AnnotateRows.model_validate(
+                {"annotations": [{"record_id": row_id, "values": [{"name": "tone", "score": 4}]}]}
+            )
+
+        await client.datasets.annotate_examples(dataset_id, on(example.id))
+        await client.experiments.annotate_experiment_runs(experiment.id, on(experiment_run.id))
+        sought = await client.datasets.search_examples(dataset_id, SearchExamples(filter="annotation.tone.score = 4"))
+        (annotated_run,) = [each async for each in client.experiments.all_experiment_runs(experiment.id)]
+        listed = [each.id async for each in client.annotation_configs.all(ListAnnotationConfigs(name="TON"))]
+        page = await client.annotation_configs.list(ListAnnotationConfigs(space_id=space.id))
+        got = await client.annotation_configs.get(made.id)
+        await client.annotation_configs.delete(made.id)
+        with pytest.raises(NotFound):
+            await client.annotation_configs.get(made.id)
+    assert (got, changed.maximum_score, changed.values) == (changed, 5, None)
+    assert listed == [each.id for each in page.annotation_configs] == [made.id]
+    assert [each.id for each in sought.examples] == [example.id]
+    assert annotated_run.columns["annotations"][0]["score"] == 4
+
+
+async def test_examples_are_updated_into_a_new_version_and_deleted_from_it(backend: str) -> None:
+    async with client_of(backend) as client:
+        dataset_id = await make_dataset(client)
+        first, second, _ = [each async for each in client.datasets.all_examples(dataset_id)]
+        changed = await client.datasets.update_examples(
+            dataset_id, UpdateExamples(examples=[{"id": first.id, "question": None}], new_version="v2")
+        )
+        deleted = await client.datasets.delete_examples(
+            dataset_id, DeleteExamples(dataset_version_id=changed.dataset_version_id, example_ids=[second.id])
+        )
+        left = [each async for each in client.datasets.all_examples(dataset_id, changed.dataset_version_id)]
+    assert deleted.deleted_example_ids == [second.id]
+    assert [(each.id, each.columns["question"]) for each in left] == [(first.id, None), (left[1].id, "q2")]
+
+
+async def test_spans_are_annotated_read_as_traces_and_deleted(backend: str) -> None:
+    now = datetime.now(UTC)
+    spans = [
+        {"span_id": id_, "trace_id": "t", "parent_id": parent, "start_time": (now - timedelta(hours=1)).isoformat()}
+        for id_, parent in (("root", None), ("child", "root"))
+    ]
+    records = [{"record_id": "child", "values": [{"name": "tone", "label": "kind"}]}]
+    async with client_of(backend) as client:
+        project_id, space = await make_project(client), await client.resolve.space()
+        await client.annotation_configs.create(
+            CreateAnnotationConfig.model_validate(
+                {"name": "tone", "space_id": space.id, "annotation_config_type": "freeform"}
+            )
+        )
+        await client.spans.ingest(project_id, IngestSpans.model_validate({"spans": spans}))
+        await client.spans.annotate(AnnotateSpans.model_validate({"project_id": project_id, "annotations": records}))
+        found = await client.traces.list(
+            ListTraces(project_id=project_id, filter="annotation.tone.label = 'kind'"), limit=1
+        )
+        deleted = await client.spans.delete(DeleteSpans(project_id=project_id, span_ids=["child", "gone"]))
+        left = await client.spans.list(ListSpans(project_id=project_id))
+    (trace,) = found.traces
+    annotated = {span.context.span_id: [each.label for each in span.annotations] for span in trace.spans}
+    assert annotated == {"root": [], "child": ["kind"]}
+    assert (deleted.deleted_span_ids, deleted.not_deleted_span_ids) == (["child"], ["gone"])
+    assert [span.context.span_id for span in left.spans] == ["root"]
 
 
 async def test_projects(backend: str) -> None:

@@ -171,3 +171,77 @@ async def test_every_operation_on_an_unknown_dataset_is_a_404(method: str, suffi
     async with engine() as it:
         problem = await it.ask(method, f"/v2/datasets/{NOWHERE}{suffix}", body, status=404)
         assert problem["status"] == 404
+
+
+async def test_examples_are_updated_in_place_column_by_column_and_unknown_ids_are_ignored() -> None:
+    async with engine() as it:
+        made = await _create(it, "golden", [{"question": f"q{i}", "answer": "old"} for i in range(3)])
+        path = f"/v2/datasets/{made['id']}/examples"
+        ids = [example["id"] for example in (await it.ask("GET", path))["examples"]]
+        changes = [{"id": ids[2], "answer": "new", "extra": {"n": 1}}, {"id": "unknown", "answer": "x"},
+                   {"id": ids[0], "question": None}]  # fmt: skip
+        changed = await it.ask("PATCH", path, {"examples": changes}, status=200)
+        after = (await it.ask("GET", path))["examples"]
+    assert changed["example_ids"] == [ids[2], ids[0]]
+    assert (changed["dataset_version_id"], changed["updated_at"] > str(made["updated_at"])) == (
+        made["versions"][0]["id"], True,  # type: ignore[index]
+    )  # fmt: skip
+    assert [(e["id"], e["question"], e["answer"]) for e in after] == [
+        (ids[0], None, "old"), (ids[1], "q1", "old"), (ids[2], "q2", "new"),
+    ]  # fmt: skip
+    assert after[2]["extra"] == {"n": 1}
+    assert after[1]["updated_at"] == after[1]["created_at"] < after[2]["updated_at"]
+
+
+async def test_a_new_version_takes_the_changes_and_the_old_one_stays() -> None:
+    async with engine() as it:
+        made = await _create(it, "golden", [{"question": f"q{i}"} for i in range(3)])
+        path = f"/v2/datasets/{made['id']}/examples"
+        ids = [example["id"] for example in (await it.ask("GET", path))["examples"]]
+        body = {"examples": [{"id": ids[1], "question": "changed"}], "new_version": "cleaned"}
+        changed = await it.ask("PATCH", f"{path}?dataset_version_id=", body, status=200)
+        clash = await it.ask("PATCH", path, body, status=409)
+        versions = (await it.ask("GET", f"/v2/datasets/{made['id']}"))["versions"]
+        latest = (await it.ask("GET", path))["examples"]
+        first = (await it.ask("GET", path, dataset_version_id=versions[1]["id"]))["examples"]
+    assert [version["name"] for version in versions] == ["cleaned", "v1"]
+    assert changed["dataset_version_id"] == versions[0]["id"]
+    assert [(e["id"], e["question"]) for e in latest] == [(ids[0], "q0"), (ids[1], "changed"), (ids[2], "q2")]
+    assert [e["question"] for e in first] == ["q0", "q1", "q2"]
+    assert "version of this name" in clash["detail"]
+
+
+async def test_examples_are_deleted_from_one_version_only() -> None:
+    async with engine() as it:
+        made = await _create(it, "golden", [{"question": f"q{i}"} for i in range(3)])
+        path = f"/v2/datasets/{made['id']}/examples"
+        ids = [example["id"] for example in (await it.ask("GET", path))["examples"]]
+        changed = await it.ask("PATCH", path, {"examples": [{"id": ids[0], "question": "x"}], "new_version": "second"})
+        body = {"dataset_version_id": changed["dataset_version_id"], "example_ids": [ids[1], "unknown"]}
+        deleted = await it.ask("DELETE", path, body, status=200)
+        again = await it.ask("DELETE", path, body, status=200)
+        latest = (await it.ask("GET", path))["examples"]
+        first = await it.ask("GET", path, dataset_version_id=made["versions"][0]["id"])  # type: ignore[index]
+    assert deleted == {"completed": True, "deleted_example_ids": [ids[1]], "not_deleted_example_ids": ["unknown"]}
+    assert again["deleted_example_ids"] == []
+    assert ([example["id"] for example in latest], len(first["examples"])) == ([ids[0], ids[2]], 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [
+        ("PATCH", {"examples": [{"question": "x"}]}, 422),
+        ("PATCH", {"examples": [{"id": "x", "created_at": "y"}]}, 422),
+        ("PATCH", {"examples": []}, 400),
+        ("PATCH", {"examples": [{"id": "x"}], "version": "y"}, 400),
+        ("DELETE", {"example_ids": ["x"]}, 400),
+        ("DELETE", {"dataset_version_id": "x", "example_ids": ["y"]}, 404),
+        ("DELETE", {"dataset_version_id": "x", "example_ids": ["y", "y"]}, 422),
+        ("DELETE", {"dataset_version_id": "x", "example_ids": [" "]}, 400),
+    ],
+)
+async def test_a_change_of_examples_that_means_nothing_is_refused(method: str, body: object, status: int) -> None:
+    async with engine() as it:
+        made = await _create(it, "golden")
+        problem = await it.ask(method, f"/v2/datasets/{made['id']}/examples", body, status=status)
+    assert problem["status"] == status

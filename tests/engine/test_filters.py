@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from evaltasks.api.problems import BadRequest, NotBuilt, Problem, Unprocessable
+from evaltasks.api.problems import BadRequest, Problem, Unprocessable
 from evaltasks.engine.filters.compile import Target, all_of, compile_filter
 from evaltasks.engine.filters.parser import CHARACTERS_MAX, DEPTH_MAX, NODES_MAX, parse_filter
 from evaltasks.engine.filters.syntax import print_filter
@@ -157,7 +157,8 @@ REFUSED = [
     ("spankind = 'LLM'", "Nearest: span_kind.", Unprocessable),
     ("input.value = 'x'", "attributes.input.value", Unprocessable),
     ("attributes.x > 1e999", "column 16: this number is too large", Unprocessable),
-    ("annotation.x.label = 'y'", "keeps no annotations yet", NotBuilt),
+    ("annotation.x.explanation = 'y'", "column 1: an annotation is read as annotation.<name>.label", Unprocessable),
+    ("annotation.x.score = 'y'", "column 22: annotation.x.score is a number", Unprocessable),
     ("session_eval.x = 'y'", "column 1: an evaluation is read as session_eval.<name>.label", Unprocessable),
     ("name = 'a\0b'", "null character", Unprocessable),
     ("name = '\ud800'", "surrogate", Unprocessable),

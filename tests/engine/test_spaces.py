@@ -76,3 +76,52 @@ async def test_an_unknown_space_a_foreign_cursor_and_an_unknown_field_are_refuse
         await it.ask("GET", "/v2/spaces", cursor="nonsense", status=400)
         problem = await it.ask("POST", "/v2/spaces", {"name": "x", "colour": "red"}, status=400)
     assert "colour" in problem["detail"]
+
+
+async def test_a_space_is_changed_field_by_field_and_null_clears() -> None:
+    async with engine() as it:
+        path = f"/v2/spaces/{await it.space_id()}"
+        await it.ask("POST", "/v2/spaces", {"name": "taken"}, status=201)
+        integration = await it.seed_ai_integration("http://127.0.0.1:9/v1")
+        chosen = {"integration_id": integration, "model_name": "judge"}
+        changed = await it.ask(
+            "PATCH", path, {"name": "Home", "description": "ours", "default_llm_integration": chosen}, status=200
+        )
+        later = await it.ask("PATCH", path, {"is_private": True, "gradient_start_color": "#fff"}, status=200)
+        cleared = await it.ask("PATCH", path, {"description": None, "default_llm_integration": None}, status=200)
+        for body, status in (
+            ({}, 400), ({"description": ""}, 400), ({"name": None}, 400), ({"name": "taken"}, 409), ({"id": "x"}, 400),
+            ({"default_llm_integration": {**chosen, "integration_id": "x"}}, 404),
+            ({"default_agent_runtime": {"integration_id": integration}}, 501),
+        ):  # fmt: skip
+            assert (await it.ask("PATCH", path, body, status=status))["status"] == status, body
+        assert await it.ask("GET", path) == cleared
+    assert (changed["name"], changed["description"], changed["default_llm_integration"]) == ("Home", "ours", chosen)
+    assert (later["name"], later["is_private"], later["gradient_start_color"]) == ("Home", True, "#fff")
+    assert (cleared["description"], cleared["default_llm_integration"], cleared["is_private"]) == ("", None, True)
+
+
+async def test_a_deleted_space_takes_everything_with_it_and_the_last_one_stays() -> None:
+    async with engine() as it:
+        team = await it.ask("POST", "/v2/spaces", {"name": "team"}, status=201)
+        home = (await it.ask("GET", "/evaltasks/v1/info"))["default_space_id"]
+        project = await it.ask("POST", "/v2/projects", {"name": "chat", "space_id": home})
+        await it.seed_spans(project["id"], 2)
+        evaluator = await it.ask(
+            "POST",
+            "/v2/evaluators",
+            {
+                "name": "tone", "space_id": home, "type": "CODE",
+                "version": {"commit_message": "first", "code_config": {
+                    "type": "MANAGED", "name": "tone", "managed_evaluator": "JSON_PARSEABLE", "variables": ["output"]}},
+            },
+        )  # fmt: skip
+        task = await it.seed_task([evaluator["id"]], project_id=project["id"])
+        await it.ask("DELETE", f"/v2/spaces/{home}", status=204)
+        for path in (f"/v2/spaces/{home}", f"/v2/projects/{project['id']}", f"/v2/tasks/{task}",
+                     f"/v2/evaluators/{evaluator['id']}"):  # fmt: skip
+            await it.ask("GET", path, status=404)
+        problem = await it.ask("DELETE", f"/v2/spaces/{team['id']}", status=403)
+        info = await it.ask("GET", "/evaltasks/v1/info")
+    assert "last space" in problem["detail"]
+    assert info["default_space_id"] == team["id"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import SPANS_START, WINDOW, EngineInTest, HandClock, engine
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 ALL = {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-12-31T00:00:00Z"}
@@ -271,3 +271,22 @@ async def test_incoming_spans_wake_whoever_waits_for_work() -> None:
             await it.seed_spans(project, 1)
             with anyio.fail_after(5):
                 await woken.wait()
+
+
+async def test_spans_are_deleted_by_id_inside_a_window_whose_end_is_not_in_it() -> None:
+    async with engine(clock=HandClock(SPANS_START + timedelta(days=1))) as it:
+        project = await it.seed_project()
+        ids = await it.seed_spans(project, 4)
+        start = SPANS_START + timedelta(seconds=1)
+        window = {"start_time": start.isoformat(), "end_time": (start + timedelta(seconds=1)).isoformat()}
+        body = {"project_id": project, "span_ids": [*ids[:3], "unknown", ids[1]]}
+        within = await it.ask("DELETE", "/v2/spans", {**body, **window}, status=200)
+        rest = await it.ask("DELETE", "/v2/spans", body, status=200)
+        left = await _list(it, project)
+        for wrong, status in (({"span_ids": []}, 400), ({"project_id": "x"}, 404), ({"force": True}, 400)):
+            assert (await it.ask("DELETE", "/v2/spans", {**body, **wrong}, status=status))["status"] == status
+    assert within == {
+        "completed": True, "deleted_span_ids": [ids[1]], "not_deleted_span_ids": [ids[0], ids[2], "unknown"],
+    }  # fmt: skip
+    assert rest["deleted_span_ids"] == [ids[0], ids[2]]
+    assert [span["context"]["span_id"] for span in left] == [ids[3]]

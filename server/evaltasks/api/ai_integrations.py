@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, computed_field, field_serializer, model_validator
 
 from evaltasks.api.wire import (
     Folded,
@@ -98,6 +98,11 @@ class UpdateAiIntegration(_Integration):
 
 
 class AiIntegration(Read):
+    """On the wire the heuristic judge is CUSTOM with `is_heuristic`, here it is HEURISTIC.
+
+    A published client of AX refuses the whole answer for a provider it has never heard of.
+    """
+
     id: str
     name: str
     provider: Lenient[Provider]
@@ -114,6 +119,23 @@ class AiIntegration(Read):
     created_at: Moment
     updated_at: Moment
     created_by_user_id: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def is_heuristic(self) -> bool:
+        """Ours alone: it judges inside the engine and is no language model."""
+        return self.provider is Provider.HEURISTIC
+
+    @field_serializer("provider", when_used="json")
+    def _as_ax_knows_it(self, provider: str) -> str:
+        return Provider.CUSTOM if provider is Provider.HEURISTIC else provider
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_we_know_it(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("is_heuristic") is True:
+            return {**given, "provider": Provider.HEURISTIC}
+        return given
 
 
 class AiIntegrationPage(Page):

@@ -56,7 +56,10 @@ class ListDatasets(NamedListQuery):
 
 
 class Example(KeepsUnknown):
-    """`id`, times, and the user's own columns beside them as extra fields."""
+    """`id`, times, and the user's own columns beside them as extra fields.
+
+    An annotated example has its annotations as one more of them, `annotations`.
+    """
 
     id: str
     created_at: Moment
@@ -99,6 +102,43 @@ class AppendExamples(Written):
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
 
     _user_rows = field_validator("examples", mode="after")(_user_rows)
+
+
+class UpdateExamples(Written):
+    """Columns that are not given stay. With `new_version` the changes go into a new version of that name."""
+
+    examples: list[JsonObject] = Field(min_length=1, max_length=1000)
+    new_version: str | None = Field(default=None, max_length=255)
+
+    @field_validator("examples", mode="after")
+    @classmethod
+    def _rows(cls, rows: list[JsonObject]) -> list[JsonObject]:
+        for index, row in enumerate(rows):
+            if not isinstance(row.get("id"), str) or not row["id"]:
+                raise ValueError(f"examples[{index}].id is needed: it names the example to change")
+            if taken := sorted((SYSTEM_COLUMNS - {"id"}) & row.keys()):
+                raise ValueError(f"examples[{index}] may not contain {', '.join(taken)}: the system sets them")
+        return rows
+
+
+class DeleteExamples(Written):
+    dataset_version_id: NonBlank
+    example_ids: list[NonBlank] = Field(min_length=1, max_length=1000)
+
+    @field_validator("example_ids", mode="after")
+    @classmethod
+    def _once(cls, ids: list[str]) -> list[str]:
+        if len(set(ids)) < len(ids):
+            raise ValueError("an id stands twice")
+        return ids
+
+
+class DeletedExamples(Read):
+    """`completed`: no retry is needed. What the version does not hold stands among those not deleted."""
+
+    completed: bool
+    deleted_example_ids: list[str]
+    not_deleted_example_ids: list[str]
 
 
 class DatasetWithExampleIds(Dataset):

@@ -55,7 +55,8 @@ class ListExperiments(ListQuery):
 
 
 class ExperimentRun(KeepsUnknown):
-    """One example's output or error. Further columns, among them `eval.<name>.label`, stand beside as extras."""
+    """One example's output or error. Further columns stand beside as extras: the user's own, `eval.<name>.label`
+    and the like, and `annotations` on a run that has some."""
 
     id: str
     example_id: str | None = None

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from evaltasks.api import ai_integrations as ai
 from evaltasks.api import (
+    annotation_configs,
     datasets,
     engine_info,
     evaluators,
@@ -26,7 +27,9 @@ from evaltasks.api import (
     spans,
     task_runs,
     tasks,
+    traces,
 )
+from evaltasks.api.annotations import AnnotateRows, AnnotateSpans
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel | None)
 
@@ -85,6 +88,10 @@ def _delete(name: str, path: str) -> Operation[None]:
     return Operation(name, "DELETE", path, 204)
 
 
+def _annotate(name: str, path: str, body: type[BaseModel]) -> Operation[None]:
+    return Operation(name, "POST", path, 202, body=body)
+
+
 # --- tasks and task runs ------------------------------------------------------------------------------------------
 LIST_TASKS = _get("list_tasks", "/v2/tasks", tasks.TaskPage, tasks.ListTasks)
 CREATE_TASK = _create("create_task", "/v2/tasks", tasks.CreateTask, tasks.Task)
@@ -104,6 +111,8 @@ CANCEL_TASK_RUN: Operation[task_runs.TaskRun] = Operation(
 LIST_SPACES = _get("list_spaces", "/v2/spaces", spaces.SpacePage, spaces.ListSpaces)
 GET_SPACE = _get("get_space", "/v2/spaces/{space_id}", spaces.Space)
 CREATE_SPACE = _create("create_space", "/v2/spaces", spaces.CreateSpace, spaces.Space)
+UPDATE_SPACE = _patch("update_space", "/v2/spaces/{space_id}", spaces.UpdateSpace, spaces.Space)
+DELETE_SPACE = _delete("delete_space", "/v2/spaces/{space_id}")
 
 LIST_PROJECTS = _get("list_projects", "/v2/projects", projects.ProjectPage, projects.ListProjects)
 GET_PROJECT = _get("get_project", "/v2/projects/{project_id}", projects.Project)
@@ -113,6 +122,13 @@ DELETE_PROJECT = _delete("delete_project", "/v2/projects/{project_id}")
 
 LIST_SPANS: Operation[spans.SpanPage] = Operation(
     "list_spans", "POST", "/v2/spans", 200, spans.SpanPage, spans.ListSpans, spans.ListSpansQuery, reads=True
+)
+ANNOTATE_SPANS = _annotate("annotate_spans", "/v2/spans/annotate", AnnotateSpans)
+DELETE_SPANS: Operation[spans.DeletedSpans] = Operation(
+    "delete_spans", "DELETE", "/v2/spans", 200, spans.DeletedSpans, spans.DeleteSpans
+)
+LIST_TRACES: Operation[traces.TracePage] = Operation(
+    "list_traces", "POST", "/v2/traces", 200, traces.TracePage, traces.ListTraces, traces.ListTracesQuery, reads=True
 )
 
 LIST_DATASETS = _get("list_datasets", "/v2/datasets", datasets.DatasetPage, datasets.ListDatasets)
@@ -129,6 +145,15 @@ APPEND_EXAMPLES: Operation[datasets.DatasetWithExampleIds] = Operation(
     "append_examples", "POST", "/v2/datasets/{dataset_id}/examples", 201,
     datasets.DatasetWithExampleIds, datasets.AppendExamples, datasets.DatasetVersionQuery,
 )  # fmt: skip
+UPDATE_EXAMPLES: Operation[datasets.DatasetWithExampleIds] = Operation(
+    "update_examples", "PATCH", "/v2/datasets/{dataset_id}/examples", 200,
+    datasets.DatasetWithExampleIds, datasets.UpdateExamples, datasets.DatasetVersionQuery,
+)  # fmt: skip
+DELETE_EXAMPLES: Operation[datasets.DeletedExamples] = Operation(
+    "delete_examples", "DELETE", "/v2/datasets/{dataset_id}/examples", 200,
+    datasets.DeletedExamples, datasets.DeleteExamples,
+)  # fmt: skip
+ANNOTATE_EXAMPLES = _annotate("annotate_examples", "/v2/datasets/{dataset_id}/examples/annotate", AnnotateRows)
 
 LIST_EXPERIMENTS = _get("list_experiments", "/v2/experiments", experiments.ExperimentPage, experiments.ListExperiments)
 CREATE_EXPERIMENT = _create(
@@ -148,6 +173,9 @@ APPEND_EXPERIMENT_RUNS = _create(
     "append_experiment_runs", "/v2/experiments/{experiment_id}/runs",
     experiments.AppendExperimentRuns, experiments.ExperimentWithRunIds,
 )  # fmt: skip
+ANNOTATE_EXPERIMENT_RUNS = _annotate(
+    "annotate_experiment_runs", "/v2/experiments/{experiment_id}/runs/annotate", AnnotateRows
+)
 
 LIST_EVALUATORS = _get("list_evaluators", "/v2/evaluators", evaluators.EvaluatorPage, evaluators.ListEvaluators)
 CREATE_EVALUATOR = _create(
@@ -198,6 +226,22 @@ UPDATE_INTEGRATION = _patch(
     "update_integration", "/v2/integrations/{integration_id}", integrations.UpdateIntegration, integrations.Integration
 )
 DELETE_INTEGRATION = _delete("delete_integration", "/v2/integrations/{integration_id}")
+LIST_ANNOTATION_CONFIGS = _get(
+    "list_annotation_configs", "/v2/annotation-configs",
+    annotation_configs.AnnotationConfigPage, annotation_configs.ListAnnotationConfigs,
+)  # fmt: skip
+CREATE_ANNOTATION_CONFIG = _create(
+    "create_annotation_config", "/v2/annotation-configs",
+    annotation_configs.CreateAnnotationConfig, annotation_configs.AnnotationConfig,
+)  # fmt: skip
+GET_ANNOTATION_CONFIG = _get(
+    "get_annotation_config", "/v2/annotation-configs/{annotation_config_id}", annotation_configs.AnnotationConfig
+)
+UPDATE_ANNOTATION_CONFIG = _patch(
+    "update_annotation_config", "/v2/annotation-configs/{annotation_config_id}",
+    annotation_configs.UpdateAnnotationConfig, annotation_configs.AnnotationConfig,
+)  # fmt: skip
+DELETE_ANNOTATION_CONFIG = _delete("delete_annotation_config", "/v2/annotation-configs/{annotation_config_id}")
 
 # --- ours alone ---------------------------------------------------------------------------------------------------
 GET_ENGINE_INFO = _get("get_engine_info", "/evaltasks/v1/info", engine_info.EngineInfo)

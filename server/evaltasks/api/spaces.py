@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from evaltasks.api.wire import ListQuery, Moment, Name, Page, Read, Written
+from evaltasks.api.wire import JsonObject, ListQuery, Moment, Name, NonBlank, Page, Read, Written
+
+
+class DefaultLlmIntegration(Written):
+    """The AI integration and model that a space's people are offered first."""
+
+    integration_id: NonBlank
+    model_name: NonBlank
 
 
 class Space(Read):
@@ -13,6 +20,12 @@ class Space(Read):
     description: str = ""
     is_private: bool = False
     created_at: Moment
+    organization_id: str | None = None
+    default_llm_integration: DefaultLlmIntegration | None = None
+    ml_models_enabled: bool | None = None
+    gradient_start_color: str | None = None
+    gradient_end_color: str | None = None
+    default_agent_runtime: JsonObject | None = None
 
 
 class SpacePage(Page):
@@ -29,3 +42,16 @@ class CreateSpace(Written):
     organization_id: str | None = None
     description: str = Field(default="", max_length=1000)
     is_private: bool = False
+
+
+class UpdateSpace(Written):
+    """At least one field. Null clears description, default_llm_integration and default_agent_runtime."""
+
+    name: Name | None = None
+    description: str | None = Field(default=None, min_length=1, max_length=1000)
+    is_private: bool | None = None
+    default_llm_integration: DefaultLlmIntegration | None = None
+    ml_models_enabled: bool | None = None
+    gradient_start_color: str | None = Field(default=None, max_length=64)
+    gradient_end_color: str | None = Field(default=None, max_length=64)
+    default_agent_runtime: JsonObject | None = None

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from evaltasks.api.annotations import Annotation
 from evaltasks.api.wire import JsonObject, Lenient, Moment, NonBlank, Page, Read, RowQuery, WireEnum, Written
 
 
@@ -68,8 +69,8 @@ class Span(Read):
     attributes: JsonObject = Field(default_factory=dict)
     events: list[SpanEvent] = Field(default_factory=list)
     evaluations: list[SpanEvaluation] = Field(default_factory=list)
-    annotations: list[JsonObject] = Field(default_factory=list)
-    trace_annotations: list[JsonObject] = Field(default_factory=list)
+    annotations: list[Annotation] = Field(default_factory=list)
+    trace_annotations: list[Annotation] = Field(default_factory=list)
 
 
 class SpanPage(Page):
@@ -99,6 +100,23 @@ class ListSpans(Written):
         if self.included_columns and self.excluded_columns:
             raise ValueError("included_columns and excluded_columns exclude each other; give one of them")
         return self
+
+
+class DeleteSpans(Written):
+    """Without a window: the last two years. `end_time` itself is outside of it."""
+
+    project_id: NonBlank
+    span_ids: list[NonBlank] = Field(min_length=1, max_length=5000)
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+
+
+class DeletedSpans(Read):
+    """`completed`: no retry is needed. What was not found stands among those not deleted."""
+
+    completed: bool
+    deleted_span_ids: list[str]
+    not_deleted_span_ids: list[str]
 
 
 class IncomingSpan(Written):

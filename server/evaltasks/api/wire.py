@@ -133,19 +133,3 @@ class RowSearch(RowQuery):
 
 NonBlank = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S")]
-
-
-class Annotation(Written):
-    """One person's or program's remark on a row."""
-
-    name: Name
-    score: float | None = None
-    label: str | None = None
-    text: str | None = None
-
-
-class AnnotatedRecord(Written):
-    """The annotations to put on one row; `record_id` is the row's id."""
-
-    record_id: NonBlank
-    values: list[Annotation] = Field(min_length=1)

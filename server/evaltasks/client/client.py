@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaltasks.client.ai_integrations import AiIntegrations
+from evaltasks.client.annotation_configs import AnnotationConfigs
 from evaltasks.client.caller import Caller
 from evaltasks.client.datasets import Datasets
 from evaltasks.client.engine import EngineCalls
@@ -15,6 +16,7 @@ from evaltasks.client.spaces import Spaces
 from evaltasks.client.spans import Spans
 from evaltasks.client.task_runs import TaskRuns
 from evaltasks.client.tasks import Tasks
+from evaltasks.client.traces import Traces
 
 
 class Client:
@@ -30,11 +32,13 @@ class Client:
         self.spaces = Spaces(caller)
         self.projects = Projects(caller)
         self.spans = Spans(caller)
+        self.traces = Traces(caller)
         self.datasets = Datasets(caller)
         self.experiments = Experiments(caller)
         self.evaluators = Evaluators(caller)
         self.ai_integrations = AiIntegrations(caller)
         self.integrations = Integrations(caller)
+        self.annotation_configs = AnnotationConfigs(caller)
         self.tasks = Tasks(caller)
         self.task_runs = TaskRuns(caller)
         self.engine = EngineCalls(caller)

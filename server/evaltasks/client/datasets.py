@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from evaltasks.api import operations as ops
+from evaltasks.api.annotations import AnnotateRows
 from evaltasks.api.datasets import (
     AppendExamples,
     CreateDataset,
@@ -12,12 +13,15 @@ from evaltasks.api.datasets import (
     DatasetPage,
     DatasetVersionQuery,
     DatasetWithExampleIds,
+    DeletedExamples,
+    DeleteExamples,
     Example,
     ExamplePage,
     ListDatasets,
     ListExamples,
     RenameDataset,
     SearchExamples,
+    UpdateExamples,
 )
 from evaltasks.client.caller import Caller
 from evaltasks.client.pages import ROWS_A_PAGE_MAX, every_item
@@ -72,3 +76,22 @@ class Datasets:
             query=DatasetVersionQuery(dataset_version_id=dataset_version_id),
             body=body,
         )
+
+    async def update_examples(
+        self, dataset_id: str, body: UpdateExamples, dataset_version_id: str | None = None
+    ) -> DatasetWithExampleIds:
+        """Column by column, in place or into a new version. Ids the version does not hold are ignored."""
+        return await self._call(
+            ops.UPDATE_EXAMPLES,
+            {"dataset_id": dataset_id},
+            query=DatasetVersionQuery(dataset_version_id=dataset_version_id),
+            body=body,
+        )
+
+    async def delete_examples(self, dataset_id: str, body: DeleteExamples) -> DeletedExamples:
+        """From one version, in place. Deleting the same again is harmless."""
+        return await self._call(ops.DELETE_EXAMPLES, {"dataset_id": dataset_id}, body=body)
+
+    async def annotate_examples(self, dataset_id: str, body: AnnotateRows) -> None:
+        """Ids that name no example of the dataset are ignored."""
+        await self._call(ops.ANNOTATE_EXAMPLES, {"dataset_id": dataset_id}, body=body)

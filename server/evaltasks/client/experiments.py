@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from evaltasks.api import operations as ops
+from evaltasks.api.annotations import AnnotateRows
 from evaltasks.api.experiments import (
     AppendExperimentRuns,
     CreateExperiment,
@@ -59,3 +60,7 @@ class Experiments:
 
     async def append_experiment_runs(self, experiment_id: str, body: AppendExperimentRuns) -> ExperimentWithRunIds:
         return await self._call(ops.APPEND_EXPERIMENT_RUNS, {"experiment_id": experiment_id}, body=body)
+
+    async def annotate_experiment_runs(self, experiment_id: str, body: AnnotateRows) -> None:
+        """Ids that name no run of the experiment are ignored."""
+        await self._call(ops.ANNOTATE_EXPERIMENT_RUNS, {"experiment_id": experiment_id}, body=body)

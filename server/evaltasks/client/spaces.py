@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from evaltasks.api import operations as ops
-from evaltasks.api.spaces import CreateSpace, ListSpaces, Space, SpacePage
+from evaltasks.api.spaces import CreateSpace, ListSpaces, Space, SpacePage, UpdateSpace
 from evaltasks.client.caller import Caller
 from evaltasks.client.pages import every_item
 
@@ -28,3 +28,10 @@ class Spaces:
 
     async def create(self, body: CreateSpace) -> Space:
         return await self._call(ops.CREATE_SPACE, body=body)
+
+    async def update(self, space_id: str, body: UpdateSpace) -> Space:
+        return await self._call(ops.UPDATE_SPACE, {"space_id": space_id}, body=body)
+
+    async def delete(self, space_id: str) -> None:
+        """With everything in it."""
+        await self._call(ops.DELETE_SPACE, {"space_id": space_id})

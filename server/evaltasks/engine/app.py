@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -44,10 +44,13 @@ BODY_BYTES_MAX = 32 * 2**20
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
 
-def make_app(services: Services, handlers: Mapping[str, Handler]) -> Starlette:
-    """The ASGI app. Every operation must have a handler under its name (KeyError otherwise)."""
+def make_app(services: Services, handlers: Mapping[str, Handler], further: Sequence[Route] = ()) -> Starlette:
+    """The ASGI app. Every operation must have a handler under its name (KeyError otherwise).
+
+    `further` are routes that are no operations and answer in protocols of their own (telemetry).
+    """
     routes = [Route(row.path, _endpoint(row, handlers[row.name], services), methods=[row.method]) for row in OPERATIONS]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
+    return Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
 
 
 def _endpoint(

@@ -21,6 +21,9 @@ from evaltasks.engine.clock import Clock, SystemClock
 from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations
 from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
+from evaltasks.engine.ingest.intake import Intake
+from evaltasks.engine.ingest.routes import intake_routes
+from evaltasks.engine.outside import outside_routes
 from evaltasks.engine.providers.catalog import Judges, open_judges
 from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
@@ -30,12 +33,13 @@ from evaltasks.engine.store.store import OnCommit, Store
 
 
 class Engine:
-    """Made by `Engine.open`. `app` is the ASGI app that answers the operations."""
+    """Made by `Engine.open`. `app` is the ASGI app that answers the operations; `intake` is where telemetry enters."""
 
-    def __init__(self, services: Services, app: Starlette, executor: Executor) -> None:
+    def __init__(self, services: Services, app: Starlette, executor: Executor, intake: Intake) -> None:
         self.services = services
         self.app = app
         self.executor = executor
+        self.intake = intake
 
     @classmethod
     @asynccontextmanager
@@ -78,6 +82,8 @@ class Engine:
             executor = Executor(services, limits, judges_open)
             tasks.start_soon(executor.work)
             try:
-                yield cls(services, make_app(services, HANDLERS), executor)
+                intake = Intake(services)
+                further = [*intake_routes(intake), *outside_routes()]
+                yield cls(services, make_app(services, HANDLERS, further), executor, intake)
             finally:
                 tasks.cancel_scope.cancel()

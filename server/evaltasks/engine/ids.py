@@ -17,9 +17,12 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
     "Space", "Model", "Dataset", "DatasetVersion", "Experiment", "Evaluator", "EvaluatorVersion",
-    "LlmIntegration", "RemoteEndpointIntegration", "OnlineTask", "TaskRun", "User",
+    "LlmIntegration", "RemoteEndpointIntegration", "OnlineTask", "TaskRun", "User", "AnnotationConfig",
 ]  # fmt: skip
 NewId: TypeAlias = Callable[[Kind], str]
+
+# The engine knows one organization, the same in every store.
+ORGANIZATION_ID = base64.b64encode(b"AccountOrganization:1:evlt").decode()
 
 _ALPHABET = string.ascii_letters + string.digits
 

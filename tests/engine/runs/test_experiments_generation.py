@@ -138,7 +138,7 @@ async def test_two_pending_task_runs_cannot_take_the_same_experiment_name() -> N
 async def test_the_heuristic_judge_writes_no_text_and_says_so() -> None:
     async with engine() as it:
         page = await it.ask("GET", "/v2/ai-integrations")
-        heuristic = next(one for one in page["ai_integrations"] if one["provider"] == "HEURISTIC")
+        heuristic = next(one for one in page["ai_integrations"] if one["is_heuristic"])
         configuration = {
             "experiment_type": "LLM_GENERATION",
             "ai_integration_id": heuristic["id"],

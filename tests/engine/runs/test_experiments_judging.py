@@ -127,7 +127,7 @@ async def test_a_reply_outside_the_labels_is_asked_again_once_and_then_an_error_
 async def test_the_heuristic_judges_examples_too_and_says_that_it_is_no_language_model() -> None:
     async with engine() as it:
         page = await it.ask("GET", "/v2/ai-integrations")
-        heuristic = next(one["id"] for one in page["ai_integrations"] if one["provider"] == "HEURISTIC")
+        heuristic = next(one["id"] for one in page["ai_integrations"] if one["name"] == "heuristic")
         configuration = {
             "experiment_type": "TEMPLATE_EVALUATION",
             "ai_integration_id": heuristic,

@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Literal, TypeAlias
 
-from evaltasks.api.problems import NotBuilt
 from evaltasks.api.spans import SpanKind, SpanStatus
 from evaltasks.engine.filters.parser import fault
 from evaltasks.engine.filters.syntax import Column
@@ -22,7 +21,7 @@ from evaltasks.engine.filters.syntax import Column
 _CANDIDATES_MAX = 3
 _SHOWN_MAX = 60
 _EVALUATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "explanation": "text"}
-_NOT_BUILT = {"annotation": "annotations"}
+_ANNOTATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "text": "text"}
 
 # text, number: every value is of that kind, and so must the literal be. time: microseconds, compared with RFC 3339
 # texts. word: one of a closed list of UPPER words, any letter case in the filter. any: JSON, each value of its own
@@ -89,7 +88,21 @@ class OfGroupEvaluation:
         return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
 
 
-Reading: TypeAlias = Stored | Member | OfEvaluation | OfGroupEvaluation
+@dataclass(frozen=True, slots=True)
+class OfAnnotation:
+    """A field of the annotation of that name."""
+
+    row_kind: Literal["span", "example", "experiment_run"]
+    row_seq_sql: str
+    name: str
+    field: str
+
+    @property
+    def sort(self) -> Sort:
+        return _ANNOTATION_FIELDS[self.field]
+
+
+Reading: TypeAlias = Stored | Member | OfEvaluation | OfGroupEvaluation | OfAnnotation
 
 _KIND = Stored("s.kind", "word", tuple(SpanKind))
 _SPAN: Mapping[str, Stored] = {
@@ -127,6 +140,7 @@ _PATTERNS = (
     "attributes.<path>",
     "metadata.<key>",
     "eval.<name>.label|score|explanation (also trace_eval, session_eval)",
+    "annotation.<name>.label|score|text",
 )
 _SESSION_OF_TRACE = (
     "(SELECT m.session_id FROM spans AS m WHERE m.project_id = s.project_id AND m.trace_id = s.trace_id "
@@ -145,25 +159,29 @@ def read_column(column: Column, target: Target, field: str) -> Reading:
     if name in STORED[target]:
         return STORED[target][name]
     head, _, rest = name.partition(".")
-    if head in _NOT_BUILT and rest:
-        raise NotBuilt(
-            f"{field}, column {column.at}: the embedded engine keeps no {_NOT_BUILT[head]} yet, so a filter "
-            f"cannot use {head}.* columns."
-        )
-    if head == "eval" and rest and target is not Target.EXAMPLE:
-        return _read_evaluation(column, rest, target, field)
-    if head in _GROUPS and rest and target is Target.SPAN:
-        kind, row_id = _GROUPS[head]
-        return OfGroupEvaluation(kind, row_id, *_evaluation_field(column, rest, field))
+    if rest and (said := _what_was_said(column, head, rest, target, field)) is not None:
+        return said
     match target:
         case Target.SPAN:
-            if head in ("attributes", "metadata") and rest:
+            if head in {"attributes", "metadata"} and rest:
                 return Member("s.attributes", rest if head == "attributes" else name)
             raise _unknown(column, field)
         case Target.EXAMPLE:
             return Member("x.columns", name)
         case Target.EXPERIMENT_RUN:
             return Member("r.columns", name)
+
+
+def _what_was_said(
+    column: Column, head: str, rest: str, target: Target, field: str
+) -> OfEvaluation | OfGroupEvaluation | OfAnnotation | None:
+    """The column as an evaluation or annotation; None when it is neither on this target."""
+    if head == "eval" and target is not Target.EXAMPLE:
+        return _read_evaluation(column, rest, target, field)
+    if head in _GROUPS and target is Target.SPAN:
+        kind, row_id = _GROUPS[head]
+        return OfGroupEvaluation(kind, row_id, *_evaluation_field(column, rest, field))
+    return _read_annotation(column, rest, target, field) if head == "annotation" else None
 
 
 def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> OfEvaluation:
@@ -188,6 +206,20 @@ def _evaluation_field(column: Column, rest: str, field: str) -> tuple[str, str, 
         column.at,
         f"an evaluation is read as {head}.<name>.label, .score, .explanation or .metadata.<key>.",
     )
+
+
+def _read_annotation(column: Column, rest: str, target: Target, field: str) -> OfAnnotation:
+    """`<name>.label`, `.score` or `.text`; the name itself may hold dots."""
+    name, dot, last = rest.rpartition(".")
+    if not (dot and name and last in _ANNOTATION_FIELDS):
+        raise fault(field, column.at, "an annotation is read as annotation.<name>.label, .score or .text.")
+    match target:
+        case Target.SPAN:
+            return OfAnnotation("span", "s.seq", name, last)
+        case Target.EXAMPLE:
+            return OfAnnotation("example", "x.seq", name, last)
+        case Target.EXPERIMENT_RUN:
+            return OfAnnotation("experiment_run", "r.seq", name, last)
 
 
 def _unknown(column: Column, field: str) -> Exception:

@@ -23,6 +23,7 @@ from typing import Any
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.filters.columns import (
     Member,
+    OfAnnotation,
     OfEvaluation,
     OfGroupEvaluation,
     Reading,
@@ -122,6 +123,11 @@ class _Compiler:
                 return self._evaluation(reading)
             case OfGroupEvaluation():
                 return self._group_evaluation(reading)
+            case OfAnnotation(row_kind=row_kind, row_seq_sql=row_seq, name=name, field=field):
+                return (
+                    f"(SELECT a.{field} FROM annotations a WHERE a.row_kind = '{row_kind}' "  # noqa: S608  all our own
+                    f"AND a.row_seq = {row_seq} AND a.name = {self._bind(name)})"
+                )
 
     def _evaluation(self, reading: OfEvaluation) -> str:
         value = f"e.{reading.field}" if reading.path is None else self._member("e.metadata", reading.path)

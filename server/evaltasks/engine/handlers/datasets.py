@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from evaltasks.api.datasets import (
     AppendExamples,
     CreateDataset,
@@ -9,16 +11,19 @@ from evaltasks.api.datasets import (
     DatasetPage,
     DatasetVersionQuery,
     DatasetWithExampleIds,
+    DeletedExamples,
+    DeleteExamples,
     ExamplePage,
     ListDatasets,
     ListExamples,
     RenameDataset,
     SearchExamples,
+    UpdateExamples,
 )
 from evaltasks.api.problems import BadRequest, Conflict, NotFound
 from evaltasks.api.wire import JsonObject, RowQuery
 from evaltasks.engine.call import Call
-from evaltasks.engine.clock import to_us
+from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.handlers.columns import columns_text
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
@@ -123,16 +128,60 @@ async def append_examples(call: Call) -> DatasetWithExampleIds:
         version_id = _require_version(tx, dataset, wanted)
         now_us = to_us(services.clock.now())
         datasets.insert_examples(tx, version_id=version_id, rows=rows, now_us=now_us)
-        datasets.touch_dataset(tx, dataset.id, version_id, now_us)
-        changed = require_dataset(tx, dataset.id)
-        return DatasetWithExampleIds(
-            id=changed.id,
-            name=changed.name,
-            space_id=changed.space_id,
-            created_at=changed.created_at,
-            updated_at=changed.updated_at,
-            dataset_version_id=version_id,
-            example_ids=list(rows),
+        return _touched(tx, dataset, version_id, list(rows), now_us)
+
+    return await services.store.write(work)
+
+
+async def update_examples(call: Call) -> DatasetWithExampleIds:
+    """By id, column by column; in place, or into a new version that takes over everything else.
+
+    Ids that the version does not hold are ignored.
+    """
+    wanted, services = call.query(DatasetVersionQuery).dataset_version_id, call.services
+    body = call.body(UpdateExamples)
+    # Also refuses what cannot be stored before anything is written.
+    changes = [
+        (str(row["id"]), json.loads(columns_text({**row, "id": None}, f"examples[{index}]")))
+        for index, row in enumerate(body.examples)
+    ]
+
+    def work(tx: Transaction) -> DatasetWithExampleIds:
+        dataset = require_dataset(tx, call.path["dataset_id"])
+        version_id = _require_version(tx, dataset, wanted)
+        now_us = to_us(services.clock.now())
+        if body.new_version:
+            if datasets.has_version_named(tx, dataset.id, body.new_version):
+                raise Conflict("The dataset has a version of this name already; choose another name for new_version.")
+            from_version_id, version_id = version_id, services.new_id("DatasetVersion")
+            datasets.copy_version(
+                tx,
+                dataset_id=dataset.id,
+                from_version_id=from_version_id,
+                version_id=version_id,
+                name=body.new_version,
+                now_us=now_us,
+            )
+        ids = _change_examples(tx, version_id, changes, now_us)
+        return _touched(tx, dataset, version_id, ids, now_us)
+
+    return await services.store.write(work)
+
+
+async def delete_examples(call: Call) -> DeletedExamples:
+    """In place, from one version."""
+    body, services = call.body(DeleteExamples), call.services
+
+    def work(tx: Transaction) -> DeletedExamples:
+        dataset = require_dataset(tx, call.path["dataset_id"])
+        version_id = _require_version(tx, dataset, body.dataset_version_id)
+        deleted = datasets.delete_examples(tx, version_id, body.example_ids)
+        if deleted:
+            datasets.touch_dataset(tx, dataset.id, version_id, to_us(services.clock.now()))
+        return DeletedExamples(
+            completed=True,
+            deleted_example_ids=[id_ for id_ in body.example_ids if id_ in deleted],
+            not_deleted_example_ids=[id_ for id_ in body.example_ids if id_ not in deleted],
         )
 
     return await services.store.write(work)
@@ -149,7 +198,7 @@ async def _example_page(call: Call, query: RowQuery, wanted: str | None, filter_
         (after_seq,) = key_from(scope, query.cursor, [0])
         rows = datasets.example_rows(tx, version_id, after_seq, query.limit, compiled)
         page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-        return ExamplePage(examples=[datasets.example_of(row) for row in page], pagination=pagination)
+        return ExamplePage(examples=datasets.examples_of(tx, page), pagination=pagination)
 
     return await call.services.store.read(work)
 
@@ -160,6 +209,33 @@ def _with_ids(call: Call, examples: list[JsonObject]) -> dict[str, str]:
         call.services.new_row_id(): columns_text(columns, f"examples[{index}]")
         for index, columns in enumerate(examples)
     }
+
+
+def _change_examples(tx: Transaction, version_id: str, changes: list[tuple[str, JsonObject]], now_us: int) -> list[str]:
+    """The ids that were changed, in the order given, each once. A later change of the same example wins."""
+    found = datasets.examples_by_id(tx, version_id, [id_ for id_, _ in changes])
+    columns = {id_: json.loads(row["columns"]) for id_, row in found.items()}
+    for id_, change in changes:
+        if id_ in columns:
+            columns[id_].update((name, value) for name, value in change.items() if name != "id")
+    ids = [id_ for id_ in dict.fromkeys(id_ for id_, _ in changes) if id_ in columns]
+    datasets.update_examples(
+        tx,
+        version_id,
+        [(id_, columns_text(columns[id_], "the example"), moved_us(found[id_]["updated_us"], now_us)) for id_ in ids],
+    )
+    return ids
+
+
+def _touched(
+    tx: Transaction, dataset: Dataset, version_id: str, example_ids: list[str], now_us: int
+) -> DatasetWithExampleIds:
+    """Mark dataset and version as changed; the answer of all that writes examples."""
+    datasets.touch_dataset(tx, dataset.id, version_id, now_us)
+    changed = require_dataset(tx, dataset.id)
+    return DatasetWithExampleIds(
+        **changed.model_dump(exclude={"versions"}), dataset_version_id=version_id, example_ids=example_ids
+    )
 
 
 def _require_version(tx: Transaction, dataset: Dataset, wanted: str | None) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from evaltasks.api.problems import Conflict, NotFound
-from evaltasks.api.spaces import CreateSpace, ListSpaces, Space, SpacePage
+from evaltasks.api.problems import BadRequest, Conflict, Forbidden, NotBuilt, NotFound
+from evaltasks.api.spaces import CreateSpace, ListSpaces, Space, SpacePage, UpdateSpace
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
-from evaltasks.engine.store import spaces
+from evaltasks.engine.store import ai_integrations, spaces
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -67,10 +67,55 @@ async def create_space(call: Call) -> Space:
     body, services = call.body(CreateSpace), call.services
 
     def work(tx: Transaction) -> Space:
-        if spaces.find_space_by_name(tx, body.name) is not None:
-            raise Conflict("A space of this name exists already; names of spaces are unique.")
+        _refuse_taken(tx, body.name)
         space_id = services.new_id("Space")
         spaces.insert_space(tx, space_id, body, to_us(services.clock.now()))
         return require_space(tx, space_id)
 
     return await services.store.write(work)
+
+
+async def update_space(call: Call) -> Space:
+    """Null clears the description and the default LLM integration; what is left out stays."""
+    body = call.body(UpdateSpace)
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if not given:
+        raise BadRequest("No fields to update: give name, description, is_private or another field of a space.")
+    if given.pop("default_agent_runtime", None) is not None:
+        raise NotBuilt("This engine has no agent runtimes; leave default_agent_runtime out.")
+    if given.get("description", "") is None:
+        given["description"] = ""
+    for name in ("name", "is_private", "ml_models_enabled", "gradient_start_color", "gradient_end_color"):
+        if name in given and given[name] is None:
+            raise BadRequest(f"{name} cannot be cleared; leave it out to keep it.")
+
+    def work(tx: Transaction) -> Space:
+        before = require_space(tx, call.path["space_id"])
+        after = before.model_copy(update=given)
+        if after.name != before.name:
+            _refuse_taken(tx, after.name)
+        chosen = body.default_llm_integration
+        if chosen is not None and ai_integrations.find_integration(tx, chosen.integration_id) is None:
+            raise NotFound("There is no AI integration with the integration_id of default_llm_integration.")
+        spaces.update_space(tx, after)
+        return require_space(tx, before.id)
+
+    return await call.services.store.write(work)
+
+
+async def delete_space(call: Call) -> None:
+    """Everything in the space goes with it. The last space stays: nothing could be made without one."""
+
+    def work(tx: Transaction) -> None:
+        space = require_space(tx, call.path["space_id"])
+        if spaces.is_last_space(tx, space.id):
+            raise Forbidden("This is the engine's last space, and everything else needs one; create another one first.")
+        spaces.delete_space(tx, space.id)
+
+    await call.services.store.write(work)
+    call.services.bell.ring()
+
+
+def _refuse_taken(tx: Transaction, name: str) -> None:
+    if spaces.find_space_by_name(tx, name) is not None:
+        raise Conflict("A space of this name exists already; names of spaces are unique.")

@@ -1,17 +1,28 @@
-"""Spans: listing those of a project, and taking in new ones."""
+"""Spans: listing those of a project, taking in new ones, and deleting."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from anyio import to_thread
 
+from evaltasks.api.annotations import Annotation
 from evaltasks.api.problems import Unprocessable
-from evaltasks.api.spans import IngestedSpans, IngestSpans, ListSpans, ListSpansQuery, Span, SpanEvaluation, SpanPage
-from evaltasks.api.wire import JsonObject, Pagination
+from evaltasks.api.spans import (
+    DeletedSpans,
+    DeleteSpans,
+    IngestedSpans,
+    IngestSpans,
+    ListSpans,
+    ListSpansQuery,
+    Span,
+    SpanEvaluation,
+    SpanPage,
+)
+from evaltasks.api.wire import JsonObject, Moment, Pagination
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
@@ -19,10 +30,18 @@ from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_
 from evaltasks.engine.handlers.projects import require_project
 from evaltasks.engine.ingest.spans import span_rows_from
 from evaltasks.engine.store import spans
-from evaltasks.engine.store.spans import SpanKey
+from evaltasks.engine.store.spans import SpanKey, Standing
 from evaltasks.engine.store.store import Row, Transaction
 
 WINDOW_DEFAULT = timedelta(days=7)
+DELETE_WINDOW_DEFAULT = timedelta(days=2 * 366)
+_MICROSECOND = timedelta(microseconds=1)
+# Fields of an answered span → the head of the columns it is made of.
+_PLURALS = {
+    "evaluations": {"eval", "trace_eval", "session_eval"},
+    "annotations": {"annotation"},
+    "trace_annotations": {"trace_annotation"},
+}
 _EVALUATION_FIELDS = ("label", "score", "explanation", "metadata")
 _GROUP_PREFIXES = ("trace_eval.", "session_eval.")
 
@@ -35,7 +54,7 @@ async def list_spans(call: Call) -> SpanPage:
     """
     page_query, query = call.query(ListSpansQuery), call.body(ListSpans)
     scope = scope_of("spans", query)
-    first_us, last_us = _window_us(query, to_us(call.services.clock.now()))
+    first_us, last_us = window_us_of(query.start_time, query.end_time, to_us(call.services.clock.now()))
     key = key_from(scope, page_query.cursor, [first_us, last_us, NEWEST, "", ""])
     window_us = (int(key[0]), int(key[1]))
     after = SpanKey(int(key[2]), str(key[3]), str(key[4]))
@@ -46,8 +65,7 @@ async def list_spans(call: Call) -> SpanPage:
         require_project(tx, query.project_id)
         rows = spans.span_rows(tx, query.project_id, window_us, filter_, after, page_query.limit + 1)
         page = rows[: page_query.limit]
-        evaluations = spans.evaluations_of(tx, [row["seq"] for row in page]) if page else {}
-        found = [shape.span(row, evaluations.get(row["seq"], [])) for row in page]
+        found = shape.spans(tx, page)
         if len(rows) <= page_query.limit:
             return SpanPage(spans=found)
         last = page[-1]
@@ -72,24 +90,52 @@ async def ingest_spans(call: Call) -> IngestedSpans:
     return ingested
 
 
-def _window_us(query: ListSpans, now_us: int) -> tuple[int, int]:
+async def delete_spans(call: Call) -> DeletedSpans:
+    """For good. Ids that name no span of the window are told as not deleted."""
+    body, now_us = call.body(DeleteSpans), to_us(call.services.clock.now())
+    # Two years back, and everything up to and with this moment; a given end lies outside of its window.
+    first_us = now_us - DELETE_WINDOW_DEFAULT // _MICROSECOND if body.start_time is None else to_us(body.start_time)
+    end_us = now_us + 1 if body.end_time is None else to_us(body.end_time)
+    wanted = list(dict.fromkeys(body.span_ids))
+
+    def work(tx: Transaction) -> DeletedSpans:
+        project = require_project(tx, body.project_id)
+        deleted = spans.delete_spans(tx, project.id, wanted, (first_us, end_us))
+        return DeletedSpans(
+            completed=True,
+            deleted_span_ids=[id_ for id_ in wanted if id_ in deleted],
+            not_deleted_span_ids=[id_ for id_ in wanted if id_ not in deleted],
+        )
+
+    return await call.services.store.write(work)
+
+
+def window_us_of(start_time: Moment | None, end_time: Moment | None, now_us: int) -> tuple[int, int]:
     """Both ends, inclusive: by default the last seven days; one end alone is completed by that."""
-    last_us = now_us if query.end_time is None else to_us(query.end_time)
-    first_us = last_us - WINDOW_DEFAULT // timedelta(microseconds=1)
-    if query.start_time is not None:
-        first_us = to_us(query.start_time)
+    last_us = now_us if end_time is None else to_us(end_time)
+    first_us = last_us - WINDOW_DEFAULT // _MICROSECOND if start_time is None else to_us(start_time)
     if first_us > last_us:
-        later = "end_time" if query.end_time is not None else "now, which is the end without an end_time"
+        later = "end_time" if end_time is not None else "now, which is the end without an end_time"
         raise Unprocessable(f"start_time is after {later}; the window holds no span.")
     return first_us, last_us
 
 
+def whole_spans(tx: Transaction, rows: Sequence[Row]) -> list[Span]:
+    """The spans of these rows with all there is of them."""
+    return _Shape.whole().spans(tx, rows)
+
+
 @dataclass(frozen=True)
 class _Shape:
-    """What of a span is shown. The fixed fields and events always are; attributes and evaluations by column."""
+    """What of a span is shown. The fixed fields and events always are; attributes, evaluations and annotations by
+    column."""
 
     shows: Callable[[str], bool]
     length_max: int | None
+
+    @classmethod
+    def whole(cls) -> _Shape:
+        return cls(lambda _: True, None)
 
     @classmethod
     def of(cls, query: ListSpans) -> _Shape:
@@ -99,15 +145,27 @@ class _Shape:
         excluded = _Columns(query.excluded_columns or [])
         return cls(lambda column: not excluded.cover(column), query.truncate_string_length)
 
-    def span(self, row: Row, evaluations: list[SpanEvaluation]) -> Span:
+    def spans(self, tx: Transaction, rows: Sequence[Row]) -> list[Span]:
+        standing = spans.standing_on(tx, [row["seq"] for row in rows])
+        return [self._span(row, standing[row["seq"]]) for row in rows]
+
+    def _span(self, row: Row, standing: Standing) -> Span:
         stored: JsonObject = json.loads(row["attributes"])
         attributes = {
             name: value if self.length_max is None else _truncate(value, self.length_max)
             for name, value in stored.items()
             if self.shows(f"attributes.{name}")
         }
-        shown = [self._evaluation(evaluation) for evaluation in evaluations]
-        return spans.span_of(row, attributes, [evaluation for evaluation in shown if evaluation is not None])
+        evaluations = [self._evaluation(evaluation) for evaluation in standing.evaluations]
+        shown = Standing(
+            [evaluation for evaluation in evaluations if evaluation is not None],
+            [annotation for annotation in standing.annotations if self._shows_annotation("annotation", annotation)],
+            [each for each in standing.trace_annotations if self._shows_annotation("trace_annotation", each)],
+        )
+        return spans.span_of(row, attributes, shown)
+
+    def _shows_annotation(self, noun: str, annotation: Annotation) -> bool:
+        return self.shows(f"{noun}.{annotation.name}")
 
     def _evaluation(self, evaluation: SpanEvaluation) -> SpanEvaluation | None:
         """The evaluation with those fields that are shown; None when it has none."""
@@ -126,8 +184,7 @@ class _Columns:
         self._named: set[str] = set()
         for column in columns:
             self._named |= {column, f"attributes.{column}"}
-            if column == "evaluations":
-                self._named |= {"eval", "trace_eval", "session_eval"}
+            self._named |= _PLURALS.get(column, set())
 
     def cover(self, column: str) -> bool:
         parts = column.split(".")

@@ -7,6 +7,7 @@ from evaltasks.engine.call import Handler
 from evaltasks.engine.handlers import (
     agent_integrations,
     ai_integrations,
+    annotation_configs,
     datasets,
     evaluators,
     experiments,
@@ -16,7 +17,9 @@ from evaltasks.engine.handlers import (
     spans,
     task_runs,
     tasks,
+    traces,
 )
+from evaltasks.engine.handlers.annotations import annotate_examples, annotate_experiment_runs, annotate_spans
 
 HANDLERS: dict[str, Handler] = {
     ops.LIST_TASKS.name: tasks.list_tasks,
@@ -32,6 +35,8 @@ HANDLERS: dict[str, Handler] = {
     ops.LIST_SPACES.name: spaces.list_spaces,
     ops.GET_SPACE.name: spaces.get_space,
     ops.CREATE_SPACE.name: spaces.create_space,
+    ops.UPDATE_SPACE.name: spaces.update_space,
+    ops.DELETE_SPACE.name: spaces.delete_space,
     ops.LIST_PROJECTS.name: projects.list_projects,
     ops.GET_PROJECT.name: projects.get_project,
     ops.CREATE_PROJECT.name: projects.create_project,
@@ -39,6 +44,9 @@ HANDLERS: dict[str, Handler] = {
     ops.DELETE_PROJECT.name: projects.delete_project,
     ops.LIST_SPANS.name: spans.list_spans,
     ops.INGEST_SPANS.name: spans.ingest_spans,
+    ops.DELETE_SPANS.name: spans.delete_spans,
+    ops.ANNOTATE_SPANS.name: annotate_spans,
+    ops.LIST_TRACES.name: traces.list_traces,
     ops.LIST_DATASETS.name: datasets.list_datasets,
     ops.CREATE_DATASET.name: datasets.create_dataset,
     ops.GET_DATASET.name: datasets.get_dataset,
@@ -47,6 +55,9 @@ HANDLERS: dict[str, Handler] = {
     ops.LIST_EXAMPLES.name: datasets.list_examples,
     ops.SEARCH_EXAMPLES.name: datasets.search_examples,
     ops.APPEND_EXAMPLES.name: datasets.append_examples,
+    ops.UPDATE_EXAMPLES.name: datasets.update_examples,
+    ops.DELETE_EXAMPLES.name: datasets.delete_examples,
+    ops.ANNOTATE_EXAMPLES.name: annotate_examples,
     ops.LIST_EXPERIMENTS.name: experiments.list_experiments,
     ops.CREATE_EXPERIMENT.name: experiments.create_experiment,
     ops.GET_EXPERIMENT.name: experiments.get_experiment,
@@ -54,6 +65,7 @@ HANDLERS: dict[str, Handler] = {
     ops.LIST_EXPERIMENT_RUNS.name: experiments.list_experiment_runs,
     ops.SEARCH_EXPERIMENT_RUNS.name: experiments.search_experiment_runs,
     ops.APPEND_EXPERIMENT_RUNS.name: experiments.append_experiment_runs,
+    ops.ANNOTATE_EXPERIMENT_RUNS.name: annotate_experiment_runs,
     ops.LIST_EVALUATORS.name: evaluators.list_evaluators,
     ops.CREATE_EVALUATOR.name: evaluators.create_evaluator,
     ops.GET_EVALUATOR.name: evaluators.get_evaluator,
@@ -74,5 +86,10 @@ HANDLERS: dict[str, Handler] = {
     ops.GET_INTEGRATION.name: agent_integrations.get_integration,
     ops.UPDATE_INTEGRATION.name: agent_integrations.update_integration,
     ops.DELETE_INTEGRATION.name: agent_integrations.delete_integration,
+    ops.LIST_ANNOTATION_CONFIGS.name: annotation_configs.list_annotation_configs,
+    ops.CREATE_ANNOTATION_CONFIG.name: annotation_configs.create_annotation_config,
+    ops.GET_ANNOTATION_CONFIG.name: annotation_configs.get_annotation_config,
+    ops.UPDATE_ANNOTATION_CONFIG.name: annotation_configs.update_annotation_config,
+    ops.DELETE_ANNOTATION_CONFIG.name: annotation_configs.delete_annotation_config,
     ops.GET_ENGINE_INFO.name: info.get_engine_info,
 }

@@ -39,7 +39,7 @@ def span_rows_from(spans: Sequence[IncomingSpan]) -> list[SpanRow]:
     faults: list[str] = []
     for i, span in enumerate(spans):
         try:
-            rows.append(_row_from(span))
+            rows.append(span_row_from(span))
         except ValueError as error:
             faults.append(f"spans[{i}]: {error}")
     if faults:
@@ -96,7 +96,7 @@ def _object_from(text: str) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def _row_from(span: IncomingSpan) -> SpanRow:
+def span_row_from(span: IncomingSpan) -> SpanRow:
     attributes = flatten(span.attributes)
     end_time = span.end_time or span.start_time
     if end_time < span.start_time:

@@ -7,12 +7,14 @@ answers with them, and rows where a page needs the sort key as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evaltasks.api.annotations import Annotation
 from evaltasks.api.datasets import Dataset, DatasetVersion, Example, ListDatasets
 from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter
+from evaltasks.engine.store.annotations import annotations_of, copy_to_version
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -37,9 +39,16 @@ def version_of(row: Row) -> DatasetVersion:
     )
 
 
-def example_of(row: Row) -> Example:
+def examples_of(tx: Transaction, rows: Sequence[Row]) -> list[Example]:
+    """Rows of `examples` with their annotations beside them."""
+    annotations = annotations_of(tx, "example", [row["seq"] for row in rows])
+    return [_example_of(row, annotations.get(row["seq"], [])) for row in rows]
+
+
+def _example_of(row: Row, annotations: list[Annotation]) -> Example:
     times = {"created_at": from_us(row["created_us"]), "updated_at": from_us(row["updated_us"])}
-    return Example.model_validate({**json.loads(row["columns"]), "id": row["id"], **times})
+    said = {"annotations": [each.model_dump(mode="json") for each in annotations]} if annotations else {}
+    return Example.model_validate({**json.loads(row["columns"]), **said, "id": row["id"], **times})
 
 
 def dataset_rows(tx: Transaction, query: ListDatasets, before_seq: object) -> list[Row]:
@@ -121,6 +130,38 @@ def example_rows(
     """The examples of a page and one more, in the order of creation."""
     bound: dict[str, Any] = {**only.values, "version_id": version_id, "after_seq": after_seq, "limit": limit + 1}
     return tx.all("datasets.examples_page", bound, filter=only.sql)
+
+
+def copy_version(
+    tx: Transaction, *, dataset_id: str, from_version_id: str, version_id: str, name: str, now_us: int
+) -> None:
+    """A new version with the examples of another one, and what was said of them."""
+    tx.run("datasets.insert_version", {"id": version_id, "dataset_id": dataset_id, "name": name, "now_us": now_us})
+    tx.run("datasets.copy_examples", {"from_version_id": from_version_id, "to_version_id": version_id})
+    copy_to_version(tx, from_version_id, version_id)
+
+
+def has_version_named(tx: Transaction, dataset_id: str, name: str) -> bool:
+    return tx.one("datasets.version_by_name", {"dataset_id": dataset_id, "name": name}) is not None
+
+
+def examples_by_id(tx: Transaction, version_id: str, ids: Iterable[str]) -> dict[str, Row]:
+    rows = tx.all("datasets.examples_by_id", {"version_id": version_id, "ids": json.dumps(list(ids))})
+    return {row["id"]: row for row in rows}
+
+
+def update_examples(tx: Transaction, version_id: str, rows: Iterable[tuple[str, str, int]]) -> None:
+    """(example id, its columns as JSON text, the time it is marked with) for each."""
+    tx.run_many(
+        "datasets.update_example",
+        [{"version_id": version_id, "id": id_, "columns": columns, "updated_us": us} for id_, columns, us in rows],
+    )
+
+
+def delete_examples(tx: Transaction, version_id: str, ids: Iterable[str]) -> set[str]:
+    """The ids of those that were there and are deleted."""
+    found = tx.all("datasets.delete_examples", {"version_id": version_id, "ids": json.dumps(list(ids))})
+    return {row["id"] for row in found}
 
 
 def _next_us(tx: Transaction, dataset_id: str, now_us: int) -> int:

@@ -56,3 +56,26 @@ FROM examples x
 WHERE x.version_id = :version_id AND x.seq > :after_seq AND ({filter})
 ORDER BY x.seq
 LIMIT :limit;
+
+-- name: version_by_name
+SELECT * FROM dataset_versions WHERE dataset_id = :dataset_id AND name = :name;
+
+-- name: copy_examples
+-- In the same order; every example keeps its id and its times.
+INSERT INTO examples (id, version_id, columns, created_us, updated_us)
+SELECT x.id, :to_version_id, x.columns, x.created_us, x.updated_us
+FROM examples x WHERE x.version_id = :from_version_id
+ORDER BY x.seq;
+
+-- name: examples_by_id
+-- Those examples of a version whose id is in the JSON array :ids.
+SELECT x.* FROM examples x
+WHERE x.version_id = :version_id AND x.id IN (SELECT value FROM json_each(:ids));
+
+-- name: update_example
+UPDATE examples SET columns = :columns, updated_us = :updated_us WHERE version_id = :version_id AND id = :id;
+
+-- name: delete_examples
+DELETE FROM examples
+WHERE version_id = :version_id AND id IN (SELECT value FROM json_each(:ids))
+RETURNING id;

@@ -14,6 +14,7 @@ from typing import Any
 from evaltasks.api.experiments import Experiment, ExperimentRun, ListExperiments
 from evaltasks.engine.clock import from_us
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter
+from evaltasks.engine.store.annotations import annotations_of
 from evaltasks.engine.store.store import Row, Transaction
 
 _RESULT_FIELDS = ("label", "score", "explanation")
@@ -130,11 +131,14 @@ def found_experiment_run_rows(
 
 
 def experiment_runs_of(tx: Transaction, rows: Sequence[Row]) -> list[ExperimentRun]:
-    """Rows of `experiment_runs` with their evaluations beside them."""
+    """Rows of `experiment_runs` with their evaluations and annotations beside them."""
     evaluations: dict[int, dict[str, object]] = {}
     for found in tx.all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
         columns = evaluations.setdefault(found["row_seq"], {})
         columns.update({f"eval.{found['name']}.{field}": found[field] for field in _RESULT_FIELDS})
+    annotations = annotations_of(tx, "experiment_run", [row["seq"] for row in rows])
+    for seq, said in annotations.items():
+        evaluations.setdefault(seq, {})["annotations"] = [each.model_dump(mode="json") for each in said]
     return [_experiment_run_of(row, evaluations.get(row["seq"], {})) for row in rows]
 
 

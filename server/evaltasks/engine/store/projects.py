@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaltasks.api.projects import ListProjects, Project
+from evaltasks.api.projects import ListProjects, Project, ProjectType
 from evaltasks.engine.clock import from_us
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -42,11 +42,25 @@ def find_project_by_name(tx: Transaction, space_id: str, name: str) -> Project |
     return None if row is None else project_of(row)
 
 
-def insert_project(tx: Transaction, *, project_id: str, space_id: str, name: str, created_us: int) -> None:
-    """A new, empty project of the type APPLICATION. The name must be free in its space."""
+def insert_project(
+    tx: Transaction,
+    *,
+    project_id: str,
+    space_id: str,
+    name: str,
+    created_us: int,
+    project_type: ProjectType = ProjectType.APPLICATION,
+) -> None:
+    """A new, empty project. The name must be free in its space."""
     tx.run(
         "projects.insert",
-        {"id": project_id, "space_id": space_id, "name": name, "created_us": created_us},
+        {
+            "id": project_id,
+            "space_id": space_id,
+            "name": name,
+            "project_type": project_type.value,
+            "created_us": created_us,
+        },
     )
 
 

@@ -17,7 +17,8 @@ SELECT * FROM projects WHERE id = :id;
 SELECT * FROM projects WHERE space_id = :space_id AND name = :name;
 
 -- name: insert
-INSERT INTO projects (id, space_id, name, created_us) VALUES (:id, :space_id, :name, :created_us);
+INSERT INTO projects (id, space_id, name, project_type, created_us)
+VALUES (:id, :space_id, :name, :project_type, :created_us);
 
 -- name: rename
 UPDATE projects SET name = :name WHERE id = :id;

@@ -7,7 +7,8 @@ CREATE TABLE spaces (
     name TEXT NOT NULL UNIQUE,
     description TEXT NOT NULL DEFAULT '',
     is_private INTEGER NOT NULL DEFAULT 0,
-    created_us INTEGER NOT NULL
+    created_us INTEGER NOT NULL,
+    settings TEXT NOT NULL DEFAULT '{}'   -- JSON object: what else a space carries on the wire
 );
 
 CREATE TABLE projects (
@@ -269,4 +270,38 @@ CREATE TRIGGER spans_take_evaluations AFTER DELETE ON spans BEGIN
 END;
 CREATE TRIGGER experiment_runs_take_evaluations AFTER DELETE ON experiment_runs BEGIN
     DELETE FROM evaluations WHERE row_kind = 'experiment_run' AND row_seq = old.seq;
+END;
+
+-- What names an annotation may have in a space. `settings` is the JSON object of the fields of its type.
+CREATE TABLE annotation_configs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    space_id TEXT NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    UNIQUE (space_id, name)
+);
+
+-- What people say of a row. A trace and a session are annotated on their root span.
+CREATE TABLE annotations (
+    row_kind TEXT NOT NULL,     -- span | trace | session | example | experiment_run
+    row_seq INTEGER NOT NULL,   -- spans.seq, examples.seq or experiment_runs.seq
+    name TEXT NOT NULL,
+    label TEXT,
+    score REAL,
+    text TEXT,
+    updated_us INTEGER NOT NULL,
+    PRIMARY KEY (row_kind, row_seq, name)
+) WITHOUT ROWID;
+
+CREATE TRIGGER spans_take_annotations AFTER DELETE ON spans BEGIN
+    DELETE FROM annotations WHERE row_kind IN ('span', 'trace', 'session') AND row_seq = old.seq;
+END;
+CREATE TRIGGER examples_take_annotations AFTER DELETE ON examples BEGIN
+    DELETE FROM annotations WHERE row_kind = 'example' AND row_seq = old.seq;
+END;
+CREATE TRIGGER experiment_runs_take_annotations AFTER DELETE ON experiment_runs BEGIN
+    DELETE FROM annotations WHERE row_kind = 'experiment_run' AND row_seq = old.seq;
 END;

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from evaltasks.api.spaces import CreateSpace, ListSpaces, Space
 from evaltasks.engine.clock import from_us
+from evaltasks.engine.ids import ORGANIZATION_ID
 from evaltasks.engine.store.store import Row, Transaction
+
+# Fields of the wire model that are kept together as JSON.
+_SETTINGS = ("default_llm_integration", "ml_models_enabled", "gradient_start_color", "gradient_end_color")
 
 
 def space_of(row: Row) -> Space:
@@ -14,6 +20,8 @@ def space_of(row: Row) -> Space:
         description=row["description"],
         is_private=bool(row["is_private"]),
         created_at=from_us(row["created_us"]),
+        organization_id=ORGANIZATION_ID,
+        **json.loads(row["settings"]),
     )
 
 
@@ -48,3 +56,27 @@ def insert_space(tx: Transaction, space_id: str, body: CreateSpace, created_us: 
             "created_us": created_us,
         },
     )
+
+
+def update_space(tx: Transaction, space: Space) -> None:
+    """Store the space as it is given; its name must be free."""
+    written = space.model_dump(mode="json", include=set(_SETTINGS), exclude_none=True)
+    tx.run(
+        "spaces.update",
+        {
+            "id": space.id,
+            "name": space.name,
+            "description": space.description,
+            "is_private": space.is_private,
+            "settings": json.dumps(written, ensure_ascii=False),
+        },
+    )
+
+
+def is_last_space(tx: Transaction, space_id: str) -> bool:
+    return tx.one("spaces.others", {"id": space_id}) is None
+
+
+def delete_space(tx: Transaction, space_id: str) -> None:
+    """Everything in the space goes with it."""
+    tx.run("spaces.delete", {"id": space_id})

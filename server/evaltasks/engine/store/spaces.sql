@@ -18,3 +18,15 @@ SELECT * FROM spaces ORDER BY seq LIMIT 1;
 -- name: insert
 INSERT INTO spaces (id, name, description, is_private, created_us)
 VALUES (:id, :name, :description, :is_private, :created_us);
+
+-- name: update
+UPDATE spaces SET name = :name, description = :description, is_private = :is_private, settings = :settings
+WHERE id = :id;
+
+-- name: others
+-- Is there a space beside this one?
+SELECT 1 FROM spaces WHERE id <> :id LIMIT 1;
+
+-- name: delete
+-- Everything in the space goes with it.
+DELETE FROM spaces WHERE id = :id;

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
+from evaltasks.api.annotations import Annotation
 from evaltasks.api.spans import IngestedSpans, Span, SpanContext, SpanEvaluation, SpanEvent
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.clock import from_us
 from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store.annotations import annotations_of
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -94,8 +96,27 @@ def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[Sp
     return found
 
 
-def span_of(row: Row, attributes: JsonObject, evaluations: list[SpanEvaluation]) -> Span:
-    """The wire model of a row, with those attributes and evaluations that were asked for."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What others have said of a span."""
+
+    evaluations: list[SpanEvaluation]
+    annotations: list[Annotation]
+    trace_annotations: list[Annotation]
+
+
+def standing_on(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, Standing]:
+    """What stands on these spans, by `seq`; three queries, whatever their number."""
+    wanted = list(seqs)
+    if not wanted:
+        return {}
+    evaluations = evaluations_of(tx, wanted)
+    own, of_trace = annotations_of(tx, "span", wanted), annotations_of(tx, "trace", wanted)
+    return {seq: Standing(evaluations.get(seq, []), own.get(seq, []), of_trace.get(seq, [])) for seq in wanted}
+
+
+def span_of(row: Row, attributes: JsonObject, standing: Standing) -> Span:
+    """The wire model of a row, with those attributes and remarks that were asked for."""
     return Span(
         name=row["name"],
         context=SpanContext(trace_id=row["trace_id"], span_id=row["span_id"]),
@@ -108,7 +129,9 @@ def span_of(row: Row, attributes: JsonObject, evaluations: list[SpanEvaluation])
         status_message=row["status_message"],
         attributes=attributes,
         events=[SpanEvent.model_validate(event) for event in json.loads(row["events"])],
-        evaluations=evaluations,
+        evaluations=standing.evaluations,
+        annotations=standing.annotations,
+        trace_annotations=standing.trace_annotations,
     )
 
 
@@ -122,3 +145,14 @@ def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingeste
     tx.run_many("spans.put", puts)
     num_added = len(keys) - known["n"]
     return IngestedSpans(num_added=num_added, num_replaced=len(puts) - num_added)
+
+
+def delete_spans(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> set[str]:
+    """The ids of the spans that were there and are deleted. The end of the window lies outside of it."""
+    values = {
+        "project_id": project_id,
+        "ids": json.dumps(list(ids)),
+        "window_start_us": window_us[0],
+        "window_end_us": window_us[1],
+    }
+    return {row["span_id"] for row in tx.all("spans.delete", values)}

@@ -39,3 +39,11 @@ ON CONFLICT (project_id, trace_id, span_id) DO UPDATE SET
     status_message = excluded.status_message, start_us = excluded.start_us, end_us = excluded.end_us,
     latency_ms = excluded.latency_ms, session_id = excluded.session_id, attributes = excluded.attributes,
     events = excluded.events, ingested_us = excluded.ingested_us;
+
+-- name: delete
+-- Spans of these ids whose start lies in the window, its end excluded; :ids is a JSON array. Their evaluations and
+-- annotations go with them.
+DELETE FROM spans
+WHERE project_id = :project_id AND span_id IN (SELECT value FROM json_each(:ids))
+  AND start_us >= :window_start_us AND start_us < :window_end_us
+RETURNING span_id;

@@ -1,0 +1,115 @@
+"""Annotation configs: the names, and the shapes, of a space's annotations.
+
+The type is called `annotation_config_type` where a config is made or changed, and `type` where it is answered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from evaltasks.api.wire import (
+    Folded,
+    Lenient,
+    Moment,
+    Name,
+    NamedListQuery,
+    NonBlank,
+    Page,
+    Read,
+    WireEnum,
+    Written,
+)
+
+
+class AnnotationConfigType(WireEnum):
+    CATEGORICAL = "CATEGORICAL"
+    CONTINUOUS = "CONTINUOUS"
+    FREEFORM = "FREEFORM"
+
+
+class OptimizationDirection(WireEnum):
+    MAXIMIZE = "MAXIMIZE"
+    MINIMIZE = "MINIMIZE"
+    NONE = "NONE"
+
+
+class CategoricalValue(Written):
+    label: NonBlank
+    score: float | None = None
+
+
+# type → the fields it has beside its name.
+FIELDS_OF_TYPE: dict[AnnotationConfigType, frozenset[str]] = {
+    AnnotationConfigType.CATEGORICAL: frozenset({"values", "optimization_direction"}),
+    AnnotationConfigType.CONTINUOUS: frozenset({"minimum_score", "maximum_score", "optimization_direction"}),
+    AnnotationConfigType.FREEFORM: frozenset(),
+}
+VARIANT_FIELDS = ("values", "minimum_score", "maximum_score", "optimization_direction")
+
+
+class AnnotationConfig(Read):
+    """Only the fields of its type are answered."""
+
+    id: str
+    name: str
+    space_id: str
+    created_at: Moment
+    type: Lenient[AnnotationConfigType]
+    values: list[CategoricalValue] | None = None
+    minimum_score: float | None = None
+    maximum_score: float | None = None
+    optimization_direction: Lenient[OptimizationDirection] | None = None
+
+    @model_serializer(mode="wrap")
+    def _own_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own = FIELDS_OF_TYPE[self.type] if isinstance(self.type, AnnotationConfigType) else set(VARIANT_FIELDS)
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if name in own or name not in VARIANT_FIELDS}
+
+
+class AnnotationConfigPage(Page):
+    annotation_configs: list[AnnotationConfig]
+
+
+class ListAnnotationConfigs(NamedListQuery):
+    pass
+
+
+class _Config(Written):
+    annotation_config_type: Folded[AnnotationConfigType]
+    values: list[CategoricalValue] | None = Field(default=None, min_length=1, max_length=500)
+    minimum_score: float | None = None
+    maximum_score: float | None = None
+    optimization_direction: Folded[OptimizationDirection] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_type(self) -> _Config:
+        kind = self.annotation_config_type
+        given = {name for name in VARIANT_FIELDS if getattr(self, name) is not None}
+        if foreign := sorted(given - FIELDS_OF_TYPE[kind]):
+            raise ValueError(f"an annotation config of the type {kind} has no {', '.join(foreign)}")
+        if self.values is not None:
+            labels = [value.label for value in self.values]
+            if twice := sorted({label for label in labels if labels.count(label) > 1}):
+                raise ValueError(f"values name a label twice: {', '.join(twice)}")
+        return self
+
+
+class CreateAnnotationConfig(_Config):
+    name: Name
+    space_id: NonBlank
+
+    @model_validator(mode="after")
+    def _whole(self) -> CreateAnnotationConfig:
+        needed = FIELDS_OF_TYPE[self.annotation_config_type] - {"optimization_direction"}
+        if missing := sorted(name for name in needed if getattr(self, name) is None):
+            raise ValueError(f"an annotation config of the type {self.annotation_config_type} needs {missing[0]}")
+        return self
+
+
+class UpdateAnnotationConfig(_Config):
+    """The type must be the config's own; fields left out stay as they are."""
+
+    name: Name | None = None

@@ -1,0 +1,18 @@
+"""Calls about traces."""
+
+from __future__ import annotations
+
+from evaltasks.api import operations as ops
+from evaltasks.api.traces import ListTraces, ListTracesQuery, TracePage
+from evaltasks.client.caller import Caller
+
+
+class Traces:
+    """Each method is one operation. Raises `Problem` and `ClientFault`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._call = caller.call
+
+    async def list(self, body: ListTraces, *, limit: int = 25, cursor: str | None = None) -> TracePage:
+        """One page of at most 50 traces, the newest root first, each with its spans."""
+        return await self._call(ops.LIST_TRACES, query=ListTracesQuery(limit=limit, cursor=cursor), body=body)

@@ -1,0 +1,195 @@
+"""What is fetched over Flight: all rows of a dataset, an experiment, or a project's spans, as one table.
+
+Every function runs inside one read of the store, so a table shows one state of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from evaltasks.api.datasets import Dataset
+from evaltasks.api.problems import BadRequest, NotFound
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.clock import from_us, to_us
+from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
+from evaltasks.engine.flight.commands import ExportSpans, GetDataset, GetExperiment
+from evaltasks.engine.flight.tables import TEXTS, TIME, table_from
+from evaltasks.engine.ingest.intake import project_named, space_named
+from evaltasks.engine.store import bulk, datasets, experiments
+from evaltasks.engine.store.bulk import SpanSelection
+from evaltasks.engine.store.functions import lookup
+from evaltasks.engine.store.spans import Standing, standing_on
+from evaltasks.engine.store.store import Row, Transaction
+
+_EXAMPLE = {"id": pa.string(), "created_at": pa.int64(), "updated_at": pa.int64()}
+_EXPERIMENT_RUN = {"id": pa.string(), "example_id": pa.string(), "output": pa.string(), "error": pa.string()}
+_SPAN: Mapping[str, pa.DataType] = {
+    "time": TIME,
+    "context.trace_id": pa.string(),
+    "context.span_id": pa.string(),
+    "parent_id": pa.string(),
+    "name": pa.string(),
+    "start_time": TIME,
+    "end_time": TIME,
+    "latency_ms": pa.float64(),
+    "status_code": pa.string(),
+    "status_message": pa.string(),
+}
+# Lists of objects, which the clients want as lists of JSON texts, and objects they want as JSON texts.
+_OBJECT_LISTS = (
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.tools",
+    "retrieval.documents",
+    "embedding.embeddings",
+    "reranker.input_documents",
+    "reranker.output_documents",
+)
+_OBJECTS = ("metadata", "llm.prompt_template.variables")
+_LIST_TYPES = {f"attributes.{name}": TEXTS for name in _OBJECT_LISTS} | {"events": TEXTS}
+
+
+def dataset_named(tx: Transaction, space: str, dataset: str) -> Dataset:
+    """The dataset of that id, or of that name in the space. Raises NotFound."""
+    found = datasets.find_dataset(tx, dataset)
+    if found is None and (named := datasets.find_dataset_by_name(tx, space_named(tx, space).id, dataset)):
+        found = datasets.find_dataset(tx, named.id)
+    if found is None:
+        raise NotFound("There is no dataset with this id or name.")
+    return found
+
+
+def dataset_table(tx: Transaction, command: GetDataset) -> pa.Table:
+    """The rows of a version, the latest one without. Raises NotFound."""
+    dataset = dataset_named(tx, command.space_id, command.dataset_id)
+    version = datasets.find_version(tx, dataset.id, command.dataset_version or None)
+    if version is None:
+        raise NotFound("The dataset has no version with this id.")
+
+    def pages() -> Iterator[Sequence[JsonObject]]:
+        for rows in bulk.example_pages(tx, version.id):
+            examples = datasets.examples_of(tx, rows)
+            yield [
+                {
+                    **example.model_dump(mode="json", exclude_none=True),
+                    "created_at": row["created_us"] // 1000,
+                    "updated_at": row["updated_us"] // 1000,
+                }
+                for row, example in zip(rows, examples, strict=True)
+            ]
+
+    return table_from(pages, _EXAMPLE)
+
+
+def experiment_table(tx: Transaction, command: GetExperiment) -> pa.Table:
+    """Raises NotFound."""
+    experiment = experiments.find_experiment(tx, command.experiment_id)
+    if experiment is None:
+        raise NotFound("There is no experiment with this id.")
+
+    def pages() -> Iterator[Sequence[JsonObject]]:
+        for rows in bulk.experiment_run_pages(tx, experiment.id):
+            yield [run.model_dump(mode="json") for run in experiments.experiment_runs_of(tx, rows)]
+
+    return table_from(pages, _EXPERIMENT_RUN)
+
+
+def span_selection(tx: Transaction, command: ExportSpans) -> SpanSelection:
+    """Raises NotFound for space and project, and what a filter that cannot be used raises."""
+    if command.environment != "TRACING":
+        raise BadRequest("The embedded engine keeps spans: environment must be TRACING.")
+    project = project_named(tx, space_named(tx, command.space_id).id, command.model_id)
+    filter_ = (
+        compile_filter(command.filter_expression, Target.SPAN, field="where")
+        if command.filter_expression.strip()
+        else ALL_ROWS
+    )
+    window_us = (to_us(command.start_time), to_us(command.end_time))
+    return SpanSelection(project.id, window_us, filter_, command.sample_rate)
+
+
+def span_table(tx: Transaction, command: ExportSpans) -> pa.Table:
+    selection = span_selection(tx, command)
+    wanted = command.projected_columns
+
+    def shows(column: str) -> bool:
+        return not wanted or column == "time" or any(column == one or column.startswith(f"{one}.") for one in wanted)
+
+    def pages() -> Iterator[Sequence[JsonObject]]:
+        for rows in bulk.span_pages(tx, selection):
+            standing = standing_on(tx, [row["seq"] for row in rows])
+            yield [
+                {name: value for name, value in _span_row(row, standing[row["seq"]]).items() if shows(name)}
+                for row in rows
+            ]
+
+    fixed = {name: kind for name, kind in {**_SPAN, **_LIST_TYPES}.items() if shows(name)}
+    table = table_from(pages, fixed)
+    # A list column that no span has is not there, as with all other attributes.
+    empty = [name for name in _LIST_TYPES if name in table.column_names and table[name].null_count == len(table)]
+    return table.drop_columns(empty) if empty else table
+
+
+def _span_row(row: Row, standing: Standing) -> JsonObject:
+    found: JsonObject = {
+        "time": from_us(row["start_us"]),
+        "context.trace_id": row["trace_id"],
+        "context.span_id": row["span_id"],
+        "parent_id": row["parent_id"],
+        "name": row["name"],
+        "start_time": from_us(row["start_us"]),
+        "end_time": from_us(row["end_us"]),
+        "latency_ms": row["latency_ms"],
+        "status_code": row["status_code"],
+        "status_message": row["status_message"],
+    }
+    if events := json.loads(row["events"]):
+        found["events"] = [_json(event) for event in events]
+    found.update({f"attributes.{name}": value for name, value in _attributes(json.loads(row["attributes"])).items()})
+    for evaluation in standing.evaluations:
+        for field in ("label", "score", "explanation"):
+            found[f"eval.{evaluation.name}.{field}"] = getattr(evaluation, field)
+    for annotation in standing.annotations:
+        for field in ("label", "score", "text"):
+            found[f"annotation.{annotation.name}.{field}"] = getattr(annotation, field)
+    return found
+
+
+def _attributes(flat: JsonObject) -> JsonObject:
+    """Flat attributes with the parts of known lists and objects put together again."""
+    whole: JsonObject = {}
+    for name in (*_OBJECT_LISTS, *_OBJECTS):
+        parts = {key: value for key, value in flat.items() if key == name or key.startswith(f"{name}.")}
+        if not parts:
+            continue
+        flat = {key: value for key, value in flat.items() if key not in parts}
+        value = lookup(parts, name)
+        if name in _OBJECTS:
+            whole[name] = value if isinstance(value, str) else _json(value)
+        else:
+            members = value if isinstance(value, list) else [value]
+            whole[name] = [member if isinstance(member, str) else _json(_dotted(member)) for member in members]
+    return {**flat, **whole}
+
+
+def _dotted(value: Any, prefix: str = "") -> Any:
+    """`{"message": {"role": …}}` as `{"message.role": …}`, at every depth: how OpenInference writes list members."""
+    if isinstance(value, list):
+        return [_dotted(member) for member in value]
+    if not isinstance(value, dict):
+        return value
+    found: JsonObject = {}
+    for name, member in value.items():
+        if isinstance(member, dict) and member:
+            found.update(_dotted(member, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = _dotted(member)
+    return found
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

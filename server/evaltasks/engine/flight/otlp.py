@@ -1,0 +1,95 @@
+"""OTLP over gRPC, which the published SDK's `experiments.run` sends its traces with.
+
+The same intake as OTLP over HTTP: only the door differs. gRPC serves in threads; a portal hands over to the event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import anyio
+import grpc
+from anyio import to_thread
+from anyio.from_thread import BlockingPortal
+
+from evaltasks.api.problems import Problem
+from evaltasks.engine.ingest import otlp
+from evaltasks.engine.ingest.intake import Intake
+from evaltasks.engine.ingest.routes import OTLP_BYTES_MAX, PROJECT_HEADERS, SPACE_HEADERS
+
+logger = logging.getLogger(__name__)
+
+_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+_THREADS = 8
+_GRACE_SECONDS = 5
+_CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+@asynccontextmanager
+async def open_otlp(intake: Intake, host: str, port: int, key: str | None = None) -> AsyncIterator[str]:
+    """Serve OTLP/gRPC while the block is open; gives `http://host:port`, as exporters want it (port 0 picks one).
+
+    With a `key`, calls must carry it as `authorization`, bare or as a bearer token. Raises OSError when the address is
+    taken.
+    """
+    shown = f"[{host}]" if ":" in host else host
+    # Bound before the portal is entered: a failure inside it would come out as a group of failures.
+    portal = BlockingPortal()
+    handler = grpc.unary_unary_rpc_method_handler(_Door(intake, portal, key).export)
+    server = grpc.server(
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp"),
+        options=[("grpc.max_receive_message_length", OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
+    )
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler})])
+    try:
+        bound = server.add_insecure_port(f"{shown}:{port}")
+    except RuntimeError as error:
+        raise OSError(f"OTLP cannot serve on {shown}:{port}") from error
+    async with portal:
+        server.start()
+        try:
+            yield f"http://{shown}:{bound}"
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(server.stop(_GRACE_SECONDS).wait, _GRACE_SECONDS)
+
+
+class _Door:
+    def __init__(self, intake: Intake, portal: BlockingPortal, key: str | None) -> None:
+        self._intake = intake
+        self._portal = portal
+        self._key = key
+
+    def export(self, body: bytes, context: grpc.ServicerContext) -> bytes:
+        headers = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+        given = headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if self._key is not None and not secrets.compare_digest(given, self._key.encode()):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "This engine asks for its key, and the one given is not it.")
+        try:
+            return self._portal.call(self._take_in, body, headers)
+        except Problem as problem:
+            context.abort(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT), problem.detail)
+        except Exception:
+            reference = secrets.token_hex(4)
+            logger.exception("crash %s in OTLP/gRPC", reference)
+            context.abort(grpc.StatusCode.INTERNAL, f"The engine failed; its log has reference {reference}.")
+        raise AssertionError("abort raises")
+
+    async def _take_in(self, body: bytes, headers: dict[str, str]) -> bytes:
+        def named(names: tuple[str, ...]) -> str | None:
+            return next((headers[name] for name in names if headers.get(name)), None)
+
+        with self._intake.place():
+            project = named(PROJECT_HEADERS)
+            parcel = await to_thread.run_sync(lambda: otlp.parcel_from(otlp.request_from_protobuf(body), project))
+            await self._intake.put(named(SPACE_HEADERS), parcel.rows)
+        return otlp.answer_from(parcel).SerializeToString()

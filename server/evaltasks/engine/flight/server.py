@@ -1,0 +1,173 @@
+"""The Arrow Flight side of the engine, for the published clients' bulk calls.
+
+Flight serves in threads of its own; what touches the store is handed to the event loop of the engine through a
+portal. `open_flight` owns both: leaving its block lets calls that are under way finish, then closes the port.
+
+A failure is told in its own words, a crash of ours by a reference number. Both travel as Flight's own errors, although
+those have no code for "not found" or "taken": pyarrow adds a stack with paths of this machine to any other.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import pyarrow as pa
+import pyarrow.flight as fl
+from anyio import to_thread
+from anyio.from_thread import BlockingPortal
+
+from evaltasks.api.problems import (
+    BadRequest,
+    Problem,
+    Unavailable,
+)
+from evaltasks.engine.call import Services
+from evaltasks.engine.flight import commands, downloads, uploads
+from evaltasks.engine.ingest.uploads import rows_of
+from evaltasks.engine.store.bulk import count_spans
+from evaltasks.engine.store.store import StoreError, Transaction
+
+logger = logging.getLogger(__name__)
+
+CALLS_MAX = 8
+UPLOAD_BYTES_MAX = 512 * 2**20
+BATCH_ROWS = 5000
+_GRACE_SECONDS = 10
+
+_DOWNLOADS: Mapping[type[commands.Command], Callable[..., pa.Table]] = {
+    commands.GetDataset: downloads.dataset_table,
+    commands.GetExperiment: downloads.experiment_table,
+    commands.ExportSpans: downloads.span_table,
+}
+_ENTRIES: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, bytes]]] = {
+    commands.CreateExperimentEntry: uploads.create_experiment_entry,
+}
+_UPLOADS: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, bytes]]] = {
+    commands.CreateDataset: uploads.create_dataset,
+    commands.PostExperimentData: uploads.post_experiment_data,
+    commands.WriteEvaluations: uploads.write_evaluations,
+    commands.WriteAnnotations: uploads.write_annotations,
+    commands.WriteMetadata: uploads.write_metadata,
+}
+
+
+@asynccontextmanager
+async def open_flight(services: Services, host: str, port: int, key: str | None = None) -> AsyncIterator[str]:
+    """Serve Flight on an address while the block is open; gives `grpc+tcp://host:port` (port 0 picks a free one).
+
+    With a `key`, calls must carry it in their header `auth-token-bin`. Raises OSError when the address is taken.
+    """
+    shown = f"[{host}]" if ":" in host else host
+    # Bound before the portal is entered: a failure inside it would come out as a group of failures.
+    portal = BlockingPortal()
+    try:
+        server = FlightDoor(services, portal, f"grpc+tcp://{shown}:{port}", key)
+    except pa.ArrowException as error:
+        raise OSError(f"Flight cannot serve on {shown}:{port}") from error
+    async with portal:
+        try:
+            yield f"grpc+tcp://{shown}:{server.port}"
+        finally:
+            with anyio.move_on_after(_GRACE_SECONDS, shield=True):
+                await to_thread.run_sync(server.shutdown, abandon_on_cancel=True)
+
+
+class FlightDoor(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
+    """Reads commands, hands them over, answers. Made by `open_flight`."""
+
+    def __init__(self, services: Services, portal: BlockingPortal, location: str, key: str | None) -> None:
+        super().__init__(location, middleware={"key": _KeyCheck(key)} if key else None)
+        self._services = services
+        self._portal = portal
+        self._places = threading.BoundedSemaphore(CALLS_MAX)
+
+    def get_flight_info(self, _context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        """How many spans an export will hold; the ticket is the command itself."""
+        with self._call():
+            command = commands.get_from(descriptor.command)
+            if not isinstance(command, commands.ExportSpans):
+                raise BadRequest("Only exports of spans are asked about; datasets and experiments are fetched at once.")
+            total = self._read(lambda tx: count_spans(tx, downloads.span_selection(tx, command)))
+            endpoint = fl.FlightEndpoint(fl.Ticket(descriptor.command), [])
+            return fl.FlightInfo(pa.schema([]), descriptor, [endpoint], total, -1)
+
+    def do_get(self, _context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
+        with self._call():
+            command = commands.get_from(ticket.ticket)
+            table = self._read(lambda tx: _DOWNLOADS[type(command)](tx, command))
+            rows = command.stream_chunk_size if isinstance(command, commands.ExportSpans) else None
+            batches = table.to_batches(max_chunksize=min(rows or BATCH_ROWS, BATCH_ROWS))
+            return fl.RecordBatchStream(pa.RecordBatchReader.from_batches(table.schema, batches))
+
+    def do_put(
+        self,
+        _context: fl.ServerCallContext,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        with self._call():
+            command = commands.put_from(descriptor.command)
+            rows: list[dict[str, Any]] = []
+            size = 0
+            for chunk in reader:
+                size += chunk.data.nbytes
+                if size > UPLOAD_BYTES_MAX:
+                    raise BadRequest(f"The table is larger than {UPLOAD_BYTES_MAX // 2**20} MiB; send it in parts.")
+                rows += rows_of(chunk.data)
+            writer.write(self._portal.call(_UPLOADS[type(command)], self._services, command, rows))
+            self._portal.call(self._ring)
+
+    def do_action(self, _context: fl.ServerCallContext, action: fl.Action) -> Iterator[fl.Result]:
+        with self._call():
+            command = commands.action_from(action.body.to_pybytes())
+            return iter([fl.Result(self._portal.call(_ENTRIES[type(command)], self._services, command))])
+
+    def list_actions(self, _context: fl.ServerCallContext) -> list[tuple[str, str]]:
+        return [("create_experiment_db_entry", "make an experiment without runs")]
+
+    async def _ring(self) -> None:
+        self._services.bell.ring()
+
+    def _read(self, work: Callable[[Transaction], Any]) -> Any:
+        return self._portal.call(self._services.store.read, work)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """A place among the calls at once, and every failure as an error that Flight can carry."""
+        if not self._places.acquire(blocking=False):
+            raise fl.FlightUnavailableError(f"The engine answers {CALLS_MAX} Flight calls already; try again.")
+        try:
+            yield
+        except Problem as problem:
+            kind = fl.FlightUnavailableError if isinstance(problem, Unavailable) else fl.FlightServerError
+            raise kind(problem.detail.rstrip(".")) from None  # Arrow puts a full stop itself
+        except StoreError as error:
+            raise fl.FlightUnavailableError(str(error)) from None
+        except Exception as error:
+            if isinstance(error, fl.FlightError):
+                raise
+            reference = secrets.token_hex(4)
+            logger.exception("crash %s in Flight", reference)
+            raise fl.FlightServerError(
+                f"The engine failed on its own account; the log has it under reference {reference}."
+            ) from None
+        finally:
+            self._places.release()
+
+
+class _KeyCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self._key = key.encode()
+
+    def start_call(self, _info: fl.CallInfo, headers: Mapping[str, list[str | bytes]]) -> None:
+        given = [one.encode() if isinstance(one, str) else one for one in headers.get("auth-token-bin", [])]
+        if not any(secrets.compare_digest(one, self._key) for one in given):
+            raise fl.FlightUnauthenticatedError("This engine asks for its key, and the one given is not it.")

@@ -1,0 +1,55 @@
+"""Traces: listed by their root spans, each with its spans."""
+
+from __future__ import annotations
+
+from evaltasks.api.traces import SPANS_A_TRACE_MAX, ListTraces, ListTracesQuery, Trace, TracePage
+from evaltasks.api.wire import Pagination
+from evaltasks.engine.call import Call
+from evaltasks.engine.clock import from_us, to_us
+from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
+from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_of
+from evaltasks.engine.handlers.projects import require_project
+from evaltasks.engine.handlers.spans import whole_spans, window_us_of
+from evaltasks.engine.store import traces
+from evaltasks.engine.store.spans import SpanKey
+from evaltasks.engine.store.store import Row, Transaction
+
+
+async def list_traces(call: Call) -> TracePage:
+    """Newest root first. A trace is listed when any of its spans in the window passes the filter.
+
+    As with spans, a cursor carries the window it was made with.
+    """
+    page_query, query = call.query(ListTracesQuery), call.body(ListTraces)
+    scope = scope_of("traces", query)
+    first_us, last_us = window_us_of(query.start_time, query.end_time, to_us(call.services.clock.now()))
+    key = key_from(scope, page_query.cursor, [first_us, last_us, NEWEST, "", ""])
+    window_us = (int(key[0]), int(key[1]))
+    after = SpanKey(int(key[2]), str(key[3]), str(key[4]))
+    filter_ = ALL_ROWS if query.filter is None else compile_filter(query.filter, Target.SPAN)
+
+    def work(tx: Transaction) -> TracePage:
+        require_project(tx, query.project_id)
+        roots = traces.root_rows(tx, query.project_id, window_us, filter_, after, page_query.limit + 1)
+        page = roots[: page_query.limit]
+        found = [_trace(tx, root, window_us) for root in page]
+        if len(roots) <= page_query.limit:
+            return TracePage(traces=found)
+        last = page[-1]
+        cursor = cursor_for(scope, [*window_us, last["start_us"], last["trace_id"], last["span_id"]])
+        return TracePage(traces=found, pagination=Pagination(has_more=True, next_cursor=cursor))
+
+    return await call.services.store.read(work)
+
+
+def _trace(tx: Transaction, root: Row, window_us: tuple[int, int]) -> Trace:
+    rows = traces.trace_rows(tx, root["project_id"], root["trace_id"], window_us, SPANS_A_TRACE_MAX + 1)
+    shown = rows[:SPANS_A_TRACE_MAX]
+    return Trace(
+        trace_id=root["trace_id"],
+        root_span_id=root["span_id"],
+        start_time=from_us(min(row["start_us"] for row in shown)),
+        end_time=from_us(max(row["end_us"] for row in shown)),
+        spans_truncated=len(rows) > len(shown),
+        spans=whole_spans(tx, shown),
+    )

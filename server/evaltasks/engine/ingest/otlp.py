@@ -1,0 +1,196 @@
+"""OpenTelemetry's protocol (OTLP): requests taken apart to rows, answers put together.
+
+The project of a span is, in this order: the resource attribute `openinference.project.name`, `arize.project.name` or
+`model_id`; what the request's headers say; the resource attribute `service.name`, unless the SDK made it up; `default`.
+Attributes, events and states are mapped as OpenInference does; the span kind is `openinference.span.kind`, because
+OpenTelemetry's own kinds say where a call was made, not what it was for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from pydantic import ValidationError
+
+from evaltasks.api.problems import BadRequest
+from evaltasks.api.spans import IncomingSpan
+from evaltasks.api.wire import JsonObject
+from evaltasks.engine.clock import from_us
+from evaltasks.engine.ingest.intake import Parcel
+from evaltasks.engine.ingest.spans import span_row_from
+from evaltasks.engine.store.spans import SpanRow
+
+PROJECT_DEFAULT = "default"
+_PROJECT_NAME_MAX = 255
+_PROJECT_ATTRIBUTES = ("openinference.project.name", "arize.project.name", "model_id")
+_SERVICE = "service.name"
+# What OpenTelemetry's SDKs write when nobody named the service.
+_NO_SERVICE = "unknown_service"
+_TRACE_ID_BYTES = 16
+_SPAN_ID_BYTES = 8
+_STATUSES = {Status.STATUS_CODE_OK: "OK", Status.STATUS_CODE_ERROR: "ERROR"}
+# In OTLP's JSON, ids are hexadecimal; protobuf's own JSON wants base64.
+_HEX_FIELDS = frozenset({"traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id"})
+
+
+def request_from_protobuf(body: bytes) -> ExportTraceServiceRequest:
+    """Raises BadRequest."""
+    try:
+        return ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        raise BadRequest("The body is not an ExportTraceServiceRequest in protobuf.") from None
+
+
+def request_from_json(body: bytes) -> ExportTraceServiceRequest:
+    """Ids in hexadecimal, enumerations as numbers or names, unknown fields ignored. Raises BadRequest."""
+    try:
+        document = json.loads(body)
+        if not isinstance(document, dict):
+            raise TypeError
+        _hex_to_base64(document)
+        return json_format.ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True)
+    except (ValueError, TypeError, AttributeError, RecursionError, json_format.Error):
+        raise BadRequest("The body is not an ExportTraceServiceRequest in OTLP's JSON (ids are hexadecimal).") from None
+
+
+def _hex_to_base64(document: JsonObject) -> None:
+    """Rewrite the ids of spans and of their links in place. Raises ValueError for one that is not hexadecimal."""
+    for resource in _objects(document, "resourceSpans", "resource_spans"):
+        for scope in _objects(resource, "scopeSpans", "scope_spans"):
+            for span in _objects(scope, "spans"):
+                for one in (span, *_objects(span, "links")):
+                    for name in one.keys() & _HEX_FIELDS:
+                        if isinstance(one[name], str):
+                            one[name] = base64.b64encode(binascii.unhexlify(one[name])).decode()
+
+
+def _objects(document: JsonObject, *names: str) -> Iterable[JsonObject]:
+    for name in names:
+        members = document.get(name)
+        if isinstance(members, list):
+            yield from (member for member in members if isinstance(member, dict))
+
+
+def parcel_from(request: ExportTraceServiceRequest, project_name: str | None = None) -> Parcel:
+    """The rows of a request. A span that cannot be stored is counted under its reason, and spoils nothing else.
+
+    `project_name` is what the request's headers say, for resources that name no project.
+    """
+    parcel = Parcel()
+    for resource_spans in request.resource_spans:
+        project = _project_of(resource_spans.resource, project_name)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                if len(project) > _PROJECT_NAME_MAX:
+                    parcel.rejected[f"the project's name has more than {_PROJECT_NAME_MAX} characters"] += 1
+                    continue
+                try:
+                    parcel.add(project, _row_from(span))
+                except ValidationError as error:
+                    parcel.rejected[_reason(error)] += 1
+                except (ValueError, OverflowError) as error:
+                    parcel.rejected[str(error)] += 1
+    return parcel
+
+
+def answer_from(parcel: Parcel) -> ExportTraceServiceResponse:
+    answer = ExportTraceServiceResponse()
+    if parcel.num_rejected:
+        answer.partial_success.rejected_spans = parcel.num_rejected
+        answer.partial_success.error_message = parcel.reasons
+    return answer
+
+
+def json_from(answer: ExportTraceServiceResponse) -> str:
+    return json_format.MessageToJson(answer, indent=None)
+
+
+def _project_of(resource: Resource, from_headers: str | None) -> str:
+    names = {pair.key: pair.value.string_value.strip() for pair in resource.attributes}
+    for attribute in _PROJECT_ATTRIBUTES:
+        if names.get(attribute):
+            return names[attribute]
+    service = names.get(_SERVICE, "")
+    return from_headers or ("" if service.startswith(_NO_SERVICE) else service) or PROJECT_DEFAULT
+
+
+def _row_from(span: Span) -> SpanRow:
+    """Raises ValidationError, ValueError, OverflowError."""
+    if len(span.trace_id) != _TRACE_ID_BYTES or not any(span.trace_id):
+        raise ValueError(f"trace_id must be {_TRACE_ID_BYTES} bytes and not all zero")
+    if len(span.span_id) != _SPAN_ID_BYTES or not any(span.span_id):
+        raise ValueError(f"span_id must be {_SPAN_ID_BYTES} bytes and not all zero")
+    incoming = IncomingSpan(
+        name=span.name if span.name.strip() else "span",
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex() or None,
+        start_time=_moment(span.start_time_unix_nano, "start_time_unix_nano"),
+        end_time=_moment(span.end_time_unix_nano, "end_time_unix_nano") if span.end_time_unix_nano else None,
+        status_code=_STATUSES.get(span.status.code),
+        status_message=span.status.message or None,
+        attributes=_attributes(span.attributes),
+        events=[
+            {
+                "name": event.name or "event",
+                "timestamp": _moment(event.time_unix_nano, "an event's time_unix_nano")
+                if event.time_unix_nano
+                else None,
+                "attributes": _attributes(event.attributes),
+            }
+            for event in span.events
+        ],
+    )
+    return span_row_from(incoming)
+
+
+def _reason(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    return f"{field}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _moment(nanoseconds: int, field: str) -> datetime:
+    try:
+        return from_us(nanoseconds // 1000)
+    except OverflowError:
+        raise ValueError(f"{field} lies beyond the year 9999") from None
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> JsonObject:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Any:  # noqa: PLR0911  one for each kind of value
+    """As JSON knows it: bytes become base64 text, nothing becomes null."""
+    match value.WhichOneof("value"):
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "int_value":
+            return value.int_value
+        case "double_value":
+            return value.double_value
+        case "array_value":
+            return [_value(member) for member in value.array_value.values]
+        case "kvlist_value":
+            return _attributes(value.kvlist_value.values)
+        case "bytes_value":
+            return base64.b64encode(value.bytes_value).decode()
+        case _:
+            return None

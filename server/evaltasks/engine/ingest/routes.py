@@ -1,0 +1,128 @@
+"""The addresses applications send telemetry to: `/v1/traces` (OTLP) and `/v1/pandas_arrow` (the SDK's bulk upload).
+
+They answer in the sender's own protocol: OTLP failures are google.rpc.Status messages in the request's encoding. Which
+space is meant stands in a header, by name or id, as the published SDKs send it; the default space otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable
+from evaltasks.engine.app import problem_response
+from evaltasks.engine.ingest.bodies import NotUnderstood, read_upload
+from evaltasks.engine.ingest.intake import STORE_RETRY_AFTER_SECONDS, Intake
+from evaltasks.engine.ingest.messages import message
+from evaltasks.engine.store.store import StoreError
+
+logger = logging.getLogger(__name__)
+
+OTLP_BYTES_MAX = 20 * 2**20
+ARROW_BYTES_MAX = 128 * 2**20
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+SPACE_HEADERS = ("arize-space-id", "space_id", "space-id", "arize-space")
+PROJECT_HEADERS = ("x-project-name", "arize-project-name", "project_name")
+# google.rpc.Code for the statuses we answer; INVALID_ARGUMENT for any other 4xx.
+_RPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
+_INVALID_ARGUMENT = 3
+
+
+def intake_routes(intake: Intake) -> list[Route]:
+    """Routes for the engine's app."""
+
+    async def traces(request: Request) -> Response:
+        return await _export_traces(request, intake)
+
+    async def arrow(request: Request) -> Response:
+        return await _upload_arrow(request, intake)
+
+    return [
+        Route("/v1/traces", traces, methods=["POST"]),
+        Route("/v1/pandas_arrow", arrow, methods=["POST"]),
+    ]
+
+
+async def _export_traces(request: Request, intake: Intake) -> Response:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = PROTOBUF if media_type in (PROTOBUF, "application/protobuf") else JSON
+
+    async def work() -> Response:
+        if media_type != JSON and encoding != PROTOBUF:
+            raise NotUnderstood(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
+        # Protobuf takes 30 ms to import, and an engine inside `serve` never gets such a request.
+        from evaltasks.engine.ingest import otlp  # noqa: PLC0415  see above
+
+        with intake.place():
+            body = await read_upload(request, OTLP_BYTES_MAX)
+            read = otlp.request_from_protobuf if encoding == PROTOBUF else otlp.request_from_json
+            project = _first_header(request, PROJECT_HEADERS)
+            parcel = await to_thread.run_sync(lambda: otlp.parcel_from(read(body), project))
+            await intake.put(_first_header(request, SPACE_HEADERS), parcel.rows)
+        answer = otlp.answer_from(parcel)
+        content = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
+        return Response(content, media_type=encoding)
+
+    return await _answered(work, "/v1/traces", lambda problem: _status_response(problem, encoding))
+
+
+async def _upload_arrow(request: Request, intake: Intake) -> Response:
+    async def work() -> Response:
+        try:
+            # pyarrow is an optional extra: 170 MB that OTLP does not need.
+            from evaltasks.engine.ingest import uploads  # noqa: PLC0415  see above
+        except ImportError:
+            raise NotBuilt(
+                "Arrow uploads need pyarrow, which is not installed where this engine runs: "
+                "install evaltasks[flight] there, or send spans over OTLP to /v1/traces."
+            ) from None
+        with intake.place():
+            body = await read_upload(request, ARROW_BYTES_MAX)
+            upload = await to_thread.run_sync(uploads.upload_from, body)
+            stored = await uploads.put_upload(intake, _first_header(request, SPACE_HEADERS), upload)
+        return JSONResponse(stored)
+
+    return await _answered(work, "/v1/pandas_arrow", problem_response)
+
+
+async def _answered(
+    work: Callable[[], Awaitable[Response]], where: str, respond: Callable[[Problem], Response]
+) -> Response:
+    """What `work` answers, or its failure as a response; a crash of ours is logged and told by its number alone."""
+    try:
+        return await work()
+    except Problem as problem:
+        return respond(problem)
+    except StoreError as error:
+        logger.error("the store failed: %s", error)
+        return respond(Unavailable(str(error), retry_after_seconds=STORE_RETRY_AFTER_SECONDS))
+    except Exception:
+        reference = secrets.token_hex(4)
+        logger.exception("crash %s in %s", reference, where)
+        return respond(
+            ServerFault(f"The engine failed on its own account; the log has it under reference {reference}.")
+        )
+
+
+def _status_response(problem: Problem, encoding: str) -> Response:
+    """A google.rpc.Status, as OTLP wants failures told."""
+    response = problem_response(problem)  # for its Retry-After
+    code = _RPC_CODES.get(problem.status, _INVALID_ARGUMENT)
+    if encoding == PROTOBUF:
+        content = message({1: code, 2: problem.detail})
+    else:
+        content = json.dumps({"code": code, "message": problem.detail}, ensure_ascii=False).encode()
+    kept = {name: value for name, value in response.headers.items() if name == "retry-after"}
+    return Response(content, status_code=problem.status, media_type=encoding, headers=kept)
+
+
+def _first_header(request: Request, names: tuple[str, ...]) -> str | None:
+    return next((value for name in names if (value := request.headers.get(name, "").strip())), None)

@@ -1,0 +1,246 @@
+"""Arrow tables of spans and evaluations, as the published SDK uploads them.
+
+A table has a row for each span: `context.span_id`, `context.trace_id`, `name`, times as nanoseconds, `attributes.…`,
+lists of objects as lists of JSON texts, and evaluations beside them (`eval.<name>.label`, `.score`, `.explanation`).
+A table without names and times holds evaluations of spans that are there already.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from pydantic import ValidationError
+
+from evaltasks.api.problems import BadRequest, NotBuilt, Unprocessable
+from evaltasks.api.spans import IncomingSpan
+from evaltasks.api.wire import JsonObject, rfc3339
+from evaltasks.engine.clock import from_us, to_us
+from evaltasks.engine.ingest.intake import Intake, ensure_project, project_named, space_named
+from evaltasks.engine.ingest.spans import span_rows_from
+from evaltasks.engine.store.client_writes import ClientEvaluation, put_evaluations
+from evaltasks.engine.store.spans import SpanRow, put_spans
+from evaltasks.engine.store.store import Transaction
+
+SPAN_ID = "context.span_id"
+_TRACE_ID = "context.trace_id"
+_EVALUATION = re.compile(r"(eval|trace_eval|session_eval)\.(.+)\.(label|score|explanation)", re.DOTALL)
+_ATTRIBUTES = "attributes."
+_NAME_MAX = 255
+_FAULTS_SHOWN_MAX = 10
+# Protobuf field numbers of the SDK's schema: constants = 1, and in it model_id = 1, which is the project's name.
+_CONSTANTS, _MODEL_ID = 1, 1
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an upload holds; without `spans` the evaluations are of spans that are there already."""
+
+    project_name: str
+    spans: Sequence[SpanRow]
+    evaluations: Sequence[ClientEvaluation]
+
+
+def upload_from(body: bytes) -> Upload:
+    """Read an Arrow IPC stream. Raises BadRequest, Unprocessable, NotBuilt."""
+    try:
+        with pa.ipc.open_stream(pa.BufferReader(body)) as reader:
+            schema = reader.schema
+            batches = []
+            for batch in reader:
+                batch.validate(full=True)
+                batches.append(batch)
+    except (pa.ArrowException, OSError, ValueError):
+        raise BadRequest("The body is not an Arrow IPC stream.") from None
+    project_name = _project_of(schema.metadata or {})
+    rows = [row for batch in batches for row in rows_of(batch)]
+    evaluations = evaluations_from(rows)
+    if "name" not in schema.names and "start_time" not in schema.names:
+        return Upload(project_name, (), evaluations)
+    return Upload(project_name, span_rows_from(_incoming(rows)), evaluations)
+
+
+async def put_upload(intake: Intake, space: str | None, upload: Upload) -> JsonObject:
+    """Store all of it or nothing. Spans make an absent project; evaluations alone do not. Raises NotFound."""
+    services = intake.services
+    now_us = to_us(services.clock.now())
+
+    def work(tx: Transaction) -> JsonObject:
+        home = space_named(tx, space)
+        if not upload.spans:
+            project = project_named(tx, home.id, upload.project_name)
+        else:
+            project = ensure_project(tx, services, home.id, upload.project_name)
+        stored = put_spans(tx, project.id, upload.spans, now_us)
+        num_evaluated, unmatched = put_evaluations(tx, project.id, upload.evaluations, now_us)
+        return {**stored.model_dump(), "records_updated": num_evaluated, "unmatched_ids": unmatched}
+
+    answer = await services.store.write(work)
+    services.bell.ring()
+    return answer
+
+
+def rows_of(batch: pa.RecordBatch) -> list[JsonObject]:
+    """The rows as JSON values, without the columns that have none. Raises BadRequest."""
+    try:
+        return [{name: _plain(value) for name, value in row.items() if value is not None} for row in batch.to_pylist()]
+    except (pa.ArrowException, ValueError, OverflowError):
+        raise BadRequest("A value of the table cannot be read, a time outside the years 1 to 9999 perhaps.") from None
+
+
+def evaluations_from(rows: Iterable[Mapping[str, Any]]) -> list[ClientEvaluation]:
+    """The evaluations of a table's rows. A row without label, score and explanation of a name has none of it.
+
+    Raises BadRequest for rows without a span id and values of the wrong kind, NotBuilt for evaluations of traces and
+    sessions.
+    """
+    found = []
+    for nth, row in enumerate(rows):
+        said: dict[str, dict[str, Any]] = {}
+        for column, value in row.items():
+            match = _EVALUATION.fullmatch(column)
+            if match is None or value is None:
+                continue
+            kind, name, field = match.groups()
+            if kind != "eval":
+                raise NotBuilt("The embedded engine takes evaluations of spans (eval.…), not of traces or sessions.")
+            if len(name) > _NAME_MAX:
+                raise BadRequest(f"The name of an evaluation has more than {_NAME_MAX} characters.")
+            said.setdefault(name, {})[field] = _evaluation_value(field, value, nth)
+        span_id = row.get(SPAN_ID)
+        if said and not (isinstance(span_id, str) and span_id):
+            raise BadRequest(f"row {nth}: {SPAN_ID} must be the id of the span that is evaluated.")
+        found += [ClientEvaluation(span_id=str(span_id), name=name, **fields) for name, fields in said.items()]
+    return found
+
+
+def _evaluation_value(field: str, value: object, nth: int) -> str | float:
+    if field == "score":
+        if isinstance(value, int | float):
+            return float(value)
+        raise BadRequest(f"row {nth}: a score must be a number.")
+    if isinstance(value, bool | int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise BadRequest(f"row {nth}: a {field} must be a text.")
+    return value
+
+
+def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
+    """Raises Unprocessable naming the rows that are no spans."""
+    spans, faults = [], []
+    for nth, row in enumerate(rows):
+        try:
+            spans.append(_span_from(row))
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            faults.append(f"row {nth}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}")
+        except (ValueError, TypeError, OverflowError):
+            faults.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
+    if faults:
+        more = len(faults) - _FAULTS_SHOWN_MAX
+        shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
+        raise Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
+    return spans
+
+
+def _span_from(row: JsonObject) -> IncomingSpan:
+    events = [event for event in _unpacked(row.get("events") or []) if isinstance(event, dict)]
+    for event in events:
+        if isinstance(said := event.get("attributes"), str):  # packed once more, inside the packed event
+            event["attributes"] = _object_from(said)
+    return IncomingSpan(
+        name=row.get("name") or "span",
+        trace_id=row.get(_TRACE_ID),
+        span_id=row.get(SPAN_ID),
+        parent_id=row.get("parent_id"),
+        kind=row.get("span_kind"),
+        start_time=_moment(row["start_time"]) if "start_time" in row else None,
+        end_time=_moment(row["end_time"]) if "end_time" in row else None,
+        status_code=row.get("status_code"),
+        status_message=row.get("status_message"),
+        attributes={name: _unpacked(value) for name, value in row.items() if name.startswith(_ATTRIBUTES)},
+        events=events,
+    )
+
+
+def _moment(value: object) -> datetime:
+    """Nanoseconds, or the text that an Arrow timestamp has become."""
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return from_us(int(value) // 1000)  # type: ignore[call-overload]  # its TypeError is wanted
+
+
+def _unpacked(value: Any) -> Any:
+    """A list of JSON texts of objects as the objects: that is how the SDK sends messages, documents and events."""
+    if not isinstance(value, list):
+        return value
+    return [_object_from(member) if isinstance(member, str) and member.startswith("{") else member for member in value]
+
+
+def _object_from(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
+    """As JSON knows it."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [_plain(member) for member in value]
+        case dict():
+            return {str(name): _plain(member) for name, member in value.items()}
+        case datetime():
+            return rfc3339(value) if value.tzinfo else value.isoformat() + "Z"
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case Decimal():
+            return float(value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case _:
+            return str(value)
+
+
+def _project_of(metadata: Mapping[bytes, bytes]) -> str:
+    """The name in the SDK's protobuf schema, which rides in the table's metadata. Raises BadRequest."""
+    try:
+        schema = base64.b64decode(metadata.get(b"arize-schema", b""), validate=True)
+        name = _bytes_field(_bytes_field(schema, _CONSTANTS), _MODEL_ID).decode().strip()
+    except (binascii.Error, DecodeError, UnicodeDecodeError):
+        name = ""
+    if not 0 < len(name) <= _NAME_MAX:
+        raise BadRequest(
+            "The table's metadata 'arize-schema' must name the project (constants.model_id, at most 255 characters)."
+        )
+    return name
+
+
+def _bytes_field(message: bytes, number: int) -> bytes:
+    """The last field of that number that holds bytes; empty when there is none."""
+    found = b""
+    fields = UnknownFieldSet(Empty.FromString(message))
+    for field in (fields[i] for i in range(len(fields))):
+        if field.field_number == number and isinstance(field.data, bytes):
+            found = field.data
+    return found

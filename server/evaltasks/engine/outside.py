@@ -1,0 +1,92 @@
+"""What AX has and this engine has not: prompts, tags, people, rights, queues, monitors, webhooks.
+
+A list of such things is empty, one of them is not there (404), and to make or change one is not allowed here (403):
+answers that every client knows how to read, with a sentence that says why. There is one organization, because a
+client cannot make a space without the id of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from evaltasks.api.problems import Forbidden, NotFound
+from evaltasks.engine.app import problem_response
+from evaltasks.engine.ids import ORGANIZATION_ID
+
+# Path → what the things are called in its list, and in a sentence.
+_OUTSIDE = {
+    "/v2/prompts": ("prompts", "prompts"),
+    "/v2/prompt-versions": (None, "prompts"),
+    "/v2/tags": ("tags", "tags"),
+    "/v2/users": ("users", "users"),
+    "/v2/roles": ("roles", "roles"),
+    "/v2/role-bindings": ("role_bindings", "role bindings"),
+    "/v2/resource-restrictions": ("resource_restrictions", "resource restrictions"),
+    "/v2/api-keys": ("api_keys", "API keys"),
+    "/v2/annotation-queues": ("annotation_queues", "annotation queues"),
+    "/v2/monitors": ("monitors", "monitors"),
+    "/v2/dashboards": (None, "dashboards"),
+    "/v2/webhooks": ("webhooks", "webhooks"),
+    "/v2/webhook-subscriptions": ("webhook_subscriptions", "webhook subscriptions"),
+    "/v2/audit-logs": ("logs", "audit logs"),
+}
+# Things of a resource of ours, answered like the above.
+_TAGS = "/v2/{noun}/{resource_id}/tags"
+_MEMBERS = "/v2/spaces/{space_id}/users"
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_END = {"has_more": False}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def outside_routes() -> list[Route]:
+    """To stand behind the operations: the first route that fits answers."""
+    routes = [
+        Route("/v2/organizations", _list("organizations", [_ORGANIZATION]), methods=["GET"]),
+        Route("/v2/organizations/{org_id}", _organization, methods=["GET"]),
+        *_refusing("/v2/organizations", "further organizations"),
+        Route(_TAGS, _list("tags", []), methods=["GET"]),
+        *_refusing(_TAGS, "tags"),
+        *_refusing(_MEMBERS, "members of spaces"),
+    ]
+    for path, (listed, noun) in _OUTSIDE.items():
+        if listed is not None:
+            routes.append(Route(path, _list(listed, []), methods=["GET"]))
+        routes += _refusing(path, noun)
+    return routes
+
+
+_ORGANIZATION = {
+    "id": ORGANIZATION_ID,
+    "name": "evaltasks",
+    "description": "The one organization of an embedded engine.",
+    "created_at": "2026-01-01T00:00:00.000Z",
+}
+
+
+def _list(name: str, items: list[dict[str, str]]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:  # noqa: ARG001  every endpoint takes the request
+        return JSONResponse({name: items, "pagination": _END})
+
+    return endpoint
+
+
+async def _organization(request: Request) -> Response:
+    if request.path_params["org_id"] != ORGANIZATION_ID:
+        return problem_response(NotFound("There is no organization with this id."))
+    return JSONResponse(_ORGANIZATION)
+
+
+def _refusing(path: str, noun: str) -> list[Route]:
+    """For the path itself and everything below it."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.method == "GET":
+            return problem_response(NotFound(f"The embedded engine keeps no {noun}, so there is none with this id."))
+        return problem_response(Forbidden(f"The embedded engine keeps no {noun}; nothing was changed."))
+
+    return [Route(path, endpoint, methods=_METHODS), Route(f"{path}/{{rest:path}}", endpoint, methods=_METHODS)]

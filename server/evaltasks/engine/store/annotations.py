@@ -1,0 +1,83 @@
+"""Annotations in the store: one of each name on a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from evaltasks.api.annotations import AnnotatedRecord, Annotation
+from evaltasks.engine.clock import from_us
+from evaltasks.engine.store.store import Row, Transaction
+
+RowKind: TypeAlias = Literal["span", "trace", "session", "example", "experiment_run"]
+# Row id as clients know it → the rows of that id. An example has one in every version that holds it.
+SeqsOfId: TypeAlias = Mapping[str, Sequence[int]]
+
+
+def annotations_of(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> Mapping[int, list[Annotation]]:
+    """What stands on these rows, by `seq`, each list in the order of names; one query."""
+    found: dict[int, list[Annotation]] = {}
+    for row in tx.all("annotations.standing", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):
+        annotation = Annotation(
+            name=row["name"],
+            label=row["label"],
+            score=row["score"],
+            text=row["text"],
+            updated_at=from_us(row["updated_us"]),
+        )
+        found.setdefault(row["row_seq"], []).append(annotation)
+    return found
+
+
+def put_annotations(
+    tx: Transaction, row_kind: RowKind, records: Sequence[AnnotatedRecord], rows: SeqsOfId, now_us: int
+) -> None:
+    """Write the annotations on their rows; records whose id is not in `rows` are passed over."""
+    tx.run_many(
+        "annotations.put",
+        [
+            {"row_kind": row_kind, "row_seq": seq, "now_us": now_us, **value.model_dump()}
+            for record in records
+            for seq in rows.get(record.record_id, ())
+            for value in record.values
+        ],
+    )
+
+
+def copy_to_version(tx: Transaction, from_version_id: str, to_version_id: str) -> None:
+    tx.run("annotations.copy_to_version", {"from_version_id": from_version_id, "to_version_id": to_version_id})
+
+
+def example_seqs(tx: Transaction, dataset_id: str, ids: Iterable[str]) -> SeqsOfId:
+    return _by_id(tx.all("annotations.examples", {"dataset_id": dataset_id, "ids": json.dumps(list(ids))}))
+
+
+def experiment_run_seqs(tx: Transaction, experiment_id: str, ids: Iterable[str]) -> SeqsOfId:
+    return _by_id(tx.all("annotations.experiment_runs", {"experiment_id": experiment_id, "ids": json.dumps(list(ids))}))
+
+
+def span_rows_by_id(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> list[Row]:
+    """id, seq and parent_id of the spans of these ids in the window, both ends inclusive."""
+    return tx.all("annotations.spans", _in_window(project_id, ids, window_us))
+
+
+def session_seqs(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> SeqsOfId:
+    """Session id → the root span of its earliest trace in the window."""
+    return _by_id(tx.all("annotations.sessions", _in_window(project_id, ids, window_us)))
+
+
+def _in_window(project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> dict[str, object]:
+    return {
+        "project_id": project_id,
+        "ids": json.dumps(list(ids)),
+        "window_start_us": window_us[0],
+        "window_end_us": window_us[1],
+    }
+
+
+def _by_id(rows: Iterable[Row]) -> SeqsOfId:
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(row["id"], []).append(row["seq"])
+    return found

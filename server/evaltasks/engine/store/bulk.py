@@ -1,0 +1,70 @@
+"""Reading many rows at once, for downloads of whole projects, datasets and experiments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store import datasets, experiments
+from evaltasks.engine.store.store import Row, Transaction
+
+PAGE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SpanSelection:
+    """Spans of a project that start in a window (its end outside); `sample_rate` takes a part of the traces."""
+
+    project_id: str
+    window_us: tuple[int, int]
+    filter: CompiledFilter
+    sample_rate: float | None = None
+
+    def values(self) -> dict[str, object]:
+        return {
+            **self.filter.values,
+            "project_id": self.project_id,
+            "window_start_us": self.window_us[0],
+            "window_end_us": self.window_us[1],
+            "sample_rate": self.sample_rate,
+        }
+
+
+def count_spans(tx: Transaction, selection: SpanSelection) -> int:
+    row = tx.one("bulk.count_spans", selection.values(), filter=selection.filter.sql)
+    assert row is not None
+    return int(row["n"])
+
+
+def span_pages(tx: Transaction, selection: SpanSelection) -> Iterator[Sequence[Row]]:
+    """In the order they came."""
+    after_seq = 0
+    while rows := tx.all(
+        "bulk.spans",
+        {**selection.values(), "after_seq": after_seq, "limit": PAGE_ROWS},
+        filter=selection.filter.sql,
+    ):
+        yield rows
+        after_seq = rows[-1]["seq"]
+
+
+def example_pages(tx: Transaction, version_id: str) -> Iterator[Sequence[Row]]:
+    """In the order of creation."""
+    after_seq = 0
+    while rows := datasets.example_rows(tx, version_id, after_seq, PAGE_ROWS):
+        yield rows
+        after_seq = rows[-1]["seq"]
+
+
+def experiment_run_pages(tx: Transaction, experiment_id: str) -> Iterator[Sequence[Row]]:
+    """In the order of insertion."""
+    after_seq = 0
+    while rows := experiments.experiment_run_rows(tx, experiment_id, after_seq, PAGE_ROWS):
+        yield rows
+        after_seq = rows[-1]["seq"]
+
+
+def taken_experiment_run_ids(tx: Transaction, ids: Iterable[str]) -> set[str]:
+    return {row["id"] for row in tx.all("bulk.taken_experiment_run_ids", {"ids": json.dumps(list(ids))})}
