@@ -112,10 +112,8 @@ def _ax_calls(ax: Ax, home: Path) -> Iterator[tuple[str, str]]:
     yield tried("ax spans export --all", 3, "spans", "export", "logged", *space, "--all", "--stdout")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=Path, required=True, metavar="DIR")
-    clients = parser.parse_args().clients
+def outcomes(clients: Path) -> list[tuple[str, str]]:
+    """(call, what is wrong with it or nothing) for each, the SDK's first."""
     with tempfile.TemporaryDirectory() as folder, _engine(Path(folder)) as doors:
         home = Path(folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ARIZE_")}
@@ -130,6 +128,13 @@ def main() -> int:
         if calls.returncode != 0:
             found.append(("bulk_calls.py", calls.stderr[-800:]))
         found += _ax_calls(Ax(clients, home, environment), home)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=Path, required=True, metavar="DIR")
+    found = outcomes(parser.parse_args().clients)
     for call, wrong in found:
         sys.stdout.write(f"{'no  ' if wrong else 'yes '} {call}{': ' + wrong if wrong else ''}\n")
     return int(any(wrong for _, wrong in found))

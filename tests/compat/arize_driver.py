@@ -1,0 +1,46 @@
+"""Runs in the clients' environment, from the repository's folder: a line of JSON for every row of the Python SDK."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+from tests.compat.arize_calls import SdkRow
+from tests.compat.arize_nouns import NOUN_ROWS
+from tests.compat.arize_tasks import TASK_ROWS
+
+
+def fault_of(row: SdkRow, client: Any, world: Any) -> str | None:
+    try:
+        found = row.does(client, world)
+    except Exception as error:  # whatever the SDK raises is what is judged here
+        if row.fails is None:
+            return f"{type(error).__name__}: {error}"
+        kind, text = row.fails
+        fits = kind in type(error).__name__ and text in str(error)
+        return None if fits else f"{type(error).__name__}: {error}, expected {row.fails}"
+    if row.fails is not None:
+        return f"expected {row.fails}, got an answer"
+    return None if found else f"the answer was not as expected ({found!r})"
+
+
+def main() -> None:
+    from arize import ArizeClient
+
+    warnings.simplefilter("ignore")
+    world = SimpleNamespace(**json.loads(os.environ["COMPAT_WORLD"]))
+    host, port = world.authority.split(":")
+    client = ArizeClient(api_key="any", api_scheme="http", api_host=host, api_port=int(port))
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    for row in (*TASK_ROWS, *NOUN_ROWS):
+        if only in row.call:
+            line = {"call": row.call, "why_not": row.why_not, "fault": fault_of(row, client, world)}
+            sys.stdout.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""docs/compatibility.md, made from what came of the rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.compat import arize_nouns, arize_tasks
+from tests.compat.ax_nouns import NOUN_ROWS, WALKS
+from tests.compat.ax_tasks import TASK_ROWS
+from tests.compat.rows import CLIENTS, WHY_NOT, Client, Outcome
+
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+_HEAD = """# Compatibility
+
+What the clients that Arize publishes get when they are pointed, unchanged, at `evaltasks engine`. This page is made
+from the results of `tests/compat/check.sh`, which fails when the page does not fit them; do not edit it. What AX itself
+does is taken from its documents and from these clients, never from a run against the service.
+
+| | |
+| --- | --- |
+| works | the call ended well, and the answer held what the documents promise |
+| refused | the call ended with an error and said why, as the documents or the client want it |
+| differs | the documents want this of AX, and the engine does not do it |
+
+Placeholders stand in angles, `…` for a long value.
+"""
+_BULK = "Arrow Flight and OTLP/gRPC"
+_BULK_SAYS = "With `evaltasks[flight]` and `--flight-port`, `--otlp-grpc-port`."
+
+
+def page_from(outcomes: Sequence[Outcome], bulk: Iterable[str]) -> str:
+    parts = [_HEAD, _totals(outcomes)]
+    for client, title in CLIENTS.items():
+        parts.append(f"## {title}\n")
+        parts.append(_table((outcome.call, *verdict(outcome)) for outcome in outcomes if outcome.client == client))
+    parts += [f"## {_BULK}\n", f"{_BULK_SAYS}\n", _table((call, "works", "") for call in bulk)]
+    return "\n".join(parts)
+
+
+def verdict(outcome: Outcome) -> tuple[str, str]:
+    return ("works", "") if outcome.why_not is None else WHY_NOT[outcome.why_not]
+
+
+def _totals(outcomes: Sequence[Outcome]) -> str:
+    words = ("works", "refused", "differs")
+    lines = ["| client | " + " | ".join(words) + " |", "| --- | --- | --- | --- |"]
+    for client, title in CLIENTS.items():
+        found = [verdict(outcome)[0] for outcome in outcomes if outcome.client == client]
+        lines.append(f"| {title} | " + " | ".join(str(found.count(word)) for word in words) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Iterable[tuple[str, str, str]]) -> str:
+    lines = ["| call | | why |", "| --- | --- | --- |"]
+    lines += [f"| `{call.replace('|', chr(92) + '|')}` | {word} | {why} |" for call, word, why in rows]
+    return "\n".join(lines) + "\n"
+
+
+def calls_in_tables() -> dict[Client, list[str]]:
+    """Every call that stands in a table of this folder, by client, without running anything."""
+    npm = Path(__file__).with_name("npm_rows.mjs").read_text(encoding="utf-8")
+    return {
+        "ax": [row.call for row in (*TASK_ROWS, *NOUN_ROWS, *WALKS)],
+        "arize": [row.call for row in (*arize_tasks.TASK_ROWS, *arize_nouns.NOUN_ROWS)],
+        "npm": re.findall(r'^row\("([^"]+)"', npm, re.MULTILINE),
+    }
+
+
+def calls_on_page(text: str) -> dict[Client, list[str]]:
+    sections = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    by_title = dict(zip(sections[1::2], sections[2::2], strict=True))
+    return {
+        client: [
+            call.replace("\\|", "|") for call in re.findall(r"^\| `(.+?)` \| \w+ \|", by_title[title], re.MULTILINE)
+        ]
+        for client, title in CLIENTS.items()
+    }
