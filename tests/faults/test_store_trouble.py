@@ -164,37 +164,42 @@ async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_fo
         assert it.engine.executor.num_turns == turns  # it could not look for work, and lives
 
 
-@pytest.fixture
-def nobodys_folder() -> Iterator[Path]:
-    """A folder that is worked in without root's rights, for which rights count for nothing."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "folder"
-        folder.mkdir()
-        if os.geteuid() != 0:
-            yield folder
-            return
-        Path(name).chmod(0o755)
-        os.chown(folder, 65534, 65534)
-        os.seteuid(65534)
-        try:
-            yield folder
-        finally:
-            os.seteuid(0)
+@contextmanager
+def without_roots_rights(*paths: Path) -> Iterator[None]:
+    """Rights count for nothing with root: the paths are given to nobody, and worked with as nobody."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in paths:
+        os.chown(path, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(nobodys_folder: Path, what: str) -> None:
-    path = nobodys_folder / "store.db"
-    async with Store.open(path):
-        pass
-    target = path if what == "file" else nobodys_folder
-    target.chmod(0o500 if what == "folder" else 0o400)
-    words = "may not write into its folder" if what == "folder" else "may not both read and write the file"
-    with pytest.raises(StoreError, match=f"{words}.*(?i:allow it, or give another path) with --store"):
+async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(what: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "folder"
+        folder.mkdir()
+        path = folder / "store.db"
+        # Made with all rights: the program's own files may lie where nobody may read.
         async with Store.open(path):
             pass
-    assert target.stat().st_mode & 0o200 == 0  # nothing was loosened
-    target.chmod(0o700)
+        target = path if what == "file" else folder
+        target.chmod(0o500 if what == "folder" else 0o400)
+        words = "may not write into its folder" if what == "folder" else "may not both read and write the file"
+        with (
+            without_roots_rights(path, folder),
+            pytest.raises(StoreError, match=f"{words}.*(?i:allow it, or give another path) with --store"),
+        ):
+            async with Store.open(path):
+                pass
+        assert target.stat().st_mode & 0o200 == 0  # nothing was loosened
+        target.chmod(0o700)
 
 
 async def test_a_store_in_another_process_exclusive_hands_is_said_at_opening(
