@@ -1,40 +1,50 @@
-"""How long the event loop was kept from everybody else, at the longest."""
+"""The longest that one piece of work kept the event loop from all others."""
 
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
-
-import anyio
-
-_TICK_SECONDS = 0.01
+from asyncio import Task, events
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 
-class Watchdog:
-    """`async with Watchdog() as dog:` then `dog.longest_ms`: how late a timer was at most, less what a tick takes.
+@dataclass
+class Watched:
+    longest_ms: float = 0.0
+    what: str = ""
 
-    On a machine with other work this is the longest time the process was not given a CPU, too.
+
+def _name(handle: events.Handle) -> str:
+    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    if not isinstance(task, Task):
+        return repr(handle)[:200]
+    # Where it went to sleep afterwards.
+    names, awaited = [task.get_name()], task.get_coro()
+    while awaited is not None and hasattr(awaited, "__qualname__"):
+        names.append(awaited.__qualname__)
+        awaited = getattr(awaited, "cr_await", None)
+    return " → ".join(names)
+
+
+@contextmanager
+def watchdog() -> Iterator[Watched]:
+    """Time every callback of every loop. In CPU time of the loop's thread: what the machine does besides is not ours.
+
+    A turn of the loop runs many callbacks; between two of them others get their turn, so a turn may be longer.
     """
+    watched = Watched()
+    run = events.Handle._run
 
-    def __init__(self) -> None:
-        self.longest_ms = 0.0
+    def timed(handle: events.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        took = (time.thread_time() - began) * 1000
+        if took > watched.longest_ms:
+            watched.longest_ms, watched.what = took, _name(handle)
 
-    async def __aenter__(self) -> Self:
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._watch)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._tasks.cancel_scope.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
-
-    async def _watch(self) -> None:
-        while True:
-            before = time.perf_counter()
-            await anyio.sleep(_TICK_SECONDS)
-            late = time.perf_counter() - before - _TICK_SECONDS
-            self.longest_ms = max(self.longest_ms, late * 1000)
+    events.Handle._run = timed  # type: ignore[method-assign]
+    try:
+        yield watched
+    finally:
+        events.Handle._run = run  # type: ignore[method-assign]

@@ -6,6 +6,8 @@ the address; where nothing is known of it, the cost is unknown, whatever the mod
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -108,6 +110,18 @@ def _seller(integration: AiIntegration) -> tuple[str | None, str | None]:
 
 
 def _read_library() -> Any:
-    import genai_prices  # noqa: PLC0415  heavy: 0.2 s, and only where a language model judges
+    # The tables live as long as the process. The collector would walk them while they are made, and again and again
+    # later: a tenth of a second each time in which no judge is attended to.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        import genai_prices  # noqa: PLC0415  heavy: 0.2 s, and only where a language model judges
 
+        # The first price is asked for here: the library makes up its tables with it.
+        with suppress(LookupError):
+            genai_prices.calc_price(genai_prices.Usage(input_tokens=1, output_tokens=1), "none", provider_id="openai")
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
     return genai_prices
