@@ -440,7 +440,7 @@ async def test_an_app_in_this_process_is_called_without_a_key() -> None:
 def test_every_operation_that_reads_is_marked_so_and_no_other() -> None:
     """Repeating is decided by this mark; a wrong one would repeat a change."""
     reading_posts = {row.name for row in ops.OPERATIONS if row.reads and row.method != "GET"}
-    assert reading_posts == {"list_spans", "search_examples", "search_experiment_runs"}
+    assert reading_posts == {"list_spans", "list_traces", "search_examples", "search_experiment_runs"}
     assert all(row.reads for row in ops.OPERATIONS if row.method == "GET")
 
 
