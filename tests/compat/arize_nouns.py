@@ -259,6 +259,16 @@ NOUN_ROWS: tuple[SdkRow, ...] = (
     SdkRow(
         "ai_integrations.delete", lambda c, w: c.ai_integrations.delete(integration=w.doomed_ai_integration_id) is None
     ),
+    # --- integrations: agents
+    SdkRow(
+        "integrations.create_agent",
+        lambda c, w: (
+            c.integrations.create_agent(name="agent one", endpoint="http://127.0.0.1:9/a", input_schema={}).type
+            == "AGENT"
+            and c.integrations.create_agent(name="agent two", endpoint="http://127.0.0.1:9/b", input_schema={}).id
+        ),
+    ),
+    SdkRow("integrations.list, pages of one", lambda c, w: walk(c.integrations.list, "integrations")),
     # --- annotation configs
     SdkRow(
         "annotation_configs.list",

@@ -16,7 +16,8 @@ _MANAGED = (
 )  # fmt: skip
 _CUSTOM = (
     "--commit-message", "first", "--code-type", "custom", "--code-name", "own", "--variables", '["output"]', "--code",
-    "class Own(CodeEvaluator):\n    def evaluate(self, *, output=None, **kwargs):\n        return EvaluationResult()\n",
+    "class Own(CodeEvaluator):\n    def evaluate(self, *, output=None, **kwargs):\n        "
+    "return EvaluationResult(score=1)\n",
     "--imports", "from arize.experimental.datasets.experiments.evaluators.base import EvaluationResult, CodeEvaluator",
 )  # fmt: skip
 _JUDGE = (
@@ -86,8 +87,7 @@ NOUN_ROWS: tuple[AxRow, ...] = (
     _row("evaluators get-version {evaluator_version_id}", shows(type="TEMPLATE")),
     _row("evaluators create-evaluator template --name judge-by-ax --space compat", shows(type="TEMPLATE"), *_JUDGE),
     _row("evaluators create-evaluator code --name code-by-ax --space compat", shows(type="CODE"), *_MANAGED),
-    _row("evaluators create-evaluator code --name own-by-ax --space compat", fails(4, "501"), *_CUSTOM,
-         why_not="not built"),
+    _row("evaluators create-evaluator code --name own-by-ax --space compat", shows(type="CODE"), *_CUSTOM),
     _row("evaluators create-evaluator remote --name r --space compat --integration-id x --commit-message m",
          fails(4, "501"), why_not="not built"),
     _row("evaluators create-evaluator-version template correct --space compat", shows(type="TEMPLATE"), *_JUDGE),
