@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from evaltasks.engine.clock import Clock
 from evaltasks.engine.ids import NewId, new_id, new_row_id
 from evaltasks.engine.runs.bell import Bell
+from evaltasks.engine.runs.projection import Projections
 from evaltasks.engine.sandbox.sandbox import Sandbox
 from evaltasks.engine.store.store import Store
 
@@ -30,6 +31,7 @@ class Services:
     bell: Bell
     environment: Mapping[str, str] = field(repr=False)
     sandbox: Sandbox
+    projections: Projections = field(default_factory=Projections)
     new_id: NewId = new_id
     new_row_id: Callable[[], str] = new_row_id
 

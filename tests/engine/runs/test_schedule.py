@@ -206,6 +206,28 @@ async def test_a_task_tells_how_many_rows_a_day_it_would_evaluate() -> None:
         assert await projected([one], project_id=project) == 0
 
 
+async def test_a_task_read_again_tells_its_projection_anew_when_it_changed_or_a_span_came_or_the_day_moved_on() -> None:
+    clock = HandClock()
+    async with engine(clock=clock) as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 10)
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project)
+
+        async def projected() -> int:
+            answer: int = (await it.ask("GET", f"/v2/tasks/{task}"))["projected_rows_per_day"]
+            return answer
+
+        assert [await projected(), await projected()] == [10, 10]
+        await it.seed_spans(project, 5, first=10)
+        assert await projected() == 15
+        await it.ask("PATCH", f"/v2/tasks/{task}", {"query_filter": "span_kind = 'CHAIN'"})
+        assert await projected() == 0
+        await it.ask("PATCH", f"/v2/tasks/{task}", {"query_filter": None})
+        assert await projected() == 15
+        await clock.turn(DAY + 1)
+        assert await projected() == 0
+
+
 async def test_the_rows_of_a_busy_day_are_told_from_a_sample() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()

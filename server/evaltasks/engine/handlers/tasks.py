@@ -12,7 +12,7 @@ from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import judge_creation, judge_update
-from evaltasks.engine.runs.projection import projected_rows_per_day
+from evaltasks.engine.runs.projection import last_span_seq, projected_rows_per_day
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -77,7 +77,13 @@ async def create_task(call: Call) -> Task:
 
 
 async def get_task(call: Call) -> Task:
-    task = await call.services.store.read_point(lambda tx: require_task(tx, call.path["task_id"]))
+    def look(tx: Transaction) -> tuple[Task, int]:
+        return require_task(tx, call.path["task_id"]), last_span_seq(tx)
+
+    task, newest = await call.services.store.read_point(look)
+    known = call.services.projections.recent(task, newest, call.services.clock.monotonic_seconds())
+    if known is not None:
+        return task.model_copy(update={"projected_rows_per_day": known[0]})
     return await _with_projection(call.services, task)
 
 
@@ -86,7 +92,12 @@ async def _with_projection(services: Services, task: Task) -> Task:
     if task.project_id is None:
         return task
     now_us = to_us(services.clock.now())
-    projected = await services.store.read(lambda tx: projected_rows_per_day(tx, task, now_us))
+
+    def project(tx: Transaction) -> tuple[int | None, int]:
+        return projected_rows_per_day(tx, task, now_us), last_span_seq(tx)
+
+    projected, newest = await services.store.read(project)
+    services.projections.keep(task, newest, services.clock.monotonic_seconds(), projected)
     return task.model_copy(update={"projected_rows_per_day": projected})
 
 

@@ -8,6 +8,7 @@ SAMPLE_MAX spans of a day the answer is exact, beyond that an estimate.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from math import ceil
 
 from evaltasks.api.evaluators import DataGranularity
@@ -52,6 +53,38 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
     assert found is not None
     rate = 1.0 if task.sampling_rate is None else task.sampling_rate
     return ceil(int(found["n"]) * (width / len(seqs)) * rate)
+
+
+class Projections:
+    """What was projected lately: a task is read far more often than its project changes.
+
+    A projection is good as long as the task stands as it is and no span has come, and for a minute at most, because
+    the last 24 hours move on.
+    """
+
+    FRESH_SECONDS = 60.0
+    KEPT_MAX = 1000
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[datetime, int], float, int | None]] = {}
+
+    def recent(self, task: Task, last_span_seq: int, now_seconds: float) -> tuple[int | None] | None:
+        """The projection in a tuple of its own, or None when it has to be made anew."""
+        kept = self._kept.get(task.id)
+        if kept is None or kept[0] != (task.updated_at, last_span_seq) or now_seconds - kept[1] > self.FRESH_SECONDS:
+            return None
+        return (kept[2],)
+
+    def keep(self, task: Task, last_span_seq: int, now_seconds: float, projected: int | None) -> None:
+        if len(self._kept) >= self.KEPT_MAX:
+            self._kept.clear()
+        self._kept[task.id] = ((task.updated_at, last_span_seq), now_seconds, projected)
+
+
+def last_span_seq(tx: Transaction) -> int:
+    """The number of the newest span of the whole store; 0 without any."""
+    found = tx.one("projection.newest")
+    return int(found["seq"] or 0) if found is not None else 0
 
 
 def _compiled(text: str | None, prefix: str) -> CompiledFilter:
