@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from evaltasks.tools.context import ToolContext, ToolSettings
 
 QUESTION = "What did the committee decide about the harbour, and when will the work begin? " * 2
 ANSWER = "It decided to rebuild the northern quay and to begin in spring, once the money is there. " * 3
+_WARMING_ROWS = 5
 TEMPLATE = "Question: {question}\nAnswer: {answer}\nIs the answer polite? Say polite or rude."
 
 
@@ -155,10 +157,11 @@ async def engine(given: Given) -> Measured:
                 evaluators=[{"evaluator_id": "tone"}],
             )  # fmt: skip
             window = {"data_start_time": "2026-01-01T00:00:00Z", "data_end_time": "2026-01-01T00:02:00Z"}
+            trigger = partial(tool, "trigger_task_run", task="tone", wait=True, timeout=600, **window)
+            # What a process does once (certificates, the price list: some 0.3 s) is the start's, not the rows'.
+            await trigger(max_spans=_WARMING_ROWS)
             with _Stopwatch() as watch:
-                answer = await tool(
-                    "trigger_task_run", task="tone", wait=True, timeout=600, max_spans=given.rows, **window
-                )
+                answer = await trigger(max_spans=given.rows, override_evaluations=True)
             run = await client.task_runs.get(answer["task_run"]["run_id"])
             assert (str(run.status).lower(), run.num_successes) == ("completed", given.rows), run
             # The wait polls; the task run itself says when it began and ended.

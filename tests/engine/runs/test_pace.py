@@ -62,10 +62,20 @@ class Played:
         return self.refused / (self.refused + self.rows)
 
 
-def play(provider: Provider, rows: int, *, places: int = 50, latency: float = 0.05, retry_after: float = 1.0) -> Played:
+def play(
+    provider: Provider,
+    rows: int,
+    *,
+    places: int = 50,
+    latency: float = 0.05,
+    refused_after: float | None = None,
+    retry_after: float = 1.0,
+    pace: Pace | None = None,
+) -> Played:
     """Judge rows in virtual time, as `RowWork` does: places, rows that wait apart, refused rows first."""
     clock = VirtualClock()
-    pace = Pace(clock)
+    pace = pace or Pace(clock)
+    pace._clock = clock  # a pace with a past goes on in this time
     dice = random.Random("play")
     events: list[tuple[float, int, str, float]] = []
     count = 0
@@ -93,7 +103,10 @@ def play(provider: Provider, rows: int, *, places: int = 50, latency: float = 0.
             pace.sent(now)
             # The calls of one moment do not reach the provider in one.
             reached = now + 0.0005 * busy * dice.random()
-            at(reached + latency, "accepted" if provider.admits(reached) else "refused", now)
+            if provider.admits(reached):
+                at(reached + latency, "accepted", now)
+            else:
+                at(reached + (latency if refused_after is None else refused_after), "refused", now)
         clock.seconds, _, what, sent_at = heapq.heappop(events)
         if what == "accepted":
             busy, done = busy - 1, done + 1
@@ -151,6 +164,26 @@ def test_refusals_at_random_do_not_slow_the_others_down(seed: int) -> None:
     # Two seconds for the calls; a row that is refused five times in a row waits out its Retry-After each time.
     assert played.seconds < 2.0 + 5 * 1.1
     assert played.rate is None or played.rate > 800
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_refusals_that_come_sooner_than_answers_are_not_taken_for_more_than_they_are(seed: int) -> None:
+    provider = Provider(at_random=0.1, dice=random.Random(seed))
+    played = play(provider, 500, latency=3.0, refused_after=0.02)
+    # 50 places and three seconds a call are some 17 calls a second; refusals in between come on top.
+    assert played.rate is None or played.rate > 50
+    assert played.seconds < 500 * 3.0 / 50 + 2 * 3.0
+
+
+def test_a_pace_that_is_too_low_is_left_behind_though_some_are_refused_at_random() -> None:
+    pace = Pace(VirtualClock())
+    for _ in range(20):
+        pace.sent(0.0)
+        pace.refused(0.0)
+    pace.wait_seconds(1.0)
+    assert pace.rate is not None and pace.rate <= 10
+    played = play(Provider(at_random=0.1), 2000, pace=pace)
+    assert played.seconds < 20
 
 
 def test_a_provider_that_was_down_is_asked_by_single_calls_and_at_full_speed_soon_after() -> None:

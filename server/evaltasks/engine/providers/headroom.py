@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s|d)?")
+_LIMITS = frozenset({"x-ratelimit-limit-requests", "x-ratelimit-limit-tokens"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -26,6 +27,8 @@ class Headroom:
 
 def headroom_in(headers: Mapping[str, str], tokens_per_call: float | None) -> Headroom | None:
     """The scarcer of requests and tokens; None when the headers tell nothing, or nothing is used up."""
+    if _LIMITS.isdisjoint(headers):
+        return None
     told = list(_told(headers, tokens_per_call))
     return min(told, key=lambda one: one.calls_left) if told else None
 

@@ -73,7 +73,7 @@ class Executor:
         self._services = services
         self._limits = limits
         self._judges = judges
-        self._places = anyio.Semaphore(limits.in_flight_max)
+        self._places = anyio.Semaphore(limits.in_flight_max, fast_acquire=True)
         self._paces = Paces(services.clock, judges.headroom)
         self._in_hand: dict[str, _InHand] = {}  # by owner
         self._given_up: set[int] = set()  # by the number of the task run: what this process cannot finish

@@ -8,11 +8,14 @@ refused row waits apart for itself (`rows`), and the flow is steered here, by wh
 * What is accepted is counted over the calls sent within half a second (more when few are sent); answers to calls that
   were sent before the pace last changed tell nothing about it and are passed over. A few refusals change nothing: a
   provider that refuses one call in ten at random is not full.
-* When more than a fifth is refused, it is: nothing more is sent for a moment (at once after five refusals that
-  outnumber what was accepted, or ten to fifteen that are more than a fifth), and the pace becomes 1.05 times what was
-  accepted. (With 1.15, half as many calls again were refused in the same time.)
+* When more than a fifth is refused, it is: nothing more is sent for a moment (at once after five refusals if most calls
+  are refused, or ten to fifteen that are more than a fifth), and the pace becomes 1.05 times what was accepted. (With
+  1.15, half as many calls again were refused in the same time.) A refusal comes sooner than an answer: calls that are
+  older than refusals get count as accepted, and if the moment's answers show that too little was refused after all,
+  nothing changes.
 * After the first such stop little was seen yet, so the pace grows by half until the limit is met again; from then on
-  by a twentieth while next to nothing is refused, and faster again after half seconds without any refusal.
+  by a twentieth, a tenth, a fifth and so on, until it is met again. A pace that was set too low by bad luck is left
+  behind within seconds.
 * A provider that accepts nothing at all is asked by single calls, after pauses that double up to half a minute. If it
   was so for longer than a slow limit explains, then once it accepts a call the pace doubles with every call it accepts,
   until it is full again: it was down, or a new minute has begun.
@@ -25,6 +28,7 @@ begun. Whoever waits here holds a worker, never a place for a call.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 
@@ -35,8 +39,10 @@ from evaltasks.engine.providers.headroom import Headroom
 
 _WINDOW_SECONDS = 0.5
 _TOO_MANY = 0.2  # the share of refusals that means: full
-_FEW = 0.05  # below it the pace may still grow
-_AT_ONCE = 5  # so many refusals tell it before the window is over, if they outnumber what was accepted
+_MOST = 0.5
+_DUE = 1.5  # a call that is older than refusals get, times this, was not refused
+_NEWEST_SHARE = 0.2
+_AT_ONCE = 5  # so many refusals tell it before the window is over, if most calls are refused
 _FREE_CALLS_MIN = 40  # what a window must hold to count, while there is no limit
 _PACED_CALLS_MIN = 10
 _SEEKING_CALLS_MIN = 4  # and while the limit is sought: at a slow pace ten calls take long
@@ -70,15 +76,21 @@ class Pace:
         self.rate: float | None = None
         self._next_at = 0.0
         self._growth = _SEEK
-        self._full_at = 0.0  # what was accepted a second when it was full
+        self._was_met = False
         self._silences = 0
         self._is_reopening = False
-        self._before = (0, 0.0)  # accepted, and in how many seconds, in the window before
+        self._is_stopped = False
+        self._rate_before: float | None = None
         self._accepted_at = clock.monotonic_seconds()
-        # The window: calls sent from its beginning on, as far as they were answered.
-        self._began_at: float | None = None
-        self._last_sent_at = 0.0
-        self._num_accepted = self._num_refused = 0
+        # The window before: calls not refused, and in how many seconds they were sent.
+        self._before = (0, 0.0)
+        self._refusal_seconds: float | None = None  # how long a refusal takes to come
+        # The window: the calls sent from its beginning on.
+        self._sent_at: list[float] = []
+        self._last_answered = 0.0
+        self._num_unsent = self._num_accepted = self._num_refused = 0
+
+    # --- asking for a turn -----------------------------------------------------------------------------------------
 
     async def turn(self, *, was_refused: bool = False) -> None:
         """Wait until the next call may be sent."""
@@ -109,85 +121,110 @@ class Pace:
 
     def wait_seconds(self, now: float) -> float:
         """How long until a call may be sent."""
+        if self._is_stopped and now >= self._next_at:
+            self._come_back(now)
         return 0.0 if self.rate is None else max(0.0, self._next_at - now)
+
+    # --- what became of the calls ----------------------------------------------------------------------------------
 
     def sent(self, now: float) -> None:
         """A call goes out."""
-        if self._began_at is None:
-            self._began_at = now
+        self._sent_at.append(now)
         if self.rate is not None:
             self._next_at = max(self._next_at, now - _LATE_SECONDS) + 1 / self.rate
+
+    def unsent(self, sent_at: float) -> None:
+        """Nobody was asked after all."""
+        if self._counts(sent_at):
+            self._num_unsent += 1
 
     def accepted(self, sent_at: float) -> None:
         """A call sent at that time was answered, whatever the answer."""
         self._silences = 0
         self._accepted_at = self._clock.monotonic_seconds()
-        if self._counts(sent_at):
-            self._num_accepted += 1
+        if not self._counts(sent_at):
+            return
+        self._num_accepted += 1
+        self._last_answered = max(self._last_answered, sent_at)
+        if not self._is_stopped:
             self._reopen()
-            self._heed_headroom()
             self._look_back()
-
-    def silent_seconds(self) -> float:
-        """For how long nothing was accepted."""
-        return self._clock.monotonic_seconds() - self._accepted_at
+            self._heed_headroom()
 
     def refused(self, sent_at: float) -> None:
         """A call sent at that time is to be made later."""
         if not self._counts(sent_at):
             return
         self._num_refused += 1
-        if self._silences:
-            self._stop()
+        self._last_answered = max(self._last_answered, sent_at)
+        took, known = self._clock.monotonic_seconds() - sent_at, self._refusal_seconds
+        self._refusal_seconds = took if known is None else known + (took - known) * _NEWEST_SHARE
+        if self._is_stopped:
             return
-        outnumber = self._num_refused >= _AT_ONCE and self._num_refused > self._num_accepted
+        share = self._share()
         many = _MANY_FREE if self.rate is None else _MANY_PACED
-        if outnumber or (self._num_refused >= many and self._share() > _TOO_MANY):
+        if (
+            self._silences
+            or (self._num_refused >= _AT_ONCE and share > _MOST)
+            or (self._num_refused >= many and share > _TOO_MANY)
+        ):
             self._stop()
         else:
             self._look_back()
 
+    def silent_seconds(self) -> float:
+        """For how long nothing was accepted."""
+        return self._clock.monotonic_seconds() - self._accepted_at
+
     # --- windows ---------------------------------------------------------------------------------------------------
 
     def _open_window(self) -> None:
-        self._began_at = None
-        self._last_sent_at = 0.0
-        self._num_accepted = self._num_refused = 0
+        self._sent_at.clear()
+        self._last_answered = 0.0
+        self._num_unsent = self._num_accepted = self._num_refused = 0
 
     def _counts(self, sent_at: float) -> bool:
-        if self._began_at is None or sent_at < self._began_at:
-            return False
-        self._last_sent_at = max(self._last_sent_at, sent_at)
-        return True
+        return bool(self._sent_at) and sent_at >= self._sent_at[0]
+
+    def _not_refused(self) -> tuple[int, float]:
+        """Calls that were not refused, and the seconds in which they and the refused ones were sent.
+
+        A refusal comes at once and an answer takes its time: what would have been refused by now, was not.
+        """
+        if not self._sent_at:
+            return 0, 0.0
+        num, last_at = self._num_accepted + self._num_refused, self._last_answered
+        if self._refusal_seconds is not None:
+            due_at = self._clock.monotonic_seconds() - self._refusal_seconds * _DUE
+            num_due = bisect_right(self._sent_at, due_at) - self._num_unsent
+            if num_due > num:
+                num, last_at = num_due, max(last_at, min(due_at, self._sent_at[-1]))
+        return num - self._num_refused, last_at - self._sent_at[0]
 
     def _share(self) -> float:
-        return self._num_refused / (self._num_accepted + self._num_refused)
-
-    def _span(self) -> float:
-        """The seconds over which the calls were sent whose answers are counted."""
-        return 0.0 if self._began_at is None else self._last_sent_at - self._began_at
+        num, _ = self._not_refused()
+        return self._num_refused / max(1, num + self._num_refused)
 
     def _look_back(self) -> None:
         """Change the pace at the end of a window."""
-        span = self._span()
-        if span < _WINDOW_SECONDS or self._num_accepted + self._num_refused < self._calls_min():
+        num_answered = self._num_accepted + self._num_refused
+        if self._last_answered - self._sent_at[0] < _WINDOW_SECONDS or num_answered < self._calls_min():
             return
-        share = self._share()
-        before = (self._num_accepted, span)
-        if self.rate is None:
-            if share > _TOO_MANY:
+        num, seconds = self._not_refused()
+        if self._share() > _TOO_MANY:
+            if self._num_refused < _AT_ONCE:
+                # Chance may be all there is to it: the window stays open for more calls.
+                return
+            if self.rate is None:
                 self._stop()
                 return
-            self._open_window()
-        elif share > _TOO_MANY:
             self._is_reopening = False
-            self._full_at = max(self._num_accepted / span, self.rate / 2)
-            self._set(_COME_BACK * self._full_at, _CREEP)
-        elif self._num_refused == 0 or self._growth >= _SEEK or self.rate < self._full_at:
-            self._set(self.rate * self._growth, min(_SEEK, self._growth**2))
+            self._set(max(_COME_BACK * num / seconds, self.rate / 2), _CREEP)
+        elif self.rate is None:
+            self._open_window()
         else:
-            self._set(self.rate * (_CREEP if share < _FEW else 1.0), _CREEP)
-        self._before = before
+            self._set(self.rate * self._growth, min(_SEEK, self._growth**2))
+        self._before = (num, seconds)
 
     def _calls_min(self) -> int:
         if self.rate is None:
@@ -197,30 +234,43 @@ class Pace:
     # --- the pace --------------------------------------------------------------------------------------------------
 
     def _set(self, rate: float, growth: float) -> None:
-        self.rate = rate
+        self.rate = min(rate, _FREE_RATE)
         self._growth = growth
         self._open_window()
 
     def _stop(self) -> None:
-        now = self._clock.monotonic_seconds()
-        accepted_before, span_before = self._before
-        num_accepted = accepted_before + self._num_accepted
-        if num_accepted == 0:
+        """Send nothing for a moment; what is answered meanwhile still counts."""
+        self._is_stopped = True
+        self._rate_before = self.rate
+        if self.rate is None:
+            self.rate = 1 / _PAUSE_SECONDS  # a limit, so that calls ask for their turn
+        pause = 0.0 if self._silences else _PAUSE_SECONDS
+        self._next_at = self._clock.monotonic_seconds() + pause
+
+    def _come_back(self, now: float) -> None:
+        self._is_stopped = False
+        if self._share() <= _TOO_MANY:
+            # A false alarm: the refusals of that moment came first, and the rest was answered since.
+            self.rate = self._rate_before
+            return
+        num_before, seconds_before = self._before
+        num, seconds = self._not_refused()
+        if not self._was_met:
+            seconds = max(seconds, _FIRST_SPAN_SECONDS, self._refusal_seconds or 0.0)
+        self._before = (0, 0.0)
+        if num + num_before == 0:
             self._silences += 1
             pause = min(_SILENT_SECONDS_MAX, _SILENT_SECONDS * 2.0 ** (self._silences - 1))
             self._set(1 / pause, _SEEK)
             self._is_reopening = self._silences >= _OUTAGE_SILENCES
-        else:
-            span = span_before + self._span()
-            if not span_before:
-                shortest = _FIRST_SPAN_SECONDS if self.rate is None else 1 / self.rate
-                span = max(span, shortest, now - (self._began_at or now) if self.rate is None else 0.0)
-            pause = _PAUSE_SECONDS
-            self._is_reopening = False
-            self._full_at = num_accepted / span
-            self._set(_COME_BACK * self._full_at, _SEEK if self.rate is None else _CREEP)
-        self._before = (0, 0.0)
-        self._next_at = now + pause
+            self._next_at = now + pause
+            return
+        self._is_reopening = False
+        seconds = max(seconds + seconds_before, _PAUSE_SECONDS)
+        growth = _CREEP if self._was_met else _SEEK
+        self._was_met = True
+        self._set(_COME_BACK * (num + num_before) / seconds, growth)
+        self._next_at = now
 
     def _reopen(self) -> None:
         if self.rate is None or not self._is_reopening:

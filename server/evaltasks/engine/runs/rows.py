@@ -24,6 +24,7 @@ from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from evaltasks.engine.call import Services
@@ -130,6 +131,8 @@ class RowWork:
 
     async def _do(self, line: Line, pace: Pace | None, *, was_refused: bool = False) -> Outcome:
         if pace is None:
+            # Nothing here may ever have to wait: others get their turn between two lines all the same.
+            await checkpoint()
             async with self._places:
                 return await self._job.do(line)
         await pace.turn(was_refused=was_refused)
@@ -140,12 +143,19 @@ class RowWork:
             except RetryLater:
                 pace.refused(sent_at)
                 raise
-        if outcome.provenance:  # else nobody was asked: the row lacks a value, say
+        if outcome.provenance:
             pace.accepted(sent_at)
+        else:
+            # Nobody was asked: the row lacks a value, say.
+            pace.unsent(sent_at)
         return outcome
 
     async def _say(self, line: Line, outcome: Outcome) -> None:
-        await self._done.send((line, outcome))
+        try:
+            # Not `send`, which gives way to everybody else: a line that was sent to a judge has done so.
+            self._done.send_nowait((line, outcome))
+        except anyio.WouldBlock:
+            await self._done.send((line, outcome))
         reason = None if self._opening.is_over else self._opening.hopeless_after(line, outcome)
         if reason is not None:
             raise Broken(reason)
