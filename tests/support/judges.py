@@ -234,10 +234,17 @@ async def judge_server(
     try:
         yield judge
     finally:
+        # A connection just taken needs two turns of the loop to reach `accept`; a server closed meanwhile loses it
+        # (an assertion in asyncio 3.11), and its socket is closed by nobody. So: take no more, wait, then close.
+        for listener in server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
         server.close()
         for connection in list(connections):
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 def completion(message: dict[str, Any], **members: Any) -> dict[str, Any]:
