@@ -29,6 +29,7 @@ OWNERS: dict[str, set[str]] = {
     "pydantic": {"api", "client", "engine", "insight", "tools", "face", ""},
     "pydantic_core": {"client", "insight", "tools"},
     "httpx2": {"client", "engine/providers"},
+    "httpcore2": {"engine/providers"},
     "tenacity": {"client"},
     "starlette": {"engine", "face"},
     "anyio": {"client", "engine", "tools", "face", "", "demo"},

@@ -16,7 +16,7 @@ from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, access_of
 from evaltasks.engine.providers.agent import HttpAgent, agent_headers
-from evaltasks.engine.providers.connections import Clients, Connections
+from evaltasks.engine.providers.connections import Connections, Lines
 from evaltasks.engine.providers.headroom import Headroom
 from evaltasks.engine.providers.library import LibraryProvider
 from evaltasks.engine.providers.openai_compatible import (
@@ -59,14 +59,14 @@ class Judges:
     def __init__(
         self,
         environment: Mapping[str, str],
-        clients: Clients,
+        lines: Lines,
         *,
         max_tokens: int,
         timeout_seconds: float,
         now: Now,
     ) -> None:
         self._environment = environment
-        self._clients = clients
+        self._lines = lines
         self._connections: dict[str, Connections] = {}  # by integration
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
@@ -102,7 +102,7 @@ class Judges:
     def agent(self, integration: Integration) -> HttpAgent:
         """The agent behind an integration. Raises Broken for a variable that is not set."""
         return HttpAgent(
-            self._connections.setdefault(integration.id, Connections(self._clients.make)),
+            self._connections.setdefault(integration.id, Connections(self._lines.make)),
             str(integration.config.endpoint),
             agent_headers(integration, self._environment),
             now=self._now,
@@ -110,7 +110,7 @@ class Judges:
         )
 
     def _made(self, integration: AiIntegration, key: str | None) -> Provider:
-        connections = self._connections.setdefault(integration.id, Connections(self._clients.make))
+        connections = self._connections.setdefault(integration.id, Connections(self._lines.make))
         adapter = _ADAPTERS.get(integration.provider)
         if adapter is not None:
             return OpenAiCompatible(
@@ -176,8 +176,8 @@ async def open_judges(
     """
     # The adapter bounds the whole call as well.
     timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None)
-    clients = Clients(transport, timeout)
-    judges = Judges(environment, clients, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
+    lines = Lines(transport, timeout)
+    judges = Judges(environment, lines, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
     try:
         yield judges
     finally:

@@ -1,9 +1,12 @@
-"""Many calls at once, each on a client of its own.
+"""Many calls at once, each on a connection of its own.
 
-A client's pool looks through all its connections for every request, so what a request costs grows with their number:
-with a hundred calls in flight a single client spends more time on its pool than on the calls. Here each client has one
-connection, and the clients nobody is using stand on a pile: a call takes the uppermost, whose connection is the most
-likely to be open still, and puts it back. How many calls there may be at once is not decided here.
+A pool looks through all its connections for every request, so what a request costs grows with their number: with a
+hundred calls in flight a client spends more time on its pool than on the calls. Here whoever calls takes a line that
+nobody is using, the one put back last, whose connection is the most likely to be open still, and puts it back. How
+many calls there may be at once is not decided here.
+
+A line is one HTTP/1.1 connection (`line`), which costs half of what a client costs for each call. Where a proxy stands
+between, or a transport replaces the network, it is a client with one connection, which knows about those.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
+from urllib.request import getproxies
 
 import anyio
 import httpx2
@@ -19,37 +24,46 @@ from anyio import to_thread
 _URLS_MAX = 100
 _ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 _AGENT = {"user-agent": "evaltasks"}
-MakeClient = Callable[[httpx2.Limits], Awaitable[httpx2.AsyncClient]]
+
+
+class Line(Protocol):
+    """One call at a time."""
+
+    async def post(self, url: httpx2.URL, content: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+        """The response with its body still to be read; to be closed by who asked. Raises what httpx2 raises."""
+
+    async def aclose(self) -> None: ...
+
+
+MakeLine = Callable[[], Awaitable[Line]]
 
 
 class Connections:
     """The connections to one provider; made without any, closed with `aclose`."""
 
-    def __init__(self, make_client: MakeClient) -> None:
-        self._make_client = make_client
-        self._clients: list[httpx2.AsyncClient] = []
-        self._free: list[httpx2.AsyncClient] = []
+    def __init__(self, make_line: MakeLine) -> None:
+        self._make_line = make_line
+        self._lines: list[Line] = []
+        self._free: list[Line] = []
         self._urls: dict[str, httpx2.URL] = {}
 
     @asynccontextmanager
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
-        """The response with its body still to be read. Raises what the client raises."""
-        client = self._free.pop() if self._free else await self._new_client()
+        """The response with its body still to be read. Raises what httpx2 raises."""
+        line = self._free.pop() if self._free else await self._new_line()
         try:
-            # Not through the client's own `stream`, which takes the address apart and merges headers for every call.
-            request = httpx2.Request("POST", self._url(url), content=content, headers={**_AGENT, **headers})
-            response = await client.send(request, stream=True)
+            response = await line.post(self._url(url), content, {**_AGENT, **headers})
             try:
                 yield response
             finally:
                 await response.aclose()
         finally:
-            self._free.append(client)
+            self._free.append(line)
 
-    async def _new_client(self) -> httpx2.AsyncClient:
-        client = await self._make_client(_ONE)
-        self._clients.append(client)
-        return client
+    async def _new_line(self) -> Line:
+        line = await self._make_line()
+        self._lines.append(line)
+        return line
 
     def _url(self, url: str) -> httpx2.URL:
         known = self._urls.get(url)
@@ -60,12 +74,12 @@ class Connections:
         return known
 
     async def aclose(self) -> None:
-        for client in self._clients:
-            await client.aclose()
+        for line in self._lines:
+            await line.aclose()
 
 
-class Clients:
-    """Makes the clients, which share one set of certificates."""
+class Lines:
+    """Makes the lines, which share one set of certificates."""
 
     def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: httpx2.Timeout) -> None:
         self._transport = transport
@@ -73,16 +87,29 @@ class Clients:
         self._certificates: ssl.SSLContext | None = None
         self._loading = anyio.Lock()
 
-    async def make(self, limits: httpx2.Limits) -> httpx2.AsyncClient:
-        if self._certificates is None and self._transport is None:
-            async with self._loading:
-                # At the first use, and in a thread: they take longer to load than all the rest of an engine.
-                if self._certificates is None:
-                    self._certificates = await to_thread.run_sync(httpx2.create_ssl_context)
-        return httpx2.AsyncClient(
-            transport=self._transport,
-            verify=self._certificates or True,
-            limits=limits,
-            timeout=self._timeout,
-            follow_redirects=False,
-        )
+    async def make(self) -> Line:
+        if self._transport is not None:
+            return _ClientLine(httpx2.AsyncClient(transport=self._transport, timeout=self._timeout))
+        async with self._loading:
+            # At the first use, and in a thread: they take longer to load than all the rest of an engine.
+            if self._certificates is None:
+                self._certificates = await to_thread.run_sync(httpx2.create_ssl_context)
+        if getproxies():
+            return _ClientLine(httpx2.AsyncClient(verify=self._certificates, limits=_ONE, timeout=self._timeout))
+        # What it stands on is loaded no earlier, either: most servers never judge.
+        from evaltasks.engine.providers.line import DirectLine  # noqa: PLC0415  see above
+
+        return DirectLine(self._certificates, self._timeout)
+
+
+class _ClientLine:
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    async def post(self, url: httpx2.URL, content: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+        # Not through the client's own `stream`, which takes the address apart and merges headers for every call.
+        request = httpx2.Request("POST", url, content=content, headers=headers)
+        return await self._client.send(request, stream=True, follow_redirects=False)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

@@ -1,0 +1,145 @@
+"""One HTTP/1.1 connection that is asked again and again, on `httpcore2`: what `httpx2` itself stands on.
+
+A client does much for a call that a judge's call has no use for: it looks for credentials, cookies, redirects and
+proxies, and chooses among connections. Without all that a call costs half (`bench/judge_throughput.py`). And it sends
+head and body apart, two system calls for a request that fits into one packet; here they leave together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import httpcore2
+import httpx2
+
+_KEEPALIVE_SECONDS = 5.0
+
+
+class DirectLine:
+    """Reaches the address itself, through no proxy; opens its connection when it must. One call at a time."""
+
+    def __init__(self, certificates: ssl.SSLContext, timeout: httpx2.Timeout) -> None:
+        self._certificates = certificates
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._connection: httpcore2.AsyncHTTPConnection | None = None
+
+    async def post(self, url: httpx2.URL, content: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+        """The response with its body still to be read; to be closed by who asked. Raises what httpx2 raises."""
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise httpx2.UnsupportedProtocol("a full address begins with http:// or https://")
+        length = str(len(content))
+        sent = httpx2.Headers({"host": url.netloc.decode("ascii"), **headers, "content-length": length}).raw
+        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        request = httpcore2.Request("POST", target, headers=sent, content=content, extensions=self._extensions)
+        connection = await self._open(target.origin)
+        try:
+            response = await connection.handle_async_request(request)
+        except _FAULTS as error:
+            raise _as_httpx(error) from error
+        return httpx2.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    async def _open(self, origin: httpcore2.Origin) -> httpcore2.AsyncHTTPConnection:
+        known = self._connection
+        if known is not None:
+            if known.is_available() and known.can_handle_request(origin) and not known.has_expired():
+                return known
+            await known.aclose()
+        self._connection = httpcore2.AsyncHTTPConnection(
+            origin, self._certificates, keepalive_expiry=_KEEPALIVE_SECONDS, network_backend=_BACKEND
+        )
+        return self._connection
+
+    async def aclose(self) -> None:
+        if self._connection is not None:
+            await self._connection.aclose()
+            self._connection = None
+
+
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.aiter_stream():
+                yield chunk
+        except _FAULTS as error:
+            raise _as_httpx(error) from error
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+_FAULTS = (
+    httpcore2.TimeoutException,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.UnsupportedProtocol,
+)
+
+
+def _as_httpx(error: Exception) -> httpx2.TransportError:
+    """Each has its like of the same name."""
+    made = getattr(httpx2, type(error).__name__)(str(error))
+    assert isinstance(made, httpx2.TransportError)
+    return made
+
+
+class _Together(httpcore2.AsyncNetworkStream):
+    """Keeps what is written until something is to be read, and sends it as one."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._unsent: list[bytes] = []
+        self._write_seconds: float | None = None
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._unsent.append(buffer)
+        self._write_seconds = timeout
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._unsent:
+            content = b"".join(self._unsent)
+            self._unsent.clear()
+            # Who closes in the middle of a request may have answered it before: that the body is too long, say.
+            with contextlib.suppress(httpcore2.WriteError):
+                await self._stream.write(content, self._write_seconds)
+        return await self._stream.read(max_bytes, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        return _Together(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore2.AsyncNetworkBackend):
+    def __init__(self) -> None:
+        self._backend = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        return _Together(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    async def sleep(self, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+
+
+_BACKEND = _Backend()
