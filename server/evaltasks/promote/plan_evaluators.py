@@ -99,6 +99,8 @@ async def _step(filed: Filed[EvaluatorFile], existing: Evaluator | None, bundle:
     if not found:
         return Step(file.kind, file.name, filed.file, Action.UNCHANGED)
     notes = await _notes(existing, missing, bundle, target)
+    if file.latest in missing and latest is not None and file.latest.message == latest.commit_message:
+        notes.append("its message is the present version's; a new one could say what changed")
     return Step(file.kind, file.name, filed.file, Action.UPDATE, found, notes, writes)
 
 
@@ -142,9 +144,9 @@ async def _notes(existing: Evaluator, missing: Sequence[VersionFile], bundle: Bu
         if name not in bundle.tasks
         and any(one.evaluator_id == existing.id and not one.evaluator_version_id for one in task.evaluators)
     )
-    notes = (
-        [f"also judged by its latest version, and in no file here: {', '.join(followers[:10])}"] if followers else []
-    )
+    notes = []
+    if followers:
+        notes.append(f"tasks in no file here follow its latest version too: {', '.join(followers[:10])}")
     if len(missing) > 1:
         notes.append("older versions are added before the latest; tasks without a pin use them for that moment")
     return notes

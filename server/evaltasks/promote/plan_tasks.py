@@ -98,7 +98,8 @@ async def _reference_faults(filed: Filed[TaskFile], bundle: Bundle, target: Targ
         for index, name in enumerate(file.experiments or ()):
             if (near := await target.find("experiment", name, file.dataset)) is not None:
                 faults.append(filed.fault(f"experiments[{index}]", *_missing("experiment", name, near)))
-    if file.type.evaluates and file.dataset and not file.experiments and target.client.is_engine:
+    on_dataset = file.type.evaluates and file.dataset is not None and file.project is None
+    if on_dataset and not file.experiments and target.client.is_engine:
         what = "an evaluation task on a dataset needs at least one experiment here"
         faults.append(filed.fault("experiments", what, "name one"))
     for argument, evaluator, label in _versions_named(file):
@@ -204,7 +205,7 @@ async def _step(
         return [filed.fault("name", f"a task of this name is there, but {unmovable}", "rename one of the two")]
     found = differences(present, document_of(wanted))
     if fixed := [one for one in found if one.field in _FIXED]:
-        what = "a task of this name is there, and another " + " and ".join(one.field for one in fixed)
+        what = f"a task of this name is there, and differs in {', '.join(one.field for one in fixed)}"
         remedy = "that cannot be changed: rename this task, or delete that one"
         return [filed.fault(fixed[0].field, what, f"{remedy} ({_told(fixed[0].before)})")]
     if not found:

@@ -21,7 +21,7 @@ DEPTH_MAX = 40
 
 Path: TypeAlias = tuple[str | int, ...]
 
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,4000})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
