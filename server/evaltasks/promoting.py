@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,16 +66,21 @@ async def apply_tasks(
     except OSError as error:
         return _fail(f"{directory} cannot be read: {error.strerror}")
     async with open_client(settings, environment) as client:
-        plan = await make_plan(bundle, client, await client.resolve.space(), options.continuous)
+        space = await client.resolve.space()
+
+        async def planned() -> Plan:
+            return await make_plan(bundle, client, space, options.continuous)
+
+        plan = await planned()
         if not options.as_json:
             print(plan_text(plan), flush=True)
-        code, applied = await _carry_out(plan, options)
+        code, applied = await _carry_out(plan, options, planned)
     if options.as_json:
         print(plan_json(plan, applied=applied))
     return code
 
 
-async def _carry_out(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
+async def _carry_out(plan: Plan, options: ApplyOptions, planned: Callable[[], Awaitable[Plan]]) -> tuple[int, bool]:
     """(exit code, whether service and files agree now, but for what is left as it is)."""
     if plan.faults:
         return FAILED, False
@@ -83,8 +88,13 @@ async def _carry_out(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
         return (DIFFERS if options.exit_code and plan.differs else 0), False
     if plan.undecided:
         return _fail("Nothing was changed: say what becomes of the continuous tasks."), False
-    if plan.changes and not options.yes and not await _agreed(plan):
-        return FAILED, False
+    if plan.changes and not options.yes:
+        if not await _agreed(plan):
+            return FAILED, False
+        # A person may read for an hour; what was agreed to is what is done.
+        agreed, plan = plan_text(plan), await planned()
+        if plan_text(plan) != agreed:
+            return _fail("Nothing was changed: the service changed meanwhile. Apply again to see the new plan."), False
     return await _do(plan, options)
 
 

@@ -87,6 +87,8 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}, *{o}]\n" for o, n in 
         (TASK + "name: u\n", "stands here twice (first on line 3)"),
         (TASK + "---\n" + TASK, "a second document"),
         (TASK + "query_filters: " + "[" * 100_000, "nested deeper"),
+        (TASK + "query_filters: [" + "a," * 100_000 + "]\n", "more than 20000 values"),
+        (TASK + "query_filters: {" + "a," * 100_000 + "}\n", "stands here twice"),
         (TASK + "? [a, b]\n: c\n", "a key is not plain text"),
         (TASK + "query_filter: 'open\n", "end of stream"),
         (TASK + "query_filter: \x00\n", "characters that YAML does not allow"),

@@ -9,11 +9,23 @@ from typing import Any
 
 import pytest
 
+from evaltasks.api.ai_integrations import CreateAiIntegration
+from evaltasks.api.evaluators import CreateEvaluatorVersion
+from evaltasks.api.integrations import CreateAgentConfig
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment
 from evaltasks.client.transport import open_remote_client
 from evaltasks.promote.apply import make_plan, perform
-from evaltasks.promote.documents import AnyFile, EvaluatorFile, TaskFile
+from evaltasks.promote.documents import (
+    AgentIntegrationFile,
+    AiIntegrationFile,
+    AnyFile,
+    AttachmentFile,
+    EvaluatorFile,
+    TaskFile,
+    VersionFile,
+)
 from evaltasks.promote.export import export_space
-from evaltasks.promote.folder import Bundle, read_folder, write_folder
+from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
 from evaltasks.promote.plan import Action, Continuous, Plan
 from evaltasks.promote.report import plan_json, plan_text
 from tests.support.backends import KEY, served
@@ -247,6 +259,34 @@ async def test_tasks_that_cannot_be_told_by_name_are_left_out_and_the_others_are
     assert len([file for file in found.files if file.kind == "task"]) == 10
     assert "Once" not in {file.name for file in found.files}
     assert any("which prompt version" in note for note in found.notes)
+
+
+async def test_single_tasks_of_a_folder_are_applied_with_what_they_need() -> None:
+    bundle = Bundle.of(await exported())
+    async with place() as target:
+        await applied(bundle.only(["Ask", "Exps"]), target)
+        assert set(await told(target)) == {"Ask", "Exps"}
+        page = await target.it.ask("GET", "/v2/evaluators")
+    assert [one["name"] for one in page["evaluators"]] == ["Pattern"]
+    with pytest.raises(BadFiles, match="hold no task 'Nope'; there are: Ask, Code monitor"):
+        bundle.only(["Ask", "Nope"])
+
+
+def test_every_field_that_a_request_has_stands_in_a_file_or_is_left_out_on_purpose() -> None:
+    """A field that the API gains must not be lost on the way."""
+    words = {"evaluator_id": "evaluator", "evaluator_version_id": "version", "project_id": "project",
+             "dataset_id": "dataset", "experiment_ids": "experiments", "scopings": "this_space_only"}  # fmt: skip
+    secrets = {"api_key", "headers", "request_presets"}
+    for request, file in (
+        (CreateTask, TaskFile),
+        (EvaluatorAttachment, AttachmentFile),
+        (CreateAiIntegration, AiIntegrationFile),
+        (CreateAgentConfig, AgentIntegrationFile),
+        (CreateEvaluatorVersion, VersionFile),
+    ):
+        fields = {words.get(name, name) for name in request.model_fields} - secrets
+        missing = fields - file.model_fields.keys() - {"commit_message", "remote_config"}
+        assert not missing, f"{file.__name__} has no {missing}"
 
 
 async def test_signs_that_a_terminal_would_obey_are_written_out() -> None:

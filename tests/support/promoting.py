@@ -282,9 +282,8 @@ async def _tasks(made: Place) -> None:
 
 
 async def experiment_task(made: Place, name: str, **configuration: Any) -> None:
-    await post(
-        made, name, "/v2/tasks", type="RUN_EXPERIMENT", dataset_id=made.ids["gold"], run_configuration=configuration
-    )
+    body = {"name": name, "type": "RUN_EXPERIMENT", "dataset_id": made.ids["gold"], "run_configuration": configuration}
+    await made.it.ask("POST", "/v2/tasks", body)
 
 
 async def planned(

@@ -35,12 +35,11 @@ def evaltasks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def engine_process(store: Path) -> Iterator[str]:
+def engine_process(store: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", str(store)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
+            yield process
         finally:
             process.terminate()
 
@@ -60,7 +59,10 @@ async def seed(it: EngineInTest, *, only_project: bool = False) -> None:
 
 def test_between_two_engines_of_other_processes(tmp_path: Path) -> None:
     out = tmp_path / "evals"
-    with engine_process(tmp_path / "a.sqlite") as source, engine_process(tmp_path / "b.sqlite") as target:
+    with engine_process(tmp_path / "a.sqlite") as one_engine, engine_process(tmp_path / "b.sqlite") as another:
+        assert one_engine.stdout is not None
+        assert another.stdout is not None
+        source, target = one_engine.stdout.readline().strip(), another.stdout.readline().strip()
 
         async def begin() -> None:
             async with spoken_to(source) as one, spoken_to(target) as other:
@@ -144,6 +146,31 @@ async def test_a_person_is_asked_and_may_decline(
         == 0
     )
     assert "Nothing to change: 2 unchanged." in capsys.readouterr().out
+
+
+async def test_what_changes_while_a_person_reads_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, out = await seeded_and_exported(tmp_path)
+    paused = ApplyOptions(yes=True, continuous=Continuous.PAUSED)
+    assert await apply_tasks(target, {}, out, paused) == 0
+    (out / "tasks/monitor.yaml").write_text((out / "tasks/monitor.yaml").read_text().replace("0.5", "0.75"))
+
+    class Slow(Person):
+        def readline(self, size: int = -1, /) -> str:
+            anyio.run(somebody_else, target.store_path)
+            return "y\n"
+
+    monkeypatch.setattr(sys, "stdin", Slow())
+    asked = ApplyOptions(continuous=Continuous.PAUSED)
+    assert await apply_tasks(target, {}, out, asked) == FAILED
+    assert "changed meanwhile" in capsys.readouterr().err
+
+
+async def somebody_else(store: str) -> None:
+    async with engine(store) as it:
+        (task,) = (await it.ask("GET", "/v2/tasks"))["tasks"]
+        await it.ask("PATCH", f"/v2/tasks/{task['id']}", {"sampling_rate": 0.1})
 
 
 async def test_what_cannot_be_done_exits_with_one_and_says_why(

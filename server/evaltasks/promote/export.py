@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.evaluators import EvaluatorWithVersion
+from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotFound
 from evaltasks.api.run_configurations import LlmGeneration, TemplateEvaluation
 from evaltasks.api.tasks import ListTasks, Task
@@ -32,6 +35,8 @@ from evaltasks.promote.integration_files import (
 )
 from evaltasks.promote.names import Names, Unmovable, as_file, refuse_id, task_file, version_file
 
+IntegrationT = TypeVar("IntegrationT", AiIntegration, Integration)
+
 CANDIDATES_MAX = 10
 
 
@@ -41,7 +46,7 @@ class HoldsKeys(Exception):
 
 @dataclass
 class Exported:
-    """`notes` say what stayed behind of what is in `files`; `left_out` are tasks that could not be told, and why."""
+    """`notes` say what stayed behind of what is in `files`; `left_out` is what could not be told, and why."""
 
     files: list[AnyFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -147,12 +152,19 @@ async def _add_integrations(exported: Exported, names: Names) -> None:
     wanted = {reference for file in exported.files for reference in integrations_named(file)}
     for integration in await names.ai_integrations() if any(noun == AI for noun, _ in wanted) else []:
         if (AI, integration.name) in wanted and not is_builtin(integration):
-            exported.files.append(ai_integration_file(integration))
+            _add(exported, ai_integration_file, integration, AI)
             exported.notes += notes_of_ai(integration)
     for agent in await names.agent_integrations() if any(noun == AGENT for noun, _ in wanted) else []:
         if (AGENT, agent.name) in wanted:
-            exported.files.append(agent_integration_file(agent))
+            _add(exported, agent_integration_file, agent, AGENT)
             exported.notes += notes_of_agent(agent)
+
+
+def _add(exported: Exported, told: Callable[[IntegrationT], AnyFile], integration: IntegrationT, noun: str) -> None:
+    try:
+        exported.files.append(told(integration))
+    except Unmovable as unmovable:
+        exported.left_out.append(f"{noun} '{integration.name}': {unmovable}; make it where the files are applied.")
 
 
 def _refuse_keys(files: Sequence[AnyFile]) -> None:

@@ -47,7 +47,9 @@ KIND_FOLDERS = {model.model_fields["kind"].default: folder for folder, model in 
 ENDINGS = (".yaml", ".yml")
 # What a union's branches are called in pydantic's places.
 _BRANCHES = frozenset({"LLM_GENERATION", "TEMPLATE_EVALUATION", "AGENT_CALL", "MANAGED", "CUSTOM"})
+HIDDEN = "[not shown: it looks like a key]"
 FILES_MAX = 5000
+FOLDER_BYTES_MAX = 32 * 2**20
 SLUG_CHARACTERS_MAX = 80
 _HEADER = b"evaltasks:"
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
@@ -62,7 +64,9 @@ class FileFault:
     fault: Fault
 
     def __str__(self) -> str:
-        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.fault}"
+        where = f"{self.file}{f':{self.line}' if self.line else ''}"
+        # A fault may name what was given: a field, a name.
+        return f"{where}: {HIDDEN}" if looks_like_key(str(self.fault)) else f"{where}: {self.fault}"
 
 
 class BadFiles(Exception):
@@ -144,6 +148,9 @@ def read_folder(directory: Path) -> Bundle:
     paths = _files_in(directory)
     if len(paths) > FILES_MAX:
         raise BadFiles([_fault(str(directory), f"holds more than {FILES_MAX} files", "apply a smaller folder")])
+    if sum((directory / path).stat().st_size for path in paths) > FOLDER_BYTES_MAX:
+        what = f"holds more than {FOLDER_BYTES_MAX // 2**20} MiB"
+        raise BadFiles([_fault(str(directory), what, "apply a smaller folder")])
     if not paths:
         folders = ", ".join(f"{name}/" for name in FOLDERS)
         raise BadFiles([_fault(str(directory), f"has no YAML files in {folders}", "give a folder that export made")])
@@ -251,9 +258,12 @@ def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = Fal
     strangers = [path for path in paths if path in present and not present[path][0]]
     if strangers:
         raise BadFiles([_fault(path, "is in the way and is no file of evaltasks", "move it") for path in strangers])
+    contents = {path: dump(document_of(file)).encode("utf-8") for file, path in zip(files, paths, strict=True)}
+    if large := [path for path, content in contents.items() if len(content) > BYTES_MAX]:
+        what = f"would be larger than {BYTES_MAX // 1024} KiB"
+        raise BadFiles([_fault(path, what, "shorten its texts, or pin fewer versions") for path in large])
     written = Written()
-    for file, relative in zip(files, paths, strict=True):
-        content = dump(document_of(file)).encode("utf-8")
+    for relative, content in contents.items():
         target = directory / relative
         if target.is_file() and target.read_bytes() == content:
             written.unchanged.append(relative)

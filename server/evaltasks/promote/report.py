@@ -11,10 +11,9 @@ from typing import Any
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
 from evaltasks.promote.differences import Difference
 from evaltasks.promote.export import Exported
-from evaltasks.promote.folder import Written
+from evaltasks.promote.folder import HIDDEN, Written
 from evaltasks.promote.plan import Action, Plan, Step
 
-HIDDEN = "[not shown: it looks like a key]"
 VALUE_CHARACTERS_MAX = 200
 LINES_MAX = 200
 # What a terminal would obey rather than show; names and prompts are strangers' text.

@@ -12,12 +12,15 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import yaml
 
 BYTES_MAX = 512 * 1024
 DEPTH_MAX = 40
+# Reading takes time by the value: this many are read in about a second.
+VALUES_MAX = 20_000
+FAULTS_MAX = 20
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -134,8 +137,9 @@ class _Builder:
     def _value(self, event: yaml.Event, path: Path) -> Any:
         self.lines[path] = _line(event)
         if len(path) > DEPTH_MAX:
-            fault = Misread(_line(event), f"is nested deeper than {DEPTH_MAX} levels", "flatten it")
-            raise Unloadable([*self.faults, fault])
+            self._give_up(event, f"is nested deeper than {DEPTH_MAX} levels", "flatten it")
+        if len(self.lines) > VALUES_MAX:
+            self._give_up(event, f"the file holds more than {VALUES_MAX} values", "split or shorten it")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             self._refuse(event, "anchors and aliases (& and *) are not read", "write the value out")
         if getattr(event, "tag", None) is not None:
@@ -173,6 +177,11 @@ class _Builder:
 
     def _refuse(self, event: yaml.Event, problem: str, remedy: str) -> None:
         self.faults.append(Misread(_line(event), problem, remedy))
+        if len(self.faults) >= FAULTS_MAX:
+            raise Unloadable(self.faults)
+
+    def _give_up(self, event: yaml.Event, problem: str, remedy: str) -> NoReturn:
+        raise Unloadable([*self.faults, Misread(_line(event), problem, remedy)])
 
 
 def _line(event: yaml.Event) -> int:
