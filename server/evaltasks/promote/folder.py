@@ -233,7 +233,7 @@ def _in_words(detail: Mapping[str, Any], value: Any) -> Fault:
 
 
 def _fault(file: str, problem: str, remedy: str) -> FileFault:
-    return FileFault(file, None, Fault("the file" if "/" in file else "the folder", problem, remedy))
+    return FileFault(file, None, Fault("the file" if file.endswith(ENDINGS) else "the folder", problem, remedy))
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
