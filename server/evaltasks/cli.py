@@ -136,7 +136,9 @@ def _add_promotion(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     apply.add_argument("directory", type=Path, metavar="DIR", help="folder that export wrote")
     apply.add_argument("--task", action="append", default=[], metavar="NAME", help="only this task (repeatable)")
     apply.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
-    apply.add_argument("--exit-code", action="store_true", help="with --dry-run: exit with 3 when anything differs")
+    apply.add_argument(
+        "--exit-code", action="store_true", help="with --dry-run: exit with 3 when applying would change anything"
+    )
     apply.add_argument("--yes", action="store_true", help="do not ask before changing")
     apply.add_argument("--json", action="store_true", help="the plan as JSON on stdout")
     continuous = apply.add_mutually_exclusive_group()

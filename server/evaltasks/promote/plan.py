@@ -64,8 +64,8 @@ class Plan:
 
     @property
     def differs(self) -> bool:
-        """Whether files and service say different things, whatever can be done about it."""
-        return bool(self.changes or self.faults or any(step.action is Action.KEPT for step in self.steps))
+        """Whether applying would change anything, or cannot; what is left as it is on purpose does not count."""
+        return bool(self.changes or self.faults)
 
     def count(self, action: Action) -> int:
         return sum(step.action is action for step in self.steps)

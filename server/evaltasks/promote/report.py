@@ -48,7 +48,7 @@ def _sum(plan: Plan) -> str:
         (plan.count(Action.UNCHANGED), "unchanged"),
     )
     told = [f"{count} {what}" for count, what in counts if count]
-    return f"{', '.join(told) or 'Nothing'}." if plan.differs or not told else f"Nothing to change: {told[0]}."
+    return f"{'' if plan.differs else 'Nothing to change: '}{', '.join(told) or 'no files'}."
 
 
 def _step_lines(step: Step) -> Iterator[str]:
