@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,8 @@ async def engine_command(
             yield served
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(20):
-                process.send_signal(signal.SIGTERM)
+                with suppress(ProcessLookupError):  # a test may have killed it
+                    process.send_signal(signal.SIGTERM)
                 try:
                     async for part in process.stderr:
                         served.log += part.decode()
