@@ -16,7 +16,7 @@ from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.request_log import logger as request_logger
 from evaltasks.engine.sandbox.limits import SandboxKind
-from evaltasks.face.http import serve_http
+from evaltasks.face.http import UntilSignal, serve_http
 from evaltasks.settings import Settings, SettingsError
 
 GRACE_SECONDS = 2
@@ -74,7 +74,10 @@ async def serve_engine(
     further: FurtherPorts = FurtherPorts(),
     access: Access = OPEN,
 ) -> int:
-    """Serve the embedded engine; its addresses are printed on stdout, the REST API's first, once all listen."""
+    """Serve the embedded engine until a signal comes; the exit code.
+
+    Its addresses are printed on stdout, the REST API's first, once all listen.
+    """
     async with (
         Engine.open(store, environment=os.environ, sandbox=sandbox, body_bytes_max=access.body_bytes_max) as engine,
         further_doors(engine, host, further, access) as addresses,
@@ -96,5 +99,4 @@ async def serve_engine(
             shown = f"[{host}]" if ":" in host else host
             sys.stdout.write("\n".join([f"http://{shown}:{listener.getsockname()[1]}", *addresses, ""]))
             sys.stdout.flush()
-            await uvicorn.Server(config).serve(sockets=[listener])
-    return 0
+            return await UntilSignal(config).serve_until_signal(listener)

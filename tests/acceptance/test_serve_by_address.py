@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -103,6 +104,8 @@ async def test_an_engine_that_goes_away_in_the_middle_of_a_wait_is_told_and_wait
                     answer = await it.answer("wait_for_task_run", {"run_id": run_id})
                     while not answer["finished"]:
                         answer = await it.answer("wait_for_task_run", {"run_id": run_id})
+    # It ended in order, which gives its task runs back at once.
+    assert served.process.returncode == 128 + signal.SIGTERM
     (broken,) = answers
     assert broken["outcome"] == "still_running" and "wait_for_task_run" in str(broken["next_call"])
     (note,) = [note for note in broken["notes"] if "The last looks failed" in note]
