@@ -13,8 +13,10 @@ import pytest
 
 from evaltasks.access import Access, access_from
 from evaltasks.api.problems import Unauthorized
+from evaltasks.app import open_client
+from evaltasks.client.faults import WrongValue
 from evaltasks.client.transport import open_remote_client
-from evaltasks.settings import SettingsError
+from evaltasks.settings import SettingsError, settings_from
 from tests.support.engine_command import KEY, OTHER_KEY, engine_command
 from tests.support.engines import engine
 
@@ -87,6 +89,26 @@ async def test_health_is_open_to_all_and_says_nothing() -> None:
         info = await http.get("/evaltasks/v1/info")
     assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"status": "ok"})] * 3
     assert (posted.status_code, info.status_code) == (401, 401)
+
+
+async def test_a_key_goes_to_another_machine_in_plain_only_when_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment = {"ARIZE_API_KEY": KEY}
+    asked: list[bool] = []
+
+    @asynccontextmanager
+    async def watched(*_: object, allow_plain_http: bool, **__: object) -> AsyncIterator[None]:
+        asked.append(allow_plain_http)
+        yield None
+
+    with pytest.raises(WrongValue, match="--allow-plain-http"):
+        async with open_client(settings_from({"backend": "http://192.0.2.1:8700"}, {}), environment):
+            raise AssertionError("it was opened")
+    monkeypatch.setattr("evaltasks.app.open_remote_client", watched)
+    told = settings_from({"backend": "http://192.0.2.1:8700", "allow_plain_http": "true"}, {})
+    async with open_client(told, environment):
+        assert asked == [True]
 
 
 async def test_the_command_asks_for_its_keys_on_every_door_and_writes_them_nowhere(tmp_path: Path) -> None:
