@@ -31,7 +31,7 @@ OWNERS: dict[str, set[str]] = {
     "httpx2": {"client", "engine/providers"},
     "httpcore2": {"engine/providers"},
     "tenacity": {"client"},
-    "starlette": {"engine", "face"},
+    "starlette": {"engine", "face", ""},
     "anyio": {"client", "engine", "tools", "face", "", "demo"},
     "sqlite3": {"engine/store"},
     "mcp": {"face", "demo"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -27,10 +28,12 @@ from evaltasks.api.problems import (
     Problem,
     RateLimited,
     ServerFault,
+    Unauthorized,
     Unavailable,
     Unprocessable,
     problem_from,
 )
+from evaltasks.engine.bodies import read_body
 from evaltasks.engine.call import Call, Handler, Services
 from evaltasks.engine.store.store import StoreError
 
@@ -40,25 +43,34 @@ _STORE_RETRY_SECONDS = 5
 # What is larger is read in a thread: the event loop has judges to attend to.
 _LARGE_BYTES = 128 * 1024
 BODY_BYTES_MAX = 32 * 2**20
+_TOO_SLOW = 408
 # What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
 
-def make_app(services: Services, handlers: Mapping[str, Handler], further: Sequence[Route] = ()) -> Starlette:
+def make_app(
+    services: Services,
+    handlers: Mapping[str, Handler],
+    further: Sequence[Route] = (),
+    body_bytes_max: int = BODY_BYTES_MAX,
+) -> Starlette:
     """The ASGI app. Every operation must have a handler under its name (KeyError otherwise).
 
     `further` are routes that are no operations and answer in protocols of their own (telemetry).
     """
-    routes = [Route(row.path, _endpoint(row, handlers[row.name], services), methods=[row.method]) for row in OPERATIONS]
+    routes = [
+        Route(row.path, _endpoint(row, handlers[row.name], services, body_bytes_max), methods=[row.method])
+        for row in OPERATIONS
+    ]
     return Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
 
 
 def _endpoint(
-    row: Operation[BaseModel] | Operation[None], handler: Handler, services: Services
+    row: Operation[BaseModel] | Operation[None], handler: Handler, services: Services, body_bytes_max: int
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            body = await _read_body(request) if row.body is not None else b""
+            body = await read_body(request, body_bytes_max) if row.body is not None else b""
             parsed = await _aside(len(body) > _LARGE_BYTES, _parse_body, row, body)
             call = Call(services, request.path_params, _parse_query(row, request), parsed)
             reply = await handler(call)
@@ -83,19 +95,6 @@ def _endpoint(
 
 async def _aside(is_large: bool, work: Callable[..., BaseModel | None], *arguments: object) -> BaseModel | None:
     return await to_thread.run_sync(work, *arguments) if is_large else work(*arguments)
-
-
-async def _read_body(request: Request) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            problem = BadRequest(f"The body is larger than {BODY_BYTES_MAX // 2**20} MiB; send it in parts.")
-            problem.status = 413
-            raise problem
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) -> BaseModel | None:
@@ -134,7 +133,12 @@ def _invalid(error: ValidationError, noun: str) -> Problem:
 def problem_response(problem: Problem) -> Response:
     headers = {}
     if isinstance(problem, RateLimited | Unavailable) and problem.retry_after_seconds is not None:
-        headers["Retry-After"] = str(int(problem.retry_after_seconds))
+        headers["Retry-After"] = str(math.ceil(problem.retry_after_seconds))
+    if isinstance(problem, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if problem.status == _TOO_SLOW:
+        # The rest of that body is not waited for.
+        headers["Connection"] = "close"
     body = json.dumps(problem.document(), ensure_ascii=False)
     return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
