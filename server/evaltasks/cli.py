@@ -20,6 +20,7 @@ from evaltasks import __version__
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
 from evaltasks.engine.sandbox.cell import SandboxUnavailable
+from evaltasks.engine.stage import Stage, parse_stage
 from evaltasks.engine.store.store import StoreError
 from evaltasks.insight.faults import Faults
 from evaltasks.logs import configure_logs
@@ -81,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         engine.add_argument(
             flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
         )
+    engine.add_argument(
+        "--stage",
+        metavar="FAILURE[=SECONDS][:TASK][,…]",
+        help="for tests: show failures of AX on purpose, of all tasks or those whose name fits; docs/staging.md",
+    )
     engine.set_defaults(command=_engine)
 
     demo = commands.add_parser("demo", help="watch the whole job on real data: no account, no key")
@@ -174,7 +180,15 @@ def _engine(given: argparse.Namespace) -> int:
     from evaltasks.ports import FurtherPorts, serve_engine  # noqa: PLC0415  see above
 
     further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
-    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox, further)
+    stage = _stage(given.stage or "")
+    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox, further, stage)
+
+
+def _stage(text: str) -> Stage:
+    try:
+        return parse_stage(text)
+    except ValueError as error:
+        raise SettingsError(f"--stage: {error}") from None
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -15,10 +15,16 @@ from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.guard import LOOPBACK_NAMES, Guard
 from evaltasks.engine.sandbox.limits import SandboxKind
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.face.http import serve_http
 from evaltasks.settings import Settings, SettingsError
 
 GRACE_SECONDS = 2
+_STAGED = """\
+*** STAGED FAILURES: THIS ENGINE IS FOR TESTS. Its task runs fail, hang or find nothing on purpose:
+{shown}
+*** Start it without --stage for real work.
+"""
 
 
 async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -62,16 +68,26 @@ async def further_doors(engine: Engine, host: str, ports: FurtherPorts) -> Async
 
 
 async def serve_engine(
-    host: str, port: int, store: str, sandbox: SandboxKind = SandboxKind.MONTY, further: FurtherPorts = FurtherPorts()
+    host: str,
+    port: int,
+    store: str,
+    sandbox: SandboxKind = SandboxKind.MONTY,
+    further: FurtherPorts = FurtherPorts(),
+    stage: Stage = NO_STAGE,
 ) -> int:
-    """Serve the embedded engine; its addresses are printed on stdout, the REST API's first, once all listen."""
+    """Serve the embedded engine; its addresses are printed on stdout, the REST API's first, once all listen.
+
+    One that is staged says so on stderr before it opens its store.
+    """
     if host not in LOOPBACK_NAMES:
         raise SettingsError(
             f"engine: '{host}' can be reached from other machines and the engine asks for no key yet; "
             "bind to 127.0.0.1."
         )
+    if stage.staged:
+        sys.stderr.write(_STAGED.format(shown="\n".join(f"***   {staged}" for staged in stage.staged)))
     async with (
-        Engine.open(store, environment=os.environ, sandbox=sandbox) as engine,
+        Engine.open(store, environment=os.environ, sandbox=sandbox, stage=stage) as engine,
         further_doors(engine, host, further) as addresses,
     ):
         config = uvicorn.Config(

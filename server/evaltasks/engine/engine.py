@@ -29,6 +29,7 @@ from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import open_sandbox
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import OnCommit, Store
 
 
@@ -55,11 +56,13 @@ class Engine:
         judges: AbstractAsyncContextManager[Judges] | None = None,
         sandbox: SandboxKind = SandboxKind.MONTY,
         sandbox_limits: SandboxLimits | None = None,
+        stage: Stage = NO_STAGE,
     ) -> AsyncIterator[Engine]:
         """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
 
         `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
-        providers, network and all. `sandbox` runs the code of custom evaluators. Raises StoreError, SandboxUnavailable.
+        providers, network and all. `sandbox` runs the code of custom evaluators. `stage` is for tests: failures of AX
+        to show on purpose, which no request can ask for. Raises StoreError, SandboxUnavailable.
         """
         limits = limits or ExecutorLimits()
         environment = os.environ if environment is None else environment
@@ -76,6 +79,7 @@ class Engine:
                 bell=Bell(),
                 environment=environment,
                 sandbox=sandbox_open,
+                stage=stage,
             )
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)

@@ -39,6 +39,7 @@ from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import Broken
 from evaltasks.engine.runs import claims
 from evaltasks.engine.runs.claims import Claim
+from evaltasks.engine.runs.doomed import undergo
 from evaltasks.engine.runs.experiment import ExperimentJob, select_examples
 from evaltasks.engine.runs.group_evaluation import evaluation_job
 from evaltasks.engine.runs.job import Job
@@ -122,7 +123,9 @@ class Executor:
             return
         clock = services.clock
         busy = [*self._given_up, *(held.claim.seq for held in self._in_hand.values())]
-        free, leased = await services.store.read_point(lambda tx: (claims.free(tx, room), claims.leased(tx, busy)))
+        free, leased = await services.store.read_point(
+            lambda tx: (claims.free(tx, room, services.stage), claims.leased(tx, busy))
+        )
         looked_at = clock.monotonic_seconds()
         dead = self._watch.look(leased, now_us=to_us(clock.now()), monotonic_seconds=looked_at)
         for seen in sorted([*free, *dead], key=lambda lease: lease.seq)[:room]:
@@ -137,8 +140,11 @@ class Executor:
         lease_us = int(self._limits.lease_seconds * _SECOND_US)
 
         def start(tx: Transaction, claim: Claim) -> None:
+            doom = services.stage.doom(claim.task)
+            if doom is not None and doom.comes_before_rows:
+                return
             if claim.task.evaluates:
-                select_rows(tx, claim, now_us)
+                select_rows(tx, claim, now_us, services.stage.evaluation_index(claim.task.name, now_us))
             else:
                 select_examples(tx, services, claim, now_us)
 
@@ -218,12 +224,17 @@ class Executor:
         del self._in_hand[claim.owner]
         self._services.bell.ring()
 
-    async def _work_off(self, claim: Claim) -> None:
-        job: Job
+    def _job(self, claim: Claim) -> Job:
         if claim.task.evaluates:
-            job = evaluation_job(self._services, self._judges, claim)
-        else:
-            job = ExperimentJob(self._services, self._judges, claim)
+            return evaluation_job(self._services, self._judges, claim)
+        return ExperimentJob(self._services, self._judges, claim)
+
+    async def _work_off(self, claim: Claim) -> None:
+        doom = self._services.stage.doom(claim.task)
+        if doom is not None:
+            await undergo(self._services, claim, doom, None if doom.comes_before_rows else self._job(claim))
+            return
+        job = self._job(claim)
         try:
             broken = await RowWork(self._services, self._limits, self._places, self._paces, claim, job).work_off()
         finally:

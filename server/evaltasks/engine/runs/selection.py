@@ -17,6 +17,7 @@ from evaltasks.api.task_runs import RowOutcome
 from evaltasks.api.tasks import QueryFilters, QueryId
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
 from evaltasks.engine.filters.expression import condition, parse_expression
+from evaltasks.engine.filters.index import WHOLE, Index
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan, make_plan
@@ -39,8 +40,8 @@ class _Attached:
     filter: CompiledFilter
 
 
-def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
-    """Fill the ledger; ends the task run when there is nothing to evaluate.
+def select_rows(tx: Transaction, claim: Claim, now_us: int, index: Index = WHOLE) -> None:
+    """Fill the ledger with what the index of spans has; ends the task run when there is nothing to evaluate.
 
     No rows at all: completed with nothing done. All of them labelled: cancelled with a reason that tells how to
     override. Raises Broken when what the task refers to is gone or does not fit together any more, Problem when a
@@ -49,7 +50,9 @@ def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
     row = tx.one("task_runs.by_seq", {"seq": claim.seq})
     assert row is not None
     plan, versions = make_plan(tx, claim.task)
-    _insert_lines(tx, claim, row, plan, versions, now_us)
+    # What a continuous task run takes was there when it was made, and no later one takes it up.
+    index = index if row["after_span_seq"] is None else index.without_lag()
+    _insert_lines(tx, claim, row, plan, versions, now_us, index)
     tally = {found["outcome"]: found["n"] for found in tx.all("ledger.tally", {"seq": claim.seq})}
     lines = sum(tally.values())
     skipped = tally.get(RowOutcome.SKIPPED, 0)
@@ -76,19 +79,29 @@ def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
 
 
 def _insert_lines(
-    tx: Transaction, claim: Claim, row: Row, plan: EvaluationPlan, versions: Sequence[EvaluatorVersion], now_us: int
+    tx: Transaction,
+    claim: Claim,
+    row: Row,
+    plan: EvaluationPlan,
+    versions: Sequence[EvaluatorVersion],
+    now_us: int,
+    index: Index,
 ) -> None:
     task, options = claim.task, claim.options
     target = Target.SPAN if task.project_id is not None else Target.EXPERIMENT_RUN
-    task_filter = _compiled(task.query_filter, target, "t", plan)
+
+    def compiled(text: str | None, prefix: str) -> CompiledFilter:
+        return _compiled(text or None, target, prefix, plan, index)
+
+    task_filter = compiled(task.query_filter, "t")
     if task.query_filters is not None:
-        task_filter = all_of(task_filter, _expression(task.query_filters, plan))
+        task_filter = all_of(task_filter, _expression(task.query_filters, plan, index))
     attached = [
         _Attached(
             version,
             all_of(
-                _compiled(one.query_filter, target, f"e{nth}", plan),
-                _compiled(version.code_config.query_filter if version.code_config else None, target, f"v{nth}", plan),
+                compiled(one.query_filter, f"e{nth}"),
+                compiled(version.code_config.query_filter if version.code_config else None, f"v{nth}"),
             ),
         )
         for nth, (one, version) in enumerate(zip(task.evaluators, versions, strict=True))
@@ -139,12 +152,12 @@ def _insert_lines(
     tx.run("groups.select", values, key="g.trace_id" if is_trace else "g.session_id", rows=rows, lines=lines, **slots)
 
 
-def _compiled(text: str | None, target: Target, prefix: str, plan: EvaluationPlan) -> CompiledFilter:
+def _compiled(text: str | None, target: Target, prefix: str, plan: EvaluationPlan, index: Index) -> CompiledFilter:
     """A filter over the row; a trace or session passes it with any of its spans."""
-    if not text:
-        return ALL_ROWS
-    compiled = compile_filter(text, target, prefix=prefix, field="query_filter")
-    return _of_some_span(compiled, plan) if plan.reads_spans_of_groups else compiled
+    if target is Target.EXPERIMENT_RUN:
+        return compile_filter(text, target, prefix=prefix, field="query_filter") if text else ALL_ROWS
+    compiled = index.filter(text, prefix=prefix, field="query_filter")
+    return _of_some_span(compiled, plan) if plan.reads_spans_of_groups and compiled is not ALL_ROWS else compiled
 
 
 def _of_some_span(compiled: CompiledFilter, plan: EvaluationPlan) -> CompiledFilter:
@@ -152,13 +165,13 @@ def _of_some_span(compiled: CompiledFilter, plan: EvaluationPlan) -> CompiledFil
     return CompiledFilter(some_span.format(filter=compiled.sql), compiled.values)
 
 
-def _expression(given: QueryFilters, plan: EvaluationPlan) -> CompiledFilter:
+def _expression(given: QueryFilters, plan: EvaluationPlan, index: Index) -> CompiledFilter:
     """The named filters combined as their expression says."""
     passed: dict[QueryId, str] = {}
     values: dict[str, Any] = {}
     for named in given.filters:
         field = f"query_filters.{named.id}"
-        compiled = compile_filter(named.filter, Target.SPAN, prefix=f"q{named.id.lower()}", field=field)
+        compiled = index.filter(named.filter, prefix=f"q{named.id.lower()}", field=field)
         passed[named.id] = _of_some_span(compiled, plan).sql
         values.update(compiled.values)
     tree = parse_expression(given.expression or given.filters[0].id, passed)
