@@ -196,7 +196,9 @@ async def test_a_delayed_span_that_is_sent_again_before_its_turn_is_not_lost(bac
         await put(it.seed, project, again)
         await it.clock.turn(100)
         with anyio.fail_after(10):
-            while not (runs := (await it.client.tasks.list_task_runs(task, ListTaskRuns())).task_runs):
+            while True:
+                if runs := (await it.client.tasks.list_task_runs(task, ListTaskRuns())).task_runs:
+                    break
                 await anyio.sleep(0.005)  # a poll, as every client waits
         await put(it.seed, project, again)
     async with world(backend, "delayed-indexing=100", path) as it:
