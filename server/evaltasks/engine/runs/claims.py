@@ -57,6 +57,12 @@ def still_claimable(tx: Transaction, seen: Lease) -> Row | None:
     return tx.one("task_runs.still_claimable", {"seq": seen.seq, "owner": seen.owner, "until_us": seen.until_us})
 
 
+def without_rows(tx: Transaction, seen: Lease) -> Claim | None:
+    """The task run as whoever claims it now would find it, if its rows are still to be selected."""
+    row = still_claimable(tx, seen)
+    return None if row is None or row["num_selected"] is not None else _claim(tx, row, "")
+
+
 def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: int, start: Start) -> Claim | None:
     """Take the task run; None when somebody else was faster or nothing is left to do on it.
 
