@@ -20,6 +20,7 @@ from evaltasks import __version__
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
 from evaltasks.engine.sandbox.cell import SandboxUnavailable
+from evaltasks.engine.stage import Stage, parse_stage
 from evaltasks.engine.store.store import StoreError
 from evaltasks.insight.faults import Faults
 from evaltasks.logs import configure_logs
@@ -134,6 +135,11 @@ def _add_engine_options(engine: argparse.ArgumentParser) -> None:
         metavar="N[/BURST]",
         help="for tests of clients: answer 429 to more than N requests a second of one key or address",
     )
+    engine.add_argument(
+        "--stage",
+        metavar="FAILURE[=SECONDS][:TASK][,…]",
+        help="for tests: show failures of AX on purpose, of all tasks or those whose name fits; docs/staging.md",
+    )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +212,15 @@ def _engine(given: argparse.Namespace) -> int:
         log_requests=given.log_requests,
     )
     further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
-    return _run(serve_engine, given.host, given.port, _store_path(given), settings.sandbox, further, access)
+    stage = _stage(given.stage or "")
+    return _run(serve_engine, given.host, given.port, _store_path(given), settings.sandbox, further, access, stage)
+
+
+def _stage(text: str) -> Stage:
+    try:
+        return parse_stage(text)
+    except ValueError as error:
+        raise SettingsError(f"--stage: {error}") from None
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -16,10 +16,16 @@ from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.request_log import logger as request_logger
 from evaltasks.engine.sandbox.limits import SandboxKind
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.face.http import UntilSignal, serve_http
 from evaltasks.settings import Settings, SettingsError
 
 GRACE_SECONDS = 2
+_STAGED = """\
+*** STAGED FAILURES: THIS ENGINE IS FOR TESTS. Its task runs fail, hang or find nothing on purpose:
+{shown}
+*** Start it without --stage for real work.
+"""
 
 
 async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -73,13 +79,20 @@ async def serve_engine(
     sandbox: SandboxKind = SandboxKind.MONTY,
     further: FurtherPorts = FurtherPorts(),
     access: Access = OPEN,
+    stage: Stage = NO_STAGE,
 ) -> int:
     """Serve the embedded engine until a signal comes; the exit code.
 
-    Its addresses are printed on stdout, the REST API's first, once all listen.
+    Its addresses are printed on stdout, the REST API's first, once all listen. One that is staged says so on stderr
+    before it opens its store.
     """
+    if stage.staged:
+        sys.stderr.write(_STAGED.format(shown="\n".join(f"***   {staged}" for staged in stage.staged)))
+    opening = Engine.open(
+        store, environment=os.environ, sandbox=sandbox, body_bytes_max=access.body_bytes_max, stage=stage
+    )
     async with (
-        Engine.open(store, environment=os.environ, sandbox=sandbox, body_bytes_max=access.body_bytes_max) as engine,
+        opening as engine,
         further_doors(engine, host, further, access) as addresses,
     ):
         config = uvicorn.Config(

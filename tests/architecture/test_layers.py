@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # third party → the only places that may import it. What is not named here may not be imported at all.
 OWNERS: dict[str, set[str]] = {
     "pydantic": {"api", "client", "engine", "insight", "tools", "face", ""},
-    "pydantic_core": {"client", "insight", "tools"},
+    "pydantic_core": {"api", "client", "insight", "tools"},
     "httpx2": {"client", "engine/providers"},
     "httpcore2": {"engine/providers"},
     "tenacity": {"client"},

@@ -29,6 +29,7 @@ from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import open_sandbox
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import OnCommit, Store
 from evaltasks.engine.surroundings import Surroundings
 
@@ -57,12 +58,14 @@ class Engine:
         sandbox: SandboxKind = SandboxKind.MONTY,
         sandbox_limits: SandboxLimits | None = None,
         body_bytes_max: int | None = None,
+        stage: Stage = NO_STAGE,
     ) -> AsyncIterator[Engine]:
         """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
 
         `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
         providers, network and all. `sandbox` runs the code of custom evaluators. `body_bytes_max` bounds the body of
-        every request (None: each route has its own bound). Raises StoreError, SandboxUnavailable.
+        every request (None: each route has its own bound). `stage` is for tests: failures of AX to show on purpose,
+        which no request can ask for. Raises StoreError, SandboxUnavailable.
         """
         limits = limits or ExecutorLimits()
         environment = Surroundings(os.environ if environment is None else environment)
@@ -79,6 +82,7 @@ class Engine:
                 bell=Bell(),
                 environment=environment,
                 sandbox=sandbox_open,
+                stage=stage,
             )
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)
