@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -87,7 +88,12 @@ def rfc3339(moment: datetime) -> str:
 
 
 # A moment on the wire: RFC 3339 in UTC.
-Moment = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Moment = Annotated[
+    datetime,
+    AfterValidator(_as_utc),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class Pagination(Read):

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from evaltasks.engine.app import make_app
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import Clock, SystemClock
+from evaltasks.engine.document import document_route
 from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations
 from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
@@ -83,7 +84,7 @@ class Engine:
             tasks.start_soon(executor.work)
             try:
                 intake = Intake(services)
-                further = [*intake_routes(intake), *outside_routes()]
+                further = [*intake_routes(intake), document_route(), *outside_routes()]
                 yield cls(services, make_app(services, HANDLERS, further), executor, intake)
             finally:
                 tasks.cancel_scope.cancel()

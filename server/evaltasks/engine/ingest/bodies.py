@@ -6,32 +6,18 @@ import zlib
 
 from starlette.requests import Request
 
-from evaltasks.api.problems import BadRequest
+from evaltasks.api.problems import BadRequest, TooLarge, UnknownMedia
 
 # zlib's number for "gzip or zlib, whichever the header says".
 _GZIP_OR_ZLIB = 47
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-class TooBig(BadRequest):
-    """More than we take at once."""
-
-    status = 413
-    title = "Content Too Large"
-
-
-class NotUnderstood(BadRequest):
-    """A kind of body, or a way of packing it, that we do not read."""
-
-    status = 415
-    title = "Unsupported Media Type"
-
-
 async def read_upload(request: Request, bytes_max: int) -> bytes:
-    """The body, unpacked. Raises TooBig for more than `bytes_max` bytes, packed or not, NotUnderstood, BadRequest."""
+    """The body, unpacked. Raises TooLarge for more than `bytes_max` bytes, packed or not, UnknownMedia, BadRequest."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
     if encoding not in _PACKED | {"identity"}:
-        raise NotUnderstood("This content-encoding is not read here; send gzip, deflate, or nothing packed.")
+        raise UnknownMedia("This content-encoding is not read here; send gzip, deflate, or nothing packed.")
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB) if encoding in _PACKED else None
     parts: list[bytes] = []
     size = 0
@@ -39,7 +25,7 @@ async def read_upload(request: Request, bytes_max: int) -> bytes:
         part = packed if unpacker is None else _unpacked(unpacker, packed, bytes_max - size + 1)
         size += len(part)
         if size > bytes_max:
-            raise TooBig(f"The body is larger than {bytes_max // 2**20} MiB; send it in parts.")
+            raise TooLarge(f"The body is larger than {bytes_max // 2**20} MiB; send it in parts.")
         parts.append(part)
     if unpacker is not None and not unpacker.eof:
         raise BadRequest("The packed body ends early.")

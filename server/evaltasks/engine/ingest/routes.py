@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable
+from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable, UnknownMedia
 from evaltasks.engine.app import problem_response
-from evaltasks.engine.ingest.bodies import NotUnderstood, read_upload
+from evaltasks.engine.ingest.bodies import read_upload
 from evaltasks.engine.ingest.intake import STORE_RETRY_AFTER_SECONDS, Intake
 from evaltasks.engine.ingest.messages import message
 from evaltasks.engine.store.store import StoreError
@@ -34,6 +34,8 @@ PROJECT_HEADERS = ("x-project-name", "arize-project-name", "project_name")
 # google.rpc.Code for the statuses we answer; INVALID_ARGUMENT for any other 4xx.
 _RPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
 _INVALID_ARGUMENT = 3
+# What either address may answer besides 200.
+PROBLEM_STATUSES = frozenset({400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 503})
 
 
 def intake_routes(intake: Intake) -> list[Route]:
@@ -57,7 +59,7 @@ async def _export_traces(request: Request, intake: Intake) -> Response:
 
     async def work() -> Response:
         if media_type != JSON and encoding != PROTOBUF:
-            raise NotUnderstood(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
+            raise UnknownMedia(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
         # Protobuf takes 30 ms to import, and an engine inside `serve` never gets such a request.
         from evaltasks.engine.ingest import otlp  # noqa: PLC0415  see above
 
