@@ -31,7 +31,7 @@ _DOCS = "https://arize.com/docs/ax/rest-reference/errors#"
 
 
 class ProblemDocument(BaseModel):
-    """Why a request was not done (RFC 9457). `detail` says what is so and what to do; some problems have more members."""
+    """Why a request was not done (RFC 9457): `detail` says what is so. Some problems have more members."""
 
     model_config = ConfigDict(extra="allow")
 

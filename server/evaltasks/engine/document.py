@@ -9,7 +9,7 @@ may be left out of a request.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -131,12 +131,15 @@ class _Schemas:
         for row in OPERATIONS:
             wanted += [(model, "validation") for model in (row.query, row.body) if model is not None]
             wanted += [(answer, "serialization")] if (answer := answer_model(row)) is not None else []
-        self._refs, whole = models_json_schema(
+        refs, whole = models_json_schema(
             list(dict.fromkeys(wanted)), ref_template=_REF + "{model}", schema_generator=_Writer
         )
+        self._refs: Mapping[tuple[Any, JsonSchemaMode], JsonObject] = refs
         self.definitions: dict[str, JsonObject] = whole["$defs"]
         queries = dict.fromkeys(row.query for row in OPERATIONS if row.query is not None)
-        self._queries = {query: self.definitions.pop(self._name(query)) for query in queries}
+        self._queries: dict[type[BaseModel], JsonObject] = {
+            query: self.definitions.pop(self._name(query)) for query in queries
+        }
 
     def _name(self, model: type[BaseModel]) -> str:
         return str(self._refs[model, "validation"]["$ref"]).removeprefix(_REF)
@@ -147,7 +150,8 @@ class _Schemas:
     def written(self, model: type[BaseModel]) -> JsonObject:
         return self._refs[model, "serialization"]
 
-    def may_be_empty(self, model: type[BaseModel]) -> bool:
+    def may_be_left_out(self, model: type[BaseModel]) -> bool:
+        """True for a body that needs no field: none sent is read as an empty object."""
         return not self.definitions[self._name(model)].get("required")
 
     def query_of(self, model: type[BaseModel]) -> JsonObject:
@@ -185,7 +189,7 @@ def _operation(row: Operation[BaseModel] | Operation[None], schemas: _Schemas) -
         written["parameters"] = parameters
     if row.body is not None:
         written["requestBody"] = {
-            "required": not schemas.may_be_empty(row.body),
+            "required": not schemas.may_be_left_out(row.body),
             "content": {JSON: {"schema": schemas.read(row.body)}},
         }
     answer = answer_model(row)
@@ -209,9 +213,12 @@ def _query_parameters(row: Operation[BaseModel] | Operation[None], schemas: _Sch
     query = schemas.query_of(row.query)
     required = query.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": _without_null(schema)}
+        {
+            "name": name, "in": "query", "required": name in required, "allowEmptyValue": name not in required,
+            "schema": _without_null(schema),
+        }
         for name, schema in query["properties"].items()
-    ]
+    ]  # fmt: skip
 
 
 def _without_null(schema: JsonObject) -> JsonObject:
@@ -288,4 +295,5 @@ def _otlp_content() -> JsonObject:
 
 def _header_parameters(names: Iterable[str]) -> list[JsonObject]:
     """By name or id; the first that is there counts."""
-    return [{"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in names]
+    text = {"type": "string", "pattern": "^[ -~]*$"}
+    return [{"name": name, "in": "header", "required": False, "schema": text} for name in names]
