@@ -26,6 +26,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -125,7 +126,10 @@ Lenient = Annotated[EnumT | str, Field(union_mode="left_to_right"), BeforeValida
 
 def _as_utc(moment: datetime) -> datetime:
     """A time without an offset is read as UTC (spec: the service knows only UTC)."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this time lies outside the years 1 to 9999") from None
 
 
 def rfc3339(moment: datetime) -> str:
@@ -134,7 +138,19 @@ def rfc3339(moment: datetime) -> str:
 
 
 # A moment on the wire: RFC 3339 in UTC.
-Moment = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Moment = Annotated[
+    datetime,
+    AfterValidator(_as_utc),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+def without_nul(text: str) -> str:
+    """Raises ValueError for a text that others (SQL, C, terminals) take to end in its middle."""
+    if "\0" in text:
+        raise ValueError("must not hold the character NUL")
+    return text
 
 
 class Pagination(Read):
@@ -179,4 +195,4 @@ class RowSearch(RowQuery):
 
 
 NonBlank = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S"), AfterValidator(without_nul)]

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from evaltasks.api.operations import OPERATIONS, Operation
 from evaltasks.api.problems import (
@@ -30,11 +30,13 @@ from evaltasks.api.problems import (
     ServerFault,
     Unauthorized,
     Unavailable,
+    UnknownMedia,
     Unprocessable,
     problem_from,
 )
 from evaltasks.engine.bodies import read_body
 from evaltasks.engine.call import Call, Handler, Services
+from evaltasks.engine.plain_json import require_plain
 from evaltasks.engine.store.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ _STORE_RETRY_SECONDS = 5
 _LARGE_BYTES = 128 * 1024
 BODY_BYTES_MAX = 32 * 2**20
 _TOO_SLOW = 408
+_JSON = "application/json"
 # What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
@@ -62,7 +65,10 @@ def make_app(
         Route(row.path, _endpoint(row, handlers[row.name], services, body_bytes_max), methods=[row.method])
         for row in OPERATIONS
     ]
-    return Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
+    app = Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
+    # An empty id at the end of a path must not become the list above it.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _endpoint(
@@ -71,6 +77,8 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         try:
             body = await read_body(request, body_bytes_max) if row.body is not None else b""
+            if body:
+                _require_json(request.headers.get("content-type", _JSON))
             parsed = await _aside(len(body) > _LARGE_BYTES, _parse_body, row, body)
             call = Call(services, request.path_params, _parse_query(row, request), parsed)
             reply = await handler(call)
@@ -88,7 +96,7 @@ def _endpoint(
             )
         if reply is None:
             return Response(status_code=row.status)
-        return Response(reply.model_dump_json(), status_code=row.status, media_type="application/json")
+        return Response(reply.model_dump_json(), status_code=row.status, media_type=_JSON)
 
     return endpoint
 
@@ -97,8 +105,16 @@ async def _aside(is_large: bool, work: Callable[..., BaseModel | None], *argumen
     return await to_thread.run_sync(work, *arguments) if is_large else work(*arguments)
 
 
+def _require_json(content_type: str) -> None:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != _JSON and not media_type.endswith("+json"):
+        raise UnknownMedia(f"The body is read as {_JSON}; set content-type to it.")
+
+
 def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) -> BaseModel | None:
     given = {name: value for name, value in request.query_params.items() if value != ""}
+    if twice := sorted(name for name in given if len(request.query_params.getlist(name)) > 1):
+        raise BadRequest(f"query parameters are given once; twice stand: {', '.join(twice)}.")
     if row.query is None:
         if given:
             raise BadRequest(f"{row.name} takes no query parameters; remove: {', '.join(sorted(given))}.")
@@ -112,6 +128,7 @@ def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) 
 def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> BaseModel | None:
     if row.body is None:
         return None
+    require_plain(body)
     try:
         return row.body.model_validate_json(body or b"{}", strict=True)
     except ValidationError as error:
@@ -147,4 +164,16 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     """Unknown paths and methods, as problem documents like everything else."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = f"There is no operation {request.method} at this path."
-    return problem_response(problem_from(status, {"detail": detail}))
+    response = problem_response(problem_from(status, {"detail": detail}))
+    if status == 405:
+        response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return response
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Of all routes that have this path: each method of it is a route of its own."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found

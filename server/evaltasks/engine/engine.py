@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from evaltasks.engine.app import BODY_BYTES_MAX, make_app
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import Clock, SystemClock
+from evaltasks.engine.document import document_route
 from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations
 from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
@@ -90,7 +91,7 @@ class Engine:
             tasks.start_soon(executor.work)
             try:
                 intake = Intake(services)
-                further = [*intake_routes(intake, body_bytes_max), *outside_routes()]
+                further = [*intake_routes(intake, body_bytes_max), document_route(), *outside_routes()]
                 app = make_app(services, HANDLERS, further, body_bytes_max or BODY_BYTES_MAX)
                 yield cls(services, app, executor, intake)
             finally:

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable
+from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable, UnknownMedia
 from evaltasks.engine.app import problem_response
-from evaltasks.engine.bodies import NotUnderstood, is_packed, read_body, unpacked
+from evaltasks.engine.bodies import is_packed, read_body, unpacked
 from evaltasks.engine.ingest.intake import STORE_RETRY_AFTER_SECONDS, Intake
 from evaltasks.engine.ingest.messages import message
 from evaltasks.engine.store.store import StoreError
@@ -37,6 +37,8 @@ PROJECT_HEADERS = ("x-project-name", "arize-project-name", "project_name")
 _RPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
 _INVALID_ARGUMENT = 3
 _KEPT_HEADERS = frozenset({"retry-after", "www-authenticate", "connection"})
+# What either address may answer besides 200.
+PROBLEM_STATUSES = frozenset({400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 503})
 
 
 def intake_routes(intake: Intake, body_bytes_max: int | None = None) -> list[Route]:
@@ -66,7 +68,7 @@ async def _export_traces(request: Request, intake: Intake, bytes_max: int) -> Re
 
     async def work() -> Response:
         if _media_type(content_type) != JSON and encoding != PROTOBUF:
-            raise NotUnderstood(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
+            raise UnknownMedia(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
         # Protobuf takes 30 ms to import, and an engine inside `serve` never gets such a request.
         from evaltasks.engine.ingest import otlp  # noqa: PLC0415  see above
 
