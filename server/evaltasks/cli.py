@@ -21,6 +21,7 @@ from evaltasks import __version__
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
 from evaltasks.engine.sandbox.cell import SandboxUnavailable
+from evaltasks.engine.stage import Stage, parse_stage
 from evaltasks.engine.store.store import StoreError
 from evaltasks.insight.faults import Faults
 from evaltasks.logs import configure_logs
@@ -73,15 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(serve)
     serve.set_defaults(command=_serve)
 
-    engine = commands.add_parser("engine", help="serve the embedded engine's REST API on a port")
-    engine.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
-    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
-    _store_option(engine)
-    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
-    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
-        engine.add_argument(
-            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
-        )
+    engine = commands.add_parser(
+        "engine",
+        help="serve the embedded engine's REST API on a port",
+        epilog="Keys come from EVALTASKS_ENGINE_KEY, several by commas; with one the engine asks every request for it.",
+    )
+    _add_engine_options(engine)
     engine.set_defaults(command=_engine)
 
     demo = commands.add_parser("demo", help="watch the whole job on real data: no account, no key")
@@ -153,8 +151,38 @@ def _add_promotion(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _backend_options(parser: argparse.ArgumentParser) -> None:
     """Where tasks live, as for `serve`."""
     for name, variable, metadata in option_table():
-        if name in {"backend", "store", "space"}:
+        if name in {"backend", "store", "space", "allow_plain_http"}:
             _add_option(parser, name, f"{metadata['help']} [{variable}]", metadata)
+
+
+def _add_engine_options(engine: argparse.ArgumentParser) -> None:
+    host_help = "address to bind (default 127.0.0.1); another one needs a key in EVALTASKS_ENGINE_KEY"
+    engine.add_argument("--host", default="127.0.0.1", help=host_help)
+    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
+    engine.add_argument("--allow-host", metavar="NAMES", help="further host names requests may come in under; by comma")
+    _store_option(engine)
+    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
+    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
+        engine.add_argument(
+            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
+        )
+    engine.add_argument(
+        "--max-body-mb",
+        type=int,
+        metavar="MB",
+        help="largest body of a request, packed or not, on every route (default 32; OTLP 20, Arrow uploads 128)",
+    )
+    engine.add_argument("--log-requests", action="store_true", help="one line on stderr for each request, no secrets")
+    engine.add_argument(
+        "--rate-limit",
+        metavar="N[/BURST]",
+        help="for tests of clients: answer 429 to more than N requests a second of one key or address",
+    )
+    engine.add_argument(
+        "--stage",
+        metavar="FAILURE[=SECONDS][:TASK][,…]",
+        help="for tests: show failures of AX on purpose, of all tasks or those whose name fits; docs/staging.md",
+    )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -214,10 +242,28 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _engine(given: argparse.Namespace) -> int:
+    from evaltasks.access import access_from  # noqa: PLC0415  see above
     from evaltasks.ports import FurtherPorts, serve_engine  # noqa: PLC0415  see above
 
+    settings = _settings(given)
+    access = access_from(
+        os.environ,
+        host=given.host,
+        allow_host=settings.allow_host,
+        max_body_mb=given.max_body_mb,
+        rate_limit=given.rate_limit,
+        log_requests=given.log_requests,
+    )
     further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
-    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox, further)
+    stage = _stage(given.stage or "")
+    return _run(serve_engine, given.host, given.port, _store_path(given), settings.sandbox, further, access, stage)
+
+
+def _stage(text: str) -> Stage:
+    try:
+        return parse_stage(text)
+    except ValueError as error:
+        raise SettingsError(f"--stage: {error}") from None
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -291,6 +291,29 @@ def test_every_field_that_a_request_has_stands_in_a_file_or_is_left_out_on_purpo
         assert not missing, f"{file.__name__} has no {missing}"
 
 
+async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_told() -> None:
+    def newer(path: str, document: Any) -> Any:
+        name = document.get("name") if path.startswith("/v2/tasks/") else None
+        if name == "Ask":
+            document["run_configuration"] = {"experiment_type": "SWARM", "bees": 3}
+        if name == "Generate":
+            document["run_configuration"]["messages"][0]["role"] = "ORACLE"
+        if path.startswith("/v2/evaluators/") and document.get("name") == "Trace":
+            document["version"]["template_config"]["direction"] = "SIDEWAYS"
+        return document
+
+    async with world() as source:
+        source.network.rewrite = newer
+        found = await export_space(source.client, source.space.id)
+    assert found.left_out == [
+        "task 'Ask': its run configuration is of a kind that is not known here; update evaltasks.",
+        "task 'Generate': it has values that these files cannot hold, at: run_configuration.LLM_GENERATION"
+        ".messages[0].role.",
+        "task 'Traces': it has values that these files cannot hold, at: template_config.direction.",
+    ]
+    assert len([file for file in found.files if file.kind == "task"]) == 8
+
+
 async def test_signs_that_a_terminal_would_obey_are_written_out() -> None:
     async with place() as target:
         plan = await planned([evaluator_file(), task("t\x1b[2J\u202e")], target)

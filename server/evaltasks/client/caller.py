@@ -37,6 +37,7 @@ from pydantic_core import PydanticSerializationError
 
 from evaltasks.api.operations import Operation
 from evaltasks.api.problems import Problem, problem_from
+from evaltasks.api.wire import READING
 from evaltasks.client.faults import ClientFault, TimedOut, Unreachable, Unreadable, WrongValue
 from evaltasks.client.retries import PASSING_STATUSES, Patience, parse_retry_after
 
@@ -143,7 +144,9 @@ class Caller:
         if operation.reply is None:
             return cast(ReplyT, None)
         try:
-            reply = cast(type[BaseModel], operation.reply).model_validate_json(answer.body, extra="ignore")
+            reply = cast(type[BaseModel], operation.reply).model_validate_json(
+                answer.body, extra="ignore", context=READING
+            )
         except ValidationError as error:
             reason = _where_unreadable(error)
         else:

@@ -11,7 +11,7 @@ from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
 from evaltasks.api.evaluators import EvaluatorType, EvaluatorVersion
 from evaltasks.api.integrations import Integration, IntegrationType, ListIntegrations
 from evaltasks.api.problems import NotFound
-from evaltasks.api.run_configurations import AgentCall, LlmGeneration, TemplateEvaluation
+from evaltasks.api.run_configurations import AgentCall, LlmGeneration, OtherConfiguration, TemplateEvaluation
 from evaltasks.api.tasks import Task, TaskEvaluator, TaskType
 from evaltasks.client.client import Client
 from evaltasks.client.references import is_id
@@ -143,7 +143,9 @@ async def _configuration(task: Task, names: Names) -> dict[str, Any] | None:
     given = task.run_configuration
     if given is None:
         return None
-    document = given.model_dump(exclude_none=True)
+    if isinstance(given, OtherConfiguration):
+        raise Unmovable("its run configuration is of a kind that is not known here; update evaltasks")
+    document = given.model_dump(mode="json", exclude_none=True)
     if isinstance(given, AgentCall):
         document["agent_integration"] = await names.agent_integration(document.pop("integration_id"))
         return document
@@ -167,7 +169,7 @@ async def version_file(version: EvaluatorVersion, names: Names, label: str | Non
         )
     given: dict[str, Any] = {"label": label, "message": version.commit_message or None}
     if version.template_config is not None:
-        config = version.template_config.model_dump(exclude_none=True)
+        config = version.template_config.model_dump(mode="json", exclude_none=True)
         llm = config["llm_config"]
         llm["ai_integration"] = await names.ai_integration(llm.pop("ai_integration_id"))
         given["template_config"] = config
@@ -192,4 +194,5 @@ def refuse_id(noun: str, name: str) -> None:
 
 
 def _dumped(model: BaseModel | None) -> dict[str, Any] | None:
-    return None if model is None else model.model_dump(exclude_none=True)
+    # As JSON: a word that is not on its list is plain text then, and no file holds it.
+    return None if model is None else model.model_dump(mode="json", exclude_none=True)
