@@ -7,6 +7,7 @@ import pytest
 from evaltasks.api.projects import CreateProject, RenameProject
 from evaltasks.api.spaces import CreateSpace
 from evaltasks.client.faults import NotResolved
+from evaltasks.engine.ids import ORGANIZATION_ID
 from tests.support.backends import BACKENDS, client_of
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -27,7 +28,7 @@ async def test_a_name_behind_a_hundred_others_is_found(backend: str) -> None:
 async def test_one_name_in_two_spaces_needs_the_space(backend: str) -> None:
     async with client_of(backend, default_space=None) as client:
         one = await client.resolve.space()
-        two = await client.spaces.create(CreateSpace(name="team-b"))
+        two = await client.spaces.create(CreateSpace(name="team-b", organization_id=ORGANIZATION_ID))
         made = [await client.projects.create(CreateProject(name="chat", space_id=id_)) for id_ in (one.id, two.id)]
         with pytest.raises(NotResolved) as caught:
             await client.resolve.project("chat")
