@@ -12,7 +12,7 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,7 +54,7 @@ async def raw_server(*said: Said) -> AsyncIterator[RawServer]:
     it = RawServer("")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with suppress(ConnectionError, asyncio.IncompleteReadError), closing(writer):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 length = next((int(line.split(":")[1]) for line in head.lower().split("\r\n")
@@ -69,10 +69,7 @@ async def raw_server(*said: Said) -> AsyncIterator[RawServer]:
                 if step.then == "reset":
                     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 if step.then != "keep":
-                    break
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+                    return
 
     calls: set[asyncio.Task[None]] = set()
 
@@ -92,3 +89,5 @@ async def raw_server(*said: Said) -> AsyncIterator[RawServer]:
             for task in list(calls):
                 task.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
+            # A transport is closed one turn of the loop after it was told to.
+            await asyncio.sleep(0)

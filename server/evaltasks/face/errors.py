@@ -103,8 +103,9 @@ WORDS: dict[type[Exception], Words] = {
     BadRequest: _with("The service refused the request as it stands; correct what it names."),
     Unauthorized: _with(
         "Either no valid key reached the service (missing, mistyped, expired), or the key is valid but belongs to "
-        "another account or host. No argument changes that: a person must set the key in the environment the server "
-        "is started with and start it again."
+        "another account or host, or may not see this space (find, with kind 'space', shows those it sees). Otherwise "
+        "no argument changes that: a person must set the key in the environment the server is started with and start "
+        "it again."
     ),
     Forbidden: _with("It exists, but the key in use may not do this; a person with more rights has to do or grant it."),
     NotFound: _with(
