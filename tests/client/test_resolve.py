@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaltasks.api.problems import BadRequest
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.faults import NotResolved, Unreadable
 from evaltasks.client.references import is_id
 from evaltasks.client.resolve import Named
 from evaltasks.client.transport import open_remote_client
-from tests.support.transports import MOMENT, Naps, PagedWire
+from tests.support.transports import MOMENT, Naps, PagedWire, Scripted, answers, html, problem
 
 
 def gid(kind: str, number: int = 1) -> str:
@@ -133,6 +134,59 @@ async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[st
             assert [found.id] == holders
 
 
+# --- lists that change while they are walked -------------------------------------------------------------------------
+def pages(key: str, *items: list[dict[str, Any]]) -> Scripted:
+    """The pages of one list in order, whatever is asked."""
+    last = len(items) - 1
+    steps = [
+        answers(200, {key: page, "pagination": {"has_more": at < last, "next_cursor": str(at) if at < last else None}})
+        for at, page in enumerate(items)
+    ]
+    return Scripted(*steps)
+
+
+@asynccontextmanager
+async def client_over(network: Scripted) -> AsyncIterator[Client]:
+    async with open_remote_client("https://ax.test", "k", is_engine=False, transport=network, sleep=Naps()) as client:
+        yield client
+
+
+@pytest.mark.promise("name.pages")
+async def test_one_resource_on_two_pages_is_still_one() -> None:
+    """Something new came first while the list was walked, and the rest moved a place on."""
+    chat, other, space = thing(gid("Model"), "chat"), thing(gid("Model", 2), "chat 2"), thing(SPACE_A, "team-a")
+    async with client_over(pages("projects", [other, chat], [chat], [])) as client:
+        assert await client.resolve.project("chat") == Named(gid("Model"), "chat")
+    async with client_over(pages("spaces", [space], [space])) as client:
+        assert await client.resolve.space() == Named(SPACE_A, "team-a")
+    first = {"id": gid("EvaluatorVersion"), "evaluator_id": "e", "type": "CODE", "commit_hash": "abcdef0111",
+             "commit_message": "first", "created_at": MOMENT}  # fmt: skip
+    async with client_over(pages("evaluator_versions", [first], [first])) as client:
+        assert (await client.resolve.evaluator_version("first", "e")).id == first["id"]
+
+
+@pytest.mark.promise("name.pages")
+async def test_a_resource_renamed_between_two_pages_has_the_name_it_was_seen_with_last() -> None:
+    async with client_over(
+        pages("projects", [thing(gid("Model"), "chat old")], [], [thing(gid("Model"), "chat")])
+    ) as client:
+        assert (await client.resolve.project("chat")).id == gid("Model")
+    walked = pages("projects", [thing(gid("Model"), "chat")], [thing(gid("Model"), "chat new")])
+    async with client_over(walked) as client:
+        with pytest.raises(NotResolved, match="No project is named 'chat'"):
+            await client.resolve.project("chat")
+
+
+@pytest.mark.promise("name.pages")
+async def test_a_list_that_breaks_off_on_a_later_page_finds_nothing_rather_than_something() -> None:
+    chat = thing(gid("Model"), "chat")
+    first = answers(200, {"projects": [chat], "pagination": {"has_more": True, "next_cursor": "2"}})
+    for second, kind in ((problem(400, "The cursor is not known."), BadRequest), (html(200), Unreadable)):
+        async with client_over(Scripted(first, second)) as client:
+            with pytest.raises(kind):
+                await client.resolve.project("chat")
+
+
 # --- scopes ------------------------------------------------------------------------------------------------------
 def two_spaces(**resources: list[dict[str, Any]]) -> PagedWire:
     return wire(spaces=[thing(SPACE_A, "team-a"), thing(SPACE_B, "team-b")], **resources)
@@ -229,6 +283,15 @@ async def test_ids_cost_no_request() -> None:
         ]  # fmt: skip
     assert network.sent == []
     assert all(each.name is None for each in found)
+
+
+@pytest.mark.promise("name.id")
+@pytest.mark.parametrize("text", ["Ojo6", "Og==", gid("Model", 7)])
+async def test_a_name_that_looks_exactly_like_an_id_is_taken_for_one_as_every_client_takes_it(text: str) -> None:
+    network = wire(projects=[thing(gid("Model", 1), text)])
+    async with client_of(network) as client:
+        assert await client.resolve.project(text) == Named(text)
+    assert network.sent == []
 
 
 async def test_an_id_of_another_kind_is_refused_without_a_request() -> None:
