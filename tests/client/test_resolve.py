@@ -45,6 +45,7 @@ async def client_of(network: PagedWire, default_space: str | None = None) -> Asy
 
 
 # --- names -------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("name.pages")
 async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_services_filter() -> None:
     network = wire(projects=[thing(gid("Model", i), f"chat {i}") for i in range(95)])
     async with client_of(network) as client:
@@ -59,6 +60,7 @@ async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_ser
     assert caught.value.candidates == [("chat 1", gid("Model", 1)), ("chat 1", gid("Model", 91))]
 
 
+@pytest.mark.promise("name.exact")
 async def test_a_name_is_compared_exactly_and_the_other_letter_case_is_the_first_candidate() -> None:
     network = wire(tasks=[
         thing(gid("OnlineTask", 1), "tone check 2", type="CODE_EVALUATION"),
@@ -97,6 +99,7 @@ async def test_where_there_is_nothing_the_error_says_so() -> None:
     assert caught.value.candidates == []
 
 
+@pytest.mark.promise("name.fresh")
 async def test_a_renamed_resource_is_found_at_once_and_no_longer_under_its_old_name() -> None:
     network = wire(projects=[thing(gid("Model", 1), "old")])
     async with client_of(network) as client:
@@ -118,6 +121,7 @@ async def test_a_text_that_can_be_no_name_is_refused_without_a_request(text: str
 
 @given(names=st.lists(st.text(min_size=1, max_size=12).filter(lambda s: s.strip() and not is_id(s)), max_size=40),
        wanted=st.integers(0, 39))  # fmt: skip
+@pytest.mark.promise("name.exact")
 async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[str], wanted: int) -> None:
     name = names[wanted] if wanted < len(names) else "sought"
     if name.lower().startswith(("http://", "https://")):
@@ -192,6 +196,7 @@ def two_spaces(**resources: list[dict[str, Any]]) -> PagedWire:
     return wire(spaces=[thing(SPACE_A, "team-a"), thing(SPACE_B, "team-b")], **resources)
 
 
+@pytest.mark.promise("name.ambiguous")
 async def test_one_name_in_two_spaces_is_ambiguous_until_a_space_is_given() -> None:
     evaluators = [
         thing(gid("Evaluator", 1), "tone", space_id=SPACE_A, type="CODE"),
@@ -269,6 +274,7 @@ async def test_an_evaluator_version_is_found_by_hash_and_message() -> None:
 
 
 # --- ids ---------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("name.id")
 async def test_ids_cost_no_request() -> None:
     network = wire()
     async with client_of(network, default_space="team-a") as client:
@@ -294,6 +300,7 @@ async def test_a_name_that_looks_exactly_like_an_id_is_taken_for_one_as_every_cl
     assert network.sent == []
 
 
+@pytest.mark.promise("name.id")
 async def test_an_id_of_another_kind_is_refused_without_a_request() -> None:
     network = wire()
     async with client_of(network) as client:

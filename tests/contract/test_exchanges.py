@@ -30,9 +30,7 @@ async def _asked(it: Exchange, answered: Any = None) -> Any:
     played = [it if answered is None else Exchange(**{**vars(it), "answer": answered})]
     async with (
         replaying(played, key=KEY) as replay,
-        open_remote_client(
-            "https://ax.test", KEY, is_engine=False, transport=replay.transport, sleep=Naps()
-        ) as client,
+        open_remote_client("https://ax.test", KEY, is_engine=False, transport=replay.transport, sleep=Naps()) as client,
     ):
         return await it.ask(client)
 

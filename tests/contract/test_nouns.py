@@ -423,6 +423,7 @@ async def test_a_cursor_of_another_list_is_refused(backend: str) -> None:
             await client.datasets.list(ListDatasets(cursor=page.pagination.next_cursor))
 
 
+@pytest.mark.promise("key.secret")
 async def test_the_key_is_in_no_log_however_much_is_logged(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with client_of(backend) as client:

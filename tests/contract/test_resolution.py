@@ -13,6 +13,7 @@ from tests.support.backends import BACKENDS, client_of
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 
+@pytest.mark.promise("name.pages")
 async def test_a_name_behind_a_hundred_others_is_found(backend: str) -> None:
     async with client_of(backend) as client:
         space = await client.resolve.space()
@@ -25,6 +26,7 @@ async def test_a_name_behind_a_hundred_others_is_found(backend: str) -> None:
     assert caught.value.candidates[0] == ("chat", wanted.id)
 
 
+@pytest.mark.promise("name.ambiguous")
 async def test_one_name_in_two_spaces_needs_the_space(backend: str) -> None:
     async with client_of(backend, default_space=None) as client:
         one = await client.resolve.space()

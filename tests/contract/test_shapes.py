@@ -1,7 +1,7 @@
 """What our models can say is what AX knows: every member, query parameter and enumeration, at any depth.
 
-The shapes are AX's (`tests/support/ax_shapes.py`); what is ours alone stands in a list there, so that a new member of our
-own is a decision and no accident.
+The shapes are AX's (`tests/support/ax_shapes.py`); what is ours alone stands in a list there, so that a new member of
+our own is a decision and no accident.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What stands between us and a service, over real TCP: proxies, cut lines, pages, refusals; and what the client makes of it.
+"""What stands between us and a service, over real TCP: cut lines, pages of proxies, refusals; and what becomes of it.
 
-Each trouble meets a call that reads (`list_tasks`) and one that changes (`trigger_task_run`): the first may be repeated,
+A trouble meets a call that reads (`list_tasks`) and one that changes (`trigger_task_run`): the first may be repeated,
 the second never is when it may have taken effect.
 """
 
@@ -118,7 +118,14 @@ async def test_a_page_of_a_proxy_with_a_success_is_no_answer_whatever_it_calls_i
 @pytest.mark.promise("read.page")
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, Unauthorized), (403, Forbidden), (404, NotFound), (429, RateLimited), (500, ServerFault), (503, Unavailable)],
+    [
+        (401, Unauthorized),
+        (403, Forbidden),
+        (404, NotFound),
+        (429, RateLimited),
+        (500, ServerFault),
+        (503, Unavailable),
+    ],
 )
 @pytest.mark.parametrize("body", [PAGE, b"", b"\xff\xfe\x00", b"null", b'{"detail": 7}', b"[1]", b"upstream failed"])
 async def test_an_error_without_a_problem_document_is_told_by_its_status_alone(

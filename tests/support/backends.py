@@ -1,5 +1,5 @@
-"""The same engine reached in three ways: in this process; over TCP with a key, as AX would be; and through a service that
-refuses whatever AX does not know (`strict_ax`)."""
+"""The same engine reached in three ways: in this process, over TCP with a key as AX would be, and through a service
+that refuses whatever AX does not know (`strict_ax`)."""
 
 from __future__ import annotations
 

@@ -236,7 +236,9 @@ def _message(message: ChatMessage) -> JsonObject:
         sent["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
         # FUNCTION on the wire of AX, function on this one.
-        sent["tool_calls"] = [{**call, "type": str(call.get("type", "function")).lower()} for call in message.tool_calls]
+        sent["tool_calls"] = [
+            {**call, "type": str(call.get("type", "function")).lower()} for call in message.tool_calls
+        ]
     return sent
 
 
