@@ -78,7 +78,7 @@ OF_THE_CLIENT: dict[str, str] = {
     "repeat.reading": "It repeats a call that reads after a passing fault: a cut line, a time-out, 502, 503, 504.",
     "repeat.unsent": "It repeats a call that changes only when it cannot have taken effect: never sent, or a 429.",
     "repeat.never": "It never repeats a change that may have taken effect, and says to look first.",
-    "repeat.asked": "It waits as long as Retry-After says, in seconds or as a date; more than a minute is told instead.",
+    "repeat.asked": "It waits as long as Retry-After says, in seconds or as a date; more than a minute is only told.",
     "repeat.bounded": "It gives up after four attempts or 90 s, and at once where repeating cannot help.",
     "bound.time": "It bounds each attempt as a whole, a dripping body included.",
     "bound.size": "It reads no more than 128 MiB of an answer, counted unpacked.",
