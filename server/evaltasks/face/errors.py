@@ -112,8 +112,9 @@ WORDS: dict[type[Exception], Words] = {
     UnknownMedia: _with("No argument changes that; a person has to look at what stands between here and the service."),
     Unauthorized: _with(
         "Either no valid key reached the service (missing, mistyped, expired), or the key is valid but belongs to "
-        "another account or host, or may not see this space. No argument changes that: a person must set the key "
-        "(ARIZE_API_KEY) in the environment the server is started with and start it again."
+        "another account or host, or may not see this space (find, with kind 'space', shows those it sees). Otherwise "
+        "no argument changes that: a person must set the key (ARIZE_API_KEY) in the environment the server is started "
+        "with and start it again."
     ),
     Forbidden: _with("It exists, but the key in use may not do this; a person with more rights has to do or grant it."),
     NotFound: _with(
