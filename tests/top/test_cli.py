@@ -35,7 +35,9 @@ def spans_file(tmp_path: Path) -> Path:
 def test_help_names_every_command_and_exits_zero() -> None:
     shown = evaltasks("--help")
     assert shown.returncode == 0
-    assert all(word in shown.stdout for word in ("serve", "engine", "demo", "load", "schemas", "doctor"))
+    assert all(
+        word in shown.stdout for word in ("serve", "engine", "demo", "load", "export", "apply", "schemas", "doctor")
+    )
 
 
 def test_help_of_serve_names_every_option_with_its_variable() -> None:
