@@ -115,6 +115,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_engine_options(engine: argparse.ArgumentParser) -> None:
+    host_help = "address to bind (default 127.0.0.1); another one needs a key in EVALTASKS_ENGINE_KEY"
+    engine.add_argument("--host", default="127.0.0.1", help=host_help)
+    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
+    engine.add_argument("--allow-host", metavar="NAMES", help="further host names requests may come in under; by comma")
+    _store_option(engine)
+    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
+    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
+        engine.add_argument(
+            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
+        )
+    engine.add_argument(
+        "--max-body-mb",
+        type=int,
+        metavar="MB",
+        help="largest body of a request, packed or not, on every route (default 32; OTLP 20, Arrow uploads 128)",
+    )
+    engine.add_argument("--log-requests", action="store_true", help="one line on stderr for each request, no secrets")
+    engine.add_argument(
+        "--rate-limit",
+        metavar="N[/BURST]",
+        help="for tests of clients: answer 429 to more than N requests a second of one key or address",
+    )
+    engine.add_argument(
+        "--stage",
+        metavar="FAILURE[=SECONDS][:TASK][,…]",
+        help="for tests: show failures of AX on purpose, of all tasks or those whose name fits; docs/staging.md",
+    )
+
+
 def _add_promotion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = commands.add_parser("export", help="write tasks, evaluators and integrations to YAML files, by name")
     export.add_argument(
@@ -153,36 +183,6 @@ def _backend_options(parser: argparse.ArgumentParser) -> None:
     for name, variable, metadata in option_table():
         if name in {"backend", "store", "space", "allow_plain_http"}:
             _add_option(parser, name, f"{metadata['help']} [{variable}]", metadata)
-
-
-def _add_engine_options(engine: argparse.ArgumentParser) -> None:
-    host_help = "address to bind (default 127.0.0.1); another one needs a key in EVALTASKS_ENGINE_KEY"
-    engine.add_argument("--host", default="127.0.0.1", help=host_help)
-    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
-    engine.add_argument("--allow-host", metavar="NAMES", help="further host names requests may come in under; by comma")
-    _store_option(engine)
-    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
-    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
-        engine.add_argument(
-            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
-        )
-    engine.add_argument(
-        "--max-body-mb",
-        type=int,
-        metavar="MB",
-        help="largest body of a request, packed or not, on every route (default 32; OTLP 20, Arrow uploads 128)",
-    )
-    engine.add_argument("--log-requests", action="store_true", help="one line on stderr for each request, no secrets")
-    engine.add_argument(
-        "--rate-limit",
-        metavar="N[/BURST]",
-        help="for tests of clients: answer 429 to more than N requests a second of one key or address",
-    )
-    engine.add_argument(
-        "--stage",
-        metavar="FAILURE[=SECONDS][:TASK][,…]",
-        help="for tests: show failures of AX on purpose, of all tasks or those whose name fits; docs/staging.md",
-    )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ def projects(count: int) -> list[dict[str, str]]:
 
 
 @given(count=st.integers(0, 60), limit=st.integers(1, 100), page_max=st.integers(1, 100))
+@pytest.mark.promise("page.every")
 async def test_every_item_comes_once_and_in_order_whatever_the_size_of_the_pages(
     count: int, limit: int, page_max: int
 ) -> None:
@@ -74,11 +75,13 @@ async def drain(*pages: ProjectPage, pages_max: int = 10) -> int:
     return len([item async for item in every_item(fetch, ListProjects(), lambda p: p.projects, pages_max=pages_max)])
 
 
+@pytest.mark.promise("page.end")
 async def test_a_cursor_that_comes_twice_is_an_error_and_no_endless_list() -> None:
     with pytest.raises(Unreadable, match="twice"):
         await drain(page(True, "a"), page(True, "b"), page(True, "a"))
 
 
+@pytest.mark.promise("page.end")
 async def test_a_page_that_promises_more_without_a_cursor_is_an_error_and_no_short_list() -> None:
     with pytest.raises(Unreadable, match="goes on"):
         await drain(page(True, None))
@@ -88,6 +91,7 @@ async def test_a_cursor_is_followed_even_when_the_flag_was_left_out() -> None:
     assert await drain(page(False, "a"), page(False, None)) == 2
 
 
+@pytest.mark.promise("page.end")
 async def test_a_list_of_exactly_the_bound_is_whole_and_a_longer_one_an_error() -> None:
     pages = [page(True, str(number)) for number in range(4)]
     assert await drain(*pages, page(False, None), pages_max=5) == 5

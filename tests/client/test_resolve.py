@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaltasks.api.problems import BadRequest
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.faults import NotResolved, Unreadable
 from evaltasks.client.references import is_id
 from evaltasks.client.resolve import Named
 from evaltasks.client.transport import open_remote_client
-from tests.support.transports import MOMENT, Naps, PagedWire
+from tests.support.transports import MOMENT, Naps, PagedWire, Scripted, answers, html, problem
 
 
 def gid(kind: str, number: int = 1) -> str:
@@ -44,6 +45,7 @@ async def client_of(network: PagedWire, default_space: str | None = None) -> Asy
 
 
 # --- names -------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("name.pages")
 async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_services_filter() -> None:
     network = wire(projects=[thing(gid("Model", i), f"chat {i}") for i in range(95)])
     async with client_of(network) as client:
@@ -58,6 +60,7 @@ async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_ser
     assert caught.value.candidates == [("chat 1", gid("Model", 1)), ("chat 1", gid("Model", 91))]
 
 
+@pytest.mark.promise("name.exact")
 async def test_a_name_is_compared_exactly_and_the_other_letter_case_is_the_first_candidate() -> None:
     network = wire(tasks=[
         thing(gid("OnlineTask", 1), "tone check 2", type="CODE_EVALUATION"),
@@ -96,6 +99,7 @@ async def test_where_there_is_nothing_the_error_says_so() -> None:
     assert caught.value.candidates == []
 
 
+@pytest.mark.promise("name.fresh")
 async def test_a_renamed_resource_is_found_at_once_and_no_longer_under_its_old_name() -> None:
     network = wire(projects=[thing(gid("Model", 1), "old")])
     async with client_of(network) as client:
@@ -117,6 +121,7 @@ async def test_a_text_that_can_be_no_name_is_refused_without_a_request(text: str
 
 @given(names=st.lists(st.text(min_size=1, max_size=12).filter(lambda s: s.strip() and not is_id(s)), max_size=40),
        wanted=st.integers(0, 39))  # fmt: skip
+@pytest.mark.promise("name.exact")
 async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[str], wanted: int) -> None:
     name = names[wanted] if wanted < len(names) else "sought"
     if name.lower().startswith(("http://", "https://")):
@@ -133,11 +138,65 @@ async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[st
             assert [found.id] == holders
 
 
+# --- lists that change while they are walked -------------------------------------------------------------------------
+def pages(key: str, *items: list[dict[str, Any]]) -> Scripted:
+    """The pages of one list in order, whatever is asked."""
+    last = len(items) - 1
+    steps = [
+        answers(200, {key: page, "pagination": {"has_more": at < last, "next_cursor": str(at) if at < last else None}})
+        for at, page in enumerate(items)
+    ]
+    return Scripted(*steps)
+
+
+@asynccontextmanager
+async def client_over(network: Scripted) -> AsyncIterator[Client]:
+    async with open_remote_client("https://ax.test", "k", is_engine=False, transport=network, sleep=Naps()) as client:
+        yield client
+
+
+@pytest.mark.promise("name.pages")
+async def test_one_resource_on_two_pages_is_still_one() -> None:
+    """Something new came first while the list was walked, and the rest moved a place on."""
+    chat, other, space = thing(gid("Model"), "chat"), thing(gid("Model", 2), "chat 2"), thing(SPACE_A, "team-a")
+    async with client_over(pages("projects", [other, chat], [chat], [])) as client:
+        assert await client.resolve.project("chat") == Named(gid("Model"), "chat")
+    async with client_over(pages("spaces", [space], [space])) as client:
+        assert await client.resolve.space() == Named(SPACE_A, "team-a")
+    first = {"id": gid("EvaluatorVersion"), "evaluator_id": "e", "type": "CODE", "commit_hash": "abcdef0111",
+             "commit_message": "first", "created_at": MOMENT}  # fmt: skip
+    async with client_over(pages("evaluator_versions", [first], [first])) as client:
+        assert (await client.resolve.evaluator_version("first", "e")).id == first["id"]
+
+
+@pytest.mark.promise("name.pages")
+async def test_a_resource_renamed_between_two_pages_has_the_name_it_was_seen_with_last() -> None:
+    async with client_over(
+        pages("projects", [thing(gid("Model"), "chat old")], [], [thing(gid("Model"), "chat")])
+    ) as client:
+        assert (await client.resolve.project("chat")).id == gid("Model")
+    walked = pages("projects", [thing(gid("Model"), "chat")], [thing(gid("Model"), "chat new")])
+    async with client_over(walked) as client:
+        with pytest.raises(NotResolved, match="No project is named 'chat'"):
+            await client.resolve.project("chat")
+
+
+@pytest.mark.promise("name.pages")
+async def test_a_list_that_breaks_off_on_a_later_page_finds_nothing_rather_than_something() -> None:
+    chat = thing(gid("Model"), "chat")
+    first = answers(200, {"projects": [chat], "pagination": {"has_more": True, "next_cursor": "2"}})
+    for second, kind in ((problem(400, "The cursor is not known."), BadRequest), (html(200), Unreadable)):
+        async with client_over(Scripted(first, second)) as client:
+            with pytest.raises(kind):
+                await client.resolve.project("chat")
+
+
 # --- scopes ------------------------------------------------------------------------------------------------------
 def two_spaces(**resources: list[dict[str, Any]]) -> PagedWire:
     return wire(spaces=[thing(SPACE_A, "team-a"), thing(SPACE_B, "team-b")], **resources)
 
 
+@pytest.mark.promise("name.ambiguous")
 async def test_one_name_in_two_spaces_is_ambiguous_until_a_space_is_given() -> None:
     evaluators = [
         thing(gid("Evaluator", 1), "tone", space_id=SPACE_A, type="CODE"),
@@ -215,6 +274,7 @@ async def test_an_evaluator_version_is_found_by_hash_and_message() -> None:
 
 
 # --- ids ---------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("name.id")
 async def test_ids_cost_no_request() -> None:
     network = wire()
     async with client_of(network, default_space="team-a") as client:
@@ -231,6 +291,16 @@ async def test_ids_cost_no_request() -> None:
     assert all(each.name is None for each in found)
 
 
+@pytest.mark.promise("name.id")
+@pytest.mark.parametrize("text", ["Ojo6", "Og==", gid("Model", 7)])
+async def test_a_name_that_looks_exactly_like_an_id_is_taken_for_one_as_every_client_takes_it(text: str) -> None:
+    network = wire(projects=[thing(gid("Model", 1), text)])
+    async with client_of(network) as client:
+        assert await client.resolve.project(text) == Named(text)
+    assert network.sent == []
+
+
+@pytest.mark.promise("name.id")
 async def test_an_id_of_another_kind_is_refused_without_a_request() -> None:
     network = wire()
     async with client_of(network) as client:

@@ -61,6 +61,7 @@ async def line(*steps: Step, patience: Patience | None = None, timeout_seconds: 
         problem(429, "Slow down."), html(502), problem(503, "Busy."), html(504), cut_mid_body(200, b'{"tasks"'),
     ],
 )  # fmt: skip
+@pytest.mark.promise("repeat.reading")
 async def test_a_reading_call_outlives_a_passing_fault(step: Step) -> None:
     async with line(step, step, NO_TASKS) as it:
         page = await it.client.tasks.list(ListTasks())
@@ -69,6 +70,7 @@ async def test_a_reading_call_outlives_a_passing_fault(step: Step) -> None:
     assert len(it.naps.seconds) == 2
 
 
+@pytest.mark.promise("repeat.reading")
 async def test_a_listing_that_is_a_post_is_repeated_like_any_reading() -> None:
     async with line(fails(httpx2.ReadError), html(502), NO_SPANS) as it:
         assert (await it.client.spans.list(ListSpans(project_id="p"))).spans == []
@@ -77,6 +79,7 @@ async def test_a_listing_that_is_a_post_is_repeated_like_any_reading() -> None:
 
 
 @pytest.mark.parametrize("step", [*[fails(kind) for kind in NEVER_SENT], problem(429, "Slow down.")])
+@pytest.mark.promise("repeat.unsent")
 async def test_a_trigger_is_repeated_when_it_cannot_have_taken_effect(step: Step) -> None:
     async with line(step, TRIGGERED) as it:
         assert (await it.client.tasks.trigger("t", TriggerTaskRun())).id == "r"
@@ -84,6 +87,7 @@ async def test_a_trigger_is_repeated_when_it_cannot_have_taken_effect(step: Step
 
 
 @pytest.mark.parametrize("step", [*[fails(kind) for kind in BROKEN_OFF], cut_mid_body(201, b'{"id"')])
+@pytest.mark.promise("repeat.never")
 async def test_a_trigger_that_may_have_taken_effect_is_never_repeated_and_says_so(step: Step) -> None:
     async with line(step, TRIGGERED) as it:
         with pytest.raises(Unreachable, match="look before repeating") as caught:
@@ -92,6 +96,7 @@ async def test_a_trigger_that_may_have_taken_effect_is_never_repeated_and_says_s
     assert it.attempts == 1
 
 
+@pytest.mark.promise("repeat.never")
 async def test_a_trigger_without_an_answer_in_time_is_never_repeated() -> None:
     async with line(drips(), TRIGGERED, timeout_seconds=0.05) as it:
         with pytest.raises(TimedOut, match="look before repeating") as caught:
@@ -116,6 +121,7 @@ async def test_a_gateways_fault_on_a_change_goes_to_the_caller_with_a_warning(st
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500, 501, 505])
+@pytest.mark.promise("repeat.bounded")
 async def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int) -> None:
     async with line(problem(status, "No."), NO_TASKS) as it:
         with pytest.raises(Problem):
@@ -123,6 +129,7 @@ async def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int
     assert (it.attempts, it.naps.seconds) == (1, [])
 
 
+@pytest.mark.promise("repeat.bounded")
 async def test_a_fault_that_stays_is_given_up_with_its_own_words() -> None:
     async with line(fails(httpx2.ConnectError)) as it:
         with pytest.raises(Unreachable, match="nothing was sent") as caught:
@@ -148,6 +155,7 @@ def test_no_wait_is_longer_than_its_bound_or_of_no_length(attempt: int, share: f
 
 
 @pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.promise("repeat.asked")
 async def test_what_the_service_asks_to_wait_is_waited(status: int) -> None:
     patience = Patience(jitter=lambda: 1.0)
     async with line(problem(status, "Later.", **{"retry-after": "7"}), NO_TASKS, patience=patience) as it:
@@ -167,6 +175,7 @@ async def test_a_date_to_come_back_at_is_counted_from_the_services_own_clock() -
     assert it.naps.seconds == [42.0]
 
 
+@pytest.mark.promise("repeat.asked")
 async def test_a_longer_wait_than_anybody_sits_through_is_told_instead_of_waited() -> None:
     async with line(problem(429, "Later.", **{"retry-after": "75"}), NO_TASKS) as it:
         with pytest.raises(RateLimited) as caught:
@@ -175,6 +184,7 @@ async def test_a_longer_wait_than_anybody_sits_through_is_told_instead_of_waited
     assert (it.attempts, it.naps.seconds) == (1, [])
 
 
+@pytest.mark.promise("repeat.bounded")
 async def test_all_waits_together_stay_within_the_bound() -> None:
     patience = Patience(attempts_max=50, jitter=lambda: 0.0)
     async with line(problem(503, "Later.", **{"retry-after": "40"}), patience=patience) as it:

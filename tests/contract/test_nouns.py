@@ -47,6 +47,7 @@ from evaltasks.api.tasks import CreateTask, ListTasks, Task, UpdateTask
 from evaltasks.api.traces import ListTraces
 from evaltasks.client.client import Client
 from evaltasks.client.faults import ClientFault
+from evaltasks.engine.ids import ORGANIZATION_ID
 from tests.support.backends import BACKENDS, KEY, client_of
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -100,16 +101,16 @@ async def test_the_other_side_is_known_to_be_an_engine(backend: str) -> None:
 
 async def test_spaces(backend: str) -> None:
     async with client_of(backend) as client:
-        made = await client.spaces.create(CreateSpace(name="team", description="ours"))
+        made = await client.spaces.create(CreateSpace(name="team", organization_id=ORGANIZATION_ID, description="ours"))
         assert await client.spaces.get(made.id) == made
         assert [space.name for space in (await client.spaces.list(ListSpaces(name="TEA"))).spaces] == ["team"]
         with pytest.raises(Conflict):
-            await client.spaces.create(CreateSpace(name="team"))
+            await client.spaces.create(CreateSpace(name="team", organization_id=ORGANIZATION_ID))
 
 
 async def test_spaces_are_changed_cleared_and_deleted(backend: str) -> None:
     async with client_of(backend) as client:
-        made = await client.spaces.create(CreateSpace(name="team", description="ours"))
+        made = await client.spaces.create(CreateSpace(name="team", organization_id=ORGANIZATION_ID, description="ours"))
         renamed = await client.spaces.update(made.id, UpdateSpace(name="crew"))
         cleared = await client.spaces.update(made.id, UpdateSpace(description=None))
         await client.spaces.delete(made.id)
@@ -337,7 +338,8 @@ async def test_ai_integrations_never_give_a_key_back(backend: str) -> None:
 
 async def test_agent_integrations_are_found_by_name_and_never_give_a_header_back(backend: str) -> None:
     async with client_of(backend) as client:
-        config = {"endpoint": "http://127.0.0.1:9/", "headers": {"x-team": "blue"}, "api_key_env": "AGENT_KEY"}
+        schema = {"type": "object"}
+        config = {"endpoint": "http://127.0.0.1:9/", "headers": {"x-team": "blue"}, "input_schema": schema}
         body = {"type": "agent", "name": "mine", "config": config}
         made = await client.integrations.create(CreateIntegration.model_validate(body))
         changed = {"type": "AGENT", "config": {"output_path": "a.b"}}
@@ -421,6 +423,7 @@ async def test_a_cursor_of_another_list_is_refused(backend: str) -> None:
             await client.datasets.list(ListDatasets(cursor=page.pagination.next_cursor))
 
 
+@pytest.mark.promise("key.secret")
 async def test_the_key_is_in_no_log_however_much_is_logged(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with client_of(backend) as client:

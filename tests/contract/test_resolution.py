@@ -7,11 +7,13 @@ import pytest
 from evaltasks.api.projects import CreateProject, RenameProject
 from evaltasks.api.spaces import CreateSpace
 from evaltasks.client.faults import NotResolved
+from evaltasks.engine.ids import ORGANIZATION_ID
 from tests.support.backends import BACKENDS, client_of
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 
+@pytest.mark.promise("name.pages")
 async def test_a_name_behind_a_hundred_others_is_found(backend: str) -> None:
     async with client_of(backend) as client:
         space = await client.resolve.space()
@@ -24,10 +26,11 @@ async def test_a_name_behind_a_hundred_others_is_found(backend: str) -> None:
     assert caught.value.candidates[0] == ("chat", wanted.id)
 
 
+@pytest.mark.promise("name.ambiguous")
 async def test_one_name_in_two_spaces_needs_the_space(backend: str) -> None:
     async with client_of(backend, default_space=None) as client:
         one = await client.resolve.space()
-        two = await client.spaces.create(CreateSpace(name="team-b"))
+        two = await client.spaces.create(CreateSpace(name="team-b", organization_id=ORGANIZATION_ID))
         made = [await client.projects.create(CreateProject(name="chat", space_id=id_)) for id_ in (one.id, two.id)]
         with pytest.raises(NotResolved) as caught:
             await client.resolve.project("chat")

@@ -36,6 +36,7 @@ def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: typ
     assert len(words) > len("The widget is bent.") + 20
 
 
+@pytest.mark.promise("tell.401")
 def test_a_401_names_both_readings_and_who_can_mend_it() -> None:
     words = words_for(problems.Unauthorized("No key"))
 
@@ -45,6 +46,7 @@ def test_a_401_names_both_readings_and_who_can_mend_it() -> None:
     assert "a person must" in words
 
 
+@pytest.mark.promise("tell.404")
 def test_a_404_names_both_readings() -> None:
     words = words_for(problems.NotFound("No task 't9'"))
 
@@ -63,6 +65,7 @@ def test_an_unknown_5xx_tells_its_status() -> None:
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TimedOut])
+@pytest.mark.promise("tell.words")
 def test_a_lost_connection_tells_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
     assert "Nothing was changed" in (words_for(kind("No connection")) or "")
     assert "may have happened" in (words_for(kind("No answer", may_have_taken_effect=True)) or "")

@@ -45,7 +45,6 @@ class ExperimentPage(Page):
 class ListExperiments(ListQuery):
     dataset_id: str | None = None
     space_id: str | None = None
-    space_name: str | None = Field(default=None, max_length=255)
     name: str | None = Field(default=None, max_length=255)
 
     @model_validator(mode="after")

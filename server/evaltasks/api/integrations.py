@@ -6,9 +6,9 @@ Secrets go the way of keys: on an evaltasks engine an integration names environm
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from evaltasks.api.ai_integrations import EnvironmentName
 from evaltasks.api.wire import (
@@ -58,6 +58,12 @@ class UpdateAgentConfig(_WrittenAgentConfig):
 
     endpoint: Endpoint | None = None
     input_schema: JsonObject | None = None
+
+    @model_serializer(mode="wrap")
+    def _what_was_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A part of a change is a change as well: its nulls go out, where in a creation they would be left out.
+        written: dict[str, Any] = write(self)
+        return {name: written.get(name) for name in sorted(self.model_fields_set)}
 
 
 class _WrittenAgent(Written):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from evaltasks.api.wire import JsonObject, KeepsUnknown, NonBlank, Written
+from evaltasks.api.wire import JsonObject, KeepsUnknown, NonBlank, Written, fold_case
 
 
 class InvocationParameters(KeepsUnknown):
@@ -23,6 +23,12 @@ class InvocationParameters(KeepsUnknown):
     stop: list[str] | None = None
     response_format: JsonObject | None = None
     tool_config: JsonObject | None = None
+
+    @field_validator("response_format", mode="after")
+    @classmethod
+    def _upper_type(cls, given: JsonObject | None) -> JsonObject | None:
+        """Its type is an enumeration of AX, although providers write it in lower case."""
+        return {**given, "type": fold_case(given["type"])} if given and "type" in given else given
 
     def given(self) -> dict[str, Any]:
         """Only what was set, ready for a provider's request."""

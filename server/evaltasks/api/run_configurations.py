@@ -37,6 +37,14 @@ class Message(Written):
     tool_call_id: str | None = None
     tool_calls: list[JsonObject] | None = None
 
+    @field_validator("tool_calls", mode="after")
+    @classmethod
+    def _upper_type(cls, calls: list[JsonObject] | None) -> list[JsonObject] | None:
+        """Their type is an enumeration of AX, although providers write it in lower case."""
+        if calls is None:
+            return None
+        return [{**call, "type": fold_case(call["type"])} if "type" in call else call for call in calls]
+
 
 class LlmGeneration(Written):
     """Send the messages, filled from each example, to a model; its answer is the example's output."""

@@ -16,12 +16,14 @@ How it works:
    An answer of 400 and above becomes its `Problem`, the same class the engine raised. Bodies of strangers (a proxy's
    HTML) give their status alone, and a body that holds the key is scrubbed first.
 6. **Reading.** Any 2xx will do if its body reads as the operation's reply: unknown fields are dropped, except in
-   models that keep them. Anything else is `Unreadable`; faults name fields, never values.
+   models that keep them. Anything else is `Unreadable`; faults name fields, never values. Where nothing is replied,
+   a body must at least be JSON: a proxy's sign-in page after a deletion is no deletion.
 7. **Repeating** is left to `retries`.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import re
@@ -36,10 +38,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from evaltasks.api.operations import Operation
-from evaltasks.api.problems import Problem, problem_from
+from evaltasks.api.problems import NotBuilt, Problem, problem_from
 from evaltasks.api.wire import READING
 from evaltasks.client.faults import ClientFault, TimedOut, Unreachable, Unreadable, WrongValue
-from evaltasks.client.retries import PASSING_STATUSES, Patience, parse_retry_after
+from evaltasks.client.retries import Patience, parse_retry_after
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +143,13 @@ class Caller:
             raise self._problem(operation, answer)
         if not 200 <= answer.status < 300:
             raise self._redirect(operation, answer)
+        body = answer.body.removeprefix(codecs.BOM_UTF8)
         if operation.reply is None:
+            if body.strip() and not _is_json(body):
+                raise self._unreadable(operation, "it should be empty, and is neither that nor JSON")
             return cast(ReplyT, None)
         try:
-            reply = cast(type[BaseModel], operation.reply).model_validate_json(
-                answer.body, extra="ignore", context=READING
-            )
+            reply = cast(type[BaseModel], operation.reply).model_validate_json(body, extra="ignore", context=READING)
         except ValidationError as error:
             reason = _where_unreadable(error)
         else:
@@ -157,7 +160,7 @@ class Caller:
     def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:
         told = parse_retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date"))
         problem = problem_from(answer.status, self._document(answer), retry_after_seconds=told)
-        if not operation.reads and answer.status in PASSING_STATUSES:
+        if not operation.reads and answer.status >= 500 and not isinstance(problem, NotBuilt):
             problem.detail = f"{problem.detail} {_LOOK_FIRST}"
             problem.args = (problem.detail,)
         return problem
@@ -243,6 +246,14 @@ def _content(operation: Operation[ReplyT], body: BaseModel | None) -> bytes | No
     except (ValueError, PydanticSerializationError):
         reason = "it holds a number or a character that JSON cannot carry (NaN, an infinity, half a character)"
     raise WrongValue(f"{operation.name} cannot be sent: {reason}.")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _where_unreadable(error: ValidationError) -> str:

@@ -177,7 +177,9 @@ class Resolver:
         if found := id_in(text, EVALUATOR_VERSION):
             return Named(found)
         _check_name(EVALUATOR_VERSION, text)
-        versions = [version async for version in self._evaluators.all_versions(evaluator_id)]
+        # By id: what moves from page to page while the list is walked is still one.
+        seen = {version.id: version async for version in self._evaluators.all_versions(evaluator_id)}
+        versions = list(seen.values())
         named = [(version.commit_message or version.commit_hash or version.id, version.id) for version in versions]
         matches = [
             pair
@@ -200,7 +202,8 @@ class Resolver:
         return None if wanted is None else (await self.space(wanted)).id
 
     async def _only_space(self) -> Named:
-        spaces = [(space.name, space.id) async for space in self._spaces.all(ListSpaces())]
+        seen = {space.id: space.name async for space in self._spaces.all(ListSpaces())}
+        spaces = [(name, id_) for id_, name in seen.items()]
         if len(spaces) == 1:
             return Named(spaces[0][1], spaces[0][0])
         if not spaces:

@@ -223,7 +223,10 @@ def _message(message: ChatMessage) -> JsonObject:
     if message.tool_call_id is not None:
         sent["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
-        sent["tool_calls"] = list(message.tool_calls)
+        # FUNCTION on the wire of AX, function on this one.
+        sent["tool_calls"] = [
+            {**call, "type": str(call.get("type", "function")).lower()} for call in message.tool_calls
+        ]
     return sent
 
 

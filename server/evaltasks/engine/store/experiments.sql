@@ -1,11 +1,10 @@
 -- name: page
 -- Newest first. A scope that is NULL does not narrow.
 SELECT e.*
-FROM experiments e JOIN spaces s ON s.id = e.space_id
+FROM experiments e
 WHERE e.seq < :before_seq
   AND (:dataset_id IS NULL OR e.dataset_id = :dataset_id)
   AND (:space_id IS NULL OR e.space_id = :space_id)
-  AND (:space_name IS NULL OR instr(casefold(s.name), casefold(:space_name)) > 0)
   AND (:name IS NULL OR instr(casefold(e.name), casefold(:name)) > 0)
 ORDER BY e.seq DESC
 LIMIT :limit;
