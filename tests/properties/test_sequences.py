@@ -77,7 +77,7 @@ class Sequences(RowRules, TaskRules):
         self.create_evaluator(0, "a", "tone", "yes")
         self.create_evaluator(0, "ab", "length", "^no")
         self.make_task(0, True, "a", None, [(0, None), (1, 0)], [])
-        self.make_task(0, False, "ab", None, [(0, 0)], [0])
+        self.make_task(0, False, "ab", "= 'yes'", [(0, 0)], [0])
 
     def teardown(self) -> None:
         if hasattr(self, "_opening"):

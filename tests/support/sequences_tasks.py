@@ -162,6 +162,14 @@ class TaskRules(TwoSides):
             held |= change
             held["query_filter"] = held["query_filter"] or None
 
+    @precondition(lambda self: any(task["query_filter"] for task in self.world.tasks.values()))
+    @rule(pick=picks, how=st.sampled_from([None, ""]))
+    def clear_a_filter(self, pick: int, how: str | None) -> None:
+        filtered = [id_ for id_, task in self.world.tasks.items() if task["query_filter"]]
+        id_ = filtered[pick % len(filtered)]
+        self.ask(self.client.tasks.update, id_, UpdateTask(query_filter=how))
+        self.world.tasks[id_]["query_filter"] = None
+
     @precondition(lambda self: self.world.tasks)
     @rule(pick=picks)
     def delete_task(self, pick: int) -> None:
