@@ -9,6 +9,7 @@ from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client, open_remote_client
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.runs.executor import ExecutorLimits
+from evaltasks.engine.surroundings import Surroundings
 from evaltasks.face.server import EvaltasksServer, ToolApp, make_server
 from evaltasks.settings import Settings, ax_address
 from evaltasks.tools.catalog import TOOLS
@@ -39,7 +40,10 @@ async def open_client(settings: Settings, environment: Mapping[str, str]) -> Asy
             yield client
     else:
         async with open_remote_client(
-            settings.backend, environment.get("ARIZE_API_KEY", ""), default_space=settings.space
+            settings.backend,
+            environment.get("ARIZE_API_KEY", ""),
+            default_space=settings.space,
+            allow_plain_http=settings.allow_plain_http,
         ) as client:
             yield client
 
@@ -49,7 +53,7 @@ def tool_settings(settings: Settings, environment: Mapping[str, str]) -> ToolSet
         patience_seconds=settings.patience_seconds,
         allowed_dirs=settings.allow_dir,
         default_space=settings.space,
-        environment=environment,
+        environment=Surroundings(environment),
     )
 
 

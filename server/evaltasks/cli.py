@@ -1,7 +1,8 @@
-"""The command line: `evaltasks serve | engine | demo | load | schemas | doctor`.
+"""The command line: `evaltasks serve | engine | demo | load | export | apply | schemas | doctor`.
 
-Exit codes: 0 done; 1 it did not work, stderr says why; 2 the command line or a setting is wrong; 128 + n ended by
-signal n. Results go to stdout (but for `serve`, where stdout is the protocol), progress and errors to stderr.
+Exit codes: 0 done; 1 it did not work, stderr says why; 2 the command line or a setting is wrong; 3 a dry run of
+`apply` that was asked to tell found differences; 128 + n ended by signal n. Results go to stdout (but for `serve`,
+where stdout is the protocol), progress and errors to stderr.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from evaltasks import __version__
 from evaltasks.api.problems import Problem
 from evaltasks.client.faults import ClientFault
 from evaltasks.engine.sandbox.cell import SandboxUnavailable
+from evaltasks.engine.stage import Stage, parse_stage
 from evaltasks.engine.store.store import StoreError
 from evaltasks.insight.faults import Faults
 from evaltasks.logs import configure_logs
@@ -72,15 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(serve)
     serve.set_defaults(command=_serve)
 
-    engine = commands.add_parser("engine", help="serve the embedded engine's REST API on a port")
-    engine.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
-    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
-    _store_option(engine)
-    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
-    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
-        engine.add_argument(
-            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
-        )
+    engine = commands.add_parser(
+        "engine",
+        help="serve the embedded engine's REST API on a port",
+        epilog="Keys come from EVALTASKS_ENGINE_KEY, several by commas; with one the engine asks every request for it.",
+    )
+    _add_engine_options(engine)
     engine.set_defaults(command=_engine)
 
     demo = commands.add_parser("demo", help="watch the whole job on real data: no account, no key")
@@ -101,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     _store_option(load)
     load.set_defaults(command=_load)
 
+    _add_promotion(commands)
+
     schemas = commands.add_parser("schemas", help="check or write tool_schemas/ (for contributors)")
     action = schemas.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="fail with a diff when a tool's contract changed")
@@ -112,6 +113,76 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(doctor)
     doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _add_engine_options(engine: argparse.ArgumentParser) -> None:
+    host_help = "address to bind (default 127.0.0.1); another one needs a key in EVALTASKS_ENGINE_KEY"
+    engine.add_argument("--host", default="127.0.0.1", help=host_help)
+    engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
+    engine.add_argument("--allow-host", metavar="NAMES", help="further host names requests may come in under; by comma")
+    _store_option(engine)
+    engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
+    for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
+        engine.add_argument(
+            flag, type=int, metavar="PORT", help=f"also serve {what} for the AX SDK's bulk calls (extra 'flight')"
+        )
+    engine.add_argument(
+        "--max-body-mb",
+        type=int,
+        metavar="MB",
+        help="largest body of a request, packed or not, on every route (default 32; OTLP 20, Arrow uploads 128)",
+    )
+    engine.add_argument("--log-requests", action="store_true", help="one line on stderr for each request, no secrets")
+    engine.add_argument(
+        "--rate-limit",
+        metavar="N[/BURST]",
+        help="for tests of clients: answer 429 to more than N requests a second of one key or address",
+    )
+    engine.add_argument(
+        "--stage",
+        metavar="FAILURE[=SECONDS][:TASK][,…]",
+        help="for tests: show failures of AX on purpose, of all tasks or those whose name fits; docs/staging.md",
+    )
+
+
+def _add_promotion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = commands.add_parser("export", help="write tasks, evaluators and integrations to YAML files, by name")
+    export.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the files; made when it is new"
+    )
+    export.add_argument("--task", action="append", default=[], metavar="NAME", help="only this task (repeatable)")
+    export.add_argument("--prune", action="store_true", help="remove files of what was not exported now")
+    export.add_argument(
+        "--allow-key-shaped",
+        action="store_true",
+        help="also write text that looks like a key, when you know it is none",
+    )
+    _backend_options(export)
+    export.set_defaults(command=_export)
+
+    apply = commands.add_parser("apply", help="make a service's tasks what the files of export say; shows a plan first")
+    apply.add_argument("directory", type=Path, metavar="DIR", help="folder that export wrote")
+    apply.add_argument("--task", action="append", default=[], metavar="NAME", help="only this task (repeatable)")
+    apply.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    apply.add_argument(
+        "--exit-code", action="store_true", help="with --dry-run: exit with 3 when applying would change anything"
+    )
+    apply.add_argument("--yes", action="store_true", help="do not ask before changing")
+    apply.add_argument("--json", action="store_true", help="the plan as JSON on stdout")
+    continuous = apply.add_mutually_exclusive_group()
+    continuous.add_argument(
+        "--allow-continuous", action="store_true", help="let tasks begin to evaluate new spans by themselves"
+    )
+    continuous.add_argument("--keep-paused", action="store_true", help="apply such tasks switched off")
+    _backend_options(apply)
+    apply.set_defaults(command=_apply)
+
+
+def _backend_options(parser: argparse.ArgumentParser) -> None:
+    """Where tasks live, as for `serve`."""
+    for name, variable, metadata in option_table():
+        if name in {"backend", "store", "space", "allow_plain_http"}:
+            _add_option(parser, name, f"{metadata['help']} [{variable}]", metadata)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -171,10 +242,28 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _engine(given: argparse.Namespace) -> int:
+    from evaltasks.access import access_from  # noqa: PLC0415  see above
     from evaltasks.ports import FurtherPorts, serve_engine  # noqa: PLC0415  see above
 
+    settings = _settings(given)
+    access = access_from(
+        os.environ,
+        host=given.host,
+        allow_host=settings.allow_host,
+        max_body_mb=given.max_body_mb,
+        rate_limit=given.rate_limit,
+        log_requests=given.log_requests,
+    )
     further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
-    return _run(serve_engine, given.host, given.port, _store_path(given), _settings(given).sandbox, further)
+    stage = _stage(given.stage or "")
+    return _run(serve_engine, given.host, given.port, _store_path(given), settings.sandbox, further, access, stage)
+
+
+def _stage(text: str) -> Stage:
+    try:
+        return parse_stage(text)
+    except ValueError as error:
+        raise SettingsError(f"--stage: {error}") from None
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -193,6 +282,28 @@ def _load(given: argparse.Namespace) -> int:
     if given.what == "spans":
         return _run(load_spans, given.file, given.project, _store_path(given))
     return _run(load_examples, given.file, given.dataset, _store_path(given))
+
+
+def _export(given: argparse.Namespace) -> int:
+    from evaltasks.promoting import export_tasks  # noqa: PLC0415  see above
+
+    settings = _settings(given)
+    return _run(export_tasks, settings, dict(os.environ), given.out, given.task, given.prune, given.allow_key_shaped)
+
+
+def _apply(given: argparse.Namespace) -> int:
+    from evaltasks.promote.plan import Continuous  # noqa: PLC0415  see above
+    from evaltasks.promoting import ApplyOptions, apply_tasks  # noqa: PLC0415  see above
+
+    if given.exit_code and not given.dry_run:
+        return _fail("--exit-code goes with --dry-run", 2)
+    continuous = Continuous.UNDECIDED
+    if given.allow_continuous or given.keep_paused:
+        continuous = Continuous.ALLOWED if given.allow_continuous else Continuous.PAUSED
+    options = ApplyOptions(
+        given.task, given.dry_run, given.exit_code, given.yes, as_json=given.json, continuous=continuous
+    )
+    return _run(apply_tasks, _settings(given), dict(os.environ), given.directory, options)
 
 
 def _schemas(given: argparse.Namespace) -> int:

@@ -11,14 +11,21 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from evaltasks.access import OPEN, Access
 from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
-from evaltasks.engine.guard import LOOPBACK_NAMES, Guard
+from evaltasks.engine.request_log import logger as request_logger
 from evaltasks.engine.sandbox.limits import SandboxKind
-from evaltasks.face.http import serve_http
+from evaltasks.engine.stage import NO_STAGE, Stage
+from evaltasks.face.http import UntilSignal, serve_http
 from evaltasks.settings import Settings, SettingsError
 
 GRACE_SECONDS = 2
+_STAGED = """\
+*** STAGED FAILURES: THIS ENGINE IS FOR TESTS. Its task runs fail, hang or find nothing on purpose:
+{shown}
+*** Start it without --stage for real work.
+"""
 
 
 async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -38,8 +45,10 @@ class FurtherPorts:
 
 
 @asynccontextmanager
-async def further_doors(engine: Engine, host: str, ports: FurtherPorts) -> AsyncIterator[list[str]]:
-    """Open as long as the block is; gives their addresses. Raises SettingsError."""
+async def further_doors(
+    engine: Engine, host: str, ports: FurtherPorts, access: Access = OPEN
+) -> AsyncIterator[list[str]]:
+    """Open as long as the block is, with the keys of `access`; gives their addresses. Raises SettingsError."""
     async with AsyncExitStack() as stack:
         addresses = []
         try:
@@ -47,11 +56,13 @@ async def further_doors(engine: Engine, host: str, ports: FurtherPorts) -> Async
                 # Both bring libraries of an optional extra, 170 and 19 MB.
                 from evaltasks.engine.flight.server import open_flight  # noqa: PLC0415  see above
 
-                addresses.append(await stack.enter_async_context(open_flight(engine.services, host, ports.flight)))
+                door = open_flight(engine.services, host, ports.flight, access.keys)
+                addresses.append(await stack.enter_async_context(door))
             if ports.otlp_grpc is not None:
                 from evaltasks.engine.flight.otlp import open_otlp  # noqa: PLC0415  see above
 
-                addresses.append(await stack.enter_async_context(open_otlp(engine.intake, host, ports.otlp_grpc)))
+                door = open_otlp(engine.intake, host, ports.otlp_grpc, access.keys, access.body_bytes_max)
+                addresses.append(await stack.enter_async_context(door))
         except ImportError:
             raise SettingsError(
                 "engine: --flight-port and --otlp-grpc-port need what evaltasks[flight] installs"
@@ -62,21 +73,33 @@ async def further_doors(engine: Engine, host: str, ports: FurtherPorts) -> Async
 
 
 async def serve_engine(
-    host: str, port: int, store: str, sandbox: SandboxKind = SandboxKind.MONTY, further: FurtherPorts = FurtherPorts()
+    host: str,
+    port: int,
+    store: str,
+    sandbox: SandboxKind = SandboxKind.MONTY,
+    further: FurtherPorts = FurtherPorts(),
+    access: Access = OPEN,
+    stage: Stage = NO_STAGE,
 ) -> int:
-    """Serve the embedded engine; its addresses are printed on stdout, the REST API's first, once all listen."""
-    if host not in LOOPBACK_NAMES:
-        raise SettingsError(
-            f"engine: '{host}' can be reached from other machines and the engine asks for no key yet; "
-            "bind to 127.0.0.1."
-        )
+    """Serve the embedded engine until a signal comes; the exit code.
+
+    Its addresses are printed on stdout, the REST API's first, once all listen. One that is staged says so on stderr
+    before it opens its store.
+    """
+    if stage.staged:
+        sys.stderr.write(_STAGED.format(shown="\n".join(f"***   {staged}" for staged in stage.staged)))
+    opening = Engine.open(
+        store, environment=os.environ, sandbox=sandbox, body_bytes_max=access.body_bytes_max, stage=stage
+    )
     async with (
-        Engine.open(store, environment=os.environ, sandbox=sandbox) as engine,
-        further_doors(engine, host, further) as addresses,
+        opening as engine,
+        further_doors(engine, host, further, access) as addresses,
     ):
         config = uvicorn.Config(
-            Guard(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
+            access.around(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
+        if access.keys is not None:
+            request_logger.info("keys in their order: %s", ", ".join(access.keys.fingerprints))
         # The protocol is named because asyncio sets TCP_NODELAY only then; without it answers wait 40 ms.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, proto=socket.IPPROTO_TCP) as listener:
@@ -89,5 +112,4 @@ async def serve_engine(
             shown = f"[{host}]" if ":" in host else host
             sys.stdout.write("\n".join([f"http://{shown}:{listener.getsockname()[1]}", *addresses, ""]))
             sys.stdout.flush()
-            await uvicorn.Server(config).serve(sockets=[listener])
-    return 0
+            return await UntilSignal(config).serve_until_signal(listener)

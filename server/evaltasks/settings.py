@@ -120,6 +120,9 @@ class Settings:
         "where tasks live: 'embedded' (default; no account), 'ax' (Arize AX, key in ARIZE_API_KEY), "
         "or the http:// address of a running 'evaltasks engine'",
     )  # fmt: skip
+    allow_plain_http: bool = _option(
+        False, _yes, None, "send the key to an engine beyond this machine over http://; only where the network is yours"
+    )
     store: str = _option(
         None, _store, "PATH", "the embedded engine's file (default: one file in your user data directory)"
     )
@@ -186,7 +189,7 @@ def settings_from(given: Mapping[str, str], environment: Mapping[str, str]) -> S
 
 
 # Variables that are read but are no options of `serve`.
-OTHER_VARIABLES = frozenset({PREFIX + "LOG_LEVEL", PREFIX + "HTTP_TOKEN"})
+OTHER_VARIABLES = frozenset({PREFIX + "LOG_LEVEL", PREFIX + "HTTP_TOKEN", PREFIX + "ENGINE_KEY"})
 
 
 @dataclass(frozen=True)

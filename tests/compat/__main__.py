@@ -22,11 +22,11 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.compat import bulk
+from tests.compat import bulk, telemetry
 from tests.compat.ax_nouns import NOUN_ROWS, WALKS
 from tests.compat.ax_tasks import RUN_CONFIGURATION, TASK_ROWS
 from tests.compat.page import PAGE, page_from
-from tests.compat.rows import AxWalk, Client, Ended, Outcome, filled
+from tests.compat.rows import KEY, AxWalk, Client, Ended, Outcome, filled
 from tests.compat.world import opened, seen_by
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ PROFILE = """[profile]
 name = "embedded"
 [auth]
 auth_method = "api-key"
-api_key = "local-dev-key"
+api_key = "{key}"
 [routing]
 api_scheme = "http"
 api_host = "{authority}"
@@ -69,7 +69,8 @@ def _environment(home: Path, world: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARIZE_")}
     return {
         **kept, "HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb",
-        "COMPAT_WORLD": json.dumps(world), "DISABLE_PRERELEASE_WARNING": "true",
+        "COMPAT_WORLD": json.dumps(world), "COMPAT_KEY": KEY,
+        "DISABLE_PRERELEASE_WARNING": "true",
     }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def _environment(home: Path, world: dict[str, str]) -> dict[str, str]:
 async def _ax(clients: Path, home: Path, world: dict[str, str]) -> AsyncIterator[Ax]:
     python = str(clients / "venv" / "bin" / "python")
     environment = _environment(home, world)
-    (home / "embedded.toml").write_text(PROFILE.format(authority=world["authority"]))
+    (home / "embedded.toml").write_text(PROFILE.format(authority=world["authority"], key=KEY))
     (home / "run_config.json").write_text(filled(RUN_CONFIGURATION, world))
     (home / "runs.csv").write_text(f"example_id,output\n{world['example_id']},answer\n")
     # Once as people type it; later commands come from a process that has the imports behind it.
@@ -156,13 +157,16 @@ async def main(python: str, clients: Path, only: str) -> list[Outcome]:
     return outcomes
 
 
-def judged(outcomes: list[Outcome], bulk: list[tuple[str, str]], *, write: bool) -> list[str]:
+def judged(
+    outcomes: list[Outcome], bulk: list[tuple[str, str]], telemetry: list[tuple[str, str]], *, write: bool
+) -> list[str]:
     """What is wrong, in words: rows that failed, or a page that these results would make otherwise."""
     faults = [f"{outcome.client}: {outcome.call}\n    {outcome.fault}" for outcome in outcomes if outcome.fault]
     faults += [f"bulk: {call}\n    {wrong}" for call, wrong in bulk if wrong]
+    faults += [f"telemetry: {call}\n    {wrong}" for call, wrong in telemetry if wrong]
     if faults:
         return faults
-    text = page_from(outcomes, [call for call, _ in bulk])
+    text = page_from(outcomes, [call for call, _ in bulk], [call for call, _ in telemetry])
     if write:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
@@ -178,10 +182,13 @@ if __name__ == "__main__":
     given = parser.parse_args()
     results = anyio.run(main, sys.executable, given.clients, given.only)
     bulk_results = [] if given.only else bulk.outcomes(given.clients)
+    telemetry_results = [] if given.only else telemetry.outcomes(given.clients)
     if given.only:
         wrong = [f"{result.client}: {result.call}\n    {result.fault}" for result in results if result.fault]
     else:
-        wrong = judged(results, bulk_results, write=given.write)
+        wrong = judged(results, bulk_results, telemetry_results, write=given.write)
     sys.stdout.writelines(f"FAULT {line}\n" for line in wrong)
-    sys.stdout.write(f"compat: {len(results) + len(bulk_results)} calls, {len(wrong)} faults\n")
+    sys.stdout.write(
+        f"compat: {len(results) + len(bulk_results) + len(telemetry_results)} calls, {len(wrong)} faults\n"
+    )
     raise SystemExit(int(bool(wrong)))

@@ -34,7 +34,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     world = SimpleNamespace(**json.loads(os.environ["COMPAT_WORLD"]))
     host, port = world.authority.split(":")
-    client = ArizeClient(api_key="any", api_scheme="http", api_host=host, api_port=int(port))
+    client = ArizeClient(api_key=os.environ["COMPAT_KEY"], api_scheme="http", api_host=host, api_port=int(port))
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     for row in (*TASK_ROWS, *NOUN_ROWS):
         if only in row.call:

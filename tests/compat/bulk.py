@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.compat.rows import KEY
+
 SECONDS_MAX = 120
 ROWS = 5000
 PROFILE = """[profile]
 name = "embedded"
 [auth]
 auth_method = "api-key"
-api_key = "local-dev-key"
+api_key = "{key}"
 [routing]
 api_scheme = "http"
 api_host = "{rest}"
@@ -56,7 +58,8 @@ class Doors:
 def _engine(folder: Path) -> Iterator[Doors]:
     ports = ("--port", "0", "--flight-port", "0", "--otlp-grpc-port", "0")
     command = [sys.executable, "-m", "evaltasks", "engine", *ports, "--store", str(folder / "store.sqlite")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "EVALTASKS_ENGINE_KEY": KEY}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         rest, flight, otlp = (urlsplit(process.stdout.readline().strip()) for _ in range(3))
         try:
@@ -117,8 +120,10 @@ def outcomes(clients: Path) -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder, _engine(Path(folder)) as doors:
         home = Path(folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ARIZE_")}
-        environment = {**kept, "HOME": folder, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-        (home / "embedded.toml").write_text(PROFILE.format(rest=doors.rest, flight=doors.flight, otlp=doors.otlp))
+        environment = {**kept, "COMPAT_KEY": KEY, "HOME": folder, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+        (home / "embedded.toml").write_text(
+            PROFILE.format(rest=doors.rest, flight=doors.flight, otlp=doors.otlp, key=KEY)
+        )
         calls = subprocess.run(
             [clients / "venv" / "bin" / "python", Path(__file__).with_name("bulk_calls.py"),
              doors.rest, doors.flight, doors.otlp],

@@ -5,6 +5,7 @@ Prints `{"call": …, "wrong": …}` for each; `wrong` is empty when it did what
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ SPAN_IDS = [f"{i:016x}" for i in range(1, 4)]
 
 def client(rest: str, flight_port: str, otlp: str) -> ArizeClient:
     return ArizeClient(
-        api_key="any",
+        api_key=os.environ["COMPAT_KEY"],
         api_scheme="http",
         api_host=rest,
         flight_scheme="grpc+tcp",

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 const ax = await import(pathToFileURL(process.env.COMPAT_PACKAGE).href);
 const w = JSON.parse(process.env.COMPAT_WORLD);
 const only = process.argv[2] ?? "";
-const client = ax.createClient({ apiKey: "any", baseUrl: w.address });
+const client = ax.createClient({ apiKey: process.env.COMPAT_KEY, baseUrl: w.address });
 const space = "compat";
 
 const managed = { type: "MANAGED", name: "parses", managed_evaluator: "JSON_PARSEABLE", variables: ["output"] };

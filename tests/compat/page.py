@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.compat import arize_nouns, arize_tasks
+from tests.compat import arize_nouns, arize_tasks, telemetry
 from tests.compat.ax_nouns import NOUN_ROWS, WALKS
 from tests.compat.ax_tasks import TASK_ROWS
 from tests.compat.rows import CLIENTS, WHY_NOT, Client, Outcome
@@ -16,7 +16,8 @@ _HEAD = """# Compatibility
 
 What the clients that Arize publishes get when they are pointed, unchanged, at `evaltasks engine`. This page is made
 from the results of `tests/compat/check.sh`, which fails when the page does not fit them; do not edit it. What AX itself
-does is taken from its documents and from these clients, never from a run against the service.
+does is taken from its documents and from these clients, never from a run against the service. Every engine here asks
+for a key, and every client sends it.
 
 | | |
 | --- | --- |
@@ -28,19 +29,29 @@ Placeholders stand in angles, `…` for a long value.
 """
 _BULK = "Arrow Flight and OTLP/gRPC"
 _BULK_SAYS = "With `evaltasks[flight]` and `--flight-port`, `--otlp-grpc-port`."
+_TELEMETRY = "OpenTelemetry, wrong keys, a rate limit"
+_TELEMETRY_SAYS = (
+    "Spans of an instrumented application, evaluated by a continuous task and read back with the Python SDK."
+)
 
 
-def page_from(outcomes: Sequence[Outcome], bulk: Iterable[str]) -> str:
+def page_from(outcomes: Sequence[Outcome], bulk: Iterable[str], telemetered: Iterable[str]) -> str:
     parts = [_HEAD, _totals(outcomes)]
     for client, title in CLIENTS.items():
         parts.append(f"## {title}\n")
         parts.append(_table((outcome.call, *verdict(outcome)) for outcome in outcomes if outcome.client == client))
     parts += [f"## {_BULK}\n", f"{_BULK_SAYS}\n", _table((call, "works", "") for call in bulk)]
+    rows = ((call, *_words(telemetry.CALLS[call])) for call in telemetered)
+    parts += [f"## {_TELEMETRY}\n", f"{_TELEMETRY_SAYS}\n", _table(rows)]
     return "\n".join(parts)
 
 
 def verdict(outcome: Outcome) -> tuple[str, str]:
-    return ("works", "") if outcome.why_not is None else WHY_NOT[outcome.why_not]
+    return _words(outcome.why_not)
+
+
+def _words(why_not: str | None) -> tuple[str, str]:
+    return ("works", "") if why_not is None else WHY_NOT[why_not]
 
 
 def _totals(outcomes: Sequence[Outcome]) -> str:

@@ -12,6 +12,8 @@ Client: TypeAlias = Literal["ax", "arize", "npm"]
 World: TypeAlias = Mapping[str, str]
 
 SHOWN_MAX = 48
+# Every engine of this suite asks for it, and every client sends it.
+KEY = "compat-mX4vT8qL1zR6nW3bK9sD"
 
 CLIENTS: dict[Client, str] = {
     "ax": "`ax` (PyPI `arize-ax-cli` 0.39.0)",

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import httpx2
 
-from tests.compat.rows import CLIENTS
+from tests.compat.rows import CLIENTS, KEY
 from tests.support.judges import JudgeServer, judge_server
 
 _MANAGED = {
@@ -34,7 +34,7 @@ async def opened(python: str, folder: Path) -> AsyncIterator[dict[str, str]]:
         judge_server() as judge,
         judge_server() as held_judge,
         _engine(python, folder) as address,
-        httpx2.AsyncClient(base_url=address, timeout=30) as http,
+        httpx2.AsyncClient(base_url=address, timeout=30, headers={"Authorization": f"Bearer {KEY}"}) as http,
     ):
         held_judge.hold()
         world = await _Seeding(http).world(judge, held_judge)
@@ -45,7 +45,7 @@ async def opened(python: str, folder: Path) -> AsyncIterator[dict[str, str]]:
 @asynccontextmanager
 async def _engine(python: str, folder: Path) -> AsyncIterator[str]:
     command = [python, "-m", "evaltasks", "engine", "--port", "0", "--store", str(folder / "store.db")]
-    environment = {**os.environ, "HOME": str(folder)}
+    environment = {**os.environ, "HOME": str(folder), "EVALTASKS_ENGINE_KEY": KEY}
     async with await anyio.open_process(command, stderr=None, env=environment) as engine:
         assert engine.stdout is not None
         try:

@@ -18,8 +18,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from evaltasks.engine.flight.otlp import open_otlp
 from evaltasks.engine.flight.server import open_flight
+from evaltasks.engine.keys import keys_from
+from tests.support.engine_command import KEY, OTHER_KEY
 from tests.support.engines import WINDOW, EngineInTest, engine
 from tests.support.otlp import span_request
+
+BOTH = f"{KEY},{OTHER_KEY}"
 
 
 @dataclass
@@ -55,9 +59,9 @@ class Flight:
 
 
 @asynccontextmanager
-async def flight(key: str | None = None, sent: str = "any") -> AsyncIterator[Flight]:
+async def flight(keys: str = "", sent: str = "any") -> AsyncIterator[Flight]:
     with anyio.fail_after(30):
-        async with engine() as it, open_flight(it.engine.services, "127.0.0.1", 0, key) as address:
+        async with engine() as it, open_flight(it.engine.services, "127.0.0.1", 0, keys_from(keys)) as address:
             options = fl.FlightCallOptions(
                 headers=[(b"auth-token-bin", sent.encode()), (b"origin", b"sdk")], timeout=20
             )
@@ -236,9 +240,9 @@ async def test_commands_that_cannot_be_done_are_refused_in_words(command: object
     assert "Traceback" not in str(refused.value)
 
 
-async def test_a_door_with_a_key_opens_for_that_key_alone() -> None:
-    for sent, fits in (("right", True), ("wrong", False)):
-        async with flight("right", sent) as it:
+async def test_a_door_with_keys_opens_for_those_keys_alone() -> None:
+    for sent, fits in ((KEY, True), (OTHER_KEY, True), ("wrong", False)):
+        async with flight(BOTH, sent) as it:
             dataset_id = await it.it.seed_dataset()
             ask = it.get({"getDataset": {"spaceId": "", "datasetId": dataset_id}})
             if fits:
@@ -248,8 +252,17 @@ async def test_a_door_with_a_key_opens_for_that_key_alone() -> None:
                     await ask
 
 
-@pytest.mark.parametrize(("key", "sent", "fits"), [(None, "any", True), ("k", "Bearer k", True), ("k", "other", False)])
-async def test_otlp_over_grpc_enters_where_otlp_over_http_does(key: str | None, sent: str, fits: bool) -> None:
+@pytest.mark.parametrize(
+    ("keys", "sent", "fits"),
+    [
+        ("", "any", True),
+        (BOTH, f"Bearer {KEY}", True),
+        (BOTH, OTHER_KEY, True),
+        (BOTH, "other", False),
+        (BOTH, "", False),
+    ],
+)
+async def test_otlp_over_grpc_enters_where_otlp_over_http_does(keys: str, sent: str, fits: bool) -> None:
     def export(address: str) -> bytes:
         with grpc.insecure_channel(address.removeprefix("http://")) as channel:
             call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
@@ -257,7 +270,7 @@ async def test_otlp_over_grpc_enters_where_otlp_over_http_does(key: str | None, 
             return bytes(call(span_request(spans=2).SerializeToString(), metadata=metadata, timeout=20))
 
     with anyio.fail_after(30):
-        async with engine() as it, open_otlp(it.engine.intake, "127.0.0.1", 0, key) as address:
+        async with engine() as it, open_otlp(it.engine.intake, "127.0.0.1", 0, keys_from(keys)) as address:
             if not fits:
                 with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
                     await to_thread.run_sync(export, address)

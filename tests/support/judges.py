@@ -119,6 +119,7 @@ class JudgeServer:
         self.latency_seconds = latency_seconds
         self.requests: list[SeenRequest] = []
         self.num_by_prompt: Counter[str] = Counter()
+        self.num_connections = 0
         self.num_answered = 0
         self.num_in_flight_max = 0
         self._num_in_flight = 0
@@ -146,6 +147,7 @@ class JudgeServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept open between requests as HTTP/1.1 does."""
+        self.num_connections += 1
         try:
             while (request := await _read(reader)) is not None:
                 async with self._came:

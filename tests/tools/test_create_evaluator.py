@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from evaltasks.api.evaluators import CustomCodeConfig
 from evaltasks.api.models import HeuristicModel
 from evaltasks.tools.create_ai_integration import SPEC as CREATE_AI_INTEGRATION
 from evaltasks.tools.create_evaluator import SPEC
 from evaltasks.tools.evaluator_configs import variables_in
 from tests.support.authoring import tools
+from tests.support.custom_code import IMPORTS, custom_code
 
 
 async def test_every_catalogue_template_becomes_an_evaluator_of_its_variables_labels_and_direction() -> None:
@@ -152,3 +156,55 @@ async def test_ax_needs_an_ai_integration() -> None:
 
 def test_variables_are_read_from_single_braces() -> None:
     assert variables_in('{input} {attributes.llm.x} {input} {{not}} {"a": 1}') == ["input", "attributes.llm.x"]
+
+
+READS_ITS_PARAMETERS = """
+found = [key for key in self.required_keys if key in output]
+return EvaluationResult(label=self.good if len(found) >= int(self.at_least) else "bad", score=len(found))
+"""
+
+
+async def test_static_params_of_custom_code_are_stored_with_their_types() -> None:
+    params = [
+        {"name": "required_keys", "default_value": ["id", "total"]},
+        {"name": "good", "type": "STRING", "default_value": "fine"},
+        {"name": "at_least", "default_value": 2},
+        {"name": "shape", "type": "regex", "default_value": "^{"},
+    ]
+    async with tools() as it:
+        code = custom_code(READS_ITS_PARAMETERS)
+        answer = await it.call(SPEC, name="keys", code=code, imports=IMPORTS, static_params=params)
+        assert any("static_params had a number" in note for note in answer.notes or [])
+        stored = (await it.client.evaluators.get(answer.evaluator_id)).version.code_config
+        same = {"required_keys": ["id", "total"], "good": "fine", "at_least": "2"}
+        again = await it.call(SPEC, name="by name", code=code, imports=IMPORTS, static_params=json.dumps(same))
+        by_name = (await it.client.evaluators.get(again.evaluator_id)).version.code_config
+    assert isinstance(stored, CustomCodeConfig) and isinstance(by_name, CustomCodeConfig)
+    assert stored.static_values() == {**same, "shape": "^{"}
+    assert [param.type for param in stored.static_params] == ["STRING_ARRAY", "STRING", "STRING", "REGEX"]
+    assert by_name.static_values() == same
+
+
+async def test_all_faults_of_static_params_come_out_together_each_at_its_place() -> None:
+    params = [
+        {"name": "a b", "default_value": "x", "colour": "crimson"},
+        {"name": "twice", "default_value": [1]},
+        {"name": "class", "type": "number", "default_value": True},
+        {"name": "twin", "type": "string", "default_value": ["x"]},
+        "text",
+    ]
+    async with tools() as it:
+        words = await it.refused(SPEC, name="x", static_params=params, variables=["a", 7], colour="red")
+        twins = [{"name": "twin", "default_value": "x"}, {"name": "twin", "default_value": "y"}]
+        second = await it.refused(SPEC, name="x", code="class A: ...", static_params=twins)
+        both = await it.refused(SPEC, name="x", code="c", static_params={"output": "x"})
+        foreign = await it.refused(SPEC, name="x", managed="json_parseable", static_params={"a": "x"})
+        nothing = await it.refused(SPEC, name="x", code="c", static_params=[])
+    for place in ("[0].colour", "[0].name", "[1].default_value", "[2].name", "[2].default_value", "[2].type",
+                  "[3].default_value", "[4]"):  # fmt: skip
+        assert f"static_params{place}: " in words
+    assert "colour: " in words and "crimson" not in words
+    assert "static_params[1].name: names the same parameter a second time" in second
+    assert "static_params[0].name: is a variable as well" in both
+    assert "static_params: is only for custom_code" in foreign
+    assert "static_params: must be a list" in nothing

@@ -73,3 +73,21 @@ async def test_the_same_agent_may_use_all_of_python_where_the_host_chose_the_loc
         assert "imports line 1: the module statistics is not there" in await it.refusal("create_evaluator", call)
     async with agent(engine_options={"sandbox": SandboxKind.PROCESS}) as it:
         assert (await it.answer("create_evaluator", call))["evaluation_name"] == "length"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_an_agent_gives_as_static_params_its_code_reads_from_self(mode: str) -> None:
+    code = custom_code("found = [key for key in self.keys if key in output]\nreturn EvaluationResult(score=len(found))")
+    rows = [{"name": "a", "start_time": "2026-03-01T00:00:00Z", "input": "?", "output": "id and total"}]
+    async with agent(mode) as it:
+        await it.answer("import_spans", {"project": "bot", "rows": rows})
+        params = [{"name": "keys", "type": "string_array", "default_value": ["id", "total", "tax"]}]
+        call = {"name": "keys", "code": code, "imports": IMPORTS}
+        assert "nothing sets self.keys" in await it.refusal("create_evaluator", call)
+        await it.answer("create_evaluator", {**call, "static_params": params})
+        task = {"name": "t", "task_type": "code_evaluation", "project": "bot", "evaluators": ["keys"]}
+        await it.answer("create_evaluation_task", task)
+        window = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-01T01:00:00Z"}
+        run = await it.answer("trigger_task_run", {"task": "t", "wait": True, **window})
+        results = await it.answer("task_run_results", {"run_id": run["task_run"]["run_id"]})
+    assert results["evaluators"][0]["score"]["mean"] == 2.0

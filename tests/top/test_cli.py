@@ -35,7 +35,9 @@ def spans_file(tmp_path: Path) -> Path:
 def test_help_names_every_command_and_exits_zero() -> None:
     shown = evaltasks("--help")
     assert shown.returncode == 0
-    assert all(word in shown.stdout for word in ("serve", "engine", "demo", "load", "schemas", "doctor"))
+    assert all(
+        word in shown.stdout for word in ("serve", "engine", "demo", "load", "export", "apply", "schemas", "doctor")
+    )
 
 
 def test_help_of_serve_names_every_option_with_its_variable() -> None:
@@ -156,6 +158,31 @@ def test_the_engine_answers_on_its_port_and_keeps_web_pages_out(tmp_path: Path) 
         finally:
             process.terminate()
     assert process.returncode in {0, 143, -15}
+
+
+def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None:
+    store = str(tmp_path / "s.sqlite")
+    command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", store]
+    staged = [*command, "--stage", "stuck-pending:slow*,judge-failure=5"]
+    with subprocess.Popen(staged, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            with httpx2.Client(base_url=address, trust_env=False) as http:
+                told = http.get("/evaltasks/v1/info").json()["staged"]
+        finally:
+            process.terminate()
+        assert process.stderr is not None
+        warning = process.stderr.read()
+    assert told == ["stuck-pending:slow*", "judge-failure=5:*"]
+    assert warning.startswith("*** STAGED FAILURES: THIS ENGINE IS FOR TESTS") and all(one in warning for one in told)
+
+
+def test_only_the_engine_command_can_be_staged() -> None:
+    refused = evaltasks("engine", "--stage", "stuck")
+    assert refused.returncode == 2 and "--stage: 'stuck' is no failure" in refused.stderr
+    assert evaltasks("serve", "--stage", "stuck-pending").returncode == 2
+    assert "for tests" in evaltasks("engine", "--help").stdout
 
 
 def test_a_bare_checkout_runs_as_a_folder() -> None:

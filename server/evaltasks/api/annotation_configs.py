@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from evaltasks.api.wire import (
     Folded,
@@ -67,6 +68,14 @@ class AnnotationConfig(Read):
         own = FIELDS_OF_TYPE[self.type] if isinstance(self.type, AnnotationConfigType) else set(VARIANT_FIELDS)
         written: dict[str, Any] = write(self)
         return {name: value for name, value in written.items() if name in own or name not in VARIANT_FIELDS}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """That of the fields, in which those of some types only are not always there."""
+        fields: Any = {name: part for name, part in core.items() if name != "serialization"}
+        schema = handler.resolve_ref_schema(handler(fields))
+        schema["required"] = [name for name in schema["required"] if name not in VARIANT_FIELDS]
+        return schema
 
 
 class AnnotationConfigPage(Page):

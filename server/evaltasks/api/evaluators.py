@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Discriminator, Field, Tag, field_validator, m
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.wire import (
     Folded,
+    FromNewer,
     JsonObject,
     Lenient,
     ListQuery,
@@ -102,6 +103,8 @@ class StaticParam(Written):
 
     @model_validator(mode="after")
     def _value_fits(self) -> StaticParam:
+        if not self.type.is_known:
+            return self
         wants_list = self.type is StaticParamType.STRING_ARRAY
         if wants_list != isinstance(self.default_value, list):
             wanted = "a list of texts" if wants_list else "one text"
@@ -153,6 +156,19 @@ CodeConfig = Annotated[
         custom_error_message="code_config.type must be MANAGED or CUSTOM",
     ),
 ]
+
+
+class OtherCodeConfig(FromNewer):
+    """Code of a kind that a newer service has."""
+
+    type: str | None = None
+    name: str | None = None
+    variables: list[str] = Field(default_factory=list)
+    data_granularity: Folded[DataGranularity] | None = None
+    query_filter: str | None = None
+
+
+ReadCodeConfig = Annotated[CodeConfig | OtherCodeConfig, Field(union_mode="left_to_right")]
 
 
 class RemoteConfig(Written):
@@ -218,7 +234,7 @@ class EvaluatorVersion(Read):
     created_at: Moment
     created_by_user_id: str | None = None
     template_config: TemplateConfig | None = None
-    code_config: CodeConfig | None = None
+    code_config: ReadCodeConfig | None = None
     remote_config: RemoteConfig | None = None
 
     @property

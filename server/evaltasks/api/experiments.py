@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from evaltasks.api.wire import (
     JsonObject,
@@ -17,10 +17,11 @@ from evaltasks.api.wire import (
     RowQuery,
     RowSearch,
     Written,
+    without_nul,
 )
 
 # The service refuses quotes and backslashes here (they would break its column names).
-ExperimentName = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\]*$')]
+ExperimentName = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\]*$'), AfterValidator(without_nul)]
 
 SYSTEM_RUN_COLUMNS = frozenset({"id"})
 

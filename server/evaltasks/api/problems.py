@@ -6,6 +6,9 @@ an unreadable body) has classes of its own in `client.faults`, and a bug of ours
 
     Problem
       BadRequest 400         the request cannot be read, or a field does not apply
+        WrongMethod 405      the path is there, but not for this method
+        TooLarge 413         more than is taken at once
+        UnknownMedia 415     a kind of body that is not read here
       Unauthorized 401       no key, a wrong key, or a key that cannot see this space
       Forbidden 403          seen, but not allowed
       NotFound 404           absent, or hidden from this key
@@ -21,8 +24,21 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from pydantic import BaseModel, ConfigDict
+
 MEDIA_TYPE = "application/problem+json"
 _DOCS = "https://arize.com/docs/ax/rest-reference/errors#"
+
+
+class ProblemDocument(BaseModel):
+    """Why a request was not done (RFC 9457): `detail` says what is so. Some problems have more members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
 
 
 class Problem(Exception):
@@ -56,6 +72,21 @@ class BadRequest(Problem):
     status = 400
     title = "Bad Request"
     anchor = "invalid-request"
+
+
+class WrongMethod(BadRequest):
+    status = 405
+    title = "Method Not Allowed"
+
+
+class TooLarge(BadRequest):
+    status = 413
+    title = "Content Too Large"
+
+
+class UnknownMedia(BadRequest):
+    status = 415
+    title = "Unsupported Media Type"
 
 
 class Unauthorized(Problem):
@@ -130,7 +161,8 @@ class Unavailable(ServerFault):
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind
     for kind in (
-        BadRequest, Unauthorized, Forbidden, NotFound, Conflict, Unprocessable, RateLimited, NotBuilt, Unavailable,
+        BadRequest, Unauthorized, Forbidden, NotFound, WrongMethod, Conflict, TooLarge, UnknownMedia, Unprocessable,
+        RateLimited, NotBuilt, Unavailable,
     )
 }  # fmt: skip
 

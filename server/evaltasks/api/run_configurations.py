@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from evaltasks.api.models import InvocationParameters
-from evaltasks.api.wire import Folded, JsonObject, NonBlank, WireEnum, Written, fold_case
+from evaltasks.api.wire import Folded, FromNewer, JsonObject, NonBlank, WireEnum, Written, fold_case
 
 
 class ExperimentType(WireEnum):
@@ -105,3 +105,12 @@ RunConfiguration = Annotated[
         custom_error_message="experiment_type must be LLM_GENERATION, TEMPLATE_EVALUATION or AGENT_CALL",
     ),
 ]
+
+
+class OtherConfiguration(FromNewer):
+    """What a newer service does with each example."""
+
+    experiment_type: str | None = None
+
+
+ReadConfiguration = Annotated[RunConfiguration | OtherConfiguration, Field(union_mode="left_to_right")]

@@ -34,18 +34,22 @@ class TaskRunStatus(WireEnum):
 TERMINAL_STATUSES = frozenset({TaskRunStatus.COMPLETED, TaskRunStatus.FAILED, TaskRunStatus.CANCELLED})
 
 
+# What any store can count to.
+RowCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
 class TriggerTaskRun(Written):
     """The body of a trigger; which field belongs to which task type is judged by the engine."""
 
     data_start_time: Moment | None = None
     data_end_time: Moment | None = None
-    max_spans: Annotated[int, Field(ge=1)] | None = None
+    max_spans: RowCount | None = None
     override_evaluations: bool | None = None
     experiment_ids: list[NonBlank] | None = None
     experiment_name: ExperimentName | None = None
     dataset_version_id: str | None = None
     example_ids: list[NonBlank] | None = None
-    max_examples: Annotated[int, Field(ge=1)] | None = None
+    max_examples: RowCount | None = None
     query_filter: str | None = None
     tracing_metadata: dict[str, str] | None = None
     evaluation_task_ids: list[NonBlank] | None = None

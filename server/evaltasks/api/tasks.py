@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from evaltasks.api.run_configurations import RunConfiguration
+from evaltasks.api.run_configurations import ReadConfiguration, RunConfiguration
 from evaltasks.api.wire import (
     Folded,
     Lenient,
@@ -141,7 +141,7 @@ class Task(Read):
     query_filters: QueryFilters | None = None
     evaluators: list[TaskEvaluator] = Field(default_factory=list)
     experiment_ids: list[str] = Field(default_factory=list)
-    run_configuration: RunConfiguration | None = None
+    run_configuration: ReadConfiguration | None = None
     last_run_at: Moment | None = None
     projected_rows_per_day: int | None = None
     created_at: Moment

@@ -4,11 +4,12 @@ Two kinds of model stand on the wire. A *request* (`Written`) refuses fields it 
 misspelt option silently ignored is a wrong evaluation. A *reply* (`Read`) ignores what it does not know and
 keeps enumeration values it has never seen as plain text, because the service may be newer than we are.
 Models that travel both ways (a run configuration, for example) are `Written`; the client reads them with
-`extra="ignore"`.
+`extra="ignore"` and the context `READING`, in which they are as tolerant as a reply.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
@@ -19,12 +20,20 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
 JsonObject: TypeAlias = dict[str, Any]
+# The context of a validation that reads an answer.
+READING: Mapping[str, bool] = {"reading": True}
 
 
 class Written(BaseModel):
@@ -59,6 +68,17 @@ class KeepsUnknown(BaseModel):
         return model
 
 
+class FromNewer(KeepsUnknown):
+    """In an answer that is read: a variant nobody knew here, kept whole. Nothing else is ever read as one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_read(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.context is not READING and not isinstance(value, cls):
+            raise ValueError("is of no known kind")
+        return value
+
+
 def fold_case(value: object) -> object:
     """Upper-case a text, so that any letter case is accepted and only UPPER_SNAKE is written."""
     return value.upper() if isinstance(value, str) else value
@@ -67,18 +87,49 @@ def fold_case(value: object) -> object:
 class WireEnum(StrEnum):
     """A closed list of UPPER_SNAKE words; reads any letter case through `Folded`."""
 
+    @property
+    def is_known(self) -> bool:
+        """False for a word out of an answer that is not on the list."""
+        return self._name_ in type(self).__members__
+
+    @classmethod
+    def unknown(cls, word: str) -> Self:
+        """A word that is not on the list, kept as it is: text for whoever shows it, equal to no member."""
+        kept = str.__new__(cls, word)
+        kept._name_ = kept._value_ = word
+        return kept
+
 
 EnumT = TypeVar("EnumT", bound=WireEnum)
 
-# `Folded[TaskType]` in a request: any case in, the closed list enforced.
+
+class _Fold:
+    """Any letter case in, the closed list enforced; in an answer that is read, an unknown word is kept."""
+
+    def __get_pydantic_core_schema__(self, kind: type[WireEnum], handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: object, listed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+            try:
+                return listed(fold_case(value))
+            except ValidationError:
+                if info.context is READING and isinstance(value, str):
+                    return kind.unknown(value)
+                raise
+
+        return core_schema.with_info_wrap_validator_function(read, handler(kind))
+
+
+# `Folded[TaskType]` in a request: any case in, the closed list enforced, but for an answer that is read.
 # `Lenient[TaskType]` in a reply: any case in, an unknown word kept as text.
-Folded = Annotated[EnumT, BeforeValidator(fold_case)]
+Folded = Annotated[EnumT, _Fold()]
 Lenient = Annotated[EnumT | str, Field(union_mode="left_to_right"), BeforeValidator(fold_case)]
 
 
 def _as_utc(moment: datetime) -> datetime:
     """A time without an offset is read as UTC (spec: the service knows only UTC)."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this time lies outside the years 1 to 9999") from None
 
 
 def rfc3339(moment: datetime) -> str:
@@ -87,7 +138,19 @@ def rfc3339(moment: datetime) -> str:
 
 
 # A moment on the wire: RFC 3339 in UTC.
-Moment = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Moment = Annotated[
+    datetime,
+    AfterValidator(_as_utc),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+def without_nul(text: str) -> str:
+    """Raises ValueError for a text that others (SQL, C, terminals) take to end in its middle."""
+    if "\0" in text:
+        raise ValueError("must not hold the character NUL")
+    return text
 
 
 class Pagination(Read):
@@ -132,4 +195,4 @@ class RowSearch(RowQuery):
 
 
 NonBlank = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S"), AfterValidator(without_nul)]

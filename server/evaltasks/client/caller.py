@@ -39,6 +39,7 @@ from pydantic_core import PydanticSerializationError
 
 from evaltasks.api.operations import Operation
 from evaltasks.api.problems import NotBuilt, Problem, problem_from
+from evaltasks.api.wire import READING
 from evaltasks.client.faults import ClientFault, TimedOut, Unreachable, Unreadable, WrongValue
 from evaltasks.client.retries import Patience, parse_retry_after
 
@@ -148,7 +149,7 @@ class Caller:
                 raise self._unreadable(operation, "it should be empty, and is neither that nor JSON")
             return cast(ReplyT, None)
         try:
-            reply = cast(type[BaseModel], operation.reply).model_validate_json(body, extra="ignore")
+            reply = cast(type[BaseModel], operation.reply).model_validate_json(body, extra="ignore", context=READING)
         except ValidationError as error:
             reason = _where_unreadable(error)
         else:

@@ -67,8 +67,8 @@ async def open_remote_client(
     local = _is_loopback(url.host)
     if key and url.scheme == "http" and not local and not allow_plain_http:
         raise WrongValue(
-            f"The API key would go to {url.host} unencrypted. Use https://, or allow plain HTTP explicitly if the "
-            "network between is yours."
+            f"The API key would go to {url.host} unencrypted. Use https://, or allow plain HTTP explicitly "
+            "(--allow-plain-http) if the network between is yours."
         )
     bounds = patience or Patience()
     if sleep is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -18,20 +19,24 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from evaltasks.api.operations import OPERATIONS, Operation
+from evaltasks.api.operations import INGEST_SPANS, OPERATIONS, Operation
 from evaltasks.api.problems import (
     MEDIA_TYPE,
     BadRequest,
     Problem,
     RateLimited,
     ServerFault,
+    Unauthorized,
     Unavailable,
+    UnknownMedia,
     Unprocessable,
     problem_from,
 )
+from evaltasks.engine.bodies import read_body
 from evaltasks.engine.call import Call, Handler, Services
+from evaltasks.engine.plain_json import require_plain
 from evaltasks.engine.store.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -40,25 +45,40 @@ _STORE_RETRY_SECONDS = 5
 # What is larger is read in a thread: the event loop has judges to attend to.
 _LARGE_BYTES = 128 * 1024
 BODY_BYTES_MAX = 32 * 2**20
+_TOO_SLOW = 408
+_JSON = "application/json"
 # What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
 
-def make_app(services: Services, handlers: Mapping[str, Handler], further: Sequence[Route] = ()) -> Starlette:
+def make_app(
+    services: Services,
+    handlers: Mapping[str, Handler],
+    further: Sequence[Route] = (),
+    body_bytes_max: int = BODY_BYTES_MAX,
+) -> Starlette:
     """The ASGI app. Every operation must have a handler under its name (KeyError otherwise).
 
     `further` are routes that are no operations and answer in protocols of their own (telemetry).
     """
-    routes = [Route(row.path, _endpoint(row, handlers[row.name], services), methods=[row.method]) for row in OPERATIONS]
-    return Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
+    routes = [
+        Route(row.path, _endpoint(row, handlers[row.name], services, body_bytes_max), methods=[row.method])
+        for row in OPERATIONS
+    ]
+    app = Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
+    # An empty id at the end of a path must not become the list above it.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _endpoint(
-    row: Operation[BaseModel] | Operation[None], handler: Handler, services: Services
+    row: Operation[BaseModel] | Operation[None], handler: Handler, services: Services, body_bytes_max: int
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            body = await _read_body(request) if row.body is not None else b""
+            body = await read_body(request, body_bytes_max) if row.body is not None else b""
+            if body:
+                _require_json(request.headers.get("content-type", _JSON))
             parsed = await _aside(len(body) > _LARGE_BYTES, _parse_body, row, body)
             call = Call(services, request.path_params, _parse_query(row, request), parsed)
             reply = await handler(call)
@@ -76,7 +96,7 @@ def _endpoint(
             )
         if reply is None:
             return Response(status_code=row.status)
-        return Response(reply.model_dump_json(), status_code=row.status, media_type="application/json")
+        return Response(reply.model_dump_json(), status_code=row.status, media_type=_JSON)
 
     return endpoint
 
@@ -85,21 +105,16 @@ async def _aside(is_large: bool, work: Callable[..., BaseModel | None], *argumen
     return await to_thread.run_sync(work, *arguments) if is_large else work(*arguments)
 
 
-async def _read_body(request: Request) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            problem = BadRequest(f"The body is larger than {BODY_BYTES_MAX // 2**20} MiB; send it in parts.")
-            problem.status = 413
-            raise problem
-        parts.append(part)
-    return b"".join(parts)
+def _require_json(content_type: str) -> None:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != _JSON and not media_type.endswith("+json"):
+        raise UnknownMedia(f"The body is read as {_JSON}; set content-type to it.")
 
 
 def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) -> BaseModel | None:
     given = {name: value for name, value in request.query_params.items() if value != ""}
+    if twice := sorted(name for name in given if len(request.query_params.getlist(name)) > 1):
+        raise BadRequest(f"query parameters are given once; twice stand: {', '.join(twice)}.")
     if row.query is None:
         if given:
             raise BadRequest(f"{row.name} takes no query parameters; remove: {', '.join(sorted(given))}.")
@@ -113,6 +128,8 @@ def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) 
 def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> BaseModel | None:
     if row.body is None:
         return None
+    # A number that went wrong in an application must not cost its span; it is stored as null.
+    require_plain(body, any_number=row is INGEST_SPANS)
     try:
         return row.body.model_validate_json(body or b"{}", strict=True)
     except ValidationError as error:
@@ -134,7 +151,12 @@ def _invalid(error: ValidationError, noun: str) -> Problem:
 def problem_response(problem: Problem) -> Response:
     headers = {}
     if isinstance(problem, RateLimited | Unavailable) and problem.retry_after_seconds is not None:
-        headers["Retry-After"] = str(int(problem.retry_after_seconds))
+        headers["Retry-After"] = str(math.ceil(problem.retry_after_seconds))
+    if isinstance(problem, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if problem.status == _TOO_SLOW:
+        # The rest of that body is not waited for.
+        headers["Connection"] = "close"
     body = json.dumps(problem.document(), ensure_ascii=False)
     return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
@@ -143,4 +165,16 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     """Unknown paths and methods, as problem documents like everything else."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = f"There is no operation {request.method} at this path."
-    return problem_response(problem_from(status, {"detail": detail}))
+    response = problem_response(problem_from(status, {"detail": detail}))
+    if status == 405:
+        response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return response
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Of all routes that have this path: each method of it is a route of its own."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found

@@ -13,6 +13,7 @@ from evaltasks.engine.ids import NewId, new_id, new_row_id
 from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.projection import Projections
 from evaltasks.engine.sandbox.sandbox import Sandbox
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import Store
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -23,7 +24,7 @@ class Services:
     """What the engine's parts work with; made once by `Engine.open`.
 
     `environment` holds the keys that AI integrations name; `bell` wakes the executor when there is work; `sandbox`
-    is where the code of custom evaluators runs.
+    is where the code of custom evaluators runs; `stage` tells which failures of AX are shown on purpose: none.
     """
 
     store: Store
@@ -31,6 +32,7 @@ class Services:
     bell: Bell
     environment: Mapping[str, str] = field(repr=False)
     sandbox: Sandbox
+    stage: Stage = NO_STAGE
     projections: Projections = field(default_factory=Projections)
     new_id: NewId = new_id
     new_row_id: Callable[[], str] = new_row_id

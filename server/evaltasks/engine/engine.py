@@ -15,9 +15,10 @@ from pathlib import Path
 import anyio
 from starlette.applications import Starlette
 
-from evaltasks.engine.app import make_app
+from evaltasks.engine.app import BODY_BYTES_MAX, make_app
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import Clock, SystemClock
+from evaltasks.engine.document import document_route
 from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations
 from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
@@ -29,7 +30,9 @@ from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import open_sandbox
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import OnCommit, Store
+from evaltasks.engine.surroundings import Surroundings
 
 
 class Engine:
@@ -55,14 +58,18 @@ class Engine:
         judges: AbstractAsyncContextManager[Judges] | None = None,
         sandbox: SandboxKind = SandboxKind.MONTY,
         sandbox_limits: SandboxLimits | None = None,
+        body_bytes_max: int | None = None,
+        stage: Stage = NO_STAGE,
     ) -> AsyncIterator[Engine]:
         """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
 
         `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
-        providers, network and all. `sandbox` runs the code of custom evaluators. Raises StoreError, SandboxUnavailable.
+        providers, network and all. `sandbox` runs the code of custom evaluators. `body_bytes_max` bounds the body of
+        every request (None: each route has its own bound). `stage` is for tests: failures of AX to show on purpose,
+        which no request can ask for. Raises StoreError, SandboxUnavailable.
         """
         limits = limits or ExecutorLimits()
-        environment = os.environ if environment is None else environment
+        environment = Surroundings(os.environ if environment is None else environment)
         # Closed from the last to the first: the executor stops before its connections and its store go.
         async with (
             Store.open(path, on_commit=on_commit) as store,
@@ -76,6 +83,7 @@ class Engine:
                 bell=Bell(),
                 environment=environment,
                 sandbox=sandbox_open,
+                stage=stage,
             )
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)
@@ -83,7 +91,8 @@ class Engine:
             tasks.start_soon(executor.work)
             try:
                 intake = Intake(services)
-                further = [*intake_routes(intake), *outside_routes()]
-                yield cls(services, make_app(services, HANDLERS, further), executor, intake)
+                further = [*intake_routes(intake, body_bytes_max), document_route(), *outside_routes()]
+                app = make_app(services, HANDLERS, further, body_bytes_max or BODY_BYTES_MAX)
+                yield cls(services, app, executor, intake)
             finally:
                 tasks.cancel_scope.cancel()

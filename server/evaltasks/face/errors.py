@@ -21,9 +21,12 @@ from evaltasks.api.problems import (
     Problem,
     RateLimited,
     ServerFault,
+    TooLarge,
     Unauthorized,
     Unavailable,
+    UnknownMedia,
     Unprocessable,
+    WrongMethod,
 )
 from evaltasks.client.faults import ClientFault, NotResolved, TimedOut, Unreachable, Unreadable, WrongValue
 from evaltasks.insight.faults import Faults
@@ -101,11 +104,17 @@ WORDS: dict[type[Exception], Words] = {
     ),
     ClientFault: str,
     BadRequest: _with("The service refused the request as it stands; correct what it names."),
+    WrongMethod: _with(
+        "The service does not offer this at its address: it is another service, an older one, or behind a proxy that "
+        "holds it back. Tell the person to check the address the server was started with."
+    ),
+    TooLarge: _with("Send less at once: the same in several calls, or shorter values."),
+    UnknownMedia: _with("No argument changes that; a person has to look at what stands between here and the service."),
     Unauthorized: _with(
         "Either no valid key reached the service (missing, mistyped, expired), or the key is valid but belongs to "
         "another account or host, or may not see this space (find, with kind 'space', shows those it sees). Otherwise "
-        "no argument changes that: a person must set the key in the environment the server is started with and start "
-        "it again."
+        "no argument changes that: a person must set the key (ARIZE_API_KEY) in the environment the server is started "
+        "with and start it again."
     ),
     Forbidden: _with("It exists, but the key in use may not do this; a person with more rights has to do or grant it."),
     NotFound: _with(

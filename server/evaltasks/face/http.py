@@ -13,7 +13,7 @@ import logging
 import re
 import signal
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -169,12 +169,34 @@ def make_http_app(
     return app
 
 
-class _Uvicorn(uvicorn.Server):
-    """Leaves signals to us: uvicorn raises them again when it is done, and the exit code would be lost."""
+class UntilSignal(uvicorn.Server):
+    """Serves until SIGTERM or SIGINT and then returns, so that what is open around it is closed in order.
+
+    uvicorn itself raises the signal again when it is done, and the process would be gone before that.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def serve_until_signal(self, listener: socket.socket, on_signal: Callable[[], None] | None = None) -> int:
+        """The exit code: 128 and the number of the signal; 0 when it ended otherwise."""
+        caught = 0
+        async with anyio.create_task_group() as tasks:
+
+            async def end_on_signal() -> None:
+                nonlocal caught
+                with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    async for number in signals:
+                        caught = number
+                        if on_signal is not None:
+                            on_signal()
+                        self.should_exit = True
+
+            tasks.start_soon(end_on_signal)
+            await self.serve(sockets=[listener])
+            tasks.cancel_scope.cancel()
+        return 128 + caught if caught else 0
 
 
 async def serve_http(
@@ -188,23 +210,8 @@ async def serve_http(
         config = uvicorn.Config(
             app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
-        runner = _Uvicorn(config)
-        caught = 0
         log.warning("serving MCP on http://%s:%d%s", _bracketed(host), bound, PATH)
-        async with anyio.create_task_group() as tasks:
-
-            async def end_on_signal() -> None:
-                nonlocal caught
-                with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                    async for number in signals:
-                        caught = number
-                        server.end_streams()
-                        runner.should_exit = True
-
-            tasks.start_soon(end_on_signal)
-            await runner.serve(sockets=[listener])
-            tasks.cancel_scope.cancel()
-    return 128 + caught if caught else 0
+        return await UntilSignal(config).serve_until_signal(listener, server.end_streams)
 
 
 def _listen(host: str, port: int) -> socket.socket:

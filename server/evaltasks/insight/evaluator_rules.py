@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorType, EvaluatorVersion
+from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorType, EvaluatorVersion, OtherCodeConfig
 from evaltasks.api.tasks import EvaluatorAttachment, TaskType
 from evaltasks.insight.faults import Fault
 
@@ -80,6 +80,8 @@ def _mappings(one: Attached) -> Iterator[Fault]:
     for index, mapping in enumerate(one.attachment.query_mappings or []):
         mapped[mapping.variable_name] = f"query_mappings[{index}].variable_name"
     for name, place in mapped.items():
+        if isinstance(code, OtherCodeConfig):
+            continue
         if code is not None and name not in code.variables:
             yield Fault(
                 f"{one.path}.{place}", "is no variable of this evaluator", f"it has: {', '.join(code.variables)}"
@@ -96,7 +98,7 @@ def _mappings(one: Attached) -> Iterator[Fault]:
 def _one_granularity(attached: Sequence[Attached]) -> Iterator[Fault]:
     for one in attached[1:]:
         first = attached[0].version.granularity
-        if one.version.granularity is not first:
+        if one.version.granularity != first:
             yield Fault(
                 f"{one.path}.evaluator_id",
                 f"judges one {one.version.granularity.lower()} at a time, {attached[0].path} one {first.lower()}",

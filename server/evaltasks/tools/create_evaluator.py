@@ -48,7 +48,7 @@ class CreateEvaluatorOutput(Output):
 async def _create(call: CreateEvaluatorInput, context: ToolContext) -> CreateEvaluatorOutput:
     client = context.client
     space = await client.resolve.space(call.space or context.settings.default_space)
-    kind = kind_of(call.model_dump(exclude_unset=True))
+    kind = kind_of({name: getattr(call, name) for name in call.model_fields_set})
     evaluation_name = call.evaluation_name or evaluation_name_for(call.name, context)
     template: TemplateConfig | None = None
     code: CodeConfig | None = None

@@ -185,6 +185,7 @@ def custom_config(call: CreateEvaluatorInput, evaluation_name: str) -> CustomCod
         code=call.code or "",
         imports=call.imports,
         variables=call.variables or ["output"],
+        static_params=call.static_params or [],
         data_granularity=_granularity(call),
         query_filter=call.query_filter or None,
     )

@@ -10,12 +10,13 @@ from pydantic import BeforeValidator, Field, FiniteFloat, ValidationInfo
 from evaltasks.insight.faults import Fault
 from evaltasks.tools.inputs import FilterText, Flag, NameText, Text, Texts, read_json_text, read_text, read_word
 from evaltasks.tools.spec import Given, Input
+from evaltasks.tools.static_params import StaticParams
 
 _NAME = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
 # The arguments of each kind; what is in none of them belongs to all.
 _TEMPLATE_ONLY = ("from_template", "template", "choices", "explanations", "ai_integration", "model", "direction")
 _MANAGED_ONLY = ("managed", "pattern", "keywords", "expected")
-_CUSTOM_ONLY = ("code", "imports")
+_CUSTOM_ONLY = ("code", "imports", "static_params")
 _CODE_ONLY = ("variables", "query_filter")
 _STATIC = {
     "matches_regex": ("pattern",),
@@ -92,6 +93,9 @@ class CreateEvaluatorInput(Input):
     expected: str | None = Field(None, description="exact_match: a fixed text to compare with.")
     code: Source | None = Field(None, description="Custom code: the evaluator class, Python source.")
     imports: Source | None = Field(None, description="Custom code: its import lines.")
+    static_params: StaticParams | None = Field(
+        None, description="Custom code: values that belong to the evaluator; the class reads each as self.<name>."
+    )
     evaluation_name: NameText | None = Field(
         None, description="Results appear as eval.<evaluation_name>.label and .score. Default: made from name."
     )
@@ -185,4 +189,10 @@ def _managed_faults(given: Given) -> list[Fault]:
 
 
 def _custom_faults(given: Given) -> list[Fault]:
-    return [] if "code" in given else [Fault("code", "custom code needs its source", "give the class as text")]
+    faults = [] if "code" in given else [Fault("code", "custom code needs its source", "give the class as text")]
+    variables = given.get("variables", ["output"])
+    for place, param in enumerate(given.get("static_params", ())):
+        if param.name in variables:
+            where = f"static_params[{place}].name"
+            faults.append(Fault(where, "is a variable as well", "keep it in one of variables and static_params"))
+    return faults

@@ -107,7 +107,8 @@ async def _from_experiments(
                 break
             columns: dict[str, Any] = row.columns
             for id_, version in versions.items():
-                prefix = f"{_PREFIXES[version.granularity]}.{version.evaluation_name}"
+                head = _PREFIXES.get(version.granularity, f"{version.granularity.lower()}_eval")
+                prefix = f"{head}.{version.evaluation_name}"
                 label, score, why = (columns.get(f"{prefix}.{part}") for part in ("label", "score", "explanation"))
                 if label is None and score is None:
                     continue

@@ -36,7 +36,7 @@ class EvaluatorChanges:
     remove: list[str]
 
 
-def _raise(argument: str, fallen: list[Fallen]) -> None:
+def raise_all(argument: str, fallen: list[Fallen]) -> None:
     """All of them at once, each at its place."""
     if fallen:
         raise ValidationError.from_exception_data(
@@ -88,7 +88,7 @@ def _attachments(
 def _read_evaluators(value: object, info: ValidationInfo) -> list[EvaluatorAttachment]:
     fallen: list[Fallen] = []
     read = _attachments(read_json_text(value, info), info, (), fallen)
-    _raise(argument_of(info), fallen)
+    raise_all(argument_of(info), fallen)
     return read
 
 
@@ -114,7 +114,7 @@ def _read_evaluators_or_changes(value: object, info: ValidationInfo) -> list[Eva
             fallen += [(("remove", *detail["loc"]), *words_of(detail)) for detail in error.errors(include_url=False)]
     if not (given.get("add") or given.get("change") or given.get("remove")) and not fallen:
         fallen.append(((), "changes nothing", "give at least one of add, change, remove"))
-    _raise(argument_of(info), fallen)
+    raise_all(argument_of(info), fallen)
     return EvaluatorChanges(add, change, remove)
 
 
@@ -125,7 +125,7 @@ def _read_query_filters(value: object, info: ValidationInfo) -> QueryFilters:
         value = {"filters": value}
     fallen: list[Fallen] = []
     read = _read_model(QueryFilters, value, (), fallen)
-    _raise(argument_of(info), fallen)
+    raise_all(argument_of(info), fallen)
     assert read is not None
     return read
 
@@ -135,7 +135,7 @@ def _read_run_configuration(value: object, info: ValidationInfo) -> ReadableConf
     if not isinstance(value, Mapping):
         raise said("must be an object", "give the object itself, or @file.json")
     read = read_run_configuration(value)
-    _raise(argument_of(info), read.faults)
+    raise_all(argument_of(info), read.faults)
     tell: Callable[[str], None] | None = (info.context or {}).get("note")
     for text in read.notes if tell is not None else ():
         tell(text)  # type: ignore[misc]

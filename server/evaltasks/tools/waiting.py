@@ -83,7 +83,10 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
                 raise
             trouble = fault
         else:
-            if found is not None:
+            if found is None:
+                # The client was still trying when the time for this look was over.
+                trouble = trouble or _unseen(run_id, context.time.monotonic_seconds() - started)
+            else:
                 seen, trouble = found, None
                 await _report(context, seen)
         waited = context.time.monotonic_seconds() - started
@@ -91,7 +94,7 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
         if seen is not None and (seen.finished or over):
             return _waited(seen, waited, timeout, trouble)
         if over:
-            raise trouble if trouble is not None else _unseen(run_id, waited)
+            raise trouble or _unseen(run_id, waited)
         rest = max(pause, told_seconds(trouble) or 0.0)
         await _rest(context, min(rest, seconds_max - waited), seen)
         pause = min(pause * 2, interval)

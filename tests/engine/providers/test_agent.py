@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from evaltasks.api.integrations import Integration
-from evaltasks.engine.providers.agent import BODY_BYTES_MAX, HttpAgent
+from evaltasks.engine.providers.agent import HttpAgent
 from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.connections import BODY_BYTES_MAX
 from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
 from tests.support.judges import Answer, judge_server
 

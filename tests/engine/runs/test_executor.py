@@ -192,7 +192,7 @@ async def test_a_row_is_given_up_after_its_patience_and_says_so() -> None:
     def script(request: Any) -> Answer | None:
         return Answer.rate_limited(None) if request.first_prompt.endswith(" 7?") else None
 
-    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=0.2, poll_seconds=0.02)
+    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=1.5, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(script=script) as judge:
         task = await judged_task(it, judge, 12)
         done = await it.finish(task, **WINDOW)

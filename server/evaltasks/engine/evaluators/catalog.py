@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.ai_integrations import Provider as ProviderName
-from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorVersion, TemplateConfig
+from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorVersion, ManagedCodeConfig, TemplateConfig
 from evaltasks.api.problems import NotBuilt
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
@@ -31,7 +31,7 @@ async def make_evaluator(
         return make_template_evaluator(version.template_config, judges, integration)
     if isinstance(version.code_config, CustomCodeConfig):
         return CustomCodeEvaluator(version.code_config, sandbox)
-    if version.code_config is not None:
+    if isinstance(version.code_config, ManagedCodeConfig):
         try:
             return ManagedCodeEvaluator(version.code_config)
         except ValueError as error:

@@ -15,7 +15,7 @@ SQLite orders every number before every text and its LIKE ignores ASCII case, he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +42,7 @@ _GLOB = str.maketrans({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"})
 # value once.
 _NUMBERS_END = "9e999"
 _UNQUOTABLE = frozenset('"\\')
+_NO_VALUE = Stored("NULL", "any")
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,16 @@ def compile_filter(text: str, target: Target, *, prefix: str = "f", field: str =
     return compile_tree(parse_filter(text, field=field), target, prefix=prefix, field=field)
 
 
-def compile_tree(tree: Filter, target: Target, *, prefix: str = "f", field: str = "filter") -> CompiledFilter:
-    """As `compile_filter`, from a tree."""
-    compiler = _Compiler(target, prefix, field)
+def compile_tree(
+    tree: Filter,
+    target: Target,
+    *,
+    prefix: str = "f",
+    field: str = "filter",
+    lacks: Callable[[str], bool] | None = None,
+) -> CompiledFilter:
+    """As `compile_filter`, from a tree. No row has a value at those JSON paths that `lacks` is true of."""
+    compiler = _Compiler(target, prefix, field, lacks)
     return CompiledFilter(compiler.condition(tree), compiler.values)
 
 
@@ -83,16 +91,19 @@ def all_of(*filters: CompiledFilter) -> CompiledFilter:
 
 
 class _Compiler:
-    def __init__(self, target: Target, prefix: str, field: str) -> None:
+    def __init__(self, target: Target, prefix: str, field: str, lacks: Callable[[str], bool] | None) -> None:
         self._target = target
         self._prefix = prefix
         self._field = field
+        self._lacks = lacks
         self.values: dict[str, Any] = {}
 
     def condition(self, tree: Filter) -> str:
         if isinstance(tree, Junction):
             return "(" + f" {tree.word} ".join(self.condition(part) for part in tree.parts) + ")"
         reading = read_column(tree.column, self._target, self._field)
+        if self._lacks is not None and isinstance(reading, Member) and self._lacks(reading.path):
+            reading = _NO_VALUE
         sort = "any" if isinstance(reading, Member) else reading.sort
         if sort == "events" and not isinstance(tree, Contains):
             raise fault(self._field, tree.column.at, "event.attributes is only known with CONTAINS 'text'.")

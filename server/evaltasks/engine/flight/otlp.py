@@ -20,6 +20,7 @@ from evaltasks.api.problems import Problem
 from evaltasks.engine.ingest import otlp
 from evaltasks.engine.ingest.intake import Intake
 from evaltasks.engine.ingest.routes import OTLP_BYTES_MAX, PROJECT_HEADERS, SPACE_HEADERS
+from evaltasks.engine.keys import Keys
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +36,21 @@ _CODES = {
 
 
 @asynccontextmanager
-async def open_otlp(intake: Intake, host: str, port: int, key: str | None = None) -> AsyncIterator[str]:
+async def open_otlp(
+    intake: Intake, host: str, port: int, keys: Keys | None = None, body_bytes_max: int | None = None
+) -> AsyncIterator[str]:
     """Serve OTLP/gRPC while the block is open; gives `http://host:port`, as exporters want it (port 0 picks one).
 
-    With a `key`, calls must carry it as `authorization`, bare or as a bearer token. Raises OSError when the address is
-    taken.
+    With `keys`, calls must carry one as `authorization`, bare or as a bearer token. `body_bytes_max` bounds a message.
+    Raises OSError when the address is taken.
     """
     shown = f"[{host}]" if ":" in host else host
     # Bound before the portal is entered: a failure inside it would come out as a group of failures.
     portal = BlockingPortal()
-    handler = grpc.unary_unary_rpc_method_handler(_Door(intake, portal, key).export)
+    handler = grpc.unary_unary_rpc_method_handler(_Door(intake, portal, keys).export)
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp"),
-        options=[("grpc.max_receive_message_length", OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
+        options=[("grpc.max_receive_message_length", body_bytes_max or OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
     )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler})])
     try:
@@ -64,16 +67,16 @@ async def open_otlp(intake: Intake, host: str, port: int, key: str | None = None
 
 
 class _Door:
-    def __init__(self, intake: Intake, portal: BlockingPortal, key: str | None) -> None:
+    def __init__(self, intake: Intake, portal: BlockingPortal, keys: Keys | None) -> None:
         self._intake = intake
         self._portal = portal
-        self._key = key
+        self._keys = keys
 
     def export(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         headers = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
-        given = headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if self._key is not None and not secrets.compare_digest(given, self._key.encode()):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "This engine asks for its key, and the one given is not it.")
+        if self._keys is not None and not self._keys.caller(headers.get("authorization", "").encode()):
+            words = "This engine asks for a key, and what was given is none of its keys."
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, words)
         try:
             return self._portal.call(self._take_in, body, headers)
         except Problem as problem:

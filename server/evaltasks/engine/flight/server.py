@@ -30,6 +30,7 @@ from evaltasks.api.problems import (
 from evaltasks.engine.call import Services
 from evaltasks.engine.flight import commands, downloads, uploads
 from evaltasks.engine.ingest.uploads import rows_of
+from evaltasks.engine.keys import Keys
 from evaltasks.engine.store.bulk import count_spans
 from evaltasks.engine.store.store import StoreError, Transaction
 
@@ -58,16 +59,16 @@ _UPLOADS: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, byte
 
 
 @asynccontextmanager
-async def open_flight(services: Services, host: str, port: int, key: str | None = None) -> AsyncIterator[str]:
+async def open_flight(services: Services, host: str, port: int, keys: Keys | None = None) -> AsyncIterator[str]:
     """Serve Flight on an address while the block is open; gives `grpc+tcp://host:port` (port 0 picks a free one).
 
-    With a `key`, calls must carry it in their header `auth-token-bin`. Raises OSError when the address is taken.
+    With `keys`, calls must carry one in their header `auth-token-bin`. Raises OSError when the address is taken.
     """
     shown = f"[{host}]" if ":" in host else host
     # Bound before the portal is entered: a failure inside it would come out as a group of failures.
     portal = BlockingPortal()
     try:
-        server = FlightDoor(services, portal, f"grpc+tcp://{shown}:{port}", key)
+        server = FlightDoor(services, portal, f"grpc+tcp://{shown}:{port}", keys)
     except pa.ArrowException as error:
         raise OSError(f"Flight cannot serve on {shown}:{port}") from error
     async with portal:
@@ -81,8 +82,8 @@ async def open_flight(services: Services, host: str, port: int, key: str | None 
 class FlightDoor(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
     """Reads commands, hands them over, answers. Made by `open_flight`."""
 
-    def __init__(self, services: Services, portal: BlockingPortal, location: str, key: str | None) -> None:
-        super().__init__(location, middleware={"key": _KeyCheck(key)} if key else None)
+    def __init__(self, services: Services, portal: BlockingPortal, location: str, keys: Keys | None) -> None:
+        super().__init__(location, middleware={"keys": _KeyCheck(keys)} if keys else None)
         self._services = services
         self._portal = portal
         self._places = threading.BoundedSemaphore(CALLS_MAX)
@@ -163,11 +164,11 @@ class FlightDoor(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no t
 
 
 class _KeyCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
-    def __init__(self, key: str) -> None:
+    def __init__(self, keys: Keys) -> None:
         super().__init__()
-        self._key = key.encode()
+        self._keys = keys
 
     def start_call(self, _info: fl.CallInfo, headers: Mapping[str, list[str | bytes]]) -> None:
         given = [one.encode() if isinstance(one, str) else one for one in headers.get("auth-token-bin", [])]
-        if not any(secrets.compare_digest(one, self._key) for one in given):
-            raise fl.FlightUnauthenticatedError("This engine asks for its key, and the one given is not it.")
+        if not any(self._keys.caller(one) for one in given):
+            raise fl.FlightUnauthenticatedError("This engine asks for a key, and what was given is none of its keys.")

@@ -19,7 +19,7 @@ from evaltasks.api.evaluators import (
     TemplateConfig,
     UpdateEvaluator,
 )
-from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
+from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Problem, Unprocessable
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.custom import faults_of_custom
@@ -27,6 +27,7 @@ from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.managed import faults_of_managed
 from evaltasks.engine.evaluators.template_catalog import CATALOG
 from evaltasks.engine.evaluators.template_rules import template_faults, with_single_braces
+from evaltasks.engine.filters.parser import parse_filter
 from evaltasks.engine.handlers.ai_integrations import listed, sees
 from evaltasks.engine.handlers.evaluator_answers import (
     EvaluatorAnswer,
@@ -240,11 +241,23 @@ async def _check_version(services: Services, version: CreateEvaluatorVersion) ->
         faults = await faults_of_custom(config, services.sandbox)
     else:
         faults = faults_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_faults(config)
+    faults = [*faults, *_faults_of_filter(version)]
     if faults:
         extra = {}
         if isinstance(config, TemplateConfig) and (mended := with_single_braces(config.template)) != config.template:
             extra["corrected_template"] = mended
         raise Unprocessable("; ".join(faults), extra=extra)
+
+
+def _faults_of_filter(version: CreateEvaluatorVersion) -> list[str]:
+    """Of its form only: which columns there are depends on the task."""
+    if version.code_config is None or not version.code_config.query_filter:
+        return []
+    try:
+        parse_filter(version.code_config.query_filter, field="code_config.query_filter")
+    except Problem as problem:
+        return [problem.detail]
+    return []
 
 
 def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_id: str) -> None:

@@ -25,7 +25,6 @@ from evaltasks.api.spans import (
 from evaltasks.api.wire import JsonObject, Moment, Pagination
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_of
 from evaltasks.engine.handlers.projects import require_project
 from evaltasks.engine.ingest.spans import span_rows_from
@@ -54,11 +53,12 @@ async def list_spans(call: Call) -> SpanPage:
     """
     page_query, query = call.query(ListSpansQuery), call.body(ListSpans)
     scope = scope_of("spans", query)
-    first_us, last_us = window_us_of(query.start_time, query.end_time, to_us(call.services.clock.now()))
+    now_us = to_us(call.services.clock.now())
+    first_us, last_us = window_us_of(query.start_time, query.end_time, now_us)
     key = key_from(scope, page_query.cursor, [first_us, last_us, NEWEST, "", ""])
     window_us = (int(key[0]), int(key[1]))
     after = SpanKey(int(key[2]), str(key[3]), str(key[4]))
-    filter_ = ALL_ROWS if query.filter is None else compile_filter(query.filter, Target.SPAN)
+    filter_ = call.services.stage.list_index(now_us).filter(query.filter)
     shape = _Shape.of(query)
 
     def work(tx: Transaction) -> SpanPage:

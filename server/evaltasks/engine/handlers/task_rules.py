@@ -218,6 +218,10 @@ def _judge_evaluators(
             faults.unprocessable(f"{where}.evaluator_version_id is not a version of this evaluator")
             continue
         versions.append(version)
+        if version.code_config is not None:
+            _judge_filter(
+                version.code_config.query_filter, target, f"{where}: the evaluator's own query_filter", faults
+            )
         name = version.evaluation_name
         if name is not None and names.setdefault(name, index) != index:
             faults.unprocessable(

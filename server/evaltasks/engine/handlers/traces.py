@@ -6,7 +6,6 @@ from evaltasks.api.traces import SPANS_A_TRACE_MAX, ListTraces, ListTracesQuery,
 from evaltasks.api.wire import Pagination
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import from_us, to_us
-from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_of
 from evaltasks.engine.handlers.projects import require_project
 from evaltasks.engine.handlers.spans import whole_spans, window_us_of
@@ -22,11 +21,12 @@ async def list_traces(call: Call) -> TracePage:
     """
     page_query, query = call.query(ListTracesQuery), call.body(ListTraces)
     scope = scope_of("traces", query)
-    first_us, last_us = window_us_of(query.start_time, query.end_time, to_us(call.services.clock.now()))
+    now_us = to_us(call.services.clock.now())
+    first_us, last_us = window_us_of(query.start_time, query.end_time, now_us)
     key = key_from(scope, page_query.cursor, [first_us, last_us, NEWEST, "", ""])
     window_us = (int(key[0]), int(key[1]))
     after = SpanKey(int(key[2]), str(key[3]), str(key[4]))
-    filter_ = ALL_ROWS if query.filter is None else compile_filter(query.filter, Target.SPAN)
+    filter_ = call.services.stage.list_index(now_us).filter(query.filter)
 
     def work(tx: Transaction) -> TracePage:
         require_project(tx, query.project_id)

@@ -65,16 +65,20 @@ class Intake:
     @contextmanager
     def place(self) -> Iterator[None]:
         """Raises Unavailable at once, with a time to come back, when all places are taken."""
-        if self._in_hand >= self._in_hand_max:
-            raise Unavailable(
-                f"The engine is taking in {self._in_hand} requests already; send this one again.",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
-            )
+        self.refuse_when_full()
         self._in_hand += 1
         try:
             yield
         finally:
             self._in_hand -= 1
+
+    def refuse_when_full(self) -> None:
+        """Raises Unavailable, before a body is read for which there would be no place."""
+        if self._in_hand >= self._in_hand_max:
+            raise Unavailable(
+                f"The engine is taking in {self._in_hand} requests already; send this one again.",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
 
     async def put(self, space: str | None, rows: Mapping[str, Sequence[SpanRow]]) -> IngestedSpans:
         """Store the rows in projects of the space (its name or id; the default one without), all or none.

@@ -16,15 +16,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable
+from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable, UnknownMedia
 from evaltasks.engine.app import problem_response
-from evaltasks.engine.ingest.bodies import NotUnderstood, read_upload
+from evaltasks.engine.bodies import is_packed, read_body, unpacked
 from evaltasks.engine.ingest.intake import STORE_RETRY_AFTER_SECONDS, Intake
 from evaltasks.engine.ingest.messages import message
 from evaltasks.engine.store.store import StoreError
 
 logger = logging.getLogger(__name__)
 
+TRACES = "/v1/traces"
+ARROW = "/v1/pandas_arrow"
 OTLP_BYTES_MAX = 20 * 2**20
 ARROW_BYTES_MAX = 128 * 2**20
 PROTOBUF = "application/x-protobuf"
@@ -34,47 +36,57 @@ PROJECT_HEADERS = ("x-project-name", "arize-project-name", "project_name")
 # google.rpc.Code for the statuses we answer; INVALID_ARGUMENT for any other 4xx.
 _RPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
 _INVALID_ARGUMENT = 3
+_KEPT_HEADERS = frozenset({"retry-after", "www-authenticate", "connection"})
+# What either address may answer besides 200.
+PROBLEM_STATUSES = frozenset({400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 503})
 
 
-def intake_routes(intake: Intake) -> list[Route]:
-    """Routes for the engine's app."""
+def intake_routes(intake: Intake, body_bytes_max: int | None = None) -> list[Route]:
+    """Routes for the engine's app. `body_bytes_max` bounds every body, as sent and unpacked; None: each its own."""
 
     async def traces(request: Request) -> Response:
-        return await _export_traces(request, intake)
+        return await _export_traces(request, intake, body_bytes_max or OTLP_BYTES_MAX)
 
     async def arrow(request: Request) -> Response:
-        return await _upload_arrow(request, intake)
+        return await _upload_arrow(request, intake, body_bytes_max or ARROW_BYTES_MAX)
 
-    return [
-        Route("/v1/traces", traces, methods=["POST"]),
-        Route("/v1/pandas_arrow", arrow, methods=["POST"]),
-    ]
+    return [Route(TRACES, traces, methods=["POST"]), Route(ARROW, arrow, methods=["POST"])]
 
 
-async def _export_traces(request: Request, intake: Intake) -> Response:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoding = PROTOBUF if media_type in (PROTOBUF, "application/protobuf") else JSON
+def encoding_of(content_type: str) -> str:
+    """In which encoding a failure is told to whoever sends this."""
+    return PROTOBUF if _media_type(content_type) in (PROTOBUF, "application/protobuf") else JSON
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+async def _export_traces(request: Request, intake: Intake, bytes_max: int) -> Response:
+    content_type = request.headers.get("content-type", "")
+    encoding = encoding_of(content_type)
 
     async def work() -> Response:
-        if media_type != JSON and encoding != PROTOBUF:
-            raise NotUnderstood(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
+        if _media_type(content_type) != JSON and encoding != PROTOBUF:
+            raise UnknownMedia(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
         # Protobuf takes 30 ms to import, and an engine inside `serve` never gets such a request.
         from evaltasks.engine.ingest import otlp  # noqa: PLC0415  see above
 
+        read = otlp.request_from_protobuf if encoding == PROTOBUF else otlp.request_from_json
+        project = _first_header(request, PROJECT_HEADERS)
+
+        content = await _received(request, intake, bytes_max)
         with intake.place():
-            body = await read_upload(request, OTLP_BYTES_MAX)
-            read = otlp.request_from_protobuf if encoding == PROTOBUF else otlp.request_from_json
-            project = _first_header(request, PROJECT_HEADERS)
-            parcel = await to_thread.run_sync(lambda: otlp.parcel_from(read(body), project))
+            parcel = await to_thread.run_sync(lambda: otlp.parcel_from(read(content()), project))
             await intake.put(_first_header(request, SPACE_HEADERS), parcel.rows)
         answer = otlp.answer_from(parcel)
-        content = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
-        return Response(content, media_type=encoding)
+        told = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
+        return Response(told, media_type=encoding)
 
-    return await _answered(work, "/v1/traces", lambda problem: _status_response(problem, encoding))
+    return await _answered(work, TRACES, lambda problem: status_response(problem, encoding))
 
 
-async def _upload_arrow(request: Request, intake: Intake) -> Response:
+async def _upload_arrow(request: Request, intake: Intake, bytes_max: int) -> Response:
     async def work() -> Response:
         try:
             # pyarrow is an optional extra: 170 MB that OTLP does not need.
@@ -84,13 +96,24 @@ async def _upload_arrow(request: Request, intake: Intake) -> Response:
                 "Arrow uploads need pyarrow, which is not installed where this engine runs: "
                 "install evaltasks[flight] there, or send spans over OTLP to /v1/traces."
             ) from None
+        content = await _received(request, intake, bytes_max)
         with intake.place():
-            body = await read_upload(request, ARROW_BYTES_MAX)
-            upload = await to_thread.run_sync(uploads.upload_from, body)
+            upload = await to_thread.run_sync(lambda: uploads.upload_from(content()))
             stored = await uploads.put_upload(intake, _first_header(request, SPACE_HEADERS), upload)
         return JSONResponse(stored)
 
-    return await _answered(work, "/v1/pandas_arrow", problem_response)
+    return await _answered(work, ARROW, problem_response)
+
+
+async def _received(request: Request, intake: Intake, bytes_max: int) -> Callable[[], bytes]:
+    """What gives the upload's content, in any thread, once it is here as it was sent.
+
+    Nobody holds a place while their body is still coming: a few slow senders would keep all others out.
+    """
+    packed = is_packed(request)
+    intake.refuse_when_full()
+    body = await read_body(request, bytes_max)
+    return lambda: unpacked(body, bytes_max) if packed else body
 
 
 async def _answered(
@@ -112,15 +135,15 @@ async def _answered(
         )
 
 
-def _status_response(problem: Problem, encoding: str) -> Response:
+def status_response(problem: Problem, encoding: str) -> Response:
     """A google.rpc.Status, as OTLP wants failures told."""
-    response = problem_response(problem)  # for its Retry-After
+    response = problem_response(problem)  # for its headers
     code = _RPC_CODES.get(problem.status, _INVALID_ARGUMENT)
     if encoding == PROTOBUF:
         content = message({1: code, 2: problem.detail})
     else:
         content = json.dumps({"code": code, "message": problem.detail}, ensure_ascii=False).encode()
-    kept = {name: value for name, value in response.headers.items() if name == "retry-after"}
+    kept = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
     return Response(content, status_code=problem.status, media_type=encoding, headers=kept)
 
 

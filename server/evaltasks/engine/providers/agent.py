@@ -20,7 +20,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,11 @@ import httpx2
 
 from evaltasks.api.integrations import Integration
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.connections import Connections
+from evaltasks.engine.providers.connections import BODY_BYTES_MAX, Connections, body_of
 from evaltasks.engine.providers.openai_compatible import Now
 from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
-from evaltasks.engine.providers.refusals import retry_after_seconds
+from evaltasks.engine.providers.refusals import causes, retry_after_seconds
 
-BODY_BYTES_MAX = 8 * 1024 * 1024
 _REDIRECTS_MAX = 3
 _DETAIL_CHARS_MAX = 500
 _LATER = frozenset({408, 425, 429, 502, 503, 504})
@@ -87,7 +86,7 @@ class HttpAgent:
                 if response.status_code in {307, 308}:
                     url = _within_origin(self._endpoint, url, response.headers.get("location"))
                     continue
-                return self._read(response, await _bounded(response))
+                return self._read(response, await body_of(response, "agent"))
         raise Broken("the agent's endpoint redirects in circles; name its final address as endpoint")
 
     def _read(self, response: httpx2.Response, body: bytes) -> Any:
@@ -114,7 +113,7 @@ class HttpAgent:
         """Its own text may hold an address with a secret, so it is not repeated."""
         if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
             return Broken("the agent's endpoint is not an address that can be called")
-        for cause in _causes(error):
+        for cause in causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return Broken("the certificate of the agent's endpoint could not be verified")
             if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
@@ -160,17 +159,6 @@ def _within_origin(endpoint: str, url: str, location: str | None) -> str:
     return str(target)
 
 
-async def _bounded(response: httpx2.Response) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise RefusedCall(f"the agent's answer is longer than {BODY_BYTES_MAX} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
 def _text(response: httpx2.Response, body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     kind = response.headers.get("content-type", "")
@@ -179,11 +167,3 @@ def _text(response: httpx2.Response, body: bytes) -> str:
     if "json" in kind:
         raise RefusedCall("the agent's answer is no JSON, or was cut off", text[:_DETAIL_CHARS_MAX] or None)
     return text
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(8):
-        if error is None:
-            return
-        yield error
-        error = error.__cause__ or error.__context__

@@ -21,6 +21,9 @@ import anyio
 import httpx2
 from anyio import to_thread
 
+from evaltasks.engine.providers.provider import RefusedCall
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
 _URLS_MAX = 100
 _ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 _AGENT = {"user-agent": "evaltasks"}
@@ -113,3 +116,16 @@ class _ClientLine:
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+
+async def body_of(response: httpx2.Response, who: str) -> bytes:
+    """The whole body. Raises RefusedCall, in which `who` answered, when it is longer than BODY_BYTES_MAX."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise RefusedCall(f"the {who}'s answer is longer than {BODY_BYTES_MAX} bytes")
+        chunks.append(chunk)
+    # A short answer is one chunk, as most are.
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

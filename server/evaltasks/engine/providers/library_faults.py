@@ -17,7 +17,6 @@ tells them apart by class; what those mean for a row is the same as everywhere:
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +30,7 @@ from evaltasks.engine.providers.refusals import (
     RETRY_AFTER_SECONDS_MAX,
     ErrorReply,
     Fault,
+    causes,
     fault_of_connection,
     fault_of_reply,
     retry_after_seconds,
@@ -64,7 +64,7 @@ def error_reply(error: Exception) -> ErrorReply | None:
 
 def fault_of(error: Exception, model_name: str, now: datetime) -> Fault:  # noqa: PLR0911  the table above
     """The failure an error of the library stands for."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, RetryLater | RefusedCall | Broken):
             return cause
     if isinstance(error, library.ModelQuotaExceededError):
@@ -89,7 +89,7 @@ def fault_of(error: Exception, model_name: str, now: datetime) -> Fault:  # noqa
 
 def _of_surroundings(error: Exception) -> Fault | None:
     """The failure of a connection, or of a cloud's chain of credentials."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL):
             return fault_of_connection(cause)
         if type(cause).__name__ in _NO_CREDENTIALS:
@@ -123,11 +123,3 @@ def _wait(error: Any, reply: ErrorReply | None, now: datetime) -> float | None:
     if seconds is None:
         seconds = error.retry_after
     return None if seconds is None else min(max(float(seconds), 0.0), RETRY_AFTER_SECONDS_MAX)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(8):
-        if error is None:
-            return
-        yield error
-        error = error.__cause__ or error.__context__

@@ -88,7 +88,7 @@ def _as_httpx(error: Exception) -> httpx2.TransportError:
     return made
 
 
-class _Together(httpcore2.AsyncNetworkStream):
+class Together(httpcore2.AsyncNetworkStream):
     """Keeps what is written until something is to be read, and sends it as one."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
@@ -118,7 +118,7 @@ class _Together(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        return _Together(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        return Together(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -136,7 +136,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        return _Together(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+        return Together(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)

@@ -22,7 +22,7 @@ import httpx2
 from anyio import to_thread
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.connections import Connections
+from evaltasks.engine.providers.connections import Connections, body_of
 from evaltasks.engine.providers.headroom import Headroom, headroom_in
 from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, RefusedCall, RetryLater
 from evaltasks.engine.providers.refusals import (
@@ -35,7 +35,6 @@ from evaltasks.engine.providers.refusals import (
 
 MAX_TOKENS_DEFAULT = 1024
 TIMEOUT_SECONDS_DEFAULT = 120.0
-BODY_BYTES_MAX = 8 * 1024 * 1024
 
 TOOL_CALL = "tool_call"
 JSON_SCHEMA = "json_schema"
@@ -121,7 +120,7 @@ class OpenAiCompatible:
         with anyio.move_on_after(self._timeout_seconds):
             try:
                 async with self._connections.post(address.url, content, address.headers) as response:
-                    body = await _bounded(response)
+                    body = await body_of(response, "provider")
                     self.headroom = headroom_in(response.headers, self._tokens_per_call)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise fault_of_connection(error) from None
@@ -136,17 +135,6 @@ class OpenAiCompatible:
         if used:
             known = self._tokens_per_call
             self._tokens_per_call = used if known is None else known + (used - known) * _NEWEST_SHARE
-
-
-async def _bounded(response: httpx2.Response) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise RefusedCall(f"the provider's answer is longer than {BODY_BYTES_MAX} bytes")
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _parsed(response: httpx2.Response, body: bytes) -> JsonObject | ErrorReply:

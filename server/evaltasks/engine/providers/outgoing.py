@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from evaltasks.engine.providers.connections import Connections
-from evaltasks.engine.providers.openai_compatible import BODY_BYTES_MAX
+from evaltasks.engine.providers.connections import Connections, body_of
 from evaltasks.engine.providers.provider import RefusedCall, RetryLater
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
@@ -49,7 +48,7 @@ class Outgoing(httpx2.AsyncBaseTransport):
         JSON, and what the connection raises."""
         sent = {name: value for name, value in headers.items() if name.lower() not in self._dropped}
         async with self._connections.post(url, content, {**sent, **self._headers}) as response:
-            body = await _bounded(response)
+            body = await body_of(response, "provider")
             kept = {name: value for name, value in response.headers.items() if name.lower() not in _BODY_HEADERS}
         if response.is_success:
             _check_json(response.headers.get("content-type", ""), body)
@@ -61,15 +60,6 @@ class Outgoing(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         received = await self.post(str(request.url), await request.aread(), request.headers)
         return httpx2.Response(received.status, headers=received.headers, content=received.body, request=request)
-
-
-async def _bounded(response: httpx2.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise RefusedCall(f"the provider's answer is longer than {BODY_BYTES_MAX} bytes")
-    return bytes(body)
 
 
 def _check_json(content_type: str, body: bytes) -> None:

@@ -161,7 +161,7 @@ def fault_of_connection(error: Exception) -> Fault:  # noqa: PLR0911
     """The failure a transport error stands for. Its own text may hold an address with a key, so it is not repeated."""
     if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
         return Broken("base_url is not an address that can be called")
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Broken("the certificate of the provider's address could not be verified")
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
@@ -199,7 +199,8 @@ def _unreadable(reply: ErrorReply) -> Fault:
     return RetryLater("the provider's answer is no JSON, or was cut off")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from, nearest first."""
     for _ in range(8):
         if error is None:
             return

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 
 from evaltasks.api.task_runs import TaskRunStatus, TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.watch import Lease
+from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.tasks import task_of
 
@@ -36,9 +39,11 @@ class Claim:
 Start = Callable[[Transaction, Claim], None]
 
 
-def free(tx: Transaction, limit: int) -> list[Lease]:
-    """The oldest task runs nobody works on. Only a hint: `claim` decides."""
-    return [Lease(row["seq"], None, None) for row in tx.all("task_runs.free", {"limit": limit})]
+def free(tx: Transaction, limit: int, stage: Stage = NO_STAGE) -> list[Lease]:
+    """The oldest task runs nobody works on and that may begin. Only a hint: `claim` decides."""
+    with closing(tx.each("task_runs.free")) as rows:
+        may_begin = (row for row in rows if row["status"] != TaskRunStatus.PENDING or stage.may_begin(row["task_name"]))
+        return [Lease(row["seq"], None, None) for row in islice(may_begin, limit)]
 
 
 def leased(tx: Transaction, except_seqs: Sequence[int]) -> list[Lease]:
@@ -52,10 +57,17 @@ def still_claimable(tx: Transaction, seen: Lease) -> Row | None:
     return tx.one("task_runs.still_claimable", {"seq": seen.seq, "owner": seen.owner, "until_us": seen.until_us})
 
 
+def without_rows(tx: Transaction, seen: Lease) -> Claim | None:
+    """The task run as whoever claims it now would find it, if its rows are still to be selected."""
+    row = still_claimable(tx, seen)
+    return None if row is None or row["num_selected"] is not None else _claim(tx, row, "")
+
+
 def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: int, start: Start) -> Claim | None:
     """Take the task run; None when somebody else was faster or nothing is left to do on it.
 
-    `start` selects the rows of a pending one, in the same transaction: a RUNNING task run always has its rows.
+    `start` selects the rows of a pending one, in the same transaction: a RUNNING task run always has its rows. (But for
+    one that was staged to end without them; whoever takes that over without the stage selects them.)
     """
     row = still_claimable(tx, seen)
     if row is None:
@@ -64,7 +76,7 @@ def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: in
     assert status is not None
     taken = {"seq": seen.seq, "status": status, "owner": owner, "now_us": now_us, "lease_until_us": now_us + lease_us}
     tx.run("task_runs.claim", taken)
-    if row["status"] == TaskRunStatus.PENDING:
+    if row["num_selected"] is None:
         start(tx, _claim(tx, row, owner))
     held = tx.one("task_runs.owned", {"seq": seen.seq, "owner": owner})
     return None if held is None else _claim(tx, held, owner)

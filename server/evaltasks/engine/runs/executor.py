@@ -6,6 +6,7 @@ claimed task run is worked off by a task of its own; judge calls of all of them 
 
     PENDING ──claim, select rows: one transaction──> RUNNING ──lines recorded, batch by batch──> one of three ends
 
+* Rows are chosen before the claim (`beginning`), so that a long walk keeps nobody from writing.
 * A task run that is RUNNING has its rows. Going on with one that a dead process left behind is the same as going on
   with one's own: read the WAITING lines, do them.
 * Every write is fenced by the claim's owner (`claims`), and outcome, evaluation and counts are one transaction
@@ -38,8 +39,10 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import Broken
 from evaltasks.engine.runs import claims
+from evaltasks.engine.runs.beginning import Beginning
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.experiment import ExperimentJob, select_examples
+from evaltasks.engine.runs.doomed import undergo
+from evaltasks.engine.runs.experiment import ExperimentJob
 from evaltasks.engine.runs.group_evaluation import evaluation_job
 from evaltasks.engine.runs.job import Job
 from evaltasks.engine.runs.lifecycle import Step, after
@@ -49,7 +52,7 @@ from evaltasks.engine.runs.patience import until_the_store_works
 from evaltasks.engine.runs.recording import Lost
 from evaltasks.engine.runs.rows import RowWork
 from evaltasks.engine.runs.schedule import make_continuous_runs
-from evaltasks.engine.runs.selection import ALREADY_LABELLED, select_rows
+from evaltasks.engine.runs.selection import ALREADY_LABELLED
 from evaltasks.engine.runs.watch import Lease, Watch
 from evaltasks.engine.store.store import StoreError, Transaction, owner_name
 
@@ -122,7 +125,9 @@ class Executor:
             return
         clock = services.clock
         busy = [*self._given_up, *(held.claim.seq for held in self._in_hand.values())]
-        free, leased = await services.store.read_point(lambda tx: (claims.free(tx, room), claims.leased(tx, busy)))
+        free, leased = await services.store.read_point(
+            lambda tx: (claims.free(tx, room, services.stage), claims.leased(tx, busy))
+        )
         looked_at = clock.monotonic_seconds()
         dead = self._watch.look(leased, now_us=to_us(clock.now()), monotonic_seconds=looked_at)
         for seen in sorted([*free, *dead], key=lambda lease: lease.seq)[:room]:
@@ -135,12 +140,7 @@ class Executor:
         services, owner = self._services, owner_name()
         now_us = to_us(services.clock.now())
         lease_us = int(self._limits.lease_seconds * _SECOND_US)
-
-        def start(tx: Transaction, claim: Claim) -> None:
-            if claim.task.evaluates:
-                select_rows(tx, claim, now_us)
-            else:
-                select_examples(tx, services, claim, now_us)
+        beginning = Beginning(services, seen, now_us)
 
         def work(tx: Transaction) -> Claim | None:
             waited = services.clock.monotonic_seconds() - looked_at
@@ -148,9 +148,10 @@ class Executor:
                 # Whoever kept us from writing kept the owner from renewing.
                 self._watch.begin_anew()
                 return None
-            return claims.claim(tx, seen, owner=owner, now_us=now_us, lease_us=lease_us, start=start)
+            return claims.claim(tx, seen, owner=owner, now_us=now_us, lease_us=lease_us, start=beginning.select)
 
         try:
+            await beginning.choose()
             return await services.store.write(work)
         except Broken as trouble:
             reason = trouble.reason
@@ -218,12 +219,17 @@ class Executor:
         del self._in_hand[claim.owner]
         self._services.bell.ring()
 
-    async def _work_off(self, claim: Claim) -> None:
-        job: Job
+    def _job(self, claim: Claim) -> Job:
         if claim.task.evaluates:
-            job = evaluation_job(self._services, self._judges, claim)
-        else:
-            job = ExperimentJob(self._services, self._judges, claim)
+            return evaluation_job(self._services, self._judges, claim)
+        return ExperimentJob(self._services, self._judges, claim)
+
+    async def _work_off(self, claim: Claim) -> None:
+        doom = self._services.stage.doom(claim.task)
+        if doom is not None:
+            await undergo(self._services, claim, doom, None if doom.comes_before_rows else self._job(claim))
+            return
+        job = self._job(claim)
         try:
             broken = await RowWork(self._services, self._limits, self._places, self._paces, claim, job).work_off()
         finally:

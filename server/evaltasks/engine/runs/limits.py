@@ -15,7 +15,7 @@ class ExecutorLimits:
     row_patience_seconds: float = 300.0  # how long a row is tried again, and a provider that accepts nothing at all
     retry_seconds: float = 0.5  # the first pause before a row is tried again; doubled up to retry_seconds_max
     retry_seconds_max: float = 30.0
-    waiting_rows_max: int = 100  # rows that wait apart; beyond it a waiting row holds its worker
+    waiting_rows_max: int = 200  # rows that wait apart; beyond it a waiting row holds its worker
     rows_per_fetch: int = 200
     same_failures_max: int = 50  # the first rows of an evaluator may fail so often, all for one reason
     gather_seconds: float = 0.025  # outcomes of a flood are gathered for so long before they are committed

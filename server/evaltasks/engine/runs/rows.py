@@ -39,6 +39,8 @@ from evaltasks.engine.runs.patience import until_the_store_works
 from evaltasks.engine.runs.recording import Done, record_all
 
 _DONE_WAITING_MAX = 200
+# Rows refused together need not come back together: of the pause that was asked for, and of one of our own making.
+_JITTER_ASKED = 0.02
 _JITTER = 0.1
 
 
@@ -173,9 +175,9 @@ class RowWork:
         while True:
             if pace is not None and pace.silent_seconds() > patience:
                 raise Broken(f"{refusal.reason}; it was asked for {patience:.0f} s and accepted nothing")
-            seconds = pause if refusal.after_seconds is None else refusal.after_seconds
-            # Rows refused together need not come back together.
-            seconds *= 1 + random.random() * _JITTER  # noqa: S311  nothing is kept secret by it
+            asked = refusal.after_seconds
+            seconds, jitter = (pause, _JITTER) if asked is None else (asked, _JITTER_ASKED)
+            seconds *= 1 + random.random() * jitter  # noqa: S311  nothing is kept secret by it
             if waited + seconds > patience:
                 await self._say(line, Failed(f"{refusal.reason}; given up after {patience:.0f} s of trying again"))
                 return

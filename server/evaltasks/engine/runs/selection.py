@@ -1,55 +1,37 @@
-"""Which rows an evaluation task run works on, decided once and written into its ledger.
+"""The rows of an evaluation task run are written into its ledger, once, in the transaction that makes it RUNNING.
 
-One `INSERT … SELECT` in the transaction that makes the task run RUNNING: whoever goes on with it later finds the same
-lines. Rows that already carry the evaluation become SKIPPED lines at once, unless the trigger overrides. What a row is
-(a span, a trace, a session, an experiment run) follows from the evaluators, which share one granularity.
+Whoever goes on with it later finds the same lines. Rows that already carry the evaluation become SKIPPED lines at once,
+unless the trigger overrides. What a row is (a span, a trace, a session, an experiment run) follows from the evaluators,
+which share one granularity. Which rows they are was chosen before (`choosing`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from evaltasks.api.evaluators import DataGranularity, EvaluatorVersion
 from evaltasks.api.task_runs import RowOutcome
-from evaltasks.api.tasks import QueryFilters, QueryId
-from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
-from evaltasks.engine.filters.expression import condition, parse_expression
+from evaltasks.engine.runs.choosing import Choice
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.lifecycle import Step
-from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan, make_plan
 from evaltasks.engine.store.queries import named_parts
-from evaltasks.engine.store.store import Row, Transaction
+from evaltasks.engine.store.store import Transaction
 
 ALREADY_LABELLED = "already labelled"
 _ALL_LABELLED = (
     "Every selected row already carries this task's evaluations, so there was nothing to do. "
     "Trigger again with override_evaluations to evaluate them anew."
 )
-ROWS_MAX_DEFAULT = 10_000
-_NO_LIMIT = -1
-_FIRST_US, _LAST_US = -(2**63), 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Attached:
-    version: EvaluatorVersion
-    filter: CompiledFilter
-
-
-def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
-    """Fill the ledger; ends the task run when there is nothing to evaluate.
+def select_rows(tx: Transaction, claim: Claim, choice: Choice, now_us: int) -> None:
+    """Fill the ledger with what was chosen; ends the task run when there is nothing to evaluate.
 
     No rows at all: completed with nothing done. All of them labelled: cancelled with a reason that tells how to
-    override. Raises Broken when what the task refers to is gone or does not fit together any more, Problem when a
-    filter cannot be used any more.
+    override. A row that was deleted since it was chosen is an error of its own when its turn comes.
     """
     row = tx.one("task_runs.by_seq", {"seq": claim.seq})
     assert row is not None
-    plan, versions = make_plan(tx, claim.task)
-    _insert_lines(tx, claim, row, plan, versions, now_us)
+    _insert_lines(tx, claim, choice, row["after_span_seq"], now_us)
     tally = {found["outcome"]: found["n"] for found in tx.all("ledger.tally", {"seq": claim.seq})}
     lines = sum(tally.values())
     skipped = tally.get(RowOutcome.SKIPPED, 0)
@@ -66,7 +48,7 @@ def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
         "num_selected": 0 if all_labelled else lines,
         "num_skipped": 0 if all_labelled else skipped,
         "experiment_id": None,
-        "plan": plan.model_dump_json(),
+        "plan": choice.plan.model_dump_json(),
     }
     tx.run("task_runs.selected", selected)
     if all_labelled:
@@ -75,101 +57,37 @@ def select_rows(tx: Transaction, claim: Claim, now_us: int) -> None:
         end(tx, claim, Step.COMPLETE, None, now_us)
 
 
-def _insert_lines(
-    tx: Transaction, claim: Claim, row: Row, plan: EvaluationPlan, versions: Sequence[EvaluatorVersion], now_us: int
-) -> None:
-    task, options = claim.task, claim.options
-    target = Target.SPAN if task.project_id is not None else Target.EXPERIMENT_RUN
-    task_filter = _compiled(task.query_filter, target, "t", plan)
-    if task.query_filters is not None:
-        task_filter = all_of(task_filter, _expression(task.query_filters, plan))
-    attached = [
-        _Attached(
-            version,
-            all_of(
-                _compiled(one.query_filter, target, f"e{nth}", plan),
-                _compiled(version.code_config.query_filter if version.code_config else None, target, f"v{nth}", plan),
-            ),
-        )
-        for nth, (one, version) in enumerate(zip(task.evaluators, versions, strict=True))
-    ]
+def _insert_lines(tx: Transaction, claim: Claim, choice: Choice, after_seq: int | None, now_us: int) -> None:
     values: dict[str, Any] = {
-        **task_filter.values,
+        "chosen": choice.rows,
+        "row_kind": choice.row_kind,
+        "project_id": claim.task.project_id,
+        "task_id": claim.task.id,
+        "after_seq": after_seq,
         "seq": claim.seq,
         "already_labelled": ALREADY_LABELLED,
-        "override": bool(options.override_evaluations),
-        "rows_max": options.max_spans or ROWS_MAX_DEFAULT,
+        "override": bool(claim.options.override_evaluations),
         "now_us": now_us,
     }
-    for nth, one in enumerate(attached):
-        values.update(one.filter.values)
-        values[f"evaluator_{nth}"] = one.version.evaluator_id
-        values[f"version_{nth}"] = one.version.id
-        values[f"name_{nth}"] = one.version.evaluation_name
-    slots = {
-        "task_filter": task_filter.sql,
-        "any_fit": " OR ".join(f"({one.filter.sql})" for one in attached),
-        "fits": ", ".join(f"({one.filter.sql}) AS fits_{nth}" for nth, one in enumerate(attached)),
-    }
-    if target is Target.EXPERIMENT_RUN:
-        values["experiment_ids"] = json.dumps(options.experiment_ids or task.experiment_ids)
-        tx.run("ledger.select_experiment_runs", values, lines=_lines("id", "NULL", len(attached)), **slots)
-        return
-    is_continuous = row["after_span_seq"] is not None
-    values.update(
-        project_id=task.project_id,
-        task_id=task.id,
-        sampling_rate=task.sampling_rate,
-        first_us=_FIRST_US if is_continuous or row["data_start_us"] is None else row["data_start_us"],
-        last_us=_LAST_US if is_continuous or row["data_end_us"] is None else row["data_end_us"],
-        after_seq=row["after_span_seq"],
-        upto_seq=row["upto_span_seq"],
+    for nth, version in enumerate(choice.versions):
+        values[f"evaluator_{nth}"] = version.evaluator_id
+        values[f"version_{nth}"] = version.id
+        values[f"name_{nth}"] = version.evaluation_name
+    parts, of_groups = named_parts(), choice.plan.reads_spans_of_groups
+    tx.run(
+        "ledger.select_rows",
+        values,
+        lines=_lines(len(choice.versions)),
+        labelled=parts["groups.group_is_labelled" if of_groups else "ledger.row_is_labelled"],
+        is_open=parts["groups.group_is_open"] if of_groups else "1",
     )
-    if is_continuous:
-        # What a continuous task run leaves out, no later one takes up.
-        values["rows_max"] = _NO_LIMIT
-    if plan.granularity is DataGranularity.SPAN:
-        rows = named_parts()["ledger.new_spans" if is_continuous else "ledger.spans_of_window"]
-        tx.run("ledger.select_spans", values, rows=rows, lines=_lines("span_id", "trace_id", len(attached)), **slots)
-        return
-    kind = values["row_kind"] = ROW_KINDS[plan.granularity]
-    rows = named_parts()[f"groups.new_{kind}s" if is_continuous else f"groups.{kind}s_of_window"]
-    is_trace = plan.granularity is DataGranularity.TRACE
-    lines = _lines("row_id", "row_id" if is_trace else "NULL", len(attached))
-    tx.run("groups.select", values, key="g.trace_id" if is_trace else "g.session_id", rows=rows, lines=lines, **slots)
 
 
-def _compiled(text: str | None, target: Target, prefix: str, plan: EvaluationPlan) -> CompiledFilter:
-    """A filter over the row; a trace or session passes it with any of its spans."""
-    if not text:
-        return ALL_ROWS
-    compiled = compile_filter(text, target, prefix=prefix, field="query_filter")
-    return _of_some_span(compiled, plan) if plan.reads_spans_of_groups else compiled
-
-
-def _of_some_span(compiled: CompiledFilter, plan: EvaluationPlan) -> CompiledFilter:
-    some_span = named_parts()[f"groups.some_span_of_{ROW_KINDS[plan.granularity]}"]
-    return CompiledFilter(some_span.format(filter=compiled.sql), compiled.values)
-
-
-def _expression(given: QueryFilters, plan: EvaluationPlan) -> CompiledFilter:
-    """The named filters combined as their expression says."""
-    passed: dict[QueryId, str] = {}
-    values: dict[str, Any] = {}
-    for named in given.filters:
-        field = f"query_filters.{named.id}"
-        compiled = compile_filter(named.filter, Target.SPAN, prefix=f"q{named.id.lower()}", field=field)
-        passed[named.id] = _of_some_span(compiled, plan).sql
-        values.update(compiled.values)
-    tree = parse_expression(given.expression or given.filters[0].id, passed)
-    return CompiledFilter(f"({condition(tree, passed)})", values)
-
-
-def _lines(row_id: str, trace_id: str, evaluators: int) -> str:
+def _lines(evaluators: int) -> str:
     """One SELECT per evaluator: the chosen rows that fit it. Made of our own words and bound names alone."""
     return " UNION ALL ".join(
-        f"SELECT place, {nth} AS nth, seq AS row_seq, {row_id} AS row_id, {trace_id} AS trace_id, "  # noqa: S608
-        f":evaluator_{nth} AS evaluator_id, :version_{nth} AS evaluator_version_id, :name_{nth} AS evaluation_name "
-        f"FROM chosen WHERE fits_{nth}"
+        f"SELECT place, {nth} AS nth, row_seq, row_id, trace_id, :evaluator_{nth} AS evaluator_id, "  # noqa: S608
+        f":version_{nth} AS evaluator_version_id, :name_{nth} AS evaluation_name "
+        f"FROM chosen WHERE substr(marks, {nth + 1}, 1) = '1'"
         for nth in range(evaluators)
     )

@@ -2,7 +2,7 @@
 -- session that one of its spans names.
 
 -- part: traces_of_window
--- For `select`: g is the first span in the window of its trace. One seek for each span of the window, from
+-- For `choose`: g is the first span in the window of its trace. One seek for each span of the window, from
 -- the newest on, until enough are found.
 g.project_id = :project_id AND g.start_us BETWEEN :first_us AND :last_us
 AND g.seq = (
@@ -21,7 +21,7 @@ AND g.seq = (
 );
 
 -- part: new_traces
--- For `select`: g is the first span of a trace that got spans up to the mark and none after it. One that got
+-- For `choose`: g is the first span of a trace that got spans up to the mark and none after it. One that got
 -- later spans is not quiet yet, and is found by its last one when its turn comes.
 g.seq IN (
     SELECT (
@@ -53,7 +53,7 @@ AND NOT EXISTS (
 );
 
 -- part: some_span_of_trace
--- For `select`: a span of the trace in the window passes <filter>, compiled over the alias s.
+-- For `choose`: a span of the trace in the window passes <filter>, compiled over the alias s.
 EXISTS (
     SELECT 1 FROM spans AS s
     WHERE s.project_id = g.project_id AND s.trace_id = g.trace_id
@@ -70,11 +70,11 @@ EXISTS (
     WHERE s.start_us BETWEEN :first_us AND :last_us AND ({filter})
 );
 
--- name: select
--- The newest groups, by their first span, that fit the task and at least one evaluator, times those evaluators. <key>
--- is the group's id, <rows> one of the parts above; the rest is as in ledger.select_spans. A continuous task takes
--- no group twice under one evaluator, however late further spans of it come.
-WITH chosen AS MATERIALIZED (
+-- name: choose
+-- As ledger.choose_spans: the newest groups, by their first span, that fit the task and at least one evaluator. <key> is
+-- the group's id, <rows> one of the parts above.
+SELECT json_group_array(json_array(place, seq, row_id, iif(:row_kind = 'trace', row_id, NULL), {marks})) AS chosen
+FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.start_us DESC, picked.row_id) AS place
     FROM (
         SELECT g.seq, {key} AS row_id, g.start_us, {fits}
@@ -85,25 +85,20 @@ WITH chosen AS MATERIALIZED (
         ORDER BY g.start_us DESC, {key}
         LIMIT :rows_max
     ) AS picked
-),
-lines AS ({lines})
-INSERT INTO task_run_rows (
-    task_run_seq, position, row_kind, row_seq, row_id, trace_id, evaluator_id, evaluator_version_id,
-    evaluation_name, outcome, reason, recorded_us
-)
-SELECT
-    :seq, row_number() OVER (ORDER BY lines.place, lines.nth) - 1, :row_kind, lines.row_seq, lines.row_id,
-    lines.trace_id, lines.evaluator_id, lines.evaluator_version_id, lines.evaluation_name,
-    iif(labelled, 'SKIPPED', 'WAITING'), iif(labelled, :already_labelled, NULL), iif(labelled, :now_us, NULL)
-FROM (
-    SELECT lines.*, NOT :override AND EXISTS (
-        SELECT 1 FROM group_evaluations AS e
-        WHERE e.project_id = :project_id AND e.row_kind = :row_kind AND e.row_id = lines.row_id
-            AND e.name = lines.evaluation_name
-    ) AS labelled
-    FROM lines
-) AS lines
-WHERE :after_seq IS NULL OR NOT EXISTS (
+);
+
+-- part: group_is_labelled
+-- For ledger.select_rows.
+EXISTS (
+    SELECT 1 FROM group_evaluations AS e
+    WHERE e.project_id = :project_id AND e.row_kind = :row_kind AND e.row_id = lines.row_id
+        AND e.name = lines.evaluation_name
+);
+
+-- part: group_is_open
+-- For ledger.select_rows. A continuous task takes no group twice under one evaluator, however late further spans of it
+-- come.
+:after_seq IS NULL OR NOT EXISTS (
     SELECT 1 FROM task_run_rows AS l JOIN task_runs AS t ON t.seq = l.task_run_seq
     WHERE l.row_kind IN ('trace', 'session') AND l.row_kind = :row_kind AND l.row_id = lines.row_id
         AND l.evaluator_id = lines.evaluator_id AND t.task_id = :task_id AND t.after_span_seq IS NOT NULL

@@ -13,19 +13,21 @@ WHERE task_run_seq = :seq GROUP BY outcome, reason ORDER BY n DESC, reason;
 DELETE FROM task_run_rows WHERE task_run_seq = :seq;
 
 -- part: spans_of_window
--- For select_spans: the window of a task run.
+-- For choose_spans: the window of a task run.
 s.project_id = :project_id AND s.start_us BETWEEN :first_us AND :last_us;
 
 -- part: new_spans
--- For select_spans: what a continuous task takes. The plus keeps SQLite from walking the whole project.
+-- For choose_spans: what a continuous task takes. The plus keeps SQLite from walking the whole project.
 +s.project_id = :project_id AND s.seq > :after_seq AND s.seq <= :upto_seq;
 
--- name: select_spans
--- The newest spans that the task's filter and at least one evaluator's filter take, times those evaluators. Slots:
--- <rows> is one of the parts above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled
--- filters over the alias s; <lines> is one SELECT per evaluator from chosen, joined by UNION ALL. One statement, so a
--- task run sees one state of the store; it walks the spans from the newest on, and stops when it has enough.
-WITH chosen AS MATERIALIZED (
+-- name: choose_spans
+-- The newest spans that the task's filter and at least one evaluator's filter take, as one JSON array of
+-- [place, seq, row id, trace id, marks]; the marks are a text with a 1 or 0 for each evaluator. Slots: <rows> is one of
+-- the parts above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled filters over the alias s;
+-- <marks> joins those columns. One statement, so a task run sees one state of the store; it walks the spans from the
+-- newest on, and stops when it has enough.
+SELECT json_group_array(json_array(place, seq, span_id, trace_id, {marks})) AS chosen
+FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.start_us DESC, picked.trace_id, picked.span_id) AS place
     FROM (
         SELECT s.seq, s.span_id, s.trace_id, s.start_us, {fits}
@@ -36,28 +38,12 @@ WITH chosen AS MATERIALIZED (
         ORDER BY s.start_us DESC, s.trace_id, s.span_id
         LIMIT :rows_max
     ) AS picked
-),
-lines AS ({lines})
-INSERT INTO task_run_rows (
-    task_run_seq, position, row_kind, row_seq, row_id, trace_id, evaluator_id, evaluator_version_id,
-    evaluation_name, outcome, reason, recorded_us
-)
-SELECT
-    :seq, row_number() OVER (ORDER BY lines.place, lines.nth) - 1, 'span', lines.row_seq, lines.row_id,
-    lines.trace_id, lines.evaluator_id, lines.evaluator_version_id, lines.evaluation_name,
-    iif(labelled, 'SKIPPED', 'WAITING'), iif(labelled, :already_labelled, NULL), iif(labelled, :now_us, NULL)
-FROM (
-    SELECT lines.*, NOT :override AND EXISTS (
-        SELECT 1 FROM evaluations
-        WHERE evaluations.row_kind = 'span' AND evaluations.row_seq = lines.row_seq
-            AND evaluations.name = lines.evaluation_name
-    ) AS labelled
-    FROM lines
-) AS lines;
+);
 
--- name: select_experiment_runs
--- As select_spans, over the experiment runs (alias r) of the experiments in a JSON list, newest first.
-WITH chosen AS MATERIALIZED (
+-- name: choose_experiment_runs
+-- As choose_spans, over the experiment runs (alias r) of the experiments in a JSON list, newest first.
+SELECT json_group_array(json_array(place, seq, id, NULL, {marks})) AS chosen
+FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.seq DESC) AS place
     FROM (
         SELECT r.seq, r.id, {fits}
@@ -67,24 +53,38 @@ WITH chosen AS MATERIALIZED (
         ORDER BY r.seq DESC
         LIMIT :rows_max
     ) AS picked
+);
+
+-- part: row_is_labelled
+-- For select_rows: a span or an experiment run.
+EXISTS (
+    SELECT 1 FROM evaluations
+    WHERE evaluations.row_kind = :row_kind AND evaluations.row_seq = lines.row_seq
+        AND evaluations.name = lines.evaluation_name
+);
+
+-- name: select_rows
+-- What was chosen, times the evaluators that take it, becomes lines. Slots: <lines> is one SELECT per evaluator from
+-- chosen, joined by UNION ALL; <labelled> and <is_open> are parts that say which lines are done already and which are
+-- for this task run at all.
+WITH chosen AS MATERIALIZED (
+    SELECT
+        json_extract(one.value, '$[0]') AS place, json_extract(one.value, '$[1]') AS row_seq,
+        json_extract(one.value, '$[2]') AS row_id, json_extract(one.value, '$[3]') AS trace_id,
+        json_extract(one.value, '$[4]') AS marks
+    FROM json_each(:chosen) AS one
 ),
 lines AS ({lines})
 INSERT INTO task_run_rows (
-    task_run_seq, position, row_kind, row_seq, row_id, evaluator_id, evaluator_version_id,
+    task_run_seq, position, row_kind, row_seq, row_id, trace_id, evaluator_id, evaluator_version_id,
     evaluation_name, outcome, reason, recorded_us
 )
 SELECT
-    :seq, row_number() OVER (ORDER BY lines.place, lines.nth) - 1, 'experiment_run', lines.row_seq, lines.row_id,
-    lines.evaluator_id, lines.evaluator_version_id, lines.evaluation_name,
+    :seq, row_number() OVER (ORDER BY lines.place, lines.nth) - 1, :row_kind, lines.row_seq, lines.row_id,
+    lines.trace_id, lines.evaluator_id, lines.evaluator_version_id, lines.evaluation_name,
     iif(labelled, 'SKIPPED', 'WAITING'), iif(labelled, :already_labelled, NULL), iif(labelled, :now_us, NULL)
-FROM (
-    SELECT lines.*, NOT :override AND EXISTS (
-        SELECT 1 FROM evaluations
-        WHERE evaluations.row_kind = 'experiment_run' AND evaluations.row_seq = lines.row_seq
-            AND evaluations.name = lines.evaluation_name
-    ) AS labelled
-    FROM lines
-) AS lines;
+FROM (SELECT lines.*, NOT :override AND {labelled} AS labelled FROM lines) AS lines
+WHERE {is_open};
 
 -- name: select_examples
 -- The examples (alias x) of a version, in its order: those of a JSON list of ids, or all, and those a filter takes.

@@ -52,10 +52,11 @@ UPDATE task_runs SET
 WHERE seq = :seq AND status = :from_status;
 
 -- name: free
--- The oldest unfinished task runs that nobody holds.
-SELECT seq FROM task_runs
-WHERE status IN ('PENDING', 'RUNNING') AND lease_until_us IS NULL
-ORDER BY seq LIMIT :limit;
+-- The unfinished task runs that nobody holds, the oldest first; the caller stops when it has enough.
+SELECT task_runs.seq, task_runs.status, tasks.name AS task_name
+FROM task_runs CROSS JOIN tasks ON tasks.id = task_runs.task_id
+WHERE task_runs.status IN ('PENDING', 'RUNNING') AND task_runs.lease_until_us IS NULL
+ORDER BY task_runs.seq;
 
 -- name: leased
 -- What others hold; there are no more than living and dead processes work on at once.

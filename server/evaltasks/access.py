@@ -1,0 +1,91 @@
+"""Who may come in at the engine's port, with how much, how often, and what is written down of it.
+
+Everything is decided where the engine is started: arguments for what may be seen, the environment for keys. No tool
+and no request changes any of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from evaltasks.engine.body_limits import BodyLimits
+from evaltasks.engine.guard import LOOPBACK, LOOPBACK_NAMES, Guard, OwnNames, own_names
+from evaltasks.engine.health import Health
+from evaltasks.engine.keys import HOW_TO_MAKE, KeyCheck, Keys, WeakKey, keys_from
+from evaltasks.engine.rate import Rate, RateLimit, rate_from
+from evaltasks.engine.request_log import RequestLog, logger
+from evaltasks.settings import SettingsError
+
+KEY_VARIABLE = "EVALTASKS_ENGINE_KEY"
+BODY_MB_MAX = 1024
+
+
+@dataclass(frozen=True)
+class Access:
+    """Made by `access_from`. `body_bytes_max` None leaves each route its own bound."""
+
+    own: OwnNames = LOOPBACK
+    keys: Keys | None = None
+    body_bytes_max: int | None = None
+    rate: Rate | None = None
+    log_requests: bool = False
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The app behind its doors. The outermost comes last: what a door refuses is logged as well."""
+        app = BodyLimits(app)
+        if self.rate is not None:
+            app = RateLimit(app, self.rate)
+        if self.keys is not None:
+            app = KeyCheck(app, self.keys)
+        app = Guard(app, self.own)
+        if self.log_requests:
+            logger.setLevel(logging.INFO)
+            app = RequestLog(app)
+        return Health(app)
+
+
+OPEN = Access()
+
+
+def access_from(
+    environment: Mapping[str, str],
+    *,
+    host: str = "127.0.0.1",
+    allow_host: Collection[str] = (),
+    max_body_mb: int | None = None,
+    rate_limit: str | None = None,
+    log_requests: bool = False,
+) -> Access:
+    """What the command line and the environment ask for. Raises SettingsError, also for a port without a key beyond
+    this machine."""
+    try:
+        keys = keys_from(environment.get(KEY_VARIABLE, ""))
+    except WeakKey as error:
+        raise SettingsError(f"{KEY_VARIABLE}: {error}") from None
+    if keys is None and (host not in LOOPBACK_NAMES or allow_host):
+        why = (
+            "with --allow-host requests come in under names beyond this machine"
+            if host in LOOPBACK_NAMES
+            else f"'{host}' can be reached from other machines"
+        )
+        raise SettingsError(
+            f"engine: {why}, so a key is needed. Set {KEY_VARIABLE} in the environment to one that you make with "
+            f"{HOW_TO_MAKE}, and give it to clients as ARIZE_API_KEY; or bind to 127.0.0.1."
+        )
+    if max_body_mb is not None and not 1 <= max_body_mb <= BODY_MB_MAX:
+        raise SettingsError(f"engine: --max-body-mb must be a whole number from 1 to {BODY_MB_MAX}")
+    try:
+        rate = None if rate_limit is None else rate_from(rate_limit)
+    except ValueError as error:
+        raise SettingsError(f"engine: --rate-limit {error}") from None
+    return Access(
+        own=own_names(host, allow_host),
+        keys=keys,
+        body_bytes_max=None if max_body_mb is None else max_body_mb * 2**20,
+        rate=rate,
+        log_requests=log_requests,
+    )

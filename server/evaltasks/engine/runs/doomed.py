@@ -1,0 +1,35 @@
+"""Task runs that are staged to come to a bad end (`engine/stage.py`), as AX brings them to one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from evaltasks.engine.call import Services
+from evaltasks.engine.clock import to_us
+from evaltasks.engine.evaluators.outcome import Failed
+from evaltasks.engine.runs.claims import Claim, end
+from evaltasks.engine.runs.job import Job
+from evaltasks.engine.runs.lifecycle import Step
+from evaltasks.engine.runs.recording import record
+from evaltasks.engine.stage import Doom
+
+_REFUSED = Failed("staged failure: the judge refused the call, as for a wrong model name or key")
+
+
+async def undergo(services: Services, claim: Claim, doom: Doom, job: Job | None) -> None:
+    """Record the errors of the doom's calls, evenly over its time, then cancel without a word why.
+
+    `job` has the rows; None for a doom that comes before them. Rows without an outcome wait on: whoever triggers the
+    task again without the stage evaluates them.
+    """
+    clock, store = services.clock, services.store
+    lines = [] if job is None else await store.read(partial(job.lines, after_position=-1, limit=doom.num_calls))
+    parts = max(1, doom.num_calls)
+    for nth in range(parts):
+        await clock.sleep(doom.seconds / parts)
+        for line in lines[nth : nth + 1]:
+            assert job is not None
+            failed = partial(record, claim=claim, job=job, batch=[(line, _REFUSED)], now_us=to_us(clock.now()))
+            await store.write(failed)
+    now_us = to_us(clock.now())
+    await store.write(lambda tx: end(tx, claim, Step.CANCEL, None, now_us))

@@ -1,0 +1,183 @@
+"""From a space to files: its tasks, and what they evaluate and judge with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from evaltasks.api.ai_integrations import AiIntegration
+from evaltasks.api.evaluators import EvaluatorWithVersion
+from evaltasks.api.integrations import Integration
+from evaltasks.api.problems import NotFound
+from evaltasks.api.run_configurations import LlmGeneration, TemplateEvaluation
+from evaltasks.api.tasks import ListTasks, Task
+from evaltasks.client.client import Client
+from evaltasks.client.faults import NotResolved
+from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
+from evaltasks.promote.documents import (
+    AGENT,
+    AI,
+    AnyFile,
+    EvaluatorFile,
+    TaskFile,
+    document_of,
+    integrations_named,
+    texts_in,
+)
+from evaltasks.promote.integration_files import (
+    agent_integration_file,
+    ai_integration_file,
+    is_builtin,
+    notes_of_agent,
+    notes_of_ai,
+)
+from evaltasks.promote.names import Names, Unmovable, as_file, refuse_id, task_file, version_file
+
+IntegrationT = TypeVar("IntegrationT", AiIntegration, Integration)
+
+CANDIDATES_MAX = 10
+
+
+class HoldsKeys(Exception):
+    """Something to be exported looks like a key. The text names the places, never the values."""
+
+
+@dataclass
+class Exported:
+    """`notes` say what stayed behind of what is in `files`; `left_out` is what could not be told, and why."""
+
+    files: list[AnyFile] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+async def export_space(
+    client: Client, space_id: str, tasks: Sequence[str] = (), *, allow_key_shaped: bool = False
+) -> Exported:
+    """The space's tasks (or those named) with their evaluators and integrations, by name.
+
+    Raises NotResolved for a task that is not there, HoldsKeys, Problem and ClientFault.
+    """
+    names, exported = Names(client, space_id), Exported()
+    evaluators: dict[str, EvaluatorWithVersion] = {}
+    for found in await _tasks(client, space_id, tasks):
+        task = await client.tasks.get(found.id)
+        try:
+            file, used = await _told(client, task, names)
+        except Unmovable as unmovable:
+            exported.left_out.append(f"task '{task.name}': {unmovable}.")
+            continue
+        evaluators |= used
+        exported.files.append(file)
+        exported.notes += _notes_of(task)
+    pinned = {pin for file in exported.files if isinstance(file, TaskFile) for pin in file.pins()}
+    for evaluator in evaluators.values():
+        exported.files.append(await _evaluator_file(evaluator, pinned, names))
+    await _add_integrations(exported, names)
+    if not allow_key_shaped:
+        _refuse_keys(exported.files)
+    return exported
+
+
+async def _tasks(client: Client, space_id: str, wanted: Sequence[str]) -> list[Task]:
+    """By name, so that what is told comes in the same order every time."""
+    every = {task.name: task async for task in client.tasks.all(ListTasks(space_id=space_id))}
+    unknown = [name for name in wanted if name not in every]
+    if unknown:
+        near = [(name, every[name].id) for name in difflib.get_close_matches(unknown[0], every, n=CANDIDATES_MAX)]
+        listed = ", ".join(f"'{name}'" for name in unknown)
+        hint = f" Near: {', '.join(name for name, _ in near)}." if near else ""
+        raise NotResolved(f"The space has no task named {listed}.{hint}", candidates=near)
+    return [every[name] for name in sorted(wanted or every)]
+
+
+async def _told(client: Client, task: Task, names: Names) -> tuple[TaskFile, dict[str, EvaluatorWithVersion]]:
+    """The task's file and its evaluators by id. Raises Unmovable."""
+    names.gone.clear()
+    refuse_id("task", task.name)
+    file = await task_file(task, names)
+    evaluators: dict[str, EvaluatorWithVersion] = {}
+    try:
+        for id_ in await _evaluators_of(task, names):
+            evaluators[id_] = await client.evaluators.get(id_)
+            await version_file(evaluators[id_].version, names)
+    except NotFound:
+        names.gone.append("evaluator")
+    if names.gone:
+        gone = " and ".join(f"the {noun}" for noun in dict.fromkeys(names.gone))
+        raise Unmovable(f"{gone} it refers to cannot be seen any more; correct the task")
+    for noun, name in file.references():
+        refuse_id(noun, name)
+    return file, evaluators
+
+
+async def _evaluators_of(task: Task, names: Names) -> list[str]:
+    found = [evaluator.evaluator_id for evaluator in task.evaluators]
+    configuration = task.run_configuration
+    if isinstance(configuration, TemplateEvaluation) and configuration.evaluator_version_id:
+        version = await names.version(configuration.evaluator_version_id)
+        found += [version.evaluator_id] if version is not None else []
+    return found
+
+
+def _notes_of(task: Task) -> list[str]:
+    if isinstance(task.run_configuration, LlmGeneration) and task.run_configuration.prompt_version_id:
+        return [
+            f"Task '{task.name}': which prompt version its messages came from was left out; that holds on one service "
+            "only, and changes nothing of what is sent."
+        ]
+    return []
+
+
+async def _evaluator_file(evaluator: EvaluatorWithVersion, pinned: set[tuple[str, str]], names: Names) -> EvaluatorFile:
+    """The versions that exported tasks pin, in the order of their labels, and the latest last."""
+    latest = await version_file(evaluator.version, names)
+    pins = {
+        label: version
+        for label, version in sorted(names.pins.get(evaluator.id, {}).items())
+        if (evaluator.name, label) in pinned
+    }
+    if latest.digest() in pins:
+        pins.pop(latest.digest())
+        latest = latest.model_copy(update={"label": latest.digest()})
+    older = [await version_file(version, names, label) for label, version in pins.items()]
+    given = {"name": evaluator.name, "type": evaluator.type, "description": evaluator.description or None}
+    return as_file(EvaluatorFile, given | {"versions": [*older, latest]})
+
+
+async def _add_integrations(exported: Exported, names: Names) -> None:
+    """Those that the files name; the embedded engine's own judge is everywhere where there is such an engine."""
+    wanted = {reference for file in exported.files for reference in integrations_named(file)}
+    for integration in await names.ai_integrations() if any(noun == AI for noun, _ in wanted) else []:
+        if (AI, integration.name) in wanted and not is_builtin(integration):
+            _add(exported, ai_integration_file, integration, AI)
+            exported.notes += notes_of_ai(integration)
+    for agent in await names.agent_integrations() if any(noun == AGENT for noun, _ in wanted) else []:
+        if (AGENT, agent.name) in wanted:
+            _add(exported, agent_integration_file, agent, AGENT)
+            exported.notes += notes_of_agent(agent)
+
+
+def _add(exported: Exported, told: Callable[[IntegrationT], AnyFile], integration: IntegrationT, noun: str) -> None:
+    try:
+        exported.files.append(told(integration))
+    except Unmovable as unmovable:
+        exported.left_out.append(f"{noun} '{integration.name}': {unmovable}; make it where the files are applied.")
+
+
+def _refuse_keys(files: Sequence[AnyFile]) -> None:
+    places = [
+        f"{file.kind.replace('_', ' ')} '{file.name}', {path}"
+        for file in files
+        for path, text in texts_in(document_of(file))
+        if looks_like_key(text) or url_holds_secret(text)
+    ]
+    if places:
+        raise HoldsKeys(
+            "Nothing was written, because these look like keys or passwords, which belong into no file:\n"
+            + "\n".join(f"  - {place}" for place in dict.fromkeys(places))
+            + "\nPut each into an environment variable where the evaluations run. If none of them is a secret "
+            "(a hash, a trace id), export again with --allow-key-shaped."
+        )

@@ -1,0 +1,99 @@
+"""Integrations as files, and as the requests that make and change them. Never a key, never a header."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaltasks.api.ai_integrations import AiIntegration, CreateAiIntegration, UpdateAiIntegration
+from evaltasks.api.integrations import CreateIntegration, Integration, UpdateIntegration
+from evaltasks.promote.documents import AgentIntegrationFile, AiIntegrationFile
+from evaltasks.promote.names import as_file
+
+# Made by every embedded engine itself.
+BUILTIN_NAME = "heuristic"
+
+_AI_FIELDS = (
+    "base_url", "model_names", "api_key_env", "auth_type", "enable_default_models", "function_calling_enabled",
+    "provider_metadata",
+)  # fmt: skip
+_AGENT_FIELDS = ("endpoint", "api_key_env", "headers_env", "input_schema", "output_path")
+
+
+def is_builtin(integration: AiIntegration) -> bool:
+    return integration.is_heuristic and integration.name == BUILTIN_NAME
+
+
+def ai_integration_file(integration: AiIntegration) -> AiIntegrationFile:
+    """Raises Unmovable."""
+    given = {name: getattr(integration, name) for name in _AI_FIELDS}
+    given |= {
+        "name": integration.name,
+        "provider": integration.provider,
+        "model_names": integration.model_names or None,
+    }
+    return as_file(AiIntegrationFile, {**given, "this_space_only": bool(integration.scopings)})
+
+
+def agent_integration_file(agent: Integration) -> AgentIntegrationFile:
+    """Raises Unmovable."""
+    given = {name: getattr(agent.config, name) or None for name in _AGENT_FIELDS}
+    given |= {"name": agent.name, "description": agent.description or None}
+    return as_file(AgentIntegrationFile, {**given, "this_space_only": bool(agent.scopings)})
+
+
+def notes_of_ai(integration: AiIntegration) -> list[str]:
+    """What stays behind, for whoever exports."""
+    notes = []
+    if integration.headers:
+        notes.append(_headers_note(f"AI integration '{integration.name}'", ", ".join(sorted(integration.headers))))
+    if len(integration.scopings) > 1:
+        notes.append(f"AI integration '{integration.name}': its file says this_space_only; it is seen elsewhere too.")
+    return notes
+
+
+def notes_of_agent(agent: Integration) -> list[str]:
+    config = agent.config
+    if config.headers or (config.has_headers and not (config.headers_env or config.api_key_env)):
+        return [_headers_note(f"Agent integration '{agent.name}'", ", ".join(sorted(config.headers or ())))]
+    return []
+
+
+def _headers_note(what: str, names: str) -> str:
+    which = f" ({names})" if names else ""
+    return f"{what}: its headers{which} were left out, because headers may hold secrets. Set them where it is applied."
+
+
+def ai_creation(file: AiIntegrationFile, space_id: str) -> CreateAiIntegration:
+    given: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS}
+    return CreateAiIntegration.model_validate(
+        {**given, "name": file.name, "provider": file.provider, "scopings": _scopings(file.this_space_only, space_id)}
+    )
+
+
+def ai_update(file: AiIntegrationFile, changed: set[str], space_id: str) -> UpdateAiIntegration:
+    """`changed` are fields of the file; headers and keys stay as they are."""
+    given: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS if name in changed}
+    if "this_space_only" in changed:
+        given["scopings"] = _scopings(file.this_space_only, space_id) or []
+    return UpdateAiIntegration.model_validate(given)
+
+
+def agent_creation(file: AgentIntegrationFile, space_id: str) -> CreateIntegration:
+    config = {name: value for name in _AGENT_FIELDS if (value := getattr(file, name)) is not None}
+    given = {"type": "AGENT", "name": file.name, "description": file.description, "config": config}
+    return CreateIntegration.model_validate({**given, "scopings": _scopings(file.this_space_only, space_id)})
+
+
+def agent_update(file: AgentIntegrationFile, changed: set[str], space_id: str) -> UpdateIntegration:
+    given: dict[str, Any] = {"type": "AGENT"}
+    if "description" in changed:
+        given["description"] = file.description
+    if config := {name: getattr(file, name) for name in _AGENT_FIELDS if name in changed}:
+        given["config"] = config
+    if "this_space_only" in changed:
+        given["scopings"] = _scopings(file.this_space_only, space_id) or []
+    return UpdateIntegration.model_validate(given)
+
+
+def _scopings(this_space_only: bool, space_id: str) -> list[dict[str, str]] | None:
+    return [{"space_id": space_id}] if this_space_only else None

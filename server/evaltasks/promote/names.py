@@ -1,0 +1,198 @@
+"""Names for ids on one service, each asked for once; and the files' form of what the service answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
+from evaltasks.api.evaluators import EvaluatorType, EvaluatorVersion
+from evaltasks.api.integrations import Integration, IntegrationType, ListIntegrations
+from evaltasks.api.problems import NotFound
+from evaltasks.api.run_configurations import AgentCall, LlmGeneration, OtherConfiguration, TemplateEvaluation
+from evaltasks.api.tasks import Task, TaskEvaluator, TaskType
+from evaltasks.client.client import Client
+from evaltasks.client.references import is_id
+from evaltasks.insight.unreadable import path_of
+from evaltasks.promote.documents import TaskFile, VersionFile
+
+FileT = TypeVar("FileT", bound=BaseModel)
+
+# Stand for what an id no longer leads to; `Names.gone` tells that they were used.
+GONE = "(no longer there)"
+GONE_VERSION = "gone"
+
+
+class Unmovable(Exception):
+    """This cannot be told by names; the text says why and what to do."""
+
+
+class Names:
+    """Names in one space. `pins` collects the versions that tasks read so far have pinned, by evaluator id and label;
+    `gone` what was asked for and is not there any more, as nouns.
+    """
+
+    def __init__(self, client: Client, space_id: str) -> None:
+        self._client = client
+        self._space_id = space_id
+        self._known: dict[tuple[str, str], str] = {}
+        self._versions: dict[str, EvaluatorVersion | None] = {}
+        self._ai: list[AiIntegration] | None = None
+        self._agents: list[Integration] | None = None
+        self.pins: dict[str, dict[str, EvaluatorVersion]] = {}
+        self.gone: list[str] = []
+
+    async def ai_integrations(self) -> list[AiIntegration]:
+        """Those that may be used in the space."""
+        if self._ai is None:
+            found = self._client.ai_integrations.all(ListAiIntegrations(space_id=self._space_id))
+            self._ai = [one async for one in found]
+        return self._ai
+
+    async def agent_integrations(self) -> list[Integration]:
+        if self._agents is None:
+            query = ListIntegrations(type=IntegrationType.AGENT, space_id=self._space_id)
+            self._agents = [one async for one in self._client.integrations.all(query)]
+        return self._agents
+
+    async def project(self, id_: str) -> str:
+        return await self._name("project", id_, self._client.projects.get)
+
+    async def dataset(self, id_: str) -> str:
+        return await self._name("dataset", id_, self._client.datasets.get)
+
+    async def experiment(self, id_: str) -> str:
+        return await self._name("experiment", id_, self._client.experiments.get)
+
+    async def evaluator(self, id_: str) -> str:
+        return await self._name("evaluator", id_, self._client.evaluators.get)
+
+    async def ai_integration(self, id_: str) -> str:
+        return self._told("AI integration", {one.id: one.name for one in await self.ai_integrations()}.get(id_))
+
+    async def agent_integration(self, id_: str) -> str:
+        return self._told("agent integration", {one.id: one.name for one in await self.agent_integrations()}.get(id_))
+
+    async def version(self, id_: str) -> EvaluatorVersion | None:
+        if id_ not in self._versions:
+            try:
+                self._versions[id_] = await self._client.evaluators.get_version(id_)
+            except NotFound:
+                self._versions[id_] = None
+        return self._versions[id_]
+
+    async def label(self, version_id: str) -> str:
+        """What a pinned version is called: a name for its content. Notes it in `pins`."""
+        version = await self.version(version_id)
+        if version is None:
+            self.gone.append("evaluator version")
+            return GONE_VERSION
+        label = (await version_file(version, self)).digest()
+        self.pins.setdefault(version.evaluator_id, {})[label] = version
+        return label
+
+    async def _name(self, noun: str, id_: str, get: Callable[[str], Awaitable[Any]]) -> str:
+        if (noun, id_) not in self._known:
+            try:
+                self._known[noun, id_] = str((await get(id_)).name)
+            except NotFound:
+                self._known[noun, id_] = GONE
+        name = self._known[noun, id_]
+        return self._told(noun, None if name == GONE else name)
+
+    def _told(self, noun: str, name: str | None) -> str:
+        if name is None:
+            self.gone.append(noun)
+        return GONE if name is None else name
+
+
+async def task_file(task: Task, names: Names) -> TaskFile:
+    """Raises Unmovable. What an id no longer leads to is called GONE, and `names.gone` tells."""
+    if not isinstance(task.type, TaskType):
+        raise Unmovable("its type is not known to this version of evaltasks; update evaltasks")
+    given: dict[str, Any] = {
+        "name": task.name,
+        "type": task.type,
+        "project": await names.project(task.project_id) if task.project_id else None,
+        "dataset": await names.dataset(task.dataset_id) if task.dataset_id else None,
+        "experiments": [await names.experiment(id_) for id_ in task.experiment_ids] or None,
+        "sampling_rate": task.sampling_rate,
+        "is_continuous": task.is_continuous,
+        "query_filter": task.query_filter or None,
+        "query_filters": _dumped(task.query_filters),
+        "evaluators": [await _attachment(evaluator, names) for evaluator in task.evaluators] or None,
+        "run_configuration": await _configuration(task, names),
+    }
+    return as_file(TaskFile, given).normal()
+
+
+async def _attachment(evaluator: TaskEvaluator, names: Names) -> dict[str, Any]:
+    pinned = evaluator.evaluator_version_id
+    return {
+        "evaluator": evaluator.evaluator_name or await names.evaluator(evaluator.evaluator_id),
+        "version": await names.label(pinned) if pinned else None,
+        "query_filter": evaluator.query_filter or None,
+        "column_mappings": evaluator.column_mappings or None,
+        "query_mappings": [_dumped(mapping) for mapping in evaluator.query_mappings or ()] or None,
+    }
+
+
+async def _configuration(task: Task, names: Names) -> dict[str, Any] | None:
+    given = task.run_configuration
+    if given is None:
+        return None
+    if isinstance(given, OtherConfiguration):
+        raise Unmovable("its run configuration is of a kind that is not known here; update evaltasks")
+    document = given.model_dump(mode="json", exclude_none=True)
+    if isinstance(given, AgentCall):
+        document["agent_integration"] = await names.agent_integration(document.pop("integration_id"))
+        return document
+    document["ai_integration"] = await names.ai_integration(document.pop("ai_integration_id"))
+    if isinstance(given, LlmGeneration):
+        # Where the messages came from, on one service only; what is sent is in the messages.
+        document.pop("prompt_version_id", None)
+    if isinstance(given, TemplateEvaluation) and (pinned := document.pop("evaluator_version_id", None)):
+        version = await names.version(pinned)
+        evaluator = await names.evaluator(version.evaluator_id) if version is not None else GONE
+        document["evaluator_version"] = {"evaluator": evaluator, "version": await names.label(pinned)}
+    return document
+
+
+async def version_file(version: EvaluatorVersion, names: Names, label: str | None = None) -> VersionFile:
+    """Raises Unmovable."""
+    if version.type not in {EvaluatorType.TEMPLATE, EvaluatorType.CODE}:
+        raise Unmovable(
+            f"it uses a {str(version.type).lower()} evaluator, which lives on the service alone; "
+            "make it there by hand, or use a template or code evaluator"
+        )
+    given: dict[str, Any] = {"label": label, "message": version.commit_message or None}
+    if version.template_config is not None:
+        config = version.template_config.model_dump(mode="json", exclude_none=True)
+        llm = config["llm_config"]
+        llm["ai_integration"] = await names.ai_integration(llm.pop("ai_integration_id"))
+        given["template_config"] = config
+    else:
+        given["code_config"] = _dumped(version.code_config)
+    return as_file(VersionFile, given)
+
+
+def as_file(model: type[FileT], given: dict[str, Any]) -> FileT:
+    """Raises Unmovable when the service answers what the files cannot hold; its words are places, no contents."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        places = [path_of("", detail["loc"]) for detail in error.errors(include_url=False, include_input=False)]
+    raise Unmovable(f"it has values that these files cannot hold, at: {', '.join(places[:5])}")
+
+
+def refuse_id(noun: str, name: str) -> None:
+    """Raises Unmovable for a name that every client of the service would take for an id."""
+    if is_id(name) or name.startswith(("http://", "https://")):
+        raise Unmovable(f"the name of its {noun} reads as an id or a link; rename the {noun} first")
+
+
+def _dumped(model: BaseModel | None) -> dict[str, Any] | None:
+    # As JSON: a word that is not on its list is plain text then, and no file holds it.
+    return None if model is None else model.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,304 @@
+"""Tasks in a plan: compared by names and by the content of pinned versions, so that ids never matter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from evaltasks.api.evaluators import EvaluatorVersion
+from evaltasks.api.run_configurations import LlmGeneration
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, UpdateTask
+from evaltasks.insight.evaluator_rules import Attached, fit_faults
+from evaltasks.insight.task_rules import creation_faults
+from evaltasks.promote.differences import differences
+from evaltasks.promote.documents import (
+    AGENT,
+    AI,
+    AgentCallFile,
+    AttachmentFile,
+    PinnedVersion,
+    TaskFile,
+    TemplateEvaluationFile,
+    document_of,
+)
+from evaltasks.promote.folder import Bundle, Filed, FileFault
+from evaltasks.promote.names import Unmovable, refuse_id, task_file
+from evaltasks.promote.plan import Action, Continuous, Plan, Step, Write
+from evaltasks.promote.plan_evaluators import integration_faults
+from evaltasks.promote.target import Target
+
+_NO_TIME = datetime.fromtimestamp(0, UTC)
+# What a task is for good; the service has no way to change it.
+_FIXED = ("type", "project", "dataset", "experiments")
+_UPDATABLE = ("sampling_rate", "is_continuous", "query_filter", "query_filters", "evaluators", "run_configuration")
+# What the rules call by the words of a request.
+_FILE_WORDS = (
+    ("evaluator_version_id", "version"), ("evaluator_id", "evaluator"), ("experiment_ids", "experiments"),
+    ("task_type", "type"),
+)  # fmt: skip
+
+
+async def plan_tasks(bundle: Bundle, target: Target, plan: Plan, continuous: Continuous) -> None:
+    """Adds a step or faults for each task's file."""
+    present = await target.tasks()
+    for filed in bundle.tasks.values():
+        faults = [
+            *_rule_faults(filed),
+            *await _reference_faults(filed, bundle, target),
+            *await _fit_faults(filed, bundle, target),
+        ]
+        listed = present.get(filed.content.name)
+        task = await target.client.tasks.get(listed.id) if listed is not None else None
+        step = await _step(filed, task, bundle, target, plan, continuous) if not faults else None
+        if isinstance(step, Step):
+            plan.steps.append(step)
+        plan.faults += [*faults, *(step if isinstance(step, list) else [])]
+
+
+def _rule_faults(filed: Filed[TaskFile]) -> list[FileFault]:
+    """What the type of a task allows, by the rules that agents are judged by."""
+    file = filed.content
+    given = {name: value for name in TaskFile.model_fields if (value := getattr(file, name)) is not None}
+    given |= {"task_type": file.type}
+    if file.experiments is not None:
+        given["experiment_ids"] = file.experiments
+    if file.evaluators is not None:
+        given["evaluators"] = [_by_name(one) for one in file.evaluators]
+    if file.project is None and not file.is_continuous:
+        given.pop("is_continuous", None)
+    _, faults = creation_faults(given)
+    return [filed.fault(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in faults]
+
+
+def _by_name(attachment: AttachmentFile) -> EvaluatorAttachment:
+    fields = attachment.model_dump(exclude={"evaluator", "version"}, exclude_none=True)
+    return EvaluatorAttachment.model_validate({"evaluator_id": attachment.evaluator, **fields})
+
+
+def _in_file_words(text: str) -> str:
+    for ours, theirs in _FILE_WORDS:
+        text = text.replace(ours, theirs)
+    return text
+
+
+async def _reference_faults(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileFault]:
+    """Everything that the task names and that is not there, together, with what is there instead."""
+    file, faults = filed.content, list[FileFault]()
+    for noun, name in file.references():
+        try:
+            refuse_id(noun, name)
+        except Unmovable:
+            faults.append(filed.fault(noun, "is an id or a link", "files name things by their names; write the name"))
+    if faults:
+        return faults
+    for noun, home in (("project", file.project), ("dataset", file.dataset)):
+        if home is not None and (near := await target.find(noun, home)) is not None:
+            faults.append(filed.fault(noun, *_missing(noun, home, near)))
+    if file.dataset is not None and ("dataset", file.dataset) in target.ids:
+        for index, name in enumerate(file.experiments or ()):
+            if (near := await target.find("experiment", name, file.dataset)) is not None:
+                faults.append(filed.fault(f"experiments[{index}]", *_missing("experiment", name, near)))
+    on_dataset = file.type.evaluates and file.dataset is not None and file.project is None
+    if on_dataset and not file.experiments and target.client.is_engine:
+        what = "an evaluation task on a dataset needs at least one experiment here"
+        faults.append(filed.fault("experiments", what, "name one"))
+    for argument, evaluator, label in _versions_named(file):
+        faults += await _version_faults(filed, argument, evaluator, label, bundle, target)
+    return faults + await _configuration_faults(filed, bundle, target)
+
+
+def _missing(noun: str, name: str, near: list[tuple[str, str]]) -> tuple[str, str]:
+    remedy = {
+        "project": "a project comes with its first spans: send some, or name another",
+        "dataset": "make it first, or name another",
+        "experiment": "make it in the dataset first, or name another",
+    }[noun]
+    listed = ", ".join(f"'{candidate}'" for candidate, _ in near)
+    return f"there is no {noun} '{name}'", f"{remedy}; there are: {listed}" if listed else remedy
+
+
+def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
+    """(argument, evaluator, label) of each evaluator that the task names."""
+    found = [(f"evaluators[{index}]", one.evaluator, one.version) for index, one in enumerate(file.evaluators or ())]
+    configuration = file.run_configuration
+    if isinstance(configuration, TemplateEvaluationFile) and configuration.evaluator_version is not None:
+        pinned: PinnedVersion = configuration.evaluator_version
+        found.append(("run_configuration.evaluator_version", pinned.evaluator, pinned.version))
+    return found
+
+
+async def _version_faults(
+    filed: Filed[TaskFile], argument: str, evaluator: str, label: str | None, bundle: Bundle, target: Target
+) -> list[FileFault]:
+    there, in_files = await target.evaluators(), bundle.evaluators.get(evaluator)
+    if in_files is None and evaluator not in there:
+        listed = ", ".join(sorted({*there, *bundle.evaluators})[:10]) or "none"
+        what = f"there is no evaluator '{evaluator}', nor a file of it"
+        return [filed.fault(f"{argument}.evaluator", what, f"there are: {listed}")]
+    if label is None or (in_files is not None and in_files.content.labelled(label) is not None):
+        return []
+    labels = [one.label for one in in_files.content.versions if one.label] if in_files is not None else []
+    what = f"no version in the evaluator's file has the label '{label}'"
+    remedy = f"its labels are: {', '.join(labels) or 'none'}; without version the latest is used"
+    return [filed.fault(f"{argument}.version", what, remedy)]
+
+
+async def _configuration_faults(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileFault]:
+    configuration = filed.content.run_configuration
+    if configuration is None:
+        return []
+    if not isinstance(configuration, AgentCallFile):
+        name = configuration.ai_integration_id
+        return await integration_faults(filed, "run_configuration.ai_integration", name, bundle, target)
+    name = configuration.integration_id
+    if name in bundle.agent_integrations or name in await target.agent_integrations():
+        return []
+    there = ", ".join(sorted(await target.agent_integrations())[:10]) or "none"
+    what = f"there is no agent integration '{name}', nor a file of it"
+    return [filed.fault("run_configuration.agent_integration", what, f"there are: {there}")]
+
+
+async def _fit_faults(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileFault]:
+    """Whether the evaluators fit the task, as they will be."""
+    attached = []
+    for index, one in enumerate(filed.content.evaluators or ()):
+        version = await _version_as_it_will_be(one, bundle, target)
+        if version is not None:
+            attached.append(Attached(f"evaluators[{index}]", _by_name(one), version))
+    faults = fit_faults(filed.content.type, attached)
+    return [filed.fault(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in faults]
+
+
+async def _version_as_it_will_be(one: AttachmentFile, bundle: Bundle, target: Target) -> EvaluatorVersion | None:
+    filed = bundle.evaluators.get(one.evaluator)
+    if filed is None:
+        there = (await target.evaluators()).get(one.evaluator)
+        return await target.latest(there) if there is not None else None
+    file = filed.content.labelled(one.version) if one.version is not None else filed.content.latest
+    if file is None:
+        return None
+    return EvaluatorVersion(
+        id="", evaluator_id=one.evaluator, type=file.type, created_at=_NO_TIME,
+        template_config=file.template_config, code_config=file.code_config,
+    )  # fmt: skip
+
+
+async def _step(
+    filed: Filed[TaskFile], task: Task | None, bundle: Bundle, target: Target, plan: Plan, continuous: Continuous
+) -> Step | list[FileFault]:
+    wanted = _with_digests(filed.content.normal(), bundle)
+    notes = []
+    if wanted.is_continuous and not (task is not None and task.is_continuous):
+        if continuous is Continuous.PAUSED:
+            wanted = wanted.model_copy(update={"is_continuous": False})
+            notes.append("is_continuous stays false: its file says true, and --keep-paused was given")
+        else:
+            notes.append("begins to evaluate new spans by itself as soon as it is applied")
+            if continuous is Continuous.UNDECIDED:
+                plan.undecided.append(wanted.name)
+    if task is None:
+        writes = [_create(wanted, target)]
+        return Step(wanted.kind, wanted.name, filed.file, Action.CREATE, notes=notes, writes=writes)
+    try:
+        present = document_of(await task_file(task, target.names))
+    except Unmovable as unmovable:
+        return [filed.fault("name", f"a task of this name is there, but {unmovable}", "rename one of the two")]
+    found = differences(present, document_of(wanted))
+    if fixed := [one for one in found if one.field in _FIXED]:
+        what = f"a task of this name is there, and differs in {', '.join(one.field for one in fixed)}"
+        remedy = "that cannot be changed: rename this task, or delete that one"
+        return [filed.fault(fixed[0].field, what, f"{remedy} ({_told(fixed[0].before)})")]
+    if not found:
+        return Step(wanted.kind, wanted.name, filed.file, Action.UNCHANGED, notes=notes)
+    changed = {one.field.partition(".")[0].partition("[")[0] for one in found}
+    writes = [_update(wanted, task, changed, target)]
+    return Step(wanted.kind, wanted.name, filed.file, Action.UPDATE, found, notes, writes)
+
+
+def _told(value: Any) -> str:
+    return f"it has {value}" if value is not None else "it has none"
+
+
+def _with_digests(file: TaskFile, bundle: Bundle) -> TaskFile:
+    """With its pins named by content, whatever the labels in the files are."""
+
+    def digest(evaluator: str, label: str) -> str:
+        version = bundle.evaluators[evaluator].content.labelled(label)
+        assert version is not None
+        return version.digest()
+
+    evaluators = [
+        one.model_copy(update={"version": digest(one.evaluator, one.version)}) if one.version is not None else one
+        for one in file.evaluators or ()
+    ]
+    configuration = file.run_configuration
+    if isinstance(configuration, TemplateEvaluationFile) and configuration.evaluator_version is not None:
+        pin = configuration.evaluator_version
+        renamed = pin.model_copy(update={"version": digest(pin.evaluator, pin.version)})
+        configuration = configuration.model_copy(update={"evaluator_version": renamed})
+    return file.model_copy(update={"evaluators": evaluators or None, "run_configuration": configuration})
+
+
+def _create(file: TaskFile, target: Target) -> Write:
+    async def create() -> None:
+        body = {
+            "name": file.name,
+            "type": file.type,
+            "project_id": target.ids["project", file.project] if file.project is not None else None,
+            "dataset_id": target.ids["dataset", file.dataset] if file.dataset is not None else None,
+            "experiment_ids": [target.ids["experiment", f"{file.dataset}/{name}"] for name in file.experiments or ()]
+            or None,
+            **_changeable(file, None, target),
+        }
+        await target.client.tasks.create(CreateTask.model_validate(body))
+
+    return create
+
+
+def _update(file: TaskFile, task: Task, changed: set[str], target: Target) -> Write:
+    """One request, so that the change is whole or not at all; null clears."""
+
+    async def update() -> None:
+        fields = {name: value for name, value in _changeable(file, task, target).items() if name in changed}
+        await target.client.tasks.update(task.id, UpdateTask.model_validate(fields))
+
+    return update
+
+
+def _changeable(file: TaskFile, task: Task | None, target: Target) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "sampling_rate": file.sampling_rate,
+        "is_continuous": file.is_continuous,
+        "query_filter": file.query_filter or None,
+        "query_filters": file.query_filters,
+        "evaluators": [_attachment(one, target) for one in file.evaluators or ()] or None,
+        "run_configuration": _configuration(file, task, target),
+    }
+    assert fields.keys() == set(_UPDATABLE)
+    return fields
+
+
+def _attachment(one: AttachmentFile, target: Target) -> dict[str, Any]:
+    fields = one.model_dump(exclude={"evaluator", "version"}, exclude_none=True)
+    fields["evaluator_id"] = target.ids["evaluator", one.evaluator]
+    if one.version is not None:
+        fields["evaluator_version_id"] = target.versions[one.evaluator, one.version]
+    return fields
+
+
+def _configuration(file: TaskFile, task: Task | None, target: Target) -> dict[str, Any] | None:
+    given = file.run_configuration
+    if given is None:
+        return None
+    body = given.model_dump(exclude_none=True, exclude={"evaluator_version"})
+    if isinstance(given, AgentCallFile):
+        return body | {"integration_id": target.ids[AGENT, given.integration_id]}
+    body["ai_integration_id"] = target.ids[AI, given.ai_integration_id]
+    if isinstance(given, TemplateEvaluationFile) and given.evaluator_version is not None:
+        pin = given.evaluator_version
+        body["evaluator_version_id"] = target.versions[pin.evaluator, pin.version]
+    present = task.run_configuration if task is not None else None
+    if isinstance(given, LlmGeneration) and isinstance(present, LlmGeneration) and present.messages == given.messages:
+        # Replacing the whole would forget where the messages, which stay, came from on this service.
+        body |= {"prompt_version_id": present.prompt_version_id} if present.prompt_version_id else {}
+    return body

@@ -1,0 +1,143 @@
+"""Plans in words for people, and as JSON for programs. Never a secret: a line that looks like a key is not shown."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
+from evaltasks.promote.differences import Difference
+from evaltasks.promote.export import Exported
+from evaltasks.promote.folder import HIDDEN, Written
+from evaltasks.promote.plan import Action, Plan, Step
+
+VALUE_CHARACTERS_MAX = 200
+LINES_MAX = 200
+# What a terminal would obey rather than show; names and prompts are strangers' text.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_WORDS = {Action.CREATE: "create", Action.UPDATE: "update", Action.UNCHANGED: "unchanged", Action.KEPT: "differs"}
+
+
+def plan_text(plan: Plan) -> str:
+    lines = [f"Plan for {plan.where}, space '{plan.space}':"]
+    for step in plan.steps:
+        if step.action is not Action.UNCHANGED or step.notes:
+            lines += _step_lines(step)
+    lines.append(_sum(plan))
+    if plan.faults:
+        count = "1 thing stands" if len(plan.faults) == 1 else f"{len(plan.faults)} things stand"
+        lines += ["", f"{count} in the way; nothing was changed:", *(f"  - {fault}" for fault in plan.faults)]
+    if plan.undecided:
+        names = ", ".join(f"'{name}'" for name in plan.undecided)
+        lines += [
+            "",
+            f"Would begin to evaluate new spans by themselves, which may cost money from then on: {names}.",
+            "Apply with --allow-continuous if that is meant, or with --keep-paused to leave them switched off.",
+        ]
+    return shown("\n".join(lines))
+
+
+def _sum(plan: Plan) -> str:
+    counts = (
+        (plan.count(Action.CREATE), "to create"),
+        (plan.count(Action.UPDATE), "to update"),
+        (plan.count(Action.KEPT), "left as they are though they differ"),
+        (plan.count(Action.UNCHANGED), "unchanged"),
+    )
+    told = [f"{count} {what}" for count, what in counts if count]
+    return f"{'' if plan.differs else 'Nothing to change: '}{', '.join(told) or 'no files'}."
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    yield f"  {_WORDS[step.action]:<9} {step.kind.replace('_', ' ')} '{step.name}' ({step.file})"
+    for one in step.differences:
+        yield from _difference_lines(one)
+    for note in step.notes:
+        yield f"              note: {note}"
+
+
+def _difference_lines(one: Difference) -> Iterator[str]:
+    if isinstance(one.before, str) and isinstance(one.after, str) and "\n" in one.before + one.after:
+        yield f"            {one.field}:"
+        compared = difflib.unified_diff(one.before.splitlines(), one.after.splitlines(), lineterm="", n=2)
+        lines = [line for line in compared if not line.startswith(("---", "+++"))]
+        yield from (f"              {_safe(line)}" for line in lines[:LINES_MAX])
+        if len(lines) > LINES_MAX:
+            yield f"              … {len(lines) - LINES_MAX} more lines"
+        return
+    yield f"            {one.field}: {_value(one.before)} → {_value(one.after)}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = _safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    text = text.replace("\n", "⏎")
+    return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX]}…"
+
+
+def _safe(text: str) -> str:
+    return HIDDEN if looks_like_key(text) or url_holds_secret(text) else text
+
+
+def shown(text: str) -> str:
+    """With signs that a terminal obeys written out."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def plan_json(plan: Plan, *, applied: bool) -> str:
+    """One object; `differs` is what `--exit-code` goes by."""
+    steps = [
+        {
+            "kind": step.kind, "name": step.name, "file": step.file, "action": step.action.value,
+            "differences": [
+                {"field": one.field, "before": _masked(one.before), "after": _masked(one.after)}
+                for one in step.differences
+            ],
+            "notes": step.notes,
+        }
+        for step in plan.steps
+    ]  # fmt: skip
+    faults = [
+        {
+            "file": one.file, "line": one.line, "where": one.fault.argument, "problem": one.fault.problem,
+            "remedy": one.fault.remedy,
+        }
+        for one in plan.faults
+    ]  # fmt: skip
+    document = {
+        "where": plan.where, "space": plan.space, "differs": plan.differs, "applied": applied, "steps": steps,
+        "faults": faults, "undecided": plan.undecided,
+    }  # fmt: skip
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return _safe(value)
+    if isinstance(value, dict):
+        return {_safe(key): _masked(part) for key, part in value.items()}
+    return [_masked(part) for part in value] if isinstance(value, list) else value
+
+
+def export_text(exported: Exported, written: Written, directory: str) -> str:
+    kinds = {"task": 0, "evaluator": 0, "ai_integration": 0, "agent_integration": 0}
+    for file in exported.files:
+        kinds[file.kind] += 1
+    told = ", ".join(
+        f"{count} {kind.replace('_', ' ')}{'' if count == 1 else 's'}" for kind, count in kinds.items() if count
+    )
+    lines = [
+        f"{told or 'No task'} in {directory}: {len(written.changed)} files written, {len(written.unchanged)} as before."
+    ]
+    lines += [f"  wrote   {path}" for path in sorted(written.changed)]
+    lines += [f"  removed {path}" for path in written.removed]
+    if written.stale:
+        lines.append("Not among what was exported now (remove them with --prune if they are done with):")
+        lines += [f"  {path}" for path in written.stale]
+    lines += [f"Left behind: {note}" for note in exported.notes]
+    lines += [f"NOT exported: {reason}" for reason in exported.left_out]
+    return shown("\n".join(lines))

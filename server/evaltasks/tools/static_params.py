@@ -1,0 +1,92 @@
+"""The static parameters of custom code: values that belong to the evaluator, which its class reads as `self.<name>`."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+
+from evaltasks.api.evaluators import StaticParam, StaticParamType
+from evaltasks.insight.unreadable import said
+from evaltasks.tools.inputs import note, read_json_text, read_word
+from evaltasks.tools.task_inputs import Fallen, Place, raise_all
+
+_FIELDS = ("name", "type", "default_value")
+_TYPES = {kind.value.lower(): kind for kind in StaticParamType}
+_EXAMPLE = 'write it as [{"name": "required_keys", "default_value": ["id", "total"]}]'
+
+
+def _read(value: object, info: ValidationInfo) -> list[StaticParam]:
+    value = read_json_text(value, info)
+    if isinstance(value, Mapping):
+        if "name" in value and value.keys() <= set(_FIELDS):
+            note(info, "was a single parameter and was read as a list of one.")
+            value = [value]
+        else:
+            note(info, "was an object and was read as names and values.")
+            value = [{"name": name, "default_value": part} for name, part in value.items()]
+    if not isinstance(value, list) or not value:
+        raise said("must be a list of static parameters", _EXAMPLE)
+    fallen: list[Fallen] = []
+    read = [_read_one(part, (place,), fallen, info) for place, part in enumerate(value)]
+    names = [param.name for param in read if param is not None]
+    for place, param in enumerate(read):
+        if param is not None and param.name in names[:place]:
+            fallen.append(((place, "name"), "names the same parameter a second time", "rename or remove it"))
+    raise_all("static_params", fallen)
+    return [param for param in read if param is not None]
+
+
+def _read_one(value: object, place: Place, fallen: list[Fallen], info: ValidationInfo) -> StaticParam | None:
+    """None when it has faults, which are all noted down."""
+    if not isinstance(value, Mapping):
+        fallen.append((place, "must be an object", _EXAMPLE))
+        return None
+    before = len(fallen)
+    fallen += [
+        ((*place, str(name)), "is no field of this object", f"the fields are: {', '.join(_FIELDS)}")
+        for name in value
+        if name not in _FIELDS
+    ]
+    name: object = value.get("name")
+    given: Any = value.get("default_value")
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        remedy = "use letters, digits and _, beginning with a letter"
+        fallen.append(((*place, "name"), "must be a name that code can read as self.<name>", remedy))
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        note(info, "had a number as a value, which was read as text: turn it into a number in your code.")
+        given = str(given)
+    is_list = isinstance(given, list)
+    if not isinstance(given, str) and not (is_list and all(isinstance(part, str) for part in given)):
+        fallen.append(((*place, "default_value"), "must be text or a list of texts", "give it in quotes, or in [ ]"))
+    word = read_word(value.get("type"))
+    kind = StaticParamType.STRING_ARRAY if is_list else StaticParamType.STRING
+    if word is not None and word not in _TYPES:
+        fallen.append(((*place, "type"), "is none of the words allowed here", f"give one of: {', '.join(_TYPES)}"))
+    elif isinstance(word, str):
+        kind = _TYPES[word]
+        if len(fallen) == before and is_list != (kind is StaticParamType.STRING_ARRAY):
+            wanted = "one text" if is_list else "a list of texts"
+            fallen.append(((*place, "default_value"), f"must be {wanted} for {word}", "change it or leave type out"))
+    if len(fallen) > before:
+        return None
+    return StaticParam(name=str(name), type=kind, default_value=given)
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "type": {"type": "string", "enum": list(_TYPES), "description": "Told by default_value when left out."},
+            "default_value": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        },
+        "required": ["name", "default_value"],
+        "additionalProperties": False,
+    },
+}
+
+StaticParams = Annotated[list[StaticParam], PlainValidator(_read), WithJsonSchema(SCHEMA)]

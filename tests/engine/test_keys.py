@@ -1,0 +1,162 @@
+"""Keys of an engine on a port: who comes in, what the others are told, and that no answer echoes anything."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import string
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.api.operations import OPERATIONS
+from evaltasks.engine.keys import KeyCheck, WeakKey, keys_from
+from tests.support.engine_command import KEY, OTHER_KEY
+from tests.support.engines import EngineInTest, engine
+from tests.support.otlp import span_request
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+_TEXTS = st.text(string.ascii_letters + string.digits + "-_", min_size=24, max_size=60).filter(
+    lambda k: len(set(k)) > 8
+)
+
+
+@asynccontextmanager
+async def locked(keys: str = f"{KEY},{OTHER_KEY}") -> AsyncIterator[EngineInTest]:
+    found = keys_from(keys)
+    assert found is not None
+    async with engine() as it:
+        transport = httpx2.ASGITransport(app=KeyCheck(it.engine.app, found))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://engine") as http:
+            yield EngineInTest(it.engine, http)
+
+
+@pytest.mark.parametrize("sent", [f"Bearer {KEY}", f"bearer  {KEY}", KEY, f"Bearer {OTHER_KEY}", OTHER_KEY])
+async def test_each_of_the_keys_opens_as_a_bearer_token_and_bare(sent: str) -> None:
+    async with locked() as it:
+        reply = await it.http.get("/v2/spaces", headers={"authorization": sent})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["", "Bearer", "Bearer ", KEY[:-1], f"{KEY}x", KEY.lower(), f"Basic {KEY}", f"{KEY},{OTHER_KEY}",
+     f"Bearer Bearer {KEY}", "ключ", "x" * 10_000],
+)  # fmt: skip
+async def test_anything_else_is_a_401_in_the_services_shape_without_echo(sent: str) -> None:
+    async with locked() as it:
+        reply = await it.http.get("/v2/spaces", headers={"authorization": sent.encode()})
+    problem = reply.json()
+    assert (reply.status_code, reply.headers["content-type"]) == (401, "application/problem+json")
+    assert reply.headers["www-authenticate"] == "Bearer"
+    assert (problem["status"], problem["title"]) == (401, "Authentication required")
+    assert problem["type"].endswith("#authentication-required")
+    assert "EVALTASKS_ENGINE_KEY" in problem["detail"]
+    assert KEY[:6] not in reply.text and "xxxx" not in reply.text
+
+
+async def test_no_key_and_a_wrong_key_are_told_apart() -> None:
+    async with locked() as it:
+        none = (await it.http.get("/v2/tasks")).json()["detail"]
+        wrong = (await it.http.get("/v2/tasks", headers={"authorization": "Bearer wrong"})).json()["detail"]
+        two = [("authorization", KEY), ("authorization", OTHER_KEY)]
+        twice = await it.http.get("/v2/tasks", headers=two)
+    assert "none came" in none and "ARIZE_API_KEY" in none
+    assert "none of its keys" in wrong
+    assert twice.status_code == 401
+
+
+def _routes() -> Iterator[tuple[str, str]]:
+    yield from {(row.method, row.path) for row in OPERATIONS}
+    yield from [("POST", "/v1/traces"), ("POST", "/v1/pandas_arrow"), ("GET", "/v2/users"), ("GET", "/nowhere")]
+
+
+async def test_no_route_answers_without_a_key_nor_reads_a_byte_of_the_body() -> None:
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"{}"
+
+    async with locked() as it:
+        for method, path in _routes():
+            reply = await it.http.request(method, path.replace("{", "").replace("}", ""), content=body())
+            assert (path, reply.status_code) == (path, 401)
+    assert read == []
+
+
+async def test_telemetry_is_refused_in_its_own_protocol() -> None:
+    content = span_request().SerializeToString()
+    async with locked() as it:
+        binary = await it.http.post("/v1/traces", content=content, headers=PROTOBUF)
+        text = await it.http.post("/v1/traces", content=b"{}", headers={"content-type": "application/json"})
+        stored = await it.http.post("/v1/traces", content=content, headers={**PROTOBUF, "authorization": KEY})
+    assert (binary.status_code, binary.headers["content-type"]) == (401, PROTOBUF["content-type"])
+    assert binary.content.startswith(b"\x08\x10\x12")  # google.rpc.Code UNAUTHENTICATED
+    assert json.loads(text.content)["code"] == 16
+    assert stored.status_code == 200
+
+
+def test_a_comparison_never_stops_at_the_key_that_fits_and_never_sees_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def watched(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    keys = keys_from(f"{KEY} {OTHER_KEY}")
+    assert keys is not None
+    for given_key in (KEY, OTHER_KEY, "short", "x" * 5000):
+        keys.caller(given_key.encode())
+    assert compared == [(32, 32)] * 8
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("short", "24 characters"),
+        ("a" * 40, "different"),
+        (f"{KEY},secret", "key 2 of 2"),
+        (f"{KEY}ü", "header"),
+    ],
+)
+def test_a_weak_key_is_refused_with_how_to_make_a_good_one_and_is_not_shown(text: str, word: str) -> None:
+    with pytest.raises(WeakKey) as refused:
+        keys_from(text)
+    assert word in str(refused.value)
+    assert "token_urlsafe" in str(refused.value)
+    assert "secret," not in str(refused.value) and text not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "  ", ",", "\n , \n"])
+def test_no_key_at_all_is_no_key(text: str) -> None:
+    assert keys_from(text) is None
+
+
+@given(keys=st.lists(_TEXTS, min_size=1, max_size=5, unique=True), separator=st.sampled_from([",", " ", "\n", " ,\t"]))
+def test_every_key_of_a_text_is_told_apart_and_no_other_passes(keys: list[str], separator: str) -> None:
+    found = keys_from(separator.join(keys))
+    assert found is not None
+    callers = [found.caller(f"Bearer {key}".encode()) for key in keys]
+    assert callers == found.fingerprints == [found.caller(key.encode()) for key in keys]
+    assert len(set(callers)) == len(keys)
+    shown = f"{found!r} {found.fingerprints}"
+    assert all(key not in shown and found.caller(key[1:].encode()) is None for key in keys)
+
+
+async def test_what_is_evaltasks_own_in_the_environment_can_be_sent_nowhere() -> None:
+    environment = {"EVALTASKS_ENGINE_KEY": KEY, "EVALTASKS_HTTP_TOKEN": "t", "JUDGE_KEY": "j"}
+    async with engine(environment=environment) as it:
+        found: dict[str, Any] = {}
+        for name in environment:
+            body = {"name": name, "provider": "CUSTOM", "base_url": "http://127.0.0.1:9/v1", "api_key_env": name}
+            found[name] = (await it.ask("POST", "/v2/ai-integrations", body))["has_api_key"]
+        assert dict(it.engine.services.environment) == {"JUDGE_KEY": "j"}
+    assert found == {"EVALTASKS_ENGINE_KEY": False, "EVALTASKS_HTTP_TOKEN": False, "JUDGE_KEY": True}

@@ -1,0 +1,115 @@
+"""429 on request: who gets it, when to come back, and that a client that does is answered."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.client.transport import open_remote_client
+from evaltasks.engine.keys import KeyCheck, keys_from
+from evaltasks.engine.rate import Rate, RateLimit, rate_from
+from tests.support.engine_command import KEY, OTHER_KEY
+from tests.support.engines import HandClock, engine
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("10", Rate(10, 10)), ("0.5", Rate(0.5, 1)), ("2.5", Rate(2.5, 3)), ("10/20", Rate(10, 20))]
+)
+def test_a_rate_is_requests_a_second_and_how_many_at_once(text: str, rate: Rate) -> None:
+    assert rate_from(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.0/5", "5/0", "-1", "fast", "1/2/3", "1e9", "nan"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="10/20"):
+        rate_from(text)
+
+
+async def test_each_key_has_a_rate_of_its_own_and_is_told_when_to_come_back() -> None:
+    clock = HandClock()
+    keys = keys_from(f"{KEY} {OTHER_KEY}")
+    assert keys is not None
+    async with engine() as it:
+        app = KeyCheck(RateLimit(it.engine.app, Rate(0.25, 2), clock.monotonic_seconds), keys)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://engine") as http:
+
+            async def status(key: str) -> tuple[int, str | None]:
+                reply = await http.get("/v2/spaces", headers={"authorization": key})
+                return reply.status_code, reply.headers.get("retry-after")
+
+            one = [await status(KEY) for _ in range(3)]
+            other = await status(OTHER_KEY)
+            wrong = [await status("wrong") for _ in range(5)]
+            await clock.turn(3)
+            early = await status(KEY)
+            await clock.turn(1)
+            due = await status(KEY)
+            refused = await http.get("/v2/spaces", headers={"authorization": KEY})
+            telemetry = await http.post(
+                "/v1/traces", content=b"", headers={"authorization": KEY, "content-type": "application/x-protobuf"}
+            )
+    assert one == [(200, None), (200, None), (429, "4")]
+    assert other == (200, None)
+    assert set(wrong) == {(401, None)}
+    assert (early, due) == ((429, "1"), (200, None))
+    assert (refused.json()["title"], refused.json()["status"]) == ("Rate limit exceeded", 429)
+    assert telemetry.content.startswith(b"\x08\x08\x12")  # google.rpc.Code RESOURCE_EXHAUSTED
+    assert telemetry.headers["retry-after"] == "4"
+
+
+@given(
+    rate=st.floats(0.1, 50).map(lambda x: round(x, 2)),
+    burst=st.integers(1, 10),
+    gaps=st.lists(st.floats(0, 2), max_size=60),
+)
+def test_never_more_is_granted_than_the_burst_and_the_time_since_allow(
+    rate: float, burst: int, gaps: list[float]
+) -> None:
+    clock = HandClock()
+    limit = RateLimit(_nothing, Rate(rate, burst), clock.monotonic_seconds)
+    granted: list[float] = []
+    for gap in gaps:
+        anyio.run(clock.turn, gap)
+        early = limit.early_seconds("one")
+        if early > 0:
+            # Whoever comes back when they were told to is answered.
+            anyio.run(clock.turn, math.ceil(early))
+            assert limit.early_seconds("one") == 0
+        granted.append(clock.monotonic_seconds())
+    for i, begin in enumerate(granted):
+        for j in range(i, len(granted)):
+            assert j - i + 1 <= burst + (granted[j] - begin) * rate + 1e-6
+
+
+async def _nothing(*_: object) -> None:
+    raise AssertionError("nothing is sent here")
+
+
+async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaltasks.engine.rate._CALLERS_MAX", 10)
+    clock = HandClock()
+    limit = RateLimit(_nothing, Rate(1, 1), clock.monotonic_seconds)
+    for number in range(100):
+        await clock.turn(0.5)
+        limit.early_seconds(str(number))
+    assert len(limit._used_up_at) <= 10
+
+
+async def test_our_client_waits_as_it_is_told_and_loses_nothing() -> None:
+    clock = HandClock()
+
+    async def sleep(seconds: float) -> None:
+        await clock.turn(seconds)
+
+    async with engine() as it:
+        app = RateLimit(it.engine.app, Rate(0.5, 2), clock.monotonic_seconds)
+        transport = httpx2.ASGITransport(app=app)
+        async with open_remote_client("http://127.0.0.1:1", None, transport=transport, sleep=sleep) as client:
+            names = [(await client.resolve.space()).name for _ in range(12)]
+    assert len(names) == 12
+    assert clock.monotonic_seconds() >= 20

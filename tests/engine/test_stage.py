@@ -1,0 +1,118 @@
+"""How a stage is written and what it answers, and that an engine without one has none."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaltasks.api.tasks import Task, TaskType
+from evaltasks.engine.filters.index import WHOLE, Index
+from evaltasks.engine.stage import NO_STAGE, SECONDS, Doom, Failure, Stage, Staged, parse_stage
+from tests.support.engines import engine
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+# A comma parts, blanks around a name are cut off.
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1).map(str.strip).filter(bool)
+TIMES = st.floats(0, 1e9).map(lambda seconds: float(f"{seconds:g}"))
+BAD = Staged(Failure.BAD_INTEGRATION, "a=b:c")
+ONE = st.one_of(
+    st.builds(Staged, st.sampled_from(list(SECONDS)), NAMES, TIMES),
+    st.builds(Staged, st.sampled_from([one for one in Failure if one not in SECONDS]), NAMES),
+)
+
+
+def task(name: str, type_: TaskType = TaskType.TEMPLATE_EVALUATION) -> Task:
+    return Task(id="t", name=name, type=type_, created_at=NOW, updated_at=NOW)
+
+
+@given(st.lists(ONE, max_size=4))
+def test_what_a_stage_shows_is_how_it_is_written(staged: list[Staged]) -> None:
+    assert parse_stage(",".join(map(str, staged))) == Stage(tuple(staged))
+
+
+@pytest.mark.parametrize(
+    ("text", "staged"),
+    [
+        ("stuck-pending", [Staged(Failure.STUCK_PENDING)]),
+        ("Judge-Failure=5:nightly *", [Staged(Failure.JUDGE_FAILURE, "nightly *", 5.0)]),
+        ("bad-integration:a=b:c, stuck-pending:", [BAD, Staged(Failure.STUCK_PENDING)]),
+        (" , ", []),
+    ],
+)  # fmt: skip
+def test_a_stage_is_read_from_text(text: str, staged: list[Staged]) -> None:
+    assert [str(one) for one in parse_stage(text).staged] == [str(one) for one in staged]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("stuck", "'stuck' is no failure; it is one of delayed-indexing, unindexed-filter"),
+        ("stuck-pending=3", "stuck-pending takes no time"),
+        ("judge-failure=soon", "judge-failure needs a number of seconds after '='"),
+        ("judge-failure=-1", "0 or more"),
+        ("judge-failure=nan", "0 or more"),
+        ("bad-integration=", "needs a number of seconds"),
+    ],
+)
+def test_what_cannot_be_staged_is_said(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse_stage(text)
+
+
+def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_the_types_that_know_it() -> None:
+    stage = parse_stage("bad-integration:nightly*,code-contract=7,stuck-pending:slow?")
+    assert stage.doom(task("nightly one")) == Doom(1.0, 0)
+    assert stage.doom(task("nightly one", TaskType.RUN_EXPERIMENT)) == Doom(1.0, 0)
+    assert stage.doom(task("nightly one", TaskType.CODE_EVALUATION)) == Doom(7.0, 0)
+    assert stage.doom(task("Nightly")) is None
+    assert [stage.may_begin(name) for name in ("slow1", "slow", "fast")] == [False, True, True]
+
+
+def test_lists_lag_six_times_as_long_as_evaluations_but_find_a_trace() -> None:
+    stage = parse_stage("delayed-indexing=10:one,unindexed-filter:two")
+    assert stage.evaluation_index("one", 60_000_000) == Index(upto_us=50_000_000)
+    assert stage.evaluation_index("two", 60_000_000) == Index(lacks_custom_columns=True)
+    assert stage.list_index(60_000_000) == Index(upto_us=0, finds_traces=True)
+
+
+def test_without_a_stage_everything_is_as_it_is() -> None:
+    assert NO_STAGE.evaluation_index("any", 5) is WHOLE and NO_STAGE.list_index(5) is WHOLE
+    assert NO_STAGE.may_begin("any") and NO_STAGE.doom(task("any")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_lagging"),
+    [
+        (None, True),
+        ("context.trace_id = 't'", False),
+        ("context.trace_id IN ('t', 'u')", False),
+        ("context.trace_id = 't' AND name = 'x'", False),
+        ("context.trace_id = 't' OR context.trace_id = 'u'", False),
+        ("context.trace_id = 't' OR name = 'x'", True),
+        ("context.trace_id != 't'", True),
+        ("context.span_id = 's'", True),
+    ],
+)
+def test_only_a_filter_that_names_its_traces_gets_round_the_lag(text: str | None, is_lagging: bool) -> None:
+    assert ("ingested_us" in Index(upto_us=5, finds_traces=True).filter(text).sql) is is_lagging
+
+
+async def test_an_engine_tells_what_is_staged() -> None:
+    async with engine() as it:
+        assert (await it.ask("GET", "/evaltasks/v1/info"))["staged"] == []
+    async with engine(stage=parse_stage("stuck-pending:slow, judge-failure")) as it:
+        told = (await it.ask("GET", "/evaltasks/v1/info"))["staged"]
+    assert told == ["stuck-pending:slow", "judge-failure=180:*"]
+
+
+async def test_no_request_stages_a_failure() -> None:
+    """Nor changes one: what is staged is known to `Engine.open` alone."""
+    async with engine() as it:
+        await it.ask("GET", "/evaltasks/v1/info", status=400, stage="stuck-pending")
+        await it.ask("POST", "/evaltasks/v1/info", {"stage": "stuck-pending"}, status=405)
+        body = {"name": "t", "type": "CODE_EVALUATION", "stage": "stuck-pending"}
+        assert "stage" in (await it.ask("POST", "/v2/tasks", body, status=400))["detail"]

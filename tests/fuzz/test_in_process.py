@@ -1,0 +1,57 @@
+"""The engine in this process against its own OpenAPI document: what schemathesis makes of the schemas, right and
+wrong. `tests/fuzz/check.sh` does the same over TCP, and follows what one request made to the next.
+
+Runs only where `pip install 'evaltasks[fuzz]'` was done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from evaltasks.engine.engine import Engine
+
+schemathesis = pytest.importorskip("schemathesis", reason="NOT TESTED, schemathesis is not installed: evaltasks[fuzz]")
+
+CASES = int(os.environ.get("FUZZ_CASES", "5"))
+CONFIG = schemathesis.Config.from_path(Path(__file__).with_name("schemathesis.toml"))
+BOUNDED = settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+pytestmark = pytest.mark.timeout(1800)
+
+
+class EngineApp:
+    """An ASGI app that opens its engine when it starts, in the loop that it is asked in."""
+
+    engine: Engine
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
+        if scope["type"] != "lifespan":
+            await self.engine.app(scope, receive, send)
+            return
+        await receive()
+        # No network: what a made-up integration would call is nobody's to be called.
+        async with Engine.open(":memory:", environment={}) as self.engine:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@schemathesis.serializer("application/x-protobuf")
+def no_protobuf(context: Any, value: Any) -> bytes:
+    """What is made up for a body without a schema; damaged protobuf is made in the tests of OTLP."""
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+schema = schemathesis.openapi.from_asgi("/openapi.json", EngineApp(), config=CONFIG)
+
+
+@schema.parametrize()
+@BOUNDED
+def test_every_answer_to_a_request_is_one_that_is_described(case: Any) -> None:
+    case.call_and_validate()

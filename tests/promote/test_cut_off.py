@@ -1,0 +1,67 @@
+"""An application that ends at any write, whether that took effect or not, is completed by the next one."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaltasks.promote.apply import perform
+from evaltasks.promote.export import export_space
+from evaltasks.promote.plan import Stopped
+from tests.support.promoting import Place, applied, evaluators_told, place, planned, told, world
+
+# Every kind of resource, evaluators with several versions, pins in attachments and in a run configuration.
+TASKS = ["Ask", "Judge", "Tone: live"]
+
+
+async def versions_told(made: Place) -> dict[str, int]:
+    page = await made.it.ask("GET", "/v2/evaluators")
+    ids = {one["name"]: one["id"] for one in page["evaluators"]}
+    return {
+        name: len((await made.it.ask("GET", f"/v2/evaluators/{id_}/versions"))["evaluator_versions"])
+        for name, id_ in ids.items()
+    }
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it takes effect", "after it took effect"])
+async def test_cut_at_any_write_and_applied_again_the_end_is_the_same(after: bool) -> None:
+    async with world() as source:
+        files = (await export_space(source.client, source.space.id, TASKS)).files
+    async with place() as undisturbed:
+        await applied(files, undisturbed)
+        writes = undisturbed.network.writes
+        end = await told(undisturbed), await evaluators_told(undisturbed), await versions_told(undisturbed)
+    assert len(writes) > 9
+    for number in range(len(writes)):
+        async with place() as target:
+            plan = await planned(files, target)
+            target.network.cut_at, target.network.after = number, after
+            with pytest.raises(Stopped) as stopped:
+                await perform(plan, lambda step: None)
+            assert "apply again" in str(stopped.value)
+            target.network.cut_at = None
+            await applied(files, target)
+            assert (await told(target), await evaluators_told(target), await versions_told(target)) == end
+            # What had taken effect was not asked for again.
+            expected = len(writes) + (0 if after else 1)
+            assert len(target.network.writes) == expected
+
+
+async def test_an_update_that_was_cut_off_between_two_versions_ends_with_the_latest_of_the_file() -> None:
+    """Adding an older version makes it the latest for a moment; a second application must not leave it so."""
+    async with world() as source, world() as target:
+        files = (await export_space(source.client, source.space.id, ["Tone: live"])).files
+        await target.it.ask(
+            "DELETE", f"/v2/evaluators/{target.ids['Tone']}/versions", {"version_ids": [target.ids["Tone@2"]]}
+        )
+        plan = await planned(files, target)
+        (step,) = [each for each in plan.changes if each.name == "Tone"]
+        assert [one.field for one in step.differences][-1] == "latest"
+        assert len(step.writes) == 2
+        target.network.cut_at = 1
+        with pytest.raises(Stopped):
+            await perform(plan, lambda step: None)
+        target.network.cut_at = None
+        await applied(files, target)
+        assert (await evaluators_told(target))["Tone"] == (await evaluators_told(source))["Tone"]
+        assert (await told(target))["Tone: live"] == (await told(source))["Tone: live"]
+        assert not (await planned(files, target)).changes

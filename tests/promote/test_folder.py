@@ -1,0 +1,154 @@
+"""Reading a folder that people edit, and that strangers may have edited."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from evaltasks.promote.documents import EvaluatorFile, TaskFile
+from evaltasks.promote.folder import BadFiles, read_folder, write_folder
+from evaltasks.promote.yaml_text import BYTES_MAX
+from tests.support.promoting import KEY
+
+TASK = "evaltasks: 1\nkind: task\nname: t\ntype: code_evaluation\nproject: chat\nevaluators:\n- evaluator: Words\n"
+
+
+def put(folder: Path, **files: str | bytes) -> Path:
+    """`tasks__a` is tasks/a.yaml."""
+    for name, content in files.items():
+        path = folder / (name.replace("__", "/") + ".yaml")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def faults_of(folder: Path) -> list[str]:
+    with pytest.raises(BadFiles) as bad:
+        read_folder(folder)
+    return [str(fault) for fault in bad.value.faults]
+
+
+def test_all_that_is_wrong_with_all_files_is_told_at_once_with_file_and_line(tmp_path: Path) -> None:
+    integration = f"evaltasks: 1\nkind: ai_integration\nname: i\nprovider: open_ia\napi_key: {KEY}\nheaders: {{a: b}}\n"
+    put(
+        tmp_path,
+        tasks__a=TASK + "  colum_mappings: {a: b}\nsampling_rate: 3\nevaluator_id: RXZhbHVhdG9yOjE6YQ==\n",
+        tasks__b=TASK,
+        tasks__c=TASK
+        + "run_configuration:\n  experiment_type: llm_generation\n  prompt_version_id: x\n  messages: []\n",
+        evaluators__e="evaltasks: 2\nkind: evaluator\nname: e\n",
+        evaluators__f="evaltasks: 1\nkind: evaluator\nname: f\ntype: code\nversions: [code_config: {type: managed}]\n",
+        ai_integrations__i=integration,
+    )
+    (tmp_path / "tasks" / "notes.md").write_text("for people")
+    found = faults_of(tmp_path)
+    assert [fault.partition("; ")[0] for fault in found] == [
+        "ai_integrations/i.yaml:4: provider: is none of the words allowed here",
+        "ai_integrations/i.yaml:5: api_key: holds what looks like a key or password",
+        "ai_integrations/i.yaml:5: api_key: never stands in a file",
+        "ai_integrations/i.yaml:6: headers: never stands in a file",
+        "evaluators/e.yaml:1: evaltasks: is another version of these files",
+        "evaluators/f.yaml:5: versions[0].code_config.name: is required and was not given",
+        "evaluators/f.yaml:5: versions[0].code_config.variables: is required and was not given",
+        "evaluators/f.yaml:5: versions[0].code_config.managed_evaluator: is required and was not given",
+        "tasks/a.yaml:8: evaluators[0].colum_mappings: is no field of this object",
+        "tasks/a.yaml:9: sampling_rate: must be at most 1",
+        "tasks/a.yaml:10: evaluator_id: is an id of one service",
+        "tasks/c.yaml:8: run_configuration.ai_integration: is required and was not given",
+        "tasks/c.yaml:8: run_configuration.input_variable_format: is required and was not given",
+        "tasks/c.yaml:10: run_configuration.prompt_version_id: is an id of one service",
+        "tasks/c.yaml:11: run_configuration.messages: needs at least 1 item(s)",
+    ]
+    assert not [fault for fault in found if KEY in fault]
+
+
+def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
+    put(tmp_path, tasks__a=TASK, tasks__b=TASK)
+    assert faults_of(tmp_path) == [
+        "tasks/b.yaml:3: name: tasks/a.yaml has this name already; name one of them differently"
+    ]
+
+
+def test_a_folder_without_files_is_no_empty_success(tmp_path: Path) -> None:
+    assert "has no YAML files" in faults_of(tmp_path)[0]
+
+
+BOMB = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}, *{o}]\n" for o, n in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (BOMB, "anchors and aliases"),
+        (TASK + "query_filter: !!python/object/apply:os.system [id]\n", "tags (!) are not read"),
+        (TASK + "<<: *x\n", "anchors and aliases"),
+        (TASK + "name: u\n", "stands here twice (first on line 3)"),
+        (TASK + "---\n" + TASK, "a second document"),
+        (TASK + "query_filters: " + "[" * 100_000, "nested deeper"),
+        (TASK + "query_filters: [" + "a," * 100_000 + "]\n", "more than 20000 values"),
+        (TASK + "query_filters: {" + "a," * 100_000 + "}\n", "stands here twice"),
+        (TASK + "? [a, b]\n: c\n", "a key is not plain text"),
+        (TASK + "query_filter: 'open\n", "end of stream"),
+        (TASK + "query_filter: \x00\n", "characters that YAML does not allow"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"#" + b"x" * BYTES_MAX, "larger than"),
+        ("just text", "is no task file"),
+        ("[1, 2]", "is no task file"),
+        ("", "is no task file"),
+        ("evaltasks: 1\nkind: evaluator\nname: x\n", "is no task file"),
+    ],
+)
+@pytest.mark.timeout(10)
+def test_hostile_or_broken_yaml_is_refused_in_words(content: str | bytes, words: str, tmp_path: Path) -> None:
+    put(tmp_path, tasks__a=content)
+    assert any(words in fault for fault in faults_of(tmp_path)), faults_of(tmp_path)
+
+
+def test_words_of_yaml_1_1_are_texts_here(tmp_path: Path) -> None:
+    put(tmp_path, tasks__a=TASK.replace("name: t", "name: on") + "  column_mappings: {yes: no, 1: 12:30, null: 0x1F}\n")
+    task = read_folder(tmp_path).tasks["on"].content
+    assert task.evaluators is not None
+    assert task.evaluators[0].column_mappings == {"yes": "no", "1": "12:30", "null": "0x1F"}
+
+
+def task(name: str) -> TaskFile:
+    return TaskFile.model_validate({"name": name, "type": "code_evaluation", "project": "p"})
+
+
+def test_a_renamed_file_stays_where_it_is_and_a_strangers_file_is_never_overwritten(tmp_path: Path) -> None:
+    write_folder(tmp_path, [task("My task")])
+    (tmp_path / "tasks/my-task.yaml").rename(tmp_path / "tasks/mine.yml")
+    assert write_folder(tmp_path, [task("My task")]).unchanged == ["tasks/mine.yml"]
+    (tmp_path / "tasks/other.yaml").write_text("mine: true\n")
+    with pytest.raises(BadFiles, match="no file of evaltasks"):
+        write_folder(tmp_path, [task("My task"), task("other")])
+
+
+def test_names_that_look_alike_have_files_of_their_own_and_keep_them(tmp_path: Path) -> None:
+    names = ["A b", "a-b", "Ünïcode", "日本", "../../etc/passwd"]
+    first = write_folder(tmp_path, [task(name) for name in names])
+    assert len({*first.changed}) == len(names)
+    assert all(path.count("/") == 1 and ".." not in path for path in first.changed)
+    assert write_folder(tmp_path, [task(name) for name in reversed(names)]).changed == []
+    assert set(read_folder(tmp_path).tasks) == set(names)
+
+
+def test_stale_files_are_told_and_removed_only_when_asked(tmp_path: Path) -> None:
+    write_folder(tmp_path, [task("a"), task("b")])
+    (tmp_path / "tasks/notes.yaml").write_text("mine: true\n")
+    assert write_folder(tmp_path, [task("a")]).stale == ["tasks/b.yaml"]
+    assert write_folder(tmp_path, [task("a")], prune=True).removed == ["tasks/b.yaml"]
+    assert sorted(path.name for path in (tmp_path / "tasks").iterdir()) == ["a.yaml", "notes.yaml"]
+
+
+def test_prompts_stand_as_blocks(tmp_path: Path) -> None:
+    config = {
+        "name": "n", "template": "First {output}\n\nSecond: #1\n", "include_explanations": True,
+        "llm_config": {"ai_integration": "i", "model_name": "m"},
+    }  # fmt: skip
+    file = {"name": "e", "type": "template", "versions": [{"template_config": config}]}
+    write_folder(tmp_path, [EvaluatorFile.model_validate(file)])
+    written = (tmp_path / "evaluators/e.yaml").read_text()
+    assert "    template: |\n      First {output}\n\n      Second: #1\n" in written

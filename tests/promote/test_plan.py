@@ -1,0 +1,321 @@
+"""What a plan says before anything is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaltasks.api.ai_integrations import CreateAiIntegration
+from evaltasks.api.evaluators import CreateEvaluatorVersion
+from evaltasks.api.integrations import CreateAgentConfig
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment
+from evaltasks.client.transport import open_remote_client
+from evaltasks.promote.apply import make_plan, perform
+from evaltasks.promote.documents import (
+    AgentIntegrationFile,
+    AiIntegrationFile,
+    AnyFile,
+    AttachmentFile,
+    EvaluatorFile,
+    TaskFile,
+    VersionFile,
+)
+from evaltasks.promote.export import export_space
+from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
+from evaltasks.promote.plan import Action, Continuous, Plan
+from evaltasks.promote.report import plan_json, plan_text
+from tests.support.backends import KEY, served
+from tests.support.promoting import applied, evaluator, managed, place, planned, told, without_heuristic, world
+
+
+def task(name: str = "t", **fields: Any) -> TaskFile:
+    given = {"name": name, "type": "code_evaluation", "project": "chat", "evaluators": [{"evaluator": "Words"}]}
+    return TaskFile.model_validate({key: part for key, part in {**given, **fields}.items() if part is not None})
+
+
+def words(*keywords: str, label: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A version of an evaluator that looks for keywords."""
+    param = {"name": "keywords", "type": "string_array", "default_value": list(keywords)}
+    return {"label": label, "code_config": managed("CONTAINS_ANY_KEYWORD", "words", param), **fields}
+
+
+def evaluator_file(*versions: dict[str, Any], name: str = "Words") -> EvaluatorFile:
+    return EvaluatorFile.model_validate({"name": name, "type": "code", "versions": versions or [words("a")]})
+
+
+def faults(plan: Plan) -> list[str]:
+    return [f"{fault.fault.argument}: {fault.fault.problem}" for fault in plan.faults]
+
+
+async def exported(names: Sequence[str] = ()) -> list[AnyFile]:
+    async with world() as source:
+        return (await export_space(source.client, source.space.id, names)).files
+
+
+async def test_everything_that_is_missing_is_told_at_once_with_what_is_there_and_nothing_is_written() -> None:
+    files = await exported()
+    async with place(bare=True) as target:
+        await target.it.seed_project("chatt")
+        await target.it.seed_experiment(await target.it.seed_dataset(name="gold"), name="bases")
+        plan = await planned([file for file in files if file.kind != "ai_integration"], target)
+        text = plan_text(plan)
+        assert target.network.writes == []
+    assert "there is no project 'chat'; a project comes with its first spans" in text
+    assert "there are: 'chatt'" in text
+    assert "experiments[0]: there is no experiment 'base'" in text
+    assert "there is no AI integration 'openai', nor a file of it; there are: heuristic" in text
+    assert "nothing was changed" in text
+    assert len(plan.faults) > 8
+
+
+async def test_a_name_taken_by_another_type_of_thing_is_said_and_not_replaced() -> None:
+    async with place() as target:
+        other = await target.it.seed_code_evaluator("Regex")
+        await target.it.seed_task([other], name="t", dataset_id=target.ids["gold"], experiment_ids=[target.ids["base"]])
+        on_project = faults(await planned([task(evaluators=[{"evaluator": "Regex"}])], target))
+        dataset = {"project": None, "dataset": "gold", "evaluators": [{"evaluator": "Regex"}]}
+        others = faults(await planned([task(experiments=["tuned"], **dataset)], target))
+        same = (await planned([task(experiments=["base"], **dataset)], target)).differs
+        judge = {"name": "Regex", "type": "template", "versions": [{"template_config": {
+            "name": "x", "template": "{output}", "include_explanations": False,
+            "llm_config": {"ai_integration": "heuristic", "model_name": "heuristic-refusal"},
+        }}]}  # fmt: skip
+        taken = faults(await planned([EvaluatorFile.model_validate(judge)], target))
+    assert on_project == ["project: a task of this name is there, and differs in project, dataset, experiments"]
+    assert others == ["experiments: a task of this name is there, and differs in experiments"]
+    assert not same
+    assert taken == ["name: an evaluator of this name is there, and it is a code evaluator"]
+
+
+async def test_files_that_contradict_themselves_are_refused_by_the_rules_agents_are_judged_by() -> None:
+    async with place() as target:
+        plan = await planned(
+            [
+                evaluator_file(words("a"), words("b", label="x"), words("c", label="x")),
+                task("both", dataset="gold", evaluators=[{"evaluator": "Words", "column_mappings": {"inptu": "a"}}]),
+                task("pin", evaluators=[{"evaluator": "Words", "version": "y"}]),
+                task("kind", type="template_evaluation", evaluators=[{"evaluator": "Words"}, {"evaluator": "No"}]),
+                task("ids", project="TW9kZWw6MTphYmNk"),
+                task("rate", project=None, dataset="gold", experiments=["base"], sampling_rate=0.5),
+                task("empty", project=None, dataset="gold"),
+            ],
+            target,
+        )
+    assert faults(plan) == [
+        "versions[0]: has no label; only the last version, which is the latest, may have none",
+        "versions[2].label: is taken by another version here",
+        "dataset: project and dataset exclude each other",
+        "evaluators[0].column_mappings.inptu: is no variable of this evaluator",
+        "evaluators[0].version: no version in the evaluator's file has the label 'y'",
+        "evaluators[1].evaluator: there is no evaluator 'No', nor a file of it",
+        "evaluators[0].evaluator: is a code evaluator, and template_evaluation takes template evaluators",
+        "project: is an id or a link",
+        "sampling_rate: only for project tasks",
+        "experiments: an evaluation task on a dataset needs at least one experiment here",
+    ]
+
+
+async def test_a_task_that_would_begin_to_spend_needs_a_word_and_can_be_applied_switched_off() -> None:
+    files = [evaluator_file(), task(is_continuous=True)]
+    async with place() as target:
+        undecided = await planned(files, target, Continuous.UNDECIDED)
+        assert undecided.undecided == ["t"]
+        assert "--allow-continuous" in plan_text(undecided)
+        with pytest.raises(AssertionError):
+            await perform(undecided, lambda step: None)
+        await applied(files, target, Continuous.PAUSED)
+        assert (await told(target))["t"]["is_continuous"] is False
+        assert not (await planned(files, target, Continuous.PAUSED)).changes
+        assert (await planned(files, target, Continuous.UNDECIDED)).undecided == ["t"]
+        await applied(files, target, Continuous.ALLOWED)
+        assert (await told(target))["t"]["is_continuous"] is True
+        # It runs already: nobody is asked again, nor is it switched off.
+        for said in Continuous:
+            later = await planned(files, target, said)
+            assert (later.undecided, later.changes) == ([], [])
+
+
+async def test_a_changed_prompt_is_shown_line_by_line_and_tasks_that_follow_it_are_named(tmp_path: Path) -> None:
+    files = await exported(["tone-live"])
+    async with world() as target:
+        write_folder(tmp_path, files)
+        file = tmp_path / "evaluators/tone.yaml"
+        file.write_text(
+            file.read_text("utf-8").replace("'yes': 1.0", "'yes': 0.5").replace("minimize", "none"), "utf-8"
+        )
+        plan = await planned(read_folder(tmp_path), target)
+        before = len(target.network.writes)
+        text, document = plan_text(plan), json.loads(plan_json(plan, applied=False))
+        assert before == 0
+    (step,) = [step for step in plan.steps if step.action is Action.UPDATE]
+    assert {one.field: (one.before, one.after) for one in step.differences} == {
+        "latest.template_config.classification_choices.yes": (1.0, 0.5),
+        "latest.template_config.direction": ("minimize", "none"),
+    }
+    assert "note: its message is the present version's" in text
+    assert document["differs"] is True
+    assert [one["name"] for one in document["steps"] if one["action"] == "update"] == ["Tone"]
+
+
+async def test_tasks_outside_the_files_that_follow_an_evaluator_are_named() -> None:
+    async with place() as target:
+        await applied([evaluator_file(), task("mine"), task("theirs")], target)
+        plan = await planned([evaluator_file(words("b")), task("mine")], target)
+    (step,) = plan.changes
+    assert step.notes[0] == "tasks in no file here follow its latest version too: theirs"
+
+
+async def test_a_pin_is_known_by_its_content_whatever_its_label() -> None:
+    pin = [{"evaluator": "Words", "version": "by-hand"}]
+    async with place() as target:
+        await applied([evaluator_file(words("a", label="by-hand"), words("b")), task(evaluators=pin)], target)
+        pinned = (await told(target))["t"]["evaluators"][0]["evaluator_version_id"]
+        assert pinned["code_config"]["static_params"][0]["default_value"] == ["a"]
+        renamed = [
+            evaluator_file(words("a", label="other"), words("b")),
+            task(evaluators=[{**pin[0], "version": "other"}]),
+        ]
+        assert not (await planned(renamed, target)).differs
+        # The latest, pinned: one version on the service, not two.
+        both = [evaluator_file(words("b", label="now")), task(evaluators=[{**pin[0], "version": "now"}])]
+        assert [step.name for step in (await applied(both, target)).changes] == ["t"]
+        versions = await target.it.ask(
+            "GET", f"/v2/evaluators/{(await target.client.resolve.evaluator('Words')).id}/versions"
+        )
+    assert len(versions["evaluator_versions"]) == 2
+
+
+async def test_going_back_to_older_content_makes_it_the_latest_again() -> None:
+    async with place() as target:
+        for keyword in ("a", "b", "a"):
+            await applied([evaluator_file(words(keyword))], target)
+        latest = (await target.client.evaluators.get((await target.client.resolve.evaluator("Words")).id)).version
+    assert latest.code_config is not None
+    assert latest.code_config.static_values() == {"keywords": ["a"]}
+
+
+async def test_ax_gets_no_integration_and_what_is_missing_or_differs_there_is_told() -> None:
+    files = await exported()
+    async with place(is_engine=False) as ax:
+        ax.network.rewrite = without_heuristic
+        plan = await planned(files, ax)
+        text = plan_text(plan)
+        assert ax.network.writes == []
+    assert (
+        "there is no AI integration 'openai' in this space of http://127.0.0.1:9; make it there, with its key" in text
+    )
+    assert "http://127.0.0.1:9 has no heuristic judge" in text
+    assert "agent integration 'bot'" in text
+
+
+async def test_applied_over_tcp_to_a_service_that_is_no_engine_tasks_arrive_and_integrations_are_left_alone() -> None:
+    files = await exported()
+    async with (
+        world() as source,
+        place() as ax,
+        served(ax.it.engine.app) as address,
+        open_remote_client(address, KEY, is_engine=False) as client,
+    ):
+        integrations = await source.it.ask("GET", "/v2/ai-integrations")
+        for one in integrations["ai_integrations"]:
+            if not one["is_heuristic"]:
+                body = {"name": one["name"], "provider": "OPEN_AI", "model_names": ["gpt-5"]}
+                await ax.it.ask("POST", "/v2/ai-integrations", body)
+        await ax.it.ask(
+            "POST",
+            "/v2/integrations",
+            {"name": "bot", "type": "AGENT", "config": {"endpoint": "http://127.0.0.1:9/ask"}},
+        )
+        bundle = Bundle.of(files)
+        plan = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
+        await perform(plan, lambda step: None)
+        again = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
+        assert await told(ax) == await told(source)
+    # What is left as it is on purpose is told, and is nothing that a job has to stop for.
+    assert (again.changes, again.differs) == ([], False)
+    assert "model_names" in plan_text(again)
+    kept = {step.name: [one.field for one in step.differences] for step in again.steps if step.action is Action.KEPT}
+    assert kept == {
+        "local": ["provider", "base_url", "model_names"],
+        "openai": ["model_names", "function_calling_enabled"],
+        "bot": ["description", "input_schema", "output_path"],
+    }
+
+
+async def test_tasks_that_cannot_be_told_by_name_are_left_out_and_the_others_are_not() -> None:
+    async with world() as source:
+        await evaluator(source, "Once", managed("JSON_PARSEABLE", "once"))
+        await source.it.seed_task(
+            [source.ids["Json"]], name="lost", dataset_id=source.ids["gold"], experiment_ids=[source.ids["tuned"]]
+        )
+        await source.it.ask("DELETE", f"/v2/experiments/{source.ids['tuned']}")
+        found = await export_space(source.client, source.space.id)
+    assert sorted(found.left_out) == [
+        "task 'lost': the experiment it refers to cannot be seen any more; correct the task.",
+        "task 'tone-live': the experiment it refers to cannot be seen any more; correct the task.",
+    ]
+    assert len([file for file in found.files if file.kind == "task"]) == 10
+    assert "Once" not in {file.name for file in found.files}
+    assert any("which prompt version" in note for note in found.notes)
+
+
+async def test_single_tasks_of_a_folder_are_applied_with_what_they_need() -> None:
+    bundle = Bundle.of(await exported())
+    async with place() as target:
+        await applied(bundle.only(["Ask", "Exps"]), target)
+        assert set(await told(target)) == {"Ask", "Exps"}
+        page = await target.it.ask("GET", "/v2/evaluators")
+    assert [one["name"] for one in page["evaluators"]] == ["Pattern"]
+    with pytest.raises(BadFiles, match="hold no task 'Nope'; there are: Ask, Code monitor"):
+        bundle.only(["Ask", "Nope"])
+
+
+def test_every_field_that_a_request_has_stands_in_a_file_or_is_left_out_on_purpose() -> None:
+    """A field that the API gains must not be lost on the way."""
+    words = {"evaluator_id": "evaluator", "evaluator_version_id": "version", "project_id": "project",
+             "dataset_id": "dataset", "experiment_ids": "experiments", "scopings": "this_space_only"}  # fmt: skip
+    secrets = {"api_key", "headers", "request_presets"}
+    for request, file in (
+        (CreateTask, TaskFile),
+        (EvaluatorAttachment, AttachmentFile),
+        (CreateAiIntegration, AiIntegrationFile),
+        (CreateAgentConfig, AgentIntegrationFile),
+        (CreateEvaluatorVersion, VersionFile),
+    ):
+        fields = {words.get(name, name) for name in request.model_fields} - secrets
+        missing = fields - file.model_fields.keys() - {"commit_message", "remote_config"}
+        assert not missing, f"{file.__name__} has no {missing}"
+
+
+async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_told() -> None:
+    def newer(path: str, document: Any) -> Any:
+        name = document.get("name") if path.startswith("/v2/tasks/") else None
+        if name == "Ask":
+            document["run_configuration"] = {"experiment_type": "SWARM", "bees": 3}
+        if name == "Generate":
+            document["run_configuration"]["messages"][0]["role"] = "ORACLE"
+        if path.startswith("/v2/evaluators/") and document.get("name") == "Trace":
+            document["version"]["template_config"]["direction"] = "SIDEWAYS"
+        return document
+
+    async with world() as source:
+        source.network.rewrite = newer
+        found = await export_space(source.client, source.space.id)
+    assert found.left_out == [
+        "task 'Ask': its run configuration is of a kind that is not known here; update evaltasks.",
+        "task 'Generate': it has values that these files cannot hold, at: run_configuration.LLM_GENERATION"
+        ".messages[0].role.",
+        "task 'Traces': it has values that these files cannot hold, at: template_config.direction.",
+    ]
+    assert len([file for file in found.files if file.kind == "task"]) == 8
+
+
+async def test_signs_that_a_terminal_would_obey_are_written_out() -> None:
+    async with place() as target:
+        plan = await planned([evaluator_file(), task("t\x1b[2J\u202e")], target)
+    assert "\x1b" not in plan_text(plan)
+    assert "t\\x1b[2J\\x202e" in plan_text(plan)

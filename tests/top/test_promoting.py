@@ -1,0 +1,187 @@
+"""`evaltasks export` and `evaltasks apply` as a person and a CI job use them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import httpx2
+import pytest
+
+from evaltasks.cli import main
+from evaltasks.promote.plan import Continuous
+from evaltasks.promoting import DIFFERS, FAILED, ApplyOptions, apply_tasks, export_tasks
+from evaltasks.settings import Settings
+from tests.support.engines import EngineInTest, engine
+
+KEY = "ak-Q7rP2wX9cV4bN6mL1zA5"
+
+
+def evaltasks(*arguments: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("EVALTASKS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "evaltasks", *arguments],
+        capture_output=True, text=True, timeout=50, env={**clean, "ARIZE_API_KEY": KEY}, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@contextmanager
+def engine_process(store: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", str(store)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@asynccontextmanager
+async def spoken_to(address: str) -> AsyncIterator[EngineInTest]:
+    async with httpx2.AsyncClient(base_url=address) as http:
+        yield EngineInTest(cast(Any, None), http)
+
+
+async def seed(it: EngineInTest, *, only_project: bool = False) -> None:
+    project = await it.seed_project("chat")
+    if not only_project:
+        made = await it.seed_code_evaluator("Has answer")
+        await it.seed_task([made], name="Monitor", project_id=project, is_continuous=True, sampling_rate=0.5)
+
+
+def test_between_two_engines_of_other_processes(tmp_path: Path) -> None:
+    out = tmp_path / "evals"
+    with engine_process(tmp_path / "a.sqlite") as one_engine, engine_process(tmp_path / "b.sqlite") as another:
+        assert one_engine.stdout is not None
+        assert another.stdout is not None
+        source, target = one_engine.stdout.readline().strip(), another.stdout.readline().strip()
+
+        async def begin() -> None:
+            async with spoken_to(source) as one, spoken_to(target) as other:
+                await seed(one)
+                await seed(other, only_project=True)
+
+        async def tasks_there() -> list[dict[str, Any]]:
+            async with spoken_to(target) as other:
+                found: list[dict[str, Any]] = (await other.ask("GET", "/v2/tasks"))["tasks"]
+                return found
+
+        anyio.run(begin)
+        exported = evaltasks("export", "--backend", source, "--out", str(out))
+        assert exported.returncode == 0, exported.stderr
+        applied = evaltasks("apply", str(out), "--backend", target, "--yes", "--allow-continuous")
+        assert applied.returncode == 0, applied.stderr
+        again = evaltasks("apply", str(out), "--backend", target, "--json")
+        (task,) = anyio.run(tasks_there)
+    assert (task["name"], task["is_continuous"], task["sampling_rate"]) == ("Monitor", True, 0.5)
+    document = json.loads(again.stdout)
+    assert (again.returncode, document["differs"], document["applied"]) == (0, False, True)
+    assert {step["action"] for step in document["steps"]} == {"unchanged"}
+    said = [text for each in (exported, applied, again) for text in (each.stdout, each.stderr)]
+    said += [file.read_text() for file in out.rglob("*.yaml")]
+    assert not [text for text in said if KEY in text]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["apply", ".", "--exit-code"], "--dry-run"),
+        (["apply", ".", "--allow-continuous", "--keep-paused"], "not allowed with"),
+        (["export"], "--out"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_two(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code: object = main(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    assert (code, words in capsys.readouterr().err) == (2, True)
+
+
+class Person(io.StringIO):
+    """Somebody at a terminal who answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def seeded_and_exported(tmp_path: Path) -> tuple[Settings, Path]:
+    for name in ("a", "b"):
+        async with engine(tmp_path / f"{name}.sqlite") as it:
+            await seed(it, only_project=name == "b")
+    out = tmp_path / "out"
+    assert await export_tasks(Settings(store=str(tmp_path / "a.sqlite")), {}, out, [], False, False) == 0
+    return Settings(store=str(tmp_path / "b.sqlite")), out
+
+
+async def test_a_person_is_asked_and_may_decline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, out = await seeded_and_exported(tmp_path)
+    paused = ApplyOptions(continuous=Continuous.PAUSED)
+    assert await apply_tasks(target, {}, out, ApplyOptions(yes=True)) == FAILED
+    assert "--keep-paused" in capsys.readouterr().out
+    look = ApplyOptions(dry_run=True, exit_code=True)
+    assert await apply_tasks(target, {}, out, look) == DIFFERS
+    assert "2 to create" in capsys.readouterr().out
+    for answer, code, words in (("n\n", FAILED, "Nothing was changed."), ("", FAILED, "Nothing"), ("y\n", 0, "?")):
+        monkeypatch.setattr(sys, "stdin", Person(answer))
+        assert await apply_tasks(target, {}, out, paused) == code
+        assert words in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    # Nothing to change: nobody is asked.
+    assert await apply_tasks(target, {}, out, paused) == 0
+    assert (
+        await apply_tasks(target, {}, out, ApplyOptions(dry_run=True, exit_code=True, continuous=paused.continuous))
+        == 0
+    )
+    assert "Nothing to change: 2 unchanged." in capsys.readouterr().out
+
+
+async def test_what_changes_while_a_person_reads_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, out = await seeded_and_exported(tmp_path)
+    paused = ApplyOptions(yes=True, continuous=Continuous.PAUSED)
+    assert await apply_tasks(target, {}, out, paused) == 0
+    (out / "tasks/monitor.yaml").write_text((out / "tasks/monitor.yaml").read_text().replace("0.5", "0.75"))
+
+    class Slow(Person):
+        def readline(self, size: int = -1, /) -> str:
+            anyio.run(somebody_else, target.store_path)
+            return "y\n"
+
+    monkeypatch.setattr(sys, "stdin", Slow())
+    asked = ApplyOptions(continuous=Continuous.PAUSED)
+    assert await apply_tasks(target, {}, out, asked) == FAILED
+    assert "changed meanwhile" in capsys.readouterr().err
+
+
+async def somebody_else(store: str) -> None:
+    async with engine(store) as it:
+        (task,) = (await it.ask("GET", "/v2/tasks"))["tasks"]
+        await it.ask("PATCH", f"/v2/tasks/{task['id']}", {"sampling_rate": 0.1})
+
+
+async def test_what_cannot_be_done_exits_with_one_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, out = await seeded_and_exported(tmp_path)
+    (out / "tasks/monitor.yaml").write_text("evaltasks: 1\nkind: task\nname: Monitor\ntype: nothing\n")
+    assert await apply_tasks(target, {}, out, ApplyOptions()) == FAILED
+    assert "tasks/monitor.yaml:4: type: is none of the words allowed here" in capsys.readouterr().err
+    assert await apply_tasks(target, {}, out / "no", ApplyOptions(dry_run=True)) == FAILED
+    (out / "tasks/monitor.yaml").write_text("mine: true\n")
+    source = Settings(store=str(tmp_path / "a.sqlite"))
+    assert await export_tasks(source, {}, out, [], False, False) == FAILED
+    assert "no file of evaltasks" in capsys.readouterr().err
