@@ -4,7 +4,7 @@ In CI a few dozen short sequences. By hand, for some minutes, with new ones each
 
     EVALTASKS_LONG=300 pytest tests/properties/test_sequences.py -q -p no:cacheprovider --timeout 0
 
-EVALTASKS_LONG is how many sequences, each of up to 60 steps (300 take about five minutes).
+EVALTASKS_LONG is how many sequences, each of up to 60 steps (150 take about six minutes on a busy machine).
 """
 
 from __future__ import annotations
