@@ -2,8 +2,8 @@
 
     python -m bench.code_throughput [--rows 100000] [--rounds 3]
 
-Two questions. What does the sandbox cost: the custom evaluator's code in a session, a hundred rows at a time, against
-the function called here, a hundred rows at a time. And what does that make of a whole task run, everything stored:
+Two questions. What does the sandbox cost: the custom evaluator's code in a session, as many rows at a time as a session
+takes, against the function called here with as many. And what does that make of a whole task run, everything stored:
 managed, custom in either sandbox, and the function in this process in the custom evaluator's place.
 """
 
@@ -56,7 +56,7 @@ CUSTOM = {
 }  # fmt: skip
 MANAGED = {"type": "MANAGED", "name": "json", "variables": ["output"], "managed_evaluator": "JSON_PARSEABLE"}
 OUTPUT = json.dumps({"answer": "x" * 460, "confidence": 1})
-ROWS_PER_FEED = 100
+ROWS_PER_FEED = 250
 SLICES = 10
 WINDOW = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
 

@@ -70,29 +70,30 @@ def clean(given: argparse.Namespace, base_url: str, in_flight: int) -> None:
 
 
 def limited(given: argparse.Namespace, in_flight: int) -> None:
-    """Beside the engine's own clean time (`--refuse`), or the time that the limit alone asks for (`--admit`)."""
+    """Beside the loop's time when nothing is refused (`--refuse`), or the time the limit alone asks for (`--admit`)."""
     options = ["--refuse", str(given.refuse)] if given.refuse else ["--admit", str(given.admit)]
-    ratios, shares, loops = [], [], []
+    floor_name = "the loop's clean time" if given.refuse else "the ideal"
+    ratios, own, shares, loops = [], [], [], []
     with judge(given.latency_ms) as free, judge(given.latency_ms, *options) as busy:
         for _ in range(given.rounds):
-            floor = measure("engine", free, given.rows, in_flight).seconds
-            if given.admit:
-                floor = max(floor, given.rows / given.admit)
+            floor = given.rows / given.admit if given.admit else measure("bare", free, given.rows, in_flight).seconds
+            clean = measure("engine", free, given.rows, in_flight).seconds
             httpx2.get(f"{busy}/counts")
             mine = measure("engine", busy, given.rows, in_flight)
             counts = httpx2.get(f"{busy}/counts").json()
             ratios.append(mine.seconds / floor)
+            own.append(mine.seconds / clean)
             shares.append(counts["refused"] / (counts["accepted"] + counts["refused"]))
             loops.append(measure("bare", busy, given.rows, in_flight).seconds / floor)
             print(
                 f"{in_flight:>4} in flight {' '.join(options)}: {mine.seconds:.2f} s, {ratios[-1]:.2f} times "
-                f"{'the clean time' if given.refuse else 'the ideal'}; {counts['refused']} calls refused, "
-                f"{mine.rows} of {given.rows} rows judged; a loop that sleeps in its place: {loops[-1]:.2f} times",
+                f"{floor_name}, {own[-1]:.2f} times its own; {counts['refused']} calls refused, {mine.rows} of {given.rows} rows "
+                f"judged; a loop that sleeps in its place: {loops[-1]:.2f} times {floor_name}",
                 flush=True,
             )
     print(
-        f"{in_flight:>4} in flight {' '.join(options)}: time {_spread(ratios)}, "
-        f"refused {_spread(shares)} of the calls; the simple loop {_spread(loops)}"
+        f"{in_flight:>4} in flight {' '.join(options)}: {_spread(ratios)} times {floor_name}, {_spread(own)} times its "
+        f"own clean time, refused {_spread(shares)} of the calls; the simple loop {_spread(loops)}"
     )
 
 

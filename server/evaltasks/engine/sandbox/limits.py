@@ -15,7 +15,7 @@ class SandboxKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    rows_per_feed: int = 100  # rows handed over at once; a row that breaks a limit costs its feed a second try
+    rows_per_feed: int = 250  # rows handed over at once; a row that breaks a limit costs its feed a second try
     feed_seconds: float = 2.0  # of computing, for one feed and for loading
     request_seconds: float = 5.0  # from outside: a worker that has not answered by then is killed
     start_seconds: float = 10.0  # until a new worker has loaded the code
@@ -24,7 +24,7 @@ class SandboxLimits:
     recursion_depth: int = 200  # monty: calls inside calls; CPython keeps its own 1000
     row_chars_max: int = 4_000_000  # the values of one row together; also of one feed
     printed_bytes_max: int = 2**20  # monty: in one feed, thrown away; CPython's prints go nowhere
-    answer_bytes_max: int = 8 * 2**20  # process: the answer to one feed
+    answer_bytes_max: int = 16 * 2**20  # process: the answer to one feed
     label_chars_max: int = 1_000
     explanation_chars_max: int = 10_000  # what is longer is cut
     detail_chars_max: int = 500  # of an exception's text

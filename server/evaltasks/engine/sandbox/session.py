@@ -3,7 +3,7 @@
 How this works. Rows are fed `rows_per_feed` at a time, because crossing into a sandbox costs more than most
 evaluators do. What a row raises is caught inside and is that row's answer. A row that breaks a limit (time, memory,
 output) takes its whole feed with it: the cell is dropped, and the same rows are fed one by one into a new one, so a
-bad row costs one error and not a hundred. A row that runs out of memory where others ran before it may suffer for what
+bad row costs one error and not hundreds. A row that runs out of memory where others ran before it may suffer for what
 they left behind, so it is tried again in a new cell. Code that is merely slow, so that no row by itself breaks a
 limit, is fed fewer rows at a time from then on.
 
