@@ -87,8 +87,8 @@ def limited(given: argparse.Namespace, in_flight: int) -> None:
             loops.append(measure("bare", busy, given.rows, in_flight).seconds / floor)
             print(
                 f"{in_flight:>4} in flight {' '.join(options)}: {mine.seconds:.2f} s, {ratios[-1]:.2f} times "
-                f"{floor_name}, {own[-1]:.2f} times its own; {counts['refused']} calls refused, {mine.rows} of {given.rows} rows "
-                f"judged; a loop that sleeps in its place: {loops[-1]:.2f} times {floor_name}",
+                f"{floor_name}, {own[-1]:.2f} times its own; {counts['refused']} calls refused, {mine.rows} of "
+                f"{given.rows} rows judged; a loop that sleeps in its place: {loops[-1]:.2f} times {floor_name}",
                 flush=True,
             )
     print(
