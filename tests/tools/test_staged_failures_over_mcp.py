@@ -31,11 +31,13 @@ async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancel
         begun = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
         run_id = begun["task_run"]["run_id"]
         on = begun["next_call"]
+        going_on = await it.call("wait_for_task_run", on["arguments"])
         waited = await it.answer("wait_for_task_run", {**on["arguments"], "timeout": 0.1})
         ended = await it.call("cancel_task_run", {"run_id": run_id, "force": True})
         after = await it.answer("wait_for_task_run", {"run_id": run_id})
     assert (begun["outcome"], begun["finished"], begun["task_run"]["status"]) == ("still_running", False, "pending")
     assert (on["tool"], on["arguments"]["run_id"]) == ("wait_for_task_run", run_id)
+    assert "Not begun yet" in text_of(going_on) and "nothing is wrong" not in text_of(going_on)
     assert (waited["outcome"], waited["finished"], waited["task_run"]["status"]) == ("timed_out", False, "pending")
     assert not ended.is_error and "cancelled" in text_of(ended)
     assert (after["outcome"], after["task_run"]["status"]) == ("finished", "cancelled")

@@ -44,6 +44,8 @@ class TaskRunAnswer(Output):
             "timed_out": "Not finished within the timeout; it goes on by itself",
         }[self.outcome]
         run = self.task_run
+        if self.outcome == "still_running" and run.status == "pending":
+            said = "Not begun yet after this call's patience; if it stays pending for minutes, something holds it up"
         left = f", about {span_words(run.seconds_left)} left" if run.seconds_left is not None else ""
         following = f"\nNext: {self.next_call.written()}" if self.next_call else ""
         chained = "".join(f"\nThen {chained_line(each)}" for each in self.chained_task_runs or ())
