@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +16,7 @@ from evaltasks.engine.engine import Engine
 from evaltasks.engine.request_log import logger as request_logger
 from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.engine.stage import NO_STAGE, Stage
-from evaltasks.face.http import UntilSignal, serve_http
+from evaltasks.face.http import UntilSignal, bracketed, listen_on, serve_http
 from evaltasks.settings import Settings, SettingsError
 
 GRACE_SECONDS = 2
@@ -100,16 +99,11 @@ async def serve_engine(
         )
         if access.keys is not None:
             request_logger.info("keys in their order: %s", ", ".join(access.keys.fingerprints))
-        # The protocol is named because asyncio sets TCP_NODELAY only then; without it answers wait 40 ms.
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, proto=socket.IPPROTO_TCP) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((host, port))
-            except OSError as error:
-                raise SettingsError(f"engine: {host}:{port} cannot be bound ({error.strerror})") from None
-            listener.listen(512)
-            shown = f"[{host}]" if ":" in host else host
-            sys.stdout.write("\n".join([f"http://{shown}:{listener.getsockname()[1]}", *addresses, ""]))
+        try:
+            listener = listen_on(host, port)
+        except OSError as error:
+            raise SettingsError(f"engine: {host}:{port} cannot be bound ({error.strerror})") from None
+        with listener:
+            sys.stdout.write("\n".join([f"http://{bracketed(host)}:{listener.getsockname()[1]}", *addresses, ""]))
             sys.stdout.flush()
             return await UntilSignal(config).serve_until_signal(listener)

@@ -8,7 +8,6 @@ whether it works; exit code 1 when one does not. The SDK's calls stand in `bulk_
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.compat.part import show
 from tests.compat.rows import KEY
 
 SECONDS_MAX = 120
@@ -136,14 +136,5 @@ def outcomes(clients: Path) -> list[tuple[str, str]]:
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=Path, required=True, metavar="DIR")
-    found = outcomes(parser.parse_args().clients)
-    for call, wrong in found:
-        sys.stdout.write(f"{'no  ' if wrong else 'yes '} {call}{': ' + wrong if wrong else ''}\n")
-    return int(any(wrong for _, wrong in found))
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(show(__doc__, outcomes))

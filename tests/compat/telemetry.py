@@ -9,7 +9,6 @@ back (`telemetry_calls.py`, inside `DIR/venv`). And what a wrong key and a rate 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from tests.compat.part import show
 from tests.compat.rows import KEY
 
 SECONDS_MAX = 120
@@ -92,14 +92,5 @@ def outcomes(clients: Path) -> list[tuple[str, str]]:
     return sorted([*found, *missing], key=lambda row: order.index(row[0]) if row[0] in CALLS else len(order))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=Path, required=True, metavar="DIR")
-    found = outcomes(parser.parse_args().clients)
-    for call, wrong in found:
-        sys.stdout.write(f"{'no  ' if wrong else 'yes '} {call}{': ' + wrong if wrong else ''}\n")
-    return int(any(wrong for _, wrong in found))
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(show(__doc__, outcomes))

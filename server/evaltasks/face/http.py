@@ -203,30 +203,34 @@ async def serve_http(
     server: OpenServer, host: str, port: int, *, token: str | None = None, allowed_hosts: Collection[str] = ()
 ) -> int:
     """Serve until a signal comes; the exit code. Port 0 takes a free one. Raises Refused when it cannot be bound."""
-    listener = _listen(host, port)
+    try:
+        listener = listen_on(host, port)
+    except OSError as error:
+        raise Refused(f"{host}:{port} cannot be bound ({error.strerror}); choose another port or address.") from None
     with listener:
         bound = listener.getsockname()[1]
         app = make_http_app(server, host, bound, token=token, allowed_hosts=allowed_hosts)
         config = uvicorn.Config(
             app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
-        log.warning("serving MCP on http://%s:%d%s", _bracketed(host), bound, PATH)
+        log.warning("serving MCP on http://%s:%d%s", bracketed(host), bound, PATH)
         return await UntilSignal(config).serve_until_signal(listener, server.end_streams)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises OSError when it cannot be bound."""
     # The protocol is named because asyncio sets TCP_NODELAY only then; without it answers wait 40 ms.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise Refused(f"{host}:{port} cannot be bound ({error.strerror}); choose another port or address.") from None
+        raise
     listener.listen(512)
     return listener
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -71,9 +71,9 @@ async def create_dataset(services: Services, command: CreateDataset, rows: Rows)
             version_id=version_id,
             space_id=space.id,
             name=command.dataset_name,
+            rows=texts,
             now_us=now_us,
         )
-        datasets.insert_examples(tx, version_id=version_id, rows=texts, now_us=now_us)
         return message({1: dataset_id})
 
     return await services.store.write(work)

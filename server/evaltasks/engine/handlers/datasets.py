@@ -71,9 +71,9 @@ async def create_dataset(call: Call) -> Dataset:
             version_id=version_id,
             space_id=body.space_id,
             name=body.name,
+            rows=rows,
             now_us=now_us,
         )
-        datasets.insert_examples(tx, version_id=version_id, rows=rows, now_us=now_us)
         return require_dataset(tx, dataset_id)
 
     return await services.store.write(work)

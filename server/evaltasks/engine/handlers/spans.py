@@ -54,10 +54,7 @@ async def list_spans(call: Call) -> SpanPage:
     page_query, query = call.query(ListSpansQuery), call.body(ListSpans)
     scope = scope_of("spans", query)
     now_us = to_us(call.services.clock.now())
-    first_us, last_us = window_us_of(query.start_time, query.end_time, now_us)
-    key = key_from(scope, page_query.cursor, [first_us, last_us, NEWEST, "", ""])
-    window_us = (int(key[0]), int(key[1]))
-    after = SpanKey(int(key[2]), str(key[3]), str(key[4]))
+    window_us, after = place_of(scope, page_query.cursor, window_us_of(query.start_time, query.end_time, now_us))
     filter_ = call.services.stage.list_index(now_us).filter(query.filter)
     shape = _Shape.of(query)
 
@@ -68,11 +65,21 @@ async def list_spans(call: Call) -> SpanPage:
         found = shape.spans(tx, page)
         if len(rows) <= page_query.limit:
             return SpanPage(spans=found)
-        last = page[-1]
-        cursor = cursor_for(scope, [*window_us, last["start_us"], last["trace_id"], last["span_id"]])
-        return SpanPage(spans=found, pagination=Pagination(has_more=True, next_cursor=cursor))
+        return SpanPage(spans=found, pagination=pagination_after(scope, window_us, page[-1]))
 
     return await call.services.store.read(work)
+
+
+def place_of(scope: str, cursor: str | None, window_us: tuple[int, int]) -> tuple[tuple[int, int], SpanKey]:
+    """The window and the span a page goes on after: the cursor's, else the given window from its newest span on."""
+    key = key_from(scope, cursor, [*window_us, NEWEST, "", ""])
+    return (int(key[0]), int(key[1])), SpanKey(int(key[2]), str(key[3]), str(key[4]))
+
+
+def pagination_after(scope: str, window_us: tuple[int, int], last: Row) -> Pagination:
+    """There is more after `last`, in this window."""
+    cursor = cursor_for(scope, [*window_us, last["start_us"], last["trace_id"], last["span_id"]])
+    return Pagination(has_more=True, next_cursor=cursor)
 
 
 async def ingest_spans(call: Call) -> IngestedSpans:

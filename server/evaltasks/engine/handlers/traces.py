@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from evaltasks.api.traces import SPANS_A_TRACE_MAX, ListTraces, ListTracesQuery, Trace, TracePage
-from evaltasks.api.wire import Pagination
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import from_us, to_us
-from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_of
+from evaltasks.engine.handlers.pages import scope_of
 from evaltasks.engine.handlers.projects import require_project
-from evaltasks.engine.handlers.spans import whole_spans, window_us_of
+from evaltasks.engine.handlers.spans import pagination_after, place_of, whole_spans, window_us_of
 from evaltasks.engine.store import traces
-from evaltasks.engine.store.spans import SpanKey
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -22,10 +20,7 @@ async def list_traces(call: Call) -> TracePage:
     page_query, query = call.query(ListTracesQuery), call.body(ListTraces)
     scope = scope_of("traces", query)
     now_us = to_us(call.services.clock.now())
-    first_us, last_us = window_us_of(query.start_time, query.end_time, now_us)
-    key = key_from(scope, page_query.cursor, [first_us, last_us, NEWEST, "", ""])
-    window_us = (int(key[0]), int(key[1]))
-    after = SpanKey(int(key[2]), str(key[3]), str(key[4]))
+    window_us, after = place_of(scope, page_query.cursor, window_us_of(query.start_time, query.end_time, now_us))
     filter_ = call.services.stage.list_index(now_us).filter(query.filter)
 
     def work(tx: Transaction) -> TracePage:
@@ -35,9 +30,7 @@ async def list_traces(call: Call) -> TracePage:
         found = [_trace(tx, root, window_us) for root in page]
         if len(roots) <= page_query.limit:
             return TracePage(traces=found)
-        last = page[-1]
-        cursor = cursor_for(scope, [*window_us, last["start_us"], last["trace_id"], last["span_id"]])
-        return TracePage(traces=found, pagination=Pagination(has_more=True, next_cursor=cursor))
+        return TracePage(traces=found, pagination=pagination_after(scope, window_us, page[-1]))
 
     return await call.services.store.read(work)
 

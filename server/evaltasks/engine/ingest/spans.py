@@ -43,10 +43,15 @@ def span_rows_from(spans: Sequence[IncomingSpan]) -> list[SpanRow]:
         except ValueError as error:
             faults.append(f"spans[{i}]: {error}")
     if faults:
-        more = len(faults) - _FAULTS_SHOWN_MAX
-        shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
-        raise Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
+        raise nothing_stored(faults)
     return rows
+
+
+def nothing_stored(faults: Sequence[str]) -> Unprocessable:
+    """The first faults of an upload, and how many more there are."""
+    more = len(faults) - _FAULTS_SHOWN_MAX
+    shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
+    return Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
 
 
 def flatten(attributes: JsonObject) -> JsonObject:

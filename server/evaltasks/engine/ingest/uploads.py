@@ -24,12 +24,12 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import ValidationError
 
-from evaltasks.api.problems import BadRequest, NotBuilt, Unprocessable
+from evaltasks.api.problems import BadRequest, NotBuilt
 from evaltasks.api.spans import IncomingSpan
 from evaltasks.api.wire import JsonObject, rfc3339
 from evaltasks.engine.clock import from_us, to_us
 from evaltasks.engine.ingest.intake import Intake, ensure_project, project_named, space_named
-from evaltasks.engine.ingest.spans import span_rows_from
+from evaltasks.engine.ingest.spans import nothing_stored, span_rows_from
 from evaltasks.engine.store.client_writes import ClientEvaluation, put_evaluations
 from evaltasks.engine.store.spans import SpanRow, put_spans
 from evaltasks.engine.store.store import Transaction
@@ -39,7 +39,6 @@ _TRACE_ID = "context.trace_id"
 _EVALUATION = re.compile(r"(eval|trace_eval|session_eval)\.(.+)\.(label|score|explanation)", re.DOTALL)
 _ATTRIBUTES = "attributes."
 _NAME_MAX = 255
-_FAULTS_SHOWN_MAX = 10
 # Protobuf field numbers of the SDK's schema: constants = 1, and in it model_id = 1, which is the project's name.
 _CONSTANTS, _MODEL_ID = 1, 1
 
@@ -150,9 +149,7 @@ def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
         except (ValueError, TypeError, OverflowError):
             faults.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
     if faults:
-        more = len(faults) - _FAULTS_SHOWN_MAX
-        shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
-        raise Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
+        raise nothing_stored(faults)
     return spans
 
 

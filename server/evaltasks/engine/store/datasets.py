@@ -88,13 +88,23 @@ def find_version(tx: Transaction, dataset_id: str, version_id: str | None) -> Da
     return None if row is None else version_of(row)
 
 
-def insert_dataset(tx: Transaction, *, dataset_id: str, version_id: str, space_id: str, name: str, now_us: int) -> None:
-    """A dataset with its first, empty version."""
+def insert_dataset(
+    tx: Transaction,
+    *,
+    dataset_id: str,
+    version_id: str,
+    space_id: str,
+    name: str,
+    rows: Mapping[str, str],
+    now_us: int,
+) -> None:
+    """A dataset with its first version, which holds `rows` (example id → its columns as JSON text)."""
     tx.run("datasets.insert", {"id": dataset_id, "space_id": space_id, "name": name, "now_us": now_us})
     tx.run(
         "datasets.insert_version",
         {"id": version_id, "dataset_id": dataset_id, "name": "v1", "now_us": now_us},
     )
+    insert_examples(tx, version_id=version_id, rows=rows, now_us=now_us)
 
 
 def rename_dataset(tx: Transaction, dataset_id: str, name: str, now_us: int) -> None:
