@@ -17,18 +17,18 @@ from typing import Any
 import anyio
 
 from evaltasks.api.problems import Problem
-from evaltasks.client.faults import ClientFault
+from evaltasks.client.errors import ClientError
 from evaltasks.engine.sandbox.cell import SandboxUnavailable
 from evaltasks.engine.stage import Stage, parse_stage
 from evaltasks.engine.store.store import StoreError
-from evaltasks.insight.faults import Faults
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.logs import configure_logs
 from evaltasks.options import make_parser
 from evaltasks.settings import Settings, SettingsError, default_store, option_table, settings_from
 from evaltasks.tools.context import Refused, ToolFailed
 
 # Failures that were foreseen: their text is for the person, without a stack.
-FORESEEN = (SettingsError, StoreError, SandboxUnavailable, Refused, Faults, ClientFault, Problem, ToolFailed)
+FORESEEN = (SettingsError, StoreError, SandboxUnavailable, Refused, ValidationErrors, ClientError, Problem, ToolFailed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

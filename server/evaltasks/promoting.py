@@ -82,7 +82,7 @@ async def apply_tasks(
 
 async def _carry_out(plan: Plan, options: ApplyOptions, planned: Callable[[], Awaitable[Plan]]) -> tuple[int, bool]:
     """(exit code, whether service and files agree now, but for what is left as it is)."""
-    if plan.faults:
+    if plan.issues:
         return FAILED, False
     if options.dry_run:
         return (DIFFERS if options.exit_code and plan.differs else 0), False

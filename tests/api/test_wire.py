@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from evaltasks.api.problems import NotFound, Problem, RateLimited, ServerFault, problem_from
+from evaltasks.api.problems import NotFound, Problem, RateLimited, ServerError, problem_from
 from evaltasks.api.task_runs import TaskRun, TaskRunStatus
 from evaltasks.api.tasks import CreateTask, Task, TaskType
 
@@ -64,7 +64,7 @@ def test_a_problem_crosses_the_wire_as_the_same_class(status: int) -> None:
 
 def test_an_error_without_a_readable_body_keeps_its_class() -> None:
     assert isinstance(problem_from(404, "<html>"), NotFound)
-    assert isinstance(problem_from(502, None), ServerFault)
+    assert isinstance(problem_from(502, None), ServerError)
     assert problem_from(418, None).status == 418
     limited = problem_from(429, {}, retry_after_seconds=7)
     assert isinstance(limited, RateLimited) and limited.retry_after_seconds == 7

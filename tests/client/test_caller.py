@@ -25,7 +25,7 @@ from evaltasks.api.problems import (
     NotFound,
     Problem,
     RateLimited,
-    ServerFault,
+    ServerError,
     Unauthorized,
     Unavailable,
     Unprocessable,
@@ -33,7 +33,7 @@ from evaltasks.api.problems import (
 from evaltasks.api.run_configurations import LlmGeneration, Message
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, ListTasks, TaskType, UpdateTask
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault, Unreachable, Unreadable, WrongValue
+from evaltasks.client.errors import ClientError, Unreachable, Unreadable, WrongValue
 from evaltasks.client.transport import open_app_client, open_remote_client
 from tests.support.transports import (
     MOMENT,
@@ -239,8 +239,8 @@ async def test_another_success_status_with_a_readable_body_is_taken() -> None:
     ("status", "kind"),
     [
         (400, BadRequest), (401, Unauthorized), (403, Forbidden), (404, NotFound), (409, Conflict),
-        (422, Unprocessable), (429, RateLimited), (500, ServerFault), (501, NotBuilt), (503, Unavailable),
-        (418, BadRequest), (599, ServerFault),
+        (422, Unprocessable), (429, RateLimited), (500, ServerError), (501, NotBuilt), (503, Unavailable),
+        (418, BadRequest), (599, ServerError),
     ],
 )  # fmt: skip
 @pytest.mark.promise("tell.class")
@@ -348,7 +348,7 @@ async def test_the_key_is_in_no_error_no_repr_and_no_log(step: object, caplog: p
     caplog.set_level(logging.DEBUG)
     network = Scripted(step)  # type: ignore[arg-type]
     async with client_over(network, timeout_seconds=0.05) as client:
-        with pytest.raises((Problem, ClientFault)) as caught:
+        with pytest.raises((Problem, ClientError)) as caught:
             await client.tasks.list(ListTasks())
         told = [_everything_told(caught.value), repr(client), repr(vars(client)), repr(vars(client.tasks)), caplog.text]
         if isinstance(caught.value, Problem):

@@ -93,17 +93,17 @@ async def test_no_unknown_field_and_no_unknown_word_makes_an_answer_unreadable(r
 def test_an_unknown_field_or_word_in_what_is_sent_is_refused(row: Operation[Any]) -> None:
     model: Any = row.body
 
-    def faults(body: Any) -> set[tuple[Any, ...]]:
+    def issues(body: Any) -> set[tuple[Any, ...]]:
         try:
             model.model_validate_json(json.dumps(body), strict=True)
         except ValidationError as error:
-            return {(fault["loc"], fault["type"]) for fault in error.errors()}
+            return {(issue["loc"], issue["type"]) for issue in error.errors()}
         return set()
 
     for whole in whole_bodies(model):
-        before = faults(whole.body)
-        taken = [place for place in whole.objects if not faults(whole.newer(objects=[place])) - before]
-        taken += [place for place in whole.words if not faults(whole.newer(words=[place])) - before]
+        before = issues(whole.body)
+        taken = [place for place in whole.objects if not issues(whole.newer(objects=[place])) - before]
+        taken += [place for place in whole.words if not issues(whole.newer(words=[place])) - before]
         assert taken == []
 
 

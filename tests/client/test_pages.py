@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evaltasks.api.projects import ListProjects, Project, ProjectPage
 from evaltasks.api.wire import Pagination
-from evaltasks.client.faults import Unreadable
+from evaltasks.client.errors import Unreadable
 from evaltasks.client.pages import every_item
 from evaltasks.client.transport import open_remote_client
 from tests.support.transports import MOMENT, Naps, PagedWire, Scripted, answers

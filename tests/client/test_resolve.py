@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evaltasks.api.problems import BadRequest
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved, Unreadable
+from evaltasks.client.errors import NotResolved, Unreadable
 from evaltasks.client.references import is_id
 from evaltasks.client.resolve import Named
 from evaltasks.client.transport import open_remote_client
@@ -131,9 +131,9 @@ async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[st
     async with client_of(network) as client:
         try:
             found = await client.resolve.dataset(name)
-        except NotResolved as fault:
+        except NotResolved as issue:
             assert len(holders) != 1
-            assert {id_ for _, id_ in fault.candidates} <= {gid("Dataset", i) for i in range(len(names))}
+            assert {id_ for _, id_ in issue.candidates} <= {gid("Dataset", i) for i in range(len(names))}
         else:
             assert [found.id] == holders
 

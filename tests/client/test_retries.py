@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaltasks.api.problems import NotBuilt, Problem, RateLimited, ServerFault, Unavailable
+from evaltasks.api.problems import NotBuilt, Problem, RateLimited, ServerError, Unavailable
 from evaltasks.api.spans import ListSpans
 from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.api.tasks import ListTasks, UpdateTask
 from evaltasks.client.client import Client
-from evaltasks.client.faults import TimedOut, Unreachable
+from evaltasks.client.errors import TimedOut, Unreachable
 from evaltasks.client.retries import Patience, parse_retry_after
 from evaltasks.client.transport import open_remote_client
 from tests.support.transports import MOMENT, Naps, Scripted, Step, answers, cut_mid_body, drips, fails, html, problem
@@ -115,7 +115,7 @@ async def test_a_gateways_fault_on_a_change_goes_to_the_caller_with_a_warning(st
             it.client.task_runs.cancel("r"),
         ]
         for change in changes:
-            with pytest.raises(ServerFault, match="look before repeating"):
+            with pytest.raises(ServerError, match="look before repeating"):
                 await change
     assert (it.attempts, it.naps.seconds) == (4, [])
 
@@ -142,7 +142,7 @@ async def test_the_waits_grow_and_hold_a_share_of_chance() -> None:
     low, high = Patience(jitter=lambda: 0.0), Patience(jitter=lambda: 1.0)
     async with line(html(502), patience=low) as calm, line(html(502), patience=high) as eager:
         for it in (calm, eager):
-            with pytest.raises(ServerFault):
+            with pytest.raises(ServerError):
                 await it.client.tasks.list(ListTasks())
     assert calm.naps.seconds == [0.25, 0.5, 1.0]
     assert eager.naps.seconds == [0.5, 1.0, 2.0]

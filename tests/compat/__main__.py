@@ -161,11 +161,11 @@ def judged(
     outcomes: list[Outcome], bulk: list[tuple[str, str]], telemetry: list[tuple[str, str]], *, write: bool
 ) -> list[str]:
     """What is wrong, in words: rows that failed, or a page that these results would make otherwise."""
-    faults = [f"{outcome.client}: {outcome.call}\n    {outcome.fault}" for outcome in outcomes if outcome.fault]
-    faults += [f"bulk: {call}\n    {wrong}" for call, wrong in bulk if wrong]
-    faults += [f"telemetry: {call}\n    {wrong}" for call, wrong in telemetry if wrong]
-    if faults:
-        return faults
+    issues = [f"{outcome.client}: {outcome.call}\n    {outcome.issue}" for outcome in outcomes if outcome.issue]
+    issues += [f"bulk: {call}\n    {wrong}" for call, wrong in bulk if wrong]
+    issues += [f"telemetry: {call}\n    {wrong}" for call, wrong in telemetry if wrong]
+    if issues:
+        return issues
     text = page_from(outcomes, [call for call, _ in bulk], [call for call, _ in telemetry])
     if write:
         PAGE.write_text(text, encoding="utf-8")
@@ -184,7 +184,7 @@ if __name__ == "__main__":
     bulk_results = [] if given.only else bulk.outcomes(given.clients)
     telemetry_results = [] if given.only else telemetry.outcomes(given.clients)
     if given.only:
-        wrong = [f"{result.client}: {result.call}\n    {result.fault}" for result in results if result.fault]
+        wrong = [f"{result.client}: {result.call}\n    {result.issue}" for result in results if result.issue]
     else:
         wrong = judged(results, bulk_results, telemetry_results, write=given.write)
     sys.stdout.writelines(f"FAULT {line}\n" for line in wrong)

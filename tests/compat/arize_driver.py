@@ -14,7 +14,7 @@ from tests.compat.arize_nouns import NOUN_ROWS
 from tests.compat.arize_tasks import TASK_ROWS
 
 
-def fault_of(row: SdkRow, client: Any, world: Any) -> str | None:
+def issue_of(row: SdkRow, client: Any, world: Any) -> str | None:
     try:
         found = row.does(client, world)
     except Exception as error:  # whatever the SDK raises is what is judged here
@@ -38,7 +38,7 @@ def main() -> None:
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     for row in (*TASK_ROWS, *NOUN_ROWS):
         if only in row.call:
-            line = {"call": row.call, "why_not": row.why_not, "fault": fault_of(row, client, world)}
+            line = {"call": row.call, "why_not": row.why_not, "fault": issue_of(row, client, world)}
             sys.stdout.write(json.dumps(line) + "\n")
 
 

@@ -106,7 +106,7 @@ class Outcome:
     client: Client
     call: str
     why_not: str | None
-    fault: str | None = None
+    issue: str | None = None
 
 
 def filled(text: str, world: World) -> str:

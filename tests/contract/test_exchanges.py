@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from evaltasks.api.operations import OPERATIONS
 from evaltasks.client.transport import open_remote_client
 from tests.support.ax_calls import BY_NAME, CALLS
-from tests.support.ax_shapes import faults_of, operation_of
+from tests.support.ax_shapes import operation_of, problems_of
 from tests.support.backends import served
 from tests.support.replay import Exchange, differences, exchanges, replaying
 from tests.support.transports import Naps
@@ -44,7 +44,7 @@ def test_every_operation_of_ax_has_an_exchange_and_a_way_to_be_called() -> None:
 @each_exchange
 def test_an_exchange_is_one_that_ax_would_have(it: Exchange) -> None:
     assert operation_of(it.method, it.path) == it.operation
-    assert faults_of(it.operation, it.query, it.body) == []
+    assert problems_of(it.operation, it.query, it.body) == []
     assert it.status == BY_NAME[it.operation].status
 
 

@@ -46,7 +46,7 @@ from evaltasks.api.task_runs import ListTaskRunRows, ListTaskRuns, TaskRun, Task
 from evaltasks.api.tasks import CreateTask, ListTasks, Task, UpdateTask
 from evaltasks.api.traces import ListTraces
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault
+from evaltasks.client.errors import ClientError
 from evaltasks.engine.ids import ORGANIZATION_ID
 from tests.support.backends import BACKENDS, KEY, client_of
 
@@ -428,7 +428,7 @@ async def test_the_key_is_in_no_log_however_much_is_logged(backend: str, caplog:
     caplog.set_level(logging.DEBUG)
     async with client_of(backend) as client:
         await make_project(client)
-        with pytest.raises((Problem, ClientFault)):
+        with pytest.raises((Problem, ClientError)):
             await client.projects.get("nothing")
     assert caplog.records
     assert KEY not in caplog.text

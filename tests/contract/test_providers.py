@@ -84,11 +84,11 @@ FAILURES: list[tuple[str, type[Exception], str, float | None]] = [
 
 
 @every_kind
-@pytest.mark.parametrize(("case", "fault", "words", "after_seconds"), FAILURES, ids=[case for case, *_ in FAILURES])
+@pytest.mark.parametrize(("case", "issue", "words", "after_seconds"), FAILURES, ids=[case for case, *_ in FAILURES])
 async def test_a_failure_means_the_same_whoever_says_it(
     kind: str,
     case: str,
-    fault: type[Exception],
+    issue: type[Exception],
     words: str,
     after_seconds: float | None,
     caplog: pytest.LogCaptureFixture,
@@ -99,7 +99,7 @@ async def test_a_failure_means_the_same_whoever_says_it(
             await it.provider.complete(request(kind))
 
     error: Any = caught.value
-    assert type(error) is fault, error.reason
+    assert type(error) is issue, error.reason
     assert any(part in error.reason for part in words.split("|")), error.reason
     assert getattr(error, "after_seconds", None) == after_seconds
     # Asking again is the engine's: nobody below asks twice.

@@ -6,7 +6,7 @@ import pytest
 
 from evaltasks.api.projects import CreateProject, RenameProject
 from evaltasks.api.spaces import CreateSpace
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 from evaltasks.engine.ids import ORGANIZATION_ID
 from tests.support.backends import BACKENDS, client_of
 

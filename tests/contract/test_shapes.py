@@ -14,7 +14,7 @@ import pytest
 from evaltasks.api import operations as ops
 from evaltasks.api.operations import OPERATIONS, Operation
 from tests.support.ax_rules import Anything, Listed, Mapped, Plain, Record, Rule, Tagged
-from tests.support.ax_shapes import OURS_ALONE, SHAPES, faults_of, operation_of
+from tests.support.ax_shapes import OURS_ALONE, SHAPES, operation_of, problems_of
 
 OF_AX = [row for row in OPERATIONS if not row.path.startswith("/evaltasks/v1/")]
 # The judge that is no language model: an engine's own word, which the tools offer for an engine alone.
@@ -52,7 +52,7 @@ def test_a_body_is_sent_exactly_where_ax_takes_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "query", "body", "fault"),
+    ("operation", "query", "body", "issue"),
     [
         ("list_tasks", {"mood": "x"}, None, "query.mood is not known"),
         ("list_tasks", {"limit": "101"}, None, "query.limit is more than 100: 101"),
@@ -69,9 +69,9 @@ def test_a_body_is_sent_exactly_where_ax_takes_one() -> None:
     ],
 )
 def test_the_strict_service_tells_what_it_does_not_take(
-    operation: str, query: Mapping[str, str], body: Any, fault: str
+    operation: str, query: Mapping[str, str], body: Any, issue: str
 ) -> None:
-    assert any(fault in told for told in faults_of(operation, query, body)), faults_of(operation, query, body)
+    assert any(issue in told for told in problems_of(operation, query, body)), problems_of(operation, query, body)
 
 
 def test_a_request_is_told_apart_by_its_literal_segments_first() -> None:

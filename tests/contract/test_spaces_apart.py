@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 from evaltasks.client.transport import open_app_client, open_remote_client
 from evaltasks.tools.context import ToolSettings
 from tests.support.agents import agent_of

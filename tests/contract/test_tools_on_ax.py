@@ -16,7 +16,7 @@ from evaltasks.api.problems import NotFound
 from evaltasks.client.transport import open_remote_client
 from evaltasks.engine.engine import Engine
 from evaltasks.face.errors import words_for
-from evaltasks.insight.faults import Faults
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools import (
     create_agent_integration,
     create_ai_integration,
@@ -165,7 +165,7 @@ async def test_what_only_an_engine_has_is_refused_by_the_tool_and_not_sent() -> 
 async def test_a_tool_tells_a_name_that_is_hidden_from_one_that_is_missing_as_far_as_ax_lets_it() -> None:
     async with tools_on_ax() as (it, _):
         await it.seed.seed_project("support bot")
-        with pytest.raises(Faults) as caught:
+        with pytest.raises(ValidationErrors) as caught:
             await it.call(list_tasks.SPEC, project="Support Bot")
         with pytest.raises(NotFound) as hidden:
             await it.call(list_tasks.SPEC, project="support bot", space="U3BhY2U6OTk5OmFCM2Q=")

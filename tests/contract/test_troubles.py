@@ -17,12 +17,12 @@ from email.utils import format_datetime
 import anyio
 import pytest
 
-from evaltasks.api.problems import Forbidden, NotFound, Problem, RateLimited, ServerFault, Unauthorized, Unavailable
+from evaltasks.api.problems import Forbidden, NotFound, Problem, RateLimited, ServerError, Unauthorized, Unavailable
 from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.api.tasks import ListTasks
 from evaltasks.client import caller
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault, TimedOut, Unreachable, Unreadable
+from evaltasks.client.errors import ClientError, TimedOut, Unreachable, Unreadable
 from evaltasks.client.transport import open_remote_client
 from evaltasks.face.errors import words_for
 from tests.support.raw_server import RawServer, Said, answer, raw_server
@@ -123,7 +123,7 @@ async def test_a_page_of_a_proxy_with_a_success_is_no_answer_whatever_it_calls_i
         (403, Forbidden),
         (404, NotFound),
         (429, RateLimited),
-        (500, ServerFault),
+        (500, ServerError),
         (503, Unavailable),
     ],
 )
@@ -243,7 +243,7 @@ async def test_a_429_is_waited_for_as_it_asks_in_seconds_or_as_a_date_whatever_t
 async def test_a_change_that_failed_on_their_side_is_never_repeated_and_says_look_first(status: int) -> None:
     for refusal in (problem(status, "It broke."), answer(status, PAGE, content_type="text/html")):
         async with line(refusal, answer(201, TASK_RUN)) as it:
-            with pytest.raises(ServerFault, match="look before repeating"):
+            with pytest.raises(ServerError, match="look before repeating"):
                 await it.change()
             assert len(it.server.requests) == 1
 
@@ -257,7 +257,7 @@ async def test_every_trouble_has_words_for_an_agent_that_hold_no_key_and_no_text
     ]  # fmt: skip
     for trouble in troubles:
         async with line(trouble) as it:
-            with pytest.raises((Problem, ClientFault)) as caught:
+            with pytest.raises((Problem, ClientError)) as caught:
                 await it.change()
         words = words_for(caught.value)
         assert words is not None

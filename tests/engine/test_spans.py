@@ -261,7 +261,7 @@ async def test_incoming_spans_wake_whoever_waits_for_work() -> None:
         woken = anyio.Event()
 
         async def wait() -> None:
-            await it.engine.services.bell.wait(at_most_seconds=3600)
+            await it.engine.services.wake_signal.wait(at_most_seconds=3600)
             woken.set()
 
         async with anyio.create_task_group() as tasks:

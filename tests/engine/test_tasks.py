@@ -97,8 +97,8 @@ async def test_everything_wrong_with_an_evaluation_task_is_said_at_once() -> Non
             },
             status=400,
         )
-        for fault in ("run_configuration", "experiment_ids", "query_filter", "evaluators[1]", "evaluators[2]"):
-            assert fault in problem["detail"]
+        for finding in ("run_configuration", "experiment_ids", "query_filter", "evaluators[1]", "evaluators[2]"):
+            assert finding in problem["detail"]
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaltasks.api import problems
-from evaltasks.api.problems import Problem, ServerFault
-from evaltasks.client import faults as client_faults
-from evaltasks.client.faults import ClientFault, NotResolved, TimedOut, Unreachable
+from evaltasks.api.problems import Problem, ServerError
+from evaltasks.client import errors as client_errors
+from evaltasks.client.errors import ClientError, NotResolved, TimedOut, Unreachable
 from evaltasks.face.errors import ERROR_CHARACTERS_MAX, WORDS, words_for
 from evaltasks.face.results import ANSWER_CHARACTERS_MAX, shrunk
-from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 
 
 def _classes(module: object, base: type[Exception]) -> list[type[Exception]]:
     return [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base)]
 
 
-@pytest.mark.parametrize("kind", [*_classes(problems, Problem), *_classes(client_faults, ClientFault)])
+@pytest.mark.parametrize("kind", [*_classes(problems, Problem), *_classes(client_errors, ClientError)])
 def test_every_class_of_error_has_a_row_of_its_own(kind: type[Exception]) -> None:
     assert kind in WORDS
 
@@ -61,7 +61,7 @@ def test_a_429_says_when() -> None:
 
 
 def test_an_unknown_5xx_tells_its_status() -> None:
-    assert "(507)" in (words_for(ServerFault("Full", status=507)) or "")
+    assert "(507)" in (words_for(ServerError("Full", status=507)) or "")
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TimedOut])
@@ -93,9 +93,9 @@ def test_a_bug_has_no_words() -> None:
 
 
 def test_words_are_bounded_and_say_so() -> None:
-    faults = [Fault(f"argument_{i}", "is wrong " * 20, "mend it") for i in range(200)]
+    issues = [ValidationIssue(f"argument_{i}", "is wrong " * 20, "mend it") for i in range(200)]
 
-    words = words_for(Faults("a_tool", faults)) or ""
+    words = words_for(ValidationErrors("a_tool", issues)) or ""
 
     assert len(words) < ERROR_CHARACTERS_MAX + 100
     assert "more characters were cut" in words

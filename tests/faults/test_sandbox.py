@@ -232,10 +232,10 @@ async def test_modules_that_reach_out_are_named_as_missing_when_the_evaluator_is
     modules = ["ctypes", "socket", "subprocess", "multiprocessing", "resource", "pty", "numpy", "no_such_module"]
     config = custom_config(imports="\n".join(f"import {module}" for module in modules))
     async with sandbox_of(kind) as sandbox:
-        faults = await sandbox.faults_of(read_contract(config).program)
+        issues = await sandbox.problems_of(read_contract(config).program)
     for line, module in enumerate(modules, start=1):
-        assert any(fault.startswith(f"imports line {line}: the module {module} is not there") for fault in faults)
-    assert len(faults) == len(modules)
+        assert any(issue.startswith(f"imports line {line}: the module {module} is not there") for issue in issues)
+    assert len(issues) == len(modules)
 
 
 async def test_what_is_hidden_in_python_itself_leads_nowhere_in_a_locked_process() -> None:

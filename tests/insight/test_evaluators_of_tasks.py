@@ -7,7 +7,7 @@ from typing import Any
 
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator, TaskType
-from evaltasks.insight.evaluator_rules import Attached, fit_faults, fit_notes
+from evaltasks.insight.evaluator_rules import Attached, fit_issues, fit_notes
 from evaltasks.insight.task_difference import Difference, differences, merged
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ def attached(index: int, version: EvaluatorVersion, **fields: Any) -> Attached:
 
 
 def places(task_type: TaskType, *all_attached: Attached) -> list[str]:
-    return [fault.argument for fault in fit_faults(task_type, all_attached)]
+    return [issue.argument for issue in fit_issues(task_type, all_attached)]
 
 
 def test_evaluators_that_fit_are_accepted() -> None:
@@ -101,13 +101,13 @@ B = TaskEvaluator(evaluator_id="b", evaluator_name="Beta", evaluator_version_id=
 
 
 def test_a_change_touches_only_what_it_names() -> None:
-    after, faults = merged(
+    after, issues = merged(
         [A, B],
         add=[EvaluatorAttachment(evaluator_id="c")],
         change=[EvaluatorAttachment.model_validate({"evaluator_id": "a", "query_filter": None})],
         remove={"b": 0},
     )
-    assert faults == []
+    assert issues == []
     assert [(one.evaluator_id, one.column_mappings, one.query_filter) for one in after] == [
         ("a", {"x": "y"}, None),
         ("c", None, None),
@@ -115,13 +115,13 @@ def test_a_change_touches_only_what_it_names() -> None:
 
 
 def test_every_impossible_change_is_told() -> None:
-    _, faults = merged(
+    _, issues = merged(
         [A],
         add=[EvaluatorAttachment(evaluator_id="a")],
         change=[EvaluatorAttachment(evaluator_id="z")],
         remove={"y": 0},
     )
-    assert {fault.argument for fault in faults} == {
+    assert {issue.argument for issue in issues} == {
         "evaluators.remove[0]", "evaluators.change[0].evaluator_id", "evaluators.add[0].evaluator_id",
     }  # fmt: skip
 

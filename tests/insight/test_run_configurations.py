@@ -15,10 +15,10 @@ SEED = {
 }
 
 
-def faults_of(value: dict[str, Any]) -> dict[str, str]:
+def problems_of(value: dict[str, Any]) -> dict[str, str]:
     read = read_run_configuration(value)
     assert read.configuration is None
-    return {".".join(map(str, place)): f"{problem}; {remedy}" for place, problem, remedy in read.faults}
+    return {".".join(map(str, place)): f"{problem}; {remedy}" for place, problem, remedy in read.issues}
 
 
 def test_the_seeds_example_is_read_and_the_missing_format_said() -> None:
@@ -45,7 +45,7 @@ def test_the_format_is_read_from_the_placeholders(content: str, inferred: InputV
 
 def test_both_kinds_of_braces_are_ambiguous_and_refused() -> None:
     messages = [{"role": "user", "content": "{{a}}"}, {"role": "user", "content": "{b}"}]
-    assert list(faults_of({**SEED, "messages": messages})) == ["input_variable_format"]
+    assert list(problems_of({**SEED, "messages": messages})) == ["input_variable_format"]
 
 
 def test_none_is_sent_as_f_string_and_said() -> None:
@@ -56,10 +56,10 @@ def test_none_is_sent_as_f_string_and_said() -> None:
 
 
 def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
-    faults = faults_of(
+    issues = problems_of(
         {**SEED, "template": "x", "mesages": [], "messages": [{"role": "robot", "content": "x", "colour": "red"}]}
     )
-    assert faults == {
+    assert issues == {
         "template": "is no field of llm_generation; remove it (it belongs to template_evaluation)",
         "mesages": "is no field of llm_generation; did you mean messages?",
         "messages.0.role": "is none of the words allowed here (judged as llm_generation); "
@@ -69,9 +69,9 @@ def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
 
 
 def test_a_misspelt_kind_is_one_fault_and_its_fields_are_judged_as_the_nearest() -> None:
-    faults = faults_of({"experiment_type": "llm_generations", "ai_integration_id": "a", "messages": []})
-    assert set(faults) == {"experiment_type", "messages"}
-    assert "llm_generation" in faults["experiment_type"]
+    issues = problems_of({"experiment_type": "llm_generations", "ai_integration_id": "a", "messages": []})
+    assert set(issues) == {"experiment_type", "messages"}
+    assert "llm_generation" in issues["experiment_type"]
 
 
 def test_a_missing_kind_is_taken_from_the_fields_that_only_one_has() -> None:
@@ -83,8 +83,8 @@ def test_a_missing_kind_is_taken_from_the_fields_that_only_one_has() -> None:
 
 
 def test_a_missing_kind_that_nothing_tells_is_refused() -> None:
-    assert set(faults_of({})) == {"experiment_type"}
+    assert set(problems_of({})) == {"experiment_type"}
 
 
 def test_null_means_not_given() -> None:
-    assert read_run_configuration({**SEED, "tool_config": None, "model_name": None}).faults == []
+    assert read_run_configuration({**SEED, "tool_config": None, "model_name": None}).issues == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evaltasks.api.spans import IncomingSpan
-from evaltasks.insight.span_rows import RowFault, incoming_span, left_out
+from evaltasks.insight.span_rows import RowError, incoming_span, left_out
 
 START = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
@@ -78,7 +78,7 @@ def test_a_latency_stands_for_a_missing_end() -> None:
     ],
 )
 def test_a_row_that_is_no_span_is_told_with_its_number(row: dict[str, Any], problem: str) -> None:
-    with pytest.raises(RowFault, match=problem) as caught:
+    with pytest.raises(RowError, match=problem) as caught:
         incoming_span(row, 17)
     assert caught.value.number == 17
     assert "x" * 50 not in str(caught.value)

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, Task
-from evaltasks.insight.faults import Fault, Faults, ReadArguments, together
 from evaltasks.insight.task_rules import (
-    creation_faults,
-    trigger_faults,
-    trigger_shape_faults,
-    update_faults,
-    update_shape_faults,
+    creation_issues,
+    trigger_issues,
+    trigger_shape_issues,
+    update_issues,
+    update_shape_issues,
 )
+from evaltasks.insight.validation import ReadArguments, ValidationErrors, ValidationIssue, merge_issues
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 A, B = EvaluatorAttachment(evaluator_id="a"), EvaluatorAttachment(evaluator_id="b")
@@ -50,7 +50,7 @@ def without(arguments: dict[str, Any], name: str) -> dict[str, Any]:
     ],
 )
 def test_what_belongs_together_is_accepted(arguments: dict[str, Any]) -> None:
-    assert creation_faults(arguments)[1] == []
+    assert creation_issues(arguments)[1] == []
 
 
 @pytest.mark.parametrize("task_type", ["template_evaluation", "code_evaluation"])
@@ -87,9 +87,9 @@ def test_what_belongs_together_is_accepted(arguments: dict[str, Any]) -> None:
     ],
 )
 def test_an_evaluation_task_refuses(task_type: str, arguments: dict[str, Any], refused: list[str]) -> None:
-    faults = creation_faults({**arguments, "task_type": task_type})[1]
-    assert [fault.argument for fault in faults] == refused
-    assert all(fault.problem and fault.remedy for fault in faults)
+    issues = creation_issues({**arguments, "task_type": task_type})[1]
+    assert [issue.argument for issue in issues] == refused
+    assert all(issue.problem and issue.remedy for issue in issues)
 
 
 @pytest.mark.parametrize(
@@ -105,19 +105,19 @@ def test_an_evaluation_task_refuses(task_type: str, arguments: dict[str, Any], r
     ],
 )
 def test_a_run_experiment_task_refuses(extra: dict[str, Any], refused: str) -> None:
-    subject, faults = creation_faults({**EXPERIMENT, **extra})
+    subject, issues = creation_issues({**EXPERIMENT, **extra})
     assert subject == "run_experiment"
-    assert [fault.argument for fault in faults] == [refused]
+    assert [issue.argument for issue in issues] == [refused]
 
 
 def test_a_run_experiment_task_needs_dataset_and_configuration() -> None:
-    faults = creation_faults({"name": "t", "task_type": "run_experiment"})[1]
-    assert {fault.argument for fault in faults} == {"dataset", "run_configuration"}
+    issues = creation_issues({"name": "t", "task_type": "run_experiment"})[1]
+    assert {issue.argument for issue in issues} == {"dataset", "run_configuration"}
 
 
 def test_all_faults_read_as_one_sentence_each() -> None:
-    subject, faults = creation_faults({**ON_PROJECT, "experiment_ids": ["e"], "evaluators": []})
-    assert str(Faults(f"create_evaluation_task ({subject})", faults)) == (
+    subject, issues = creation_issues({**ON_PROJECT, "experiment_ids": ["e"], "evaluators": []})
+    assert str(ValidationErrors(f"create_evaluation_task ({subject})", issues)) == (
         "2 problems with create_evaluation_task (template_evaluation on a project): "
         "1. experiment_ids: only for dataset tasks; remove it. "
         '2. evaluators: is empty; a task needs at least one; give [{"evaluator_id": "<name or id>"}].'
@@ -127,14 +127,14 @@ def test_all_faults_read_as_one_sentence_each() -> None:
 def test_what_could_not_be_read_counts_as_given() -> None:
     given = ReadArguments({"name": "t", "task_type": "template_evaluation"})
     given.unreadable = frozenset({"evaluators", "dataset"})
-    assert creation_faults(given)[1] == []
+    assert creation_issues(given)[1] == []
 
 
 def test_a_misplaced_argument_is_told_to_be_removed_and_nothing_else() -> None:
-    unreadable = Fault("sampling_rate", "must be at most 1", "give 1 or less")
-    misplaced = Fault("sampling_rate", "only for project tasks", "remove it", misplaced=True)
-    other = Fault("name", "is empty", "give one")
-    assert together([unreadable, other], [misplaced]) == [other, misplaced]
+    unreadable = ValidationIssue("sampling_rate", "must be at most 1", "give 1 or less")
+    misplaced = ValidationIssue("sampling_rate", "only for project tasks", "remove it", misplaced=True)
+    other = ValidationIssue("name", "is empty", "give one")
+    assert merge_issues([unreadable, other], [misplaced]) == [other, misplaced]
 
 
 # --- updating -----------------------------------------------------------------------------------------------------
@@ -148,8 +148,8 @@ EXPERIMENT_TASK = task("RUN_EXPERIMENT", dataset_id="d")
 
 
 def test_an_update_of_nothing_is_refused() -> None:
-    [fault] = update_shape_faults({"task": "t", "space": "s"})[1]
-    assert fault.problem == "no fields to update"
+    [issue] = update_shape_issues({"task": "t", "space": "s"})[1]
+    assert issue.problem == "no fields to update"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_update_of_nothing_is_refused() -> None:
 def test_an_update_refuses_the_fields_of_the_other_kind(
     before: Task, given: dict[str, Any], refused: list[str]
 ) -> None:
-    assert [fault.argument for fault in update_faults(before, given)[1]] == refused
+    assert [issue.argument for issue in update_issues(before, given)[1]] == refused
 
 
 # --- triggering ---------------------------------------------------------------------------------------------------
@@ -191,24 +191,24 @@ OF_EXPERIMENTS: dict[str, Any] = {
 @pytest.mark.parametrize("argument", OF_EXPERIMENTS)
 @pytest.mark.parametrize("before", [PROJECT_TASK, DATASET_TASK])
 def test_a_trigger_of_an_evaluation_task_refuses(before: Task, argument: str) -> None:
-    faults = trigger_faults(before, {argument: OF_EXPERIMENTS[argument]}, NOW)[1]
-    assert [fault.argument for fault in faults] == [argument]
+    issues = trigger_issues(before, {argument: OF_EXPERIMENTS[argument]}, NOW)[1]
+    assert [issue.argument for issue in issues] == [argument]
 
 
 @pytest.mark.parametrize("argument", OF_EVALUATIONS)
 def test_a_trigger_of_a_run_experiment_task_refuses(argument: str) -> None:
     given = {"experiment_name": "x", argument: OF_EVALUATIONS[argument]}
-    assert [fault.argument for fault in trigger_faults(EXPERIMENT_TASK, given, NOW)[1]] == [argument]
+    assert [issue.argument for issue in trigger_issues(EXPERIMENT_TASK, given, NOW)[1]] == [argument]
 
 
 def test_a_trigger_of_a_run_experiment_task_needs_an_experiment_name() -> None:
-    assert [fault.argument for fault in trigger_faults(EXPERIMENT_TASK, {}, NOW)[1]] == ["experiment_name"]
-    assert trigger_faults(EXPERIMENT_TASK, {"experiment_name": "x"}, NOW)[1] == []
+    assert [issue.argument for issue in trigger_issues(EXPERIMENT_TASK, {}, NOW)[1]] == ["experiment_name"]
+    assert trigger_issues(EXPERIMENT_TASK, {"experiment_name": "x"}, NOW)[1] == []
 
 
 def test_experiments_are_only_for_dataset_tasks() -> None:
-    assert trigger_faults(DATASET_TASK, {"experiment_ids": ["e"]}, NOW)[1] == []
-    assert [f.argument for f in trigger_faults(PROJECT_TASK, {"experiment_ids": ["e"]}, NOW)[1]] == ["experiment_ids"]
+    assert trigger_issues(DATASET_TASK, {"experiment_ids": ["e"]}, NOW)[1] == []
+    assert [f.argument for f in trigger_issues(PROJECT_TASK, {"experiment_ids": ["e"]}, NOW)[1]] == ["experiment_ids"]
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_experiments_are_only_for_dataset_tasks() -> None:
     ],
 )
 def test_a_window_is_forward_and_at_most_30_days(start: datetime, end: datetime, refused: bool) -> None:
-    faults = trigger_shape_faults({"data_start_time": start, "data_end_time": end})[1]
-    assert [fault.argument for fault in faults] == (["data_start_time"] if refused else [])
+    issues = trigger_shape_issues({"data_start_time": start, "data_end_time": end})[1]
+    assert [issue.argument for issue in issues] == (["data_start_time"] if refused else [])
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def test_a_window_is_forward_and_at_most_30_days(start: datetime, end: datetime,
     ],
 )
 def test_a_start_alone_is_judged_against_now(start: datetime, refused: bool) -> None:
-    assert bool(trigger_faults(PROJECT_TASK, {"data_start_time": start}, NOW)[1]) is refused
+    assert bool(trigger_issues(PROJECT_TASK, {"data_start_time": start}, NOW)[1]) is refused
 
 
 def test_examples_by_id_and_by_number_exclude_each_other() -> None:
-    assert [f.argument for f in trigger_shape_faults({"example_ids": ["1"], "max_examples": 1})[1]] == ["max_examples"]
+    assert [f.argument for f in trigger_shape_issues({"example_ids": ["1"], "max_examples": 1})[1]] == ["max_examples"]

@@ -24,10 +24,10 @@ def put(folder: Path, **files: str | bytes) -> Path:
     return folder
 
 
-def faults_of(folder: Path) -> list[str]:
+def problems_of(folder: Path) -> list[str]:
     with pytest.raises(BadFiles) as bad:
         read_folder(folder)
-    return [str(fault) for fault in bad.value.faults]
+    return [str(issue) for issue in bad.value.issues]
 
 
 def test_all_that_is_wrong_with_all_files_is_told_at_once_with_file_and_line(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_all_that_is_wrong_with_all_files_is_told_at_once_with_file_and_line(tmp
         ai_integrations__i=integration,
     )
     (tmp_path / "tasks" / "notes.md").write_text("for people")
-    found = faults_of(tmp_path)
-    assert [fault.partition("; ")[0] for fault in found] == [
+    found = problems_of(tmp_path)
+    assert [issue.partition("; ")[0] for issue in found] == [
         "ai_integrations/i.yaml:4: provider: is none of the words allowed here",
         "ai_integrations/i.yaml:5: api_key: holds what looks like a key or password",
         "ai_integrations/i.yaml:5: api_key: never stands in a file",
@@ -61,18 +61,18 @@ def test_all_that_is_wrong_with_all_files_is_told_at_once_with_file_and_line(tmp
         "tasks/c.yaml:10: run_configuration.prompt_version_id: is an id of one service",
         "tasks/c.yaml:11: run_configuration.messages: needs at least 1 item(s)",
     ]
-    assert not [fault for fault in found if KEY in fault]
+    assert not [issue for issue in found if KEY in issue]
 
 
 def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
     put(tmp_path, tasks__a=TASK, tasks__b=TASK)
-    assert faults_of(tmp_path) == [
+    assert problems_of(tmp_path) == [
         "tasks/b.yaml:3: name: tasks/a.yaml has this name already; name one of them differently"
     ]
 
 
 def test_a_folder_without_files_is_no_empty_success(tmp_path: Path) -> None:
-    assert "has no YAML files" in faults_of(tmp_path)[0]
+    assert "has no YAML files" in problems_of(tmp_path)[0]
 
 
 BOMB = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}, *{o}]\n" for o, n in pairwise("abcdefghi"))
@@ -103,7 +103,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}, *{o}]\n" for o, n in 
 @pytest.mark.timeout(10)
 def test_hostile_or_broken_yaml_is_refused_in_words(content: str | bytes, words: str, tmp_path: Path) -> None:
     put(tmp_path, tasks__a=content)
-    assert any(words in fault for fault in faults_of(tmp_path)), faults_of(tmp_path)
+    assert any(words in issue for issue in problems_of(tmp_path)), problems_of(tmp_path)
 
 
 def test_words_of_yaml_1_1_are_texts_here(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def evaluator_file(*versions: dict[str, Any], name: str = "Words") -> EvaluatorF
     return EvaluatorFile.model_validate({"name": name, "type": "code", "versions": versions or [words("a")]})
 
 
-def faults(plan: Plan) -> list[str]:
-    return [f"{fault.fault.argument}: {fault.fault.problem}" for fault in plan.faults]
+def issues(plan: Plan) -> list[str]:
+    return [f"{issue.issue.argument}: {issue.issue.problem}" for issue in plan.issues]
 
 
 async def exported(names: Sequence[str] = ()) -> list[AnyFile]:
@@ -69,22 +69,22 @@ async def test_everything_that_is_missing_is_told_at_once_with_what_is_there_and
     assert "experiments[0]: there is no experiment 'base'" in text
     assert "there is no AI integration 'openai', nor a file of it; there are: heuristic" in text
     assert "nothing was changed" in text
-    assert len(plan.faults) > 8
+    assert len(plan.issues) > 8
 
 
 async def test_a_name_taken_by_another_type_of_thing_is_said_and_not_replaced() -> None:
     async with place() as target:
         other = await target.it.seed_code_evaluator("Regex")
         await target.it.seed_task([other], name="t", dataset_id=target.ids["gold"], experiment_ids=[target.ids["base"]])
-        on_project = faults(await planned([task(evaluators=[{"evaluator": "Regex"}])], target))
+        on_project = issues(await planned([task(evaluators=[{"evaluator": "Regex"}])], target))
         dataset = {"project": None, "dataset": "gold", "evaluators": [{"evaluator": "Regex"}]}
-        others = faults(await planned([task(experiments=["tuned"], **dataset)], target))
+        others = issues(await planned([task(experiments=["tuned"], **dataset)], target))
         same = (await planned([task(experiments=["base"], **dataset)], target)).differs
         judge = {"name": "Regex", "type": "template", "versions": [{"template_config": {
             "name": "x", "template": "{output}", "include_explanations": False,
             "llm_config": {"ai_integration": "heuristic", "model_name": "heuristic-refusal"},
         }}]}  # fmt: skip
-        taken = faults(await planned([EvaluatorFile.model_validate(judge)], target))
+        taken = issues(await planned([EvaluatorFile.model_validate(judge)], target))
     assert on_project == ["project: a task of this name is there, and differs in project, dataset, experiments"]
     assert others == ["experiments: a task of this name is there, and differs in experiments"]
     assert not same
@@ -105,7 +105,7 @@ async def test_files_that_contradict_themselves_are_refused_by_the_rules_agents_
             ],
             target,
         )
-    assert faults(plan) == [
+    assert issues(plan) == [
         "versions[0]: has no label; only the last version, which is the latest, may have none",
         "versions[2].label: is taken by another version here",
         "dataset: project and dataset exclude each other",

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from evaltasks.api.problems import Problem
-from evaltasks.client.faults import ClientFault
-from evaltasks.insight.faults import Faults
+from evaltasks.client.errors import ClientError
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.context import Refused, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 from tests.support.tool_calls import ToolsInTest, tools_in_test
@@ -27,7 +27,7 @@ from tests.support.tool_calls import ToolsInTest, tools_in_test
 class AuthoringTools(ToolsInTest):
     async def refused(self, spec: ToolSpec[Any, Any], **arguments: Any) -> str:
         """The words of the refusal; fails the test when the call succeeds."""
-        with pytest.raises((Faults, Refused, Problem, ClientFault)) as caught:
+        with pytest.raises((ValidationErrors, Refused, Problem, ClientError)) as caught:
             await self.call(spec, **arguments)
         return str(caught.value)
 

@@ -26,7 +26,7 @@ class Plain:
     pattern: str = ""
     words: tuple[str, ...] = ()
 
-    def faults(self, value: object, where: str) -> Iterator[str]:
+    def issues(self, value: object, where: str) -> Iterator[str]:
         # True is an int in Python and none in JSON.
         if not isinstance(value, self.types) or (isinstance(value, bool) and bool not in self.types):
             yield f"{where} must be {self.called}, not {value!r}"
@@ -48,14 +48,14 @@ class Listed:
     least: int
     most: int
 
-    def faults(self, value: object, where: str) -> Iterator[str]:
+    def issues(self, value: object, where: str) -> Iterator[str]:
         if not isinstance(value, list):
             yield f"{where} must be a list, not {value!r}"
             return
         if not self.least <= len(value) <= self.most:
             yield f"{where} must have {self.least} to {self.most} entries, not {len(value)}"
         for number, item in enumerate(value):
-            yield from self.item.faults(item, f"{where}[{number}]")
+            yield from self.item.issues(item, f"{where}[{number}]")
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ class Mapped:
 
     item: Rule
 
-    def faults(self, value: object, where: str) -> Iterator[str]:
+    def issues(self, value: object, where: str) -> Iterator[str]:
         if not isinstance(value, dict):
             yield f"{where} must be an object, not {value!r}"
             return
         for name, item in value.items():
-            yield from self.item.faults(item, f"{where}.{name}")
+            yield from self.item.issues(item, f"{where}.{name}")
 
 
 @dataclass(frozen=True)
 class Anything:
-    def faults(self, value: object, where: str) -> Iterator[str]:
+    def issues(self, value: object, where: str) -> Iterator[str]:
         yield from ()
 
 
@@ -90,7 +90,7 @@ class Record:
     # A change needs at least so many members.
     least: int = 0
 
-    def faults(self, value: object, where: str) -> Iterator[str]:
+    def issues(self, value: object, where: str) -> Iterator[str]:
         if not isinstance(value, dict):
             yield f"{where} must be an object, not {value!r}"
             return
@@ -105,7 +105,7 @@ class Record:
                 if name not in self.nullable:
                     yield f"{where}.{name} must not be null"
             elif name in self.members:
-                yield from self.members[name].faults(item, f"{where}.{name}")
+                yield from self.members[name].issues(item, f"{where}.{name}")
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,16 @@ class Tagged:
     tag: str
     choices: Mapping[str, Rule] = field(default_factory=dict)
 
-    def faults(self, value: object, where: str) -> Iterator[str]:
+    def issues(self, value: object, where: str) -> Iterator[str]:
         if not self.tag:
-            told = [list(choice.faults(value, where)) for choice in self.choices.values()]
+            told = [list(choice.issues(value, where)) for choice in self.choices.values()]
             yield from min(told, key=len)
             return
         word = value.get(self.tag) if isinstance(value, dict) else None
         if word not in self.choices:
             yield f"{where}.{self.tag} is none of {', '.join(self.choices)}: {word!r}"
         else:
-            yield from self.choices[word].faults(value, where)
+            yield from self.choices[word].issues(value, where)
 
 
 Rule: TypeAlias = Plain | Listed | Mapped | Anything | Record | Tagged

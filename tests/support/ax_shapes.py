@@ -58,21 +58,21 @@ class Shape:
         pattern = re.sub(r"\{\w+\}", "[^/]+", self.path)
         return method == self.method and re.fullmatch(pattern, path) is not None
 
-    def faults(self, query: Mapping[str, str], body: Any) -> Iterator[str]:
+    def issues(self, query: Mapping[str, str], body: Any) -> Iterator[str]:
         """Everything a strict service would refuse. `body` is None when none was sent."""
         for name, value in query.items():
             rule = self.query.get(name)
             if rule is None:
                 yield f"query.{name} is not known"
             else:
-                yield from rule.faults(int(value) if value.isdigit() else value, f"query.{name}")
+                yield from rule.issues(int(value) if value.isdigit() else value, f"query.{name}")
         if self.body is None:
             if body is not None:
                 yield "a body was sent and none is taken"
         elif body is None:
             yield "a body is missing"
         else:
-            yield from self.body.faults(body, "body")
+            yield from self.body.issues(body, "body")
 
 
 _WINDOW: dict[str, Rule] = {"start_time": MOMENT, "end_time": MOMENT}
@@ -213,5 +213,5 @@ def operation_of(method: str, path: str) -> str | None:
     return min(found, key=lambda name: SHAPES[name].path.count("{"), default=None)
 
 
-def faults_of(operation: str, query: Mapping[str, str], body: Any) -> list[str]:
-    return list(SHAPES[operation].faults(query, body))
+def problems_of(operation: str, query: Mapping[str, str], body: Any) -> list[str]:
+    return list(SHAPES[operation].issues(query, body))

@@ -57,7 +57,7 @@ async def client_of(backend: str, *, default_space: str | None = "default", **op
             ) as client:
                 yield client
             # A change of nothing is refused on either side, and a test may ask for that.
-            if told := [fault for fault in strict.refused if not fault.endswith("changes nothing")]:
+            if told := [issue for issue in strict.refused if not issue.endswith("changes nothing")]:
                 raise AssertionError("AX would refuse this: " + "; ".join(told))
             return
         async with (

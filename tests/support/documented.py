@@ -65,8 +65,8 @@ def objection(operation: str, reply: httpx2.Response) -> str | None:
         answer = json.loads(reply.content, parse_constant=_no_constant)
     except ValueError:
         return "is no JSON"
-    fault = next(schema.iter_errors(answer), None)
-    return None if fault is None else f"does not fit its schema at {list(fault.absolute_path)}: {fault.message[:200]}"
+    issue = next(schema.iter_errors(answer), None)
+    return None if issue is None else f"does not fit its schema at {list(issue.absolute_path)}: {issue.message[:200]}"
 
 
 def _no_constant(name: str) -> NoReturn:

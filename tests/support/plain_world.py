@@ -21,8 +21,8 @@ Refusal: TypeAlias = type[Problem] | None
 _ORDER: tuple[type[Problem], ...] = (BadRequest, NotFound, Unprocessable, Conflict)
 
 
-def worst(*faults: Refusal) -> Refusal:
-    return next((kind for kind in _ORDER if kind in faults), None)
+def worst(*issues: Refusal) -> Refusal:
+    return next((kind for kind in _ORDER if kind in issues), None)
 
 
 @dataclass
@@ -64,29 +64,29 @@ class PlainWorld:
 
     def attaching(self, evaluators: Sequence[Thing], space_id: str | None) -> list[Refusal]:
         """The faults of a task's list of evaluators."""
-        faults: list[Refusal] = [] if evaluators else [BadRequest]
+        issues: list[Refusal] = [] if evaluators else [BadRequest]
         seen: set[str] = set()
         names: set[str] = set()
         for each in evaluators:
             evaluator = self.evaluators.get(each["evaluator_id"])
             if each["evaluator_id"] in seen:
-                faults.append(Unprocessable)
+                issues.append(Unprocessable)
                 continue
             seen.add(each["evaluator_id"])
             if evaluator is None:
-                faults.append(NotFound)
+                issues.append(NotFound)
                 continue
             if space_id is not None and evaluator["space_id"] != space_id:
-                faults.append(Unprocessable)
+                issues.append(Unprocessable)
             pinned = each.get("evaluator_version_id")
             if not evaluator["versions"] or (pinned is not None and pinned not in evaluator["versions"]):
-                faults.append(Unprocessable)
+                issues.append(Unprocessable)
                 continue
             name = evaluator["versions"][self.version_used(each)]["evaluation"]
             if name in names:
-                faults.append(Unprocessable)
+                issues.append(Unprocessable)
             names.add(name)
-        return faults
+        return issues
 
     def version_used(self, attached: Thing) -> str:
         pinned = attached.get("evaluator_version_id")

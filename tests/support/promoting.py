@@ -298,7 +298,7 @@ async def applied(
 ) -> Plan:
     """Fails the test when anything stands in the way."""
     plan = await planned(files, target, continuous)
-    assert not plan.faults, [str(fault) for fault in plan.faults]
+    assert not plan.issues, [str(issue) for issue in plan.issues]
     await perform(plan, lambda step: None)
     return plan
 

@@ -21,7 +21,7 @@ import httpx2
 
 from evaltasks.client.client import Client
 from tests.support.ax_calls import BY_NAME, CALLS, Given
-from tests.support.strict_ax import came, head_faults, problem_bytes, reply
+from tests.support.strict_ax import came, head_issues, problem_bytes, reply
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "ax"
 
@@ -84,7 +84,7 @@ class Replay:
             await reply(send, 400, {}, problem_bytes(400, self.differences[-1]))
             return
         expected = self.left.pop(0)
-        differs = head_faults(request, self.key)
+        differs = head_issues(request, self.key)
         for what, came_, wanted in (
             ("method", request.method, expected.method),
             ("path", request.path, expected.path),

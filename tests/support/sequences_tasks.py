@@ -115,22 +115,22 @@ class TaskRules(TwoSides):
         home = self.one(homes, pick)
         space_id = homes[home]["space_id"] if home in homes else None
         evaluators = self._attached(attached)
-        faults: list[Refusal] = [*self.world.attaching(evaluators, space_id), None if space_id else NotFound]
+        issues: list[Refusal] = [*self.world.attaching(evaluators, space_id), None if space_id else NotFound]
         named = [] if on_project else [self.one(self.world.experiments, each) for each in experiments]
         if not on_project:
-            faults.append(None if named else Unprocessable)
+            issues.append(None if named else Unprocessable)
             for each in named:
                 held = self.world.experiments.get(each)
-                faults.append(NotFound if held is None else None if held["dataset_id"] == home else Unprocessable)
+                issues.append(NotFound if held is None else None if held["dataset_id"] == home else Unprocessable)
         if space_id is not None:
-            faults.append(self.world.naming(self.world.tasks, {"space_id": space_id}, name))
+            issues.append(self.world.naming(self.world.tasks, {"space_id": space_id}, name))
         task: Thing = {
             "name": name, "type": "CODE_EVALUATION", "project_id": home if on_project else None,
             "dataset_id": None if on_project else home, "query_filter": filter_on(on_project, wanted),
             "evaluators": evaluators, "experiment_ids": named,
         }  # fmt: skip
         body = CreateTask.model_validate({**task, "experiment_ids": named or None})
-        made = self.expect(worst(*faults), self.client.tasks.create, body)
+        made = self.expect(worst(*issues), self.client.tasks.create, body)
         if made is not None:
             self.world.tasks[made.id] = {**task, "space_id": space_id, "sampling_rate": None}
 
@@ -148,15 +148,15 @@ class TaskRules(TwoSides):
             change["query_filter"] = "" if wanted == "" else filter_on(on_project, wanted)
         if attached is not None:
             change["evaluators"] = self._attached(attached)
-        faults: list[Refusal] = []
+        issues: list[Refusal] = []
         if held is not None:
             if "evaluators" in change:
-                faults += self.world.attaching(change["evaluators"], held["space_id"])
+                issues += self.world.attaching(change["evaluators"], held["space_id"])
             if change.get("sampling_rate") is not None and not on_project:
-                faults.append(BadRequest)
+                issues.append(BadRequest)
             if name is not None:
-                faults.append(self.world.naming(self.world.tasks, {"space_id": held["space_id"]}, name, but=id_))
-        refusal = BadRequest if not change else NotFound if held is None else worst(*faults)
+                issues.append(self.world.naming(self.world.tasks, {"space_id": held["space_id"]}, name, but=id_))
+        refusal = BadRequest if not change else NotFound if held is None else worst(*issues)
         changed = self.expect(refusal, self.client.tasks.update, id_, UpdateTask.model_validate(change))
         if changed is not None and held is not None:
             held |= change

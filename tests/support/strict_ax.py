@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import httpx2
 
 from evaltasks.client.transport import AsgiApp
-from tests.support.ax_shapes import OURS_ALONE, faults_of, operation_of
+from tests.support.ax_shapes import OURS_ALONE, operation_of, problems_of
 
 OURS = "/evaltasks/v1/"
 # What only an engine answers, wherever it stands in an answer.
@@ -61,7 +61,7 @@ def problem_bytes(status: int, detail: str) -> bytes:
     return json.dumps({"status": status, "title": "Refused", "detail": detail}).encode()
 
 
-def head_faults(request: Came, key: str | None) -> list[str]:
+def head_issues(request: Came, key: str | None) -> list[str]:
     """What is wrong before the path is looked at."""
     told = []
     if key is not None and request.headers.get("authorization") != f"Bearer {key}":
@@ -86,12 +86,12 @@ class StrictAx:
             await self.engine(scope, receive, send)
             return
         request = await came(scope, receive)
-        status, faults = self._judged(request)
-        if faults:
+        status, issues = self._judged(request)
+        if issues:
             if status != 404:
-                self.refused += [f"{request.method} {request.path}: {fault}" for fault in faults]
+                self.refused += [f"{request.method} {request.path}: {issue}" for issue in issues]
             content = {"content-type": "application/problem+json"}
-            await reply(send, status, content, problem_bytes(status, "; ".join(faults)))
+            await reply(send, status, content, problem_bytes(status, "; ".join(issues)))
             return
         inner = httpx2.ASGITransport(self.engine)  # type: ignore[arg-type]
         target = f"http://engine.test{request.path}"
@@ -107,7 +107,7 @@ class StrictAx:
         await reply(send, answer.status_code, kept, body)
 
     def _judged(self, request: Came) -> tuple[int, list[str]]:
-        told = head_faults(request, self.key)
+        told = head_issues(request, self.key)
         if told:
             return 401, told
         if request.path.startswith(OURS):
@@ -118,8 +118,8 @@ class StrictAx:
             return (404, ["no such operation"]) if self.is_ax else (200, [])
         self.operations.add(operation)
         allowed = frozenset() if self.is_ax else OURS_ALONE.get(operation, frozenset())
-        found = faults_of(operation, request.query, request.body)
-        return 422, [fault for fault in found if fault.partition(" ")[0] not in allowed]
+        found = problems_of(operation, request.query, request.body)
+        return 422, [issue for issue in found if issue.partition(" ")[0] not in allowed]
 
 
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ import httpx2
 from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client
 from evaltasks.engine.engine import Engine
-from evaltasks.insight.faults import Faults
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.context import Declined, ToolContext, ToolSettings
 from evaltasks.tools.spec import Output, ToolSpec
 from tests.support.engines import QUICK, EngineInTest
@@ -118,13 +118,13 @@ class ToolsInTest:
         assert answer.text()
         return answer
 
-    async def faults(self, spec: ToolSpec[Any, Any], **arguments: Any) -> dict[str, str]:
+    async def issues(self, spec: ToolSpec[Any, Any], **arguments: Any) -> dict[str, str]:
         """The faults of a call that must be refused: argument → problem; remedy."""
         try:
             await self.call(spec, **arguments)
-        except Faults as refused:
-            assert all(fault.remedy for fault in refused.faults)
-            return {fault.argument: f"{fault.problem}; {fault.remedy}" for fault in refused.faults}
+        except ValidationErrors as refused:
+            assert all(issue.remedy for issue in refused.issues)
+            return {issue.argument: f"{issue.problem}; {issue.remedy}" for issue in refused.issues}
         raise AssertionError("the call was not refused")
 
 

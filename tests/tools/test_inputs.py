@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from evaltasks.client.client import Client
-from evaltasks.insight.faults import Faults
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.catalog import BY_NAME
 from evaltasks.tools.context import ToolContext, ToolSettings
 from evaltasks.tools.inputs import (
@@ -72,9 +72,9 @@ def read(argument: str, value: object, settings: ToolSettings | None = None) -> 
 
 
 def refusal(argument: str, value: object, settings: ToolSettings | None = None) -> str:
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(ValidationErrors) as caught:
         SPEC.parse({argument: value}, context_for(settings))
-    assert all(fault.argument.startswith(argument) for fault in caught.value.faults)
+    assert all(issue.argument.startswith(argument) for issue in caught.value.issues)
     return str(caught.value)
 
 
@@ -162,9 +162,9 @@ def test_every_fault_inside_a_list_has_its_place() -> None:
 
 
 def test_all_unreadable_arguments_come_out_together() -> None:
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(ValidationErrors) as caught:
         SPEC.parse({"number": 7, "flag": "maybe", "colour": "red", "time": 0}, context_for())
-    assert {fault.argument for fault in caught.value.faults} == {"number", "flag", "colour", "time"}
+    assert {issue.argument for issue in caught.value.issues} == {"number", "flag", "colour", "time"}
 
 
 def test_a_file_is_read_only_below_the_allowed_directories(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_junk_gives_faults_or_a_valid_input_and_nothing_else(name: str) -> None:
     def law(junk: dict[str, Any]) -> None:
         try:
             parsed = spec.parse(junk, context_for())
-        except Faults as refused:
-            assert refused.faults
+        except ValidationErrors as refused:
+            assert refused.issues
             assert len(str(refused)) < 20_000
         else:
             assert isinstance(parsed, spec.input)

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from evaltasks.api.problems import NotFound
-from evaltasks.client.faults import WrongValue
-from evaltasks.insight.faults import Faults
+from evaltasks.client.errors import WrongValue
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools import (
     cancel_task_run,
     create_run_experiment_task,
@@ -164,7 +164,7 @@ async def test_a_run_experiment_task_makes_its_experiment_and_starts_what_is_cha
 async def test_all_faults_of_a_trigger_come_out_together_whatever_kind_they_are_of() -> None:
     async with tools_in_test() as it:
         await monitor(it)
-        with pytest.raises(Faults) as refused:
+        with pytest.raises(ValidationErrors) as refused:
             await it.call(
                 trigger_task_run.SPEC,
                 task="monitor", max_spans=0, experiment_name="x", example_ids=["a"], max_examples=3,
@@ -172,7 +172,7 @@ async def test_all_faults_of_a_trigger_come_out_together_whatever_kind_they_are_
             )  # fmt: skip
         assert (await it.call(list_task_runs.SPEC, task="monitor")).task_runs == []
     assert refused.value.subject == "trigger_task_run (code_evaluation on a project)"
-    assert {fault.argument for fault in refused.value.faults} == {
+    assert {issue.argument for issue in refused.value.issues} == {
         "max_spans", "experiment_name", "example_ids", "max_examples", "data_start_time",
     }  # fmt: skip
 
@@ -284,7 +284,7 @@ async def test_force_or_the_run_id_cancels_without_a_question(how: str) -> None:
 async def test_a_wrong_confirmation_cancels_nothing() -> None:
     async with tools_in_test() as it, slow_task(it, 30):
         run_id = (await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)).task_run.run_id
-        assert set(await it.faults(cancel_task_run.SPEC, run_id=run_id, confirm="yes")) == {"confirm"}
+        assert set(await it.issues(cancel_task_run.SPEC, run_id=run_id, confirm="yes")) == {"confirm"}
         assert not (await it.call(get_task_run.SPEC, run_id=run_id)).task_run.finished
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from evaltasks.api.problems import Conflict, NotFound
-from evaltasks.client.faults import NotResolved
-from evaltasks.insight.faults import Faults
+from evaltasks.client.errors import NotResolved
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools import (
     create_evaluation_task,
     create_run_experiment_task,
@@ -113,15 +113,15 @@ async def test_names_work_wherever_ids_do_also_inside_lists() -> None:
 async def test_every_unknown_name_of_a_call_is_told_at_once_with_candidates() -> None:
     async with tools_in_test() as it:
         await world(it)
-        faults = await it.faults(
+        issues = await it.issues(
             create_evaluation_task.SPEC,
             name="x", task_type="code_evaluation", dataset="questions", experiment_ids=["frist", "second"],
             evaluators=["Rejex", "regexp"],
         )  # fmt: skip
         listed = await it.call(list_tasks.SPEC)
-    assert set(faults) == {"experiment_ids[0]", "evaluators[0].evaluator_id", "evaluators[1].evaluator_id"}
-    assert "'first'" in faults["experiment_ids[0]"]
-    assert "'Regex'" in faults["evaluators[0].evaluator_id"]
+    assert set(issues) == {"experiment_ids[0]", "evaluators[0].evaluator_id", "evaluators[1].evaluator_id"}
+    assert "'first'" in issues["experiment_ids[0]"]
+    assert "'Regex'" in issues["evaluators[0].evaluator_id"]
     assert listed.tasks == []
 
 
@@ -129,7 +129,7 @@ async def test_evaluators_are_checked_against_the_task_and_their_mappings_before
     async with tools_in_test() as it:
         ids = await world(it)
         other_version = (await it.client.evaluators.get(ids["Judge"])).version.id
-        faults = await it.faults(
+        issues = await it.issues(
             create_task.SPEC,
             name="x", task_type="code_evaluation", project="support-bot",
             evaluators=[
@@ -138,15 +138,15 @@ async def test_evaluators_are_checked_against_the_task_and_their_mappings_before
                 {"evaluator_id": ids["Regex"], "column_mappings": {"ouput": "x"}},
             ],
         )  # fmt: skip
-    assert "takes code evaluators" in faults["evaluators[0].evaluator_id"]
-    assert "another evaluator" in faults["evaluators[1].evaluator_version_id"]
-    assert "same evaluator" in faults["evaluators[2].evaluator_id"]
+    assert "takes code evaluators" in issues["evaluators[0].evaluator_id"]
+    assert "another evaluator" in issues["evaluators[1].evaluator_version_id"]
+    assert "same evaluator" in issues["evaluators[2].evaluator_id"]
 
 
 async def test_all_faults_of_a_creation_come_out_together_before_any_request() -> None:
     async with tools_in_test() as it:
         before = await it.call(list_tasks.SPEC)
-        with pytest.raises(Faults) as refused:
+        with pytest.raises(ValidationErrors) as refused:
             await it.call(
                 create_task.SPEC,
                 name="", task_type="code_evaluation", project="nowhere", experiment_ids=["e"], sampling_rate=5,
@@ -154,7 +154,7 @@ async def test_all_faults_of_a_creation_come_out_together_before_any_request() -
             )  # fmt: skip
         after = await it.call(list_tasks.SPEC)
     assert refused.value.subject == "create_task (code_evaluation on a project)"
-    assert [fault.argument for fault in refused.value.faults] == [
+    assert [issue.argument for issue in refused.value.issues] == [
         "colour", "name", "evaluators[0].evaluator_id", "evaluators[0].evaluator", "sampling_rate",
         "run_configuration", "experiment_ids",
     ]  # fmt: skip
@@ -206,7 +206,7 @@ async def test_lists_are_filtered_by_everything_and_paged() -> None:
         rest = await it.call(list_tasks.SPEC, limit=3, cursor=first.next_cursor)
         assert (first.has_more, rest.has_more) == (True, False)
         assert {task.name for task in (*first.tasks, *rest.tasks)} == spans | {"Outputs"}
-        with pytest.raises(Faults):
+        with pytest.raises(ValidationErrors):
             await names(project="nowhere")
 
 
@@ -265,12 +265,12 @@ async def test_evaluators_are_replaced_by_a_list_and_changed_one_by_one_by_an_ob
         await evaluators({"change": [{"evaluator_id": "Regex", "evaluator_version_id": None}]})
         assert (await it.call(get_task.SPEC, task="t")).task.evaluators[0].evaluator_version_id == "latest"
         assert await evaluators([{"evaluator_id": "Second"}]) == {"Second": None}
-        faults = await it.faults(update_task.SPEC, task="t", evaluators={"remove": ["Second"]})
-        assert set(faults) == {"evaluators"}
-        faults = await it.faults(
+        issues = await it.issues(update_task.SPEC, task="t", evaluators={"remove": ["Second"]})
+        assert set(issues) == {"evaluators"}
+        issues = await it.issues(
             update_task.SPEC, task="t", evaluators={"remove": ["Third"], "change": [{"evaluator_id": "Regex"}]}
         )
-        assert set(faults) == {"evaluators.remove[0]", "evaluators.change[0].evaluator_id"}
+        assert set(issues) == {"evaluators.remove[0]", "evaluators.change[0].evaluator_id"}
 
 
 async def test_a_run_configuration_is_replaced_whole() -> None:
@@ -291,15 +291,15 @@ async def test_a_run_configuration_is_replaced_whole() -> None:
 async def test_an_update_of_nothing_is_refused_before_any_request() -> None:
     async with tools_in_test() as it:
         # The task does not exist: any request would say so instead.
-        faults = await it.faults(update_task.SPEC, task="nowhere")
-    assert "no fields to update" in faults["update_task"]
+        issues = await it.issues(update_task.SPEC, task="nowhere")
+    assert "no fields to update" in issues["update_task"]
 
 
 async def test_unreadable_and_misplaced_fields_of_an_update_come_out_together() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         await it.seed.seed_task([ids["Regex"]], name="t", project_id=ids["support-bot"])
-        with pytest.raises(Faults) as refused:
+        with pytest.raises(ValidationErrors) as refused:
             await it.call(update_task.SPEC, task="t", sampling_rate=7, run_configuration={"template": "x"})
     assert str(refused.value) == (
         "2 problems with update_task (code_evaluation on a project): "
@@ -345,7 +345,7 @@ async def test_a_wrong_confirmation_deletes_nothing() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         await it.seed.seed_task([ids["Regex"]], name="t", project_id=ids["support-bot"])
-        assert set(await it.faults(delete_task.SPEC, task="t", confirm="T")) == {"confirm"}
+        assert set(await it.issues(delete_task.SPEC, task="t", confirm="T")) == {"confirm"}
         assert len((await it.call(list_tasks.SPEC)).tasks) == 1
 
 

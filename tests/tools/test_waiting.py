@@ -13,7 +13,7 @@ import pytest
 from evaltasks.api.problems import NotFound, RateLimited, Unavailable
 from evaltasks.api.task_runs import TaskRun
 from evaltasks.client.client import Client
-from evaltasks.client.faults import TimedOut, Unreachable
+from evaltasks.client.errors import TimedOut, Unreachable
 from evaltasks.tools import wait_for_task_run
 from evaltasks.tools.context import ToolSettings
 from evaltasks.tools.views import progress_sentence
@@ -170,7 +170,7 @@ def test_the_sentence_of_progress(run: TaskRun, after_seconds: float, sentence: 
         Unreachable("no connection"),
         TimedOut("no answer"),
     ],
-    ids=lambda fault: type(fault).__name__,
+    ids=lambda issue: type(issue).__name__,
 )
 async def test_faults_while_looking_are_waited_out(trouble: Exception) -> None:
     it = scripted([task_run(1, 9), trouble, trouble, task_run(9, 9, "COMPLETED")])

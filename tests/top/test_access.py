@@ -14,7 +14,7 @@ import pytest
 from evaltasks.access import Access, access_from
 from evaltasks.api.problems import Unauthorized
 from evaltasks.app import open_client
-from evaltasks.client.faults import WrongValue
+from evaltasks.client.errors import WrongValue
 from evaltasks.client.transport import open_remote_client
 from evaltasks.settings import SettingsError, settings_from
 from tests.support.engine_command import KEY, OTHER_KEY, engine_command

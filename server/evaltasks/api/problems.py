@@ -131,7 +131,7 @@ class RateLimited(Problem):
         self.retry_after_seconds = retry_after_seconds
 
 
-class ServerFault(Problem):
+class ServerError(Problem):
     """Theirs; `status` is the code that came."""
 
     def __init__(self, detail: str, *, extra: dict[str, Any] | None = None, status: int | None = None) -> None:
@@ -140,13 +140,13 @@ class ServerFault(Problem):
             self.status = status
 
 
-class NotBuilt(ServerFault):
+class NotBuilt(ServerError):
     status = 501
     title = "Not Implemented"
     anchor = "not-implemented"
 
 
-class Unavailable(ServerFault):
+class Unavailable(ServerError):
     status = 503
     title = "Service Unavailable"
     anchor = "service-unavailable"
@@ -189,4 +189,4 @@ def problem_from(status: int, document: object, *, retry_after_seconds: float | 
         problem = BadRequest(str(detail), extra=extra)
         problem.status = status
         return problem
-    return ServerFault(str(detail), extra=extra, status=status)
+    return ServerError(str(detail), extra=extra, status=status)

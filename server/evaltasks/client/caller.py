@@ -40,7 +40,7 @@ from pydantic_core import PydanticSerializationError
 from evaltasks.api.operations import Operation
 from evaltasks.api.problems import NotBuilt, Problem, problem_from
 from evaltasks.api.wire import READING
-from evaltasks.client.faults import ClientFault, TimedOut, Unreachable, Unreadable, WrongValue
+from evaltasks.client.errors import ClientError, TimedOut, Unreachable, Unreadable, WrongValue
 from evaltasks.client.retries import Patience, parse_retry_after
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class Caller:
                 document[name] = text[:_DETAIL_CHARACTERS_MAX]
         return document
 
-    def _redirect(self, operation: Operation[ReplyT], answer: _Answer) -> ClientFault:
+    def _redirect(self, operation: Operation[ReplyT], answer: _Answer) -> ClientError:
         return Unreadable(
             f"{self.where} answered {operation.name} with a redirect ({answer.status}), which is not followed "
             "because the API key would go along. Set the service's final address (scheme, host, port)."
@@ -258,13 +258,13 @@ def _is_json(body: bytes) -> bool:
 
 def _where_unreadable(error: ValidationError) -> str:
     """The first places at which an answer is not what was expected, without a word of its contents."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    if faults[0]["type"] == "json_invalid":
+    issues = error.errors(include_url=False, include_input=False, include_context=False)
+    if issues[0]["type"] == "json_invalid":
         return "it is not JSON, or only a part of it"
     places = []
-    for fault in faults[:3]:
-        parts = [str(part) for part in fault["loc"]]
+    for issue in issues[:3]:
+        parts = [str(part) for part in issue["loc"]]
         where = ".".join(part if part.isdigit() or _PLAIN_WORD.fullmatch(part) else "…" for part in parts)
-        places.append(f"{where or 'the whole'} ({fault['type']})")
-    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        places.append(f"{where or 'the whole'} ({issue['type']})")
+    more = f" and {len(issues) - 3} more" if len(issues) > 3 else ""
     return f"not as expected at {', '.join(places)}{more}"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from evaltasks.api.wire import ListQuery, Page, RowQuery
-from evaltasks.client.faults import Unreadable
+from evaltasks.client.errors import Unreadable
 
 QueryT = TypeVar("QueryT", bound=ListQuery | RowQuery)
 PageT = TypeVar("PageT", bound=Page)

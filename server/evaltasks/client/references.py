@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from evaltasks.api.spaces import ListSpaces
 from evaltasks.api.tasks import ListTasks
 from evaltasks.client.ai_integrations import AiIntegrations
 from evaltasks.client.datasets import Datasets
+from evaltasks.client.errors import NotResolved
 from evaltasks.client.evaluators import Evaluators
 from evaltasks.client.experiments import Experiments
-from evaltasks.client.faults import NotResolved
 from evaltasks.client.integrations import Integrations
 from evaltasks.client.projects import Projects
 from evaltasks.client.references import (

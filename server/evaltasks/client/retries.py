@@ -18,8 +18,8 @@ from typing import TypeVar
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
 
-from evaltasks.api.problems import Problem, RateLimited, ServerFault
-from evaltasks.client.faults import Unreachable
+from evaltasks.api.problems import Problem, RateLimited, ServerError
+from evaltasks.client.errors import Unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def may_repeat(failure: BaseException | None, reads: bool) -> bool:
             return not failure.may_have_taken_effect
         case RateLimited():
             return True
-        case ServerFault():
+        case ServerError():
             return reads and failure.status in PASSING_STATUSES
         case _:
             return False

@@ -19,7 +19,7 @@ from evaltasks.api.problems import Problem
 from evaltasks.client.caller import Caller
 from evaltasks.client.client import Client
 from evaltasks.client.engine import EngineCalls
-from evaltasks.client.faults import Unreadable, WrongValue
+from evaltasks.client.errors import Unreadable, WrongValue
 from evaltasks.client.retries import Patience, Sleep
 
 _Scope: TypeAlias = MutableMapping[str, Any]

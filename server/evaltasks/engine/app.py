@@ -27,7 +27,7 @@ from evaltasks.api.problems import (
     BadRequest,
     Problem,
     RateLimited,
-    ServerFault,
+    ServerError,
     Unauthorized,
     Unavailable,
     UnknownMedia,
@@ -92,7 +92,7 @@ def _endpoint(
             reference = secrets.token_hex(4)
             logger.exception("crash %s in %s", reference, row.name)
             return problem_response(
-                ServerFault(f"The engine failed on its own account; the log has it under reference {reference}.")
+                ServerError(f"The engine failed on its own account; the log has it under reference {reference}.")
             )
         if reply is None:
             return Response(status_code=row.status)
@@ -138,14 +138,14 @@ def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> Bas
 
 def _invalid(error: ValidationError, noun: str) -> Problem:
     """All faults of a request in one problem, without echoing what was sent."""
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        faults.append(f"{noun} {where}: {message}" if where else message)
-    only_rules = all(fault["type"] in _RULE_ERRORS for fault in error.errors(include_input=False))
+    findings = []
+    for finding in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in finding["loc"])
+        message = finding["msg"].removeprefix("Value error, ")
+        findings.append(f"{noun} {where}: {message}" if where else message)
+    only_rules = all(finding["type"] in _RULE_ERRORS for finding in error.errors(include_input=False))
     kind: type[Problem] = Unprocessable if only_rules else BadRequest
-    return kind("; ".join(faults))
+    return kind("; ".join(findings))
 
 
 def problem_response(problem: Problem) -> Response:

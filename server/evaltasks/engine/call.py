@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from evaltasks.engine.clock import Clock
 from evaltasks.engine.ids import NewId, new_id, new_row_id
-from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.projection import Projections
+from evaltasks.engine.runs.wake_signal import WakeSignal
 from evaltasks.engine.sandbox.sandbox import Sandbox
 from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import Store
@@ -29,7 +29,7 @@ class Services:
 
     store: Store
     clock: Clock
-    bell: Bell
+    wake_signal: WakeSignal
     environment: Mapping[str, str] = field(repr=False)
     sandbox: Sandbox
     stage: Stage = NO_STAGE

@@ -32,7 +32,7 @@ from evaltasks.api.problems import (
     Problem,
     ProblemDocument,
     RateLimited,
-    ServerFault,
+    ServerError,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -61,7 +61,7 @@ _PROBLEMS: dict[type[Problem], str] = {
     NotFound: "There is no such thing.",
     Unprocessable: "Well formed, but it cannot be right.",
     RateLimited: "Too many requests; `Retry-After` says when to come back.",
-    ServerFault: "The engine failed; its log has more under the reference number of the detail.",
+    ServerError: "The engine failed; its log has more under the reference number of the detail.",
     NotBuilt: "The embedded engine does not do this.",
     Unavailable: "The store cannot be used for now; `Retry-After`, where there is one, says when to come back.",
 }

@@ -26,8 +26,8 @@ from evaltasks.engine.ingest.intake import Intake
 from evaltasks.engine.ingest.routes import intake_routes
 from evaltasks.engine.outside import outside_routes
 from evaltasks.engine.providers.catalog import Judges, open_judges
-from evaltasks.engine.runs.bell import Bell
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
+from evaltasks.engine.runs.wake_signal import WakeSignal
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import open_sandbox
 from evaltasks.engine.stage import NO_STAGE, Stage
@@ -80,7 +80,7 @@ class Engine:
             services = Services(
                 store=store,
                 clock=clock or SystemClock(),
-                bell=Bell(),
+                wake_signal=WakeSignal(),
                 environment=environment,
                 sandbox=sandbox_open,
                 stage=stage,

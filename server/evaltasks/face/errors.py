@@ -20,7 +20,7 @@ from evaltasks.api.problems import (
     NotFound,
     Problem,
     RateLimited,
-    ServerFault,
+    ServerError,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -28,8 +28,8 @@ from evaltasks.api.problems import (
     Unprocessable,
     WrongMethod,
 )
-from evaltasks.client.faults import ClientFault, NotResolved, TimedOut, Unreachable, Unreadable, WrongValue
-from evaltasks.insight.faults import Faults
+from evaltasks.client.errors import ClientError, NotResolved, TimedOut, Unreachable, Unreadable, WrongValue
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.context import Declined, Refused
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _not_resolved(error: NotResolved) -> str:
     return f"{_sentence(str(error))} Candidates, as name (id): {shown}{rest}. Call again with one of these ids."
 
 
-def _server_fault(error: ServerFault) -> str:
+def _server_issue(error: ServerError) -> str:
     return (
         f"The service failed ({error.status}): {_sentence(str(error))} This is on its side, not in the call. "
         "Try once more; before repeating a change, look whether it happened."
@@ -91,7 +91,7 @@ def _server_fault(error: ServerFault) -> str:
 
 # Looked up along the class's bases, so a subclass without a row of its own has its parent's words.
 WORDS: dict[type[Exception], Words] = {
-    Faults: str,
+    ValidationErrors: str,
     Refused: str,
     Declined: str,
     NotResolved: _not_resolved,
@@ -102,7 +102,7 @@ WORDS: dict[type[Exception], Words] = {
         "Something other than the service answered, or it answers in a form that is not known here (a proxy, a login "
         "page, a wrong address). Tell the person to check the address the server was started with."
     ),
-    ClientFault: str,
+    ClientError: str,
     BadRequest: _with("The service refused the request as it stands; correct what it names."),
     WrongMethod: _with(
         "The service does not offer this at its address: it is another service, an older one, or behind a proxy that "
@@ -129,7 +129,7 @@ WORDS: dict[type[Exception], Words] = {
     RateLimited: _rate_limited,
     NotBuilt: _with("Trying again will not help; use another way, or the AX service where this exists."),
     Unavailable: _unavailable,
-    ServerFault: _server_fault,
+    ServerError: _server_issue,
     Problem: _with("The service refused the request."),
 }
 

@@ -19,7 +19,7 @@ from evaltasks.api.problems import NotFound, Problem, Unprocessable
 from evaltasks.api.task_runs import ListTaskRuns
 from evaltasks.api.tasks import ListTasks, Task
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault, NotResolved, WrongValue
+from evaltasks.client.errors import ClientError, NotResolved, WrongValue
 from evaltasks.face.addresses import (
     EVALUATOR,
     PLACES,
@@ -37,7 +37,7 @@ from evaltasks.face.confirm import NobodyToAsk
 from evaltasks.face.errors import crash_words, words_for
 from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import shrunk
-from evaltasks.insight.faults import Faults
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.catalog import BY_NAME
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
 from evaltasks.tools.find import FindOutput
@@ -61,7 +61,7 @@ _READ_BY: Mapping[Place, tuple[str, Callable[[Address], dict[str, Any]]]] = {
 }
 
 # What a wrong address leads to; every other failure says nothing about whether the resource exists.
-_ABSENT = (NotFound, NotResolved, WrongValue, Faults, Unprocessable)
+_ABSENT = (NotFound, NotResolved, WrongValue, ValidationErrors, Unprocessable)
 
 
 class Resources:
@@ -119,7 +119,7 @@ class Resources:
             return shown
         try:
             newest = await self._client.tasks.list_task_runs(task.id, ListTaskRuns(limit=1))
-        except (Problem, ClientFault):
+        except (Problem, ClientError):
             return shown
         shown += [
             _resource(TASK_RUN, f"Newest run of {task.name}", f"id {task_run.id}", run_id=task_run.id)

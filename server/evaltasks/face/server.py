@@ -37,7 +37,7 @@ from mcp.types import (
 from evaltasks import __version__
 from evaltasks.api.problems import BadRequest, Problem, Unprocessable
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault
+from evaltasks.client.errors import ClientError
 from evaltasks.face.addresses import PLACES, SCHEME
 from evaltasks.face.confirm import AnswerNeeded, PersonConfirm
 from evaltasks.face.definitions import tool_definition
@@ -205,7 +205,7 @@ class EvaltasksServer(OpenServer):
             page, cursor = await self._resources.page(params.cursor)
         except (BadRequest, Unprocessable) as error:
             raise MCPError(INVALID_PARAMS, words_for(error) or "This cursor cannot be used.") from None
-        except (Problem, ClientFault) as error:
+        except (Problem, ClientError) as error:
             if params.cursor:
                 raise MCPError(INTERNAL_ERROR, words_for(error) or "The service cannot be reached.") from None
             log.warning("the tasks could not be listed as resources: %s", type(error).__name__)
@@ -222,7 +222,7 @@ class EvaltasksServer(OpenServer):
         try:
             argument = params.argument
             return CompleteResult(completion=await self._resources.complete(argument.name, argument.value))
-        except (Problem, ClientFault) as error:
+        except (Problem, ClientError) as error:
             log.info("no completion: %s", type(error).__name__)
             return nothing
 

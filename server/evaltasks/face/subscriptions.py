@@ -27,7 +27,7 @@ from evaltasks.api.spaces import ListSpaces
 from evaltasks.api.task_runs import ListTaskRuns
 from evaltasks.api.tasks import ListTasks
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault, WrongValue
+from evaltasks.client.errors import ClientError, WrongValue
 from evaltasks.face.addresses import EVALUATOR, RESULTS, SPACES, TASK, TASK_RUN, TASK_RUNS, Address, parse_address
 from evaltasks.face.sdk import RequestContext, connection_exit, connection_key
 from evaltasks.tools.context import Time
@@ -165,7 +165,7 @@ class Subscriptions:
             watched.seen, watched.final = await self._state(watched.address)
         except (NotFound, WrongValue):
             watched.seen = GONE
-        except (Problem, ClientFault) as error:
+        except (Problem, ClientError) as error:
             # Another look follows; meanwhile nothing is known to have changed.
             log.info("could not look at %s: %s", watched.address.place.name, type(error).__name__)
 

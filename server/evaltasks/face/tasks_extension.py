@@ -36,13 +36,13 @@ from evaltasks.api.problems import BadRequest, NotFound, Problem, Unprocessable
 from evaltasks.api.task_runs import TaskRun, TaskRunStatus
 from evaltasks.api.wire import rfc3339
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault, WrongValue
+from evaltasks.client.errors import ClientError, WrongValue
 from evaltasks.face.confirm import NobodyToAsk
 from evaltasks.face.errors import words_for
 from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import answer_result
 from evaltasks.face.sdk import RequestContext
-from evaltasks.insight.faults import Faults
+from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools import trigger_task_run, wait_for_task_run
 from evaltasks.tools.catalog import ALIASES
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
@@ -103,7 +103,7 @@ class TasksExtension(Extension):
             return self._settings
         try:
             timeout = spec.parse(arguments, self._context()).timeout
-        except Faults:
+        except ValidationErrors:
             return self._settings
         if timeout <= self._settings.patience_seconds:
             return self._settings
@@ -120,7 +120,7 @@ class TasksExtension(Extension):
             return result
         try:
             task_run = await self._client.task_runs.get(answer["task_run"]["run_id"])
-        except (Problem, ClientFault) as error:
+        except (Problem, ClientError) as error:
             # A handle is given only for what `tasks/get` finds; the plain answer says how to go on.
             log.info("no background task: %s", type(error).__name__)
             return result
@@ -168,7 +168,7 @@ class TasksExtension(Extension):
                 "There is no task run with this id, or the key in use cannot see it",
                 {"taskId": task_id},
             ) from None
-        except (Problem, ClientFault) as error:
+        except (Problem, ClientError) as error:
             raise MCPError(INTERNAL_ERROR, words_for(error) or "The task run cannot be read now") from None
 
     def _task(self, task_run: TaskRun) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class TasksExtension(Extension):
         """What `wait_for_task_run` answers for a task run that is over. Raises MCPError."""
         try:
             answer = await wait_for_task_run.SPEC.call({"run_id": task_run.id}, self._context())
-        except (Problem, ClientFault) as error:
+        except (Problem, ClientError) as error:
             raise MCPError(INTERNAL_ERROR, words_for(error) or "The task run cannot be read now") from None
         return answer_result(answer).model_dump(mode="json", by_alias=True, exclude_none=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorType, EvaluatorVersion, OtherCodeConfig
 from evaltasks.api.tasks import EvaluatorAttachment, TaskType
-from evaltasks.insight.faults import Fault
+from evaltasks.insight.validation import ValidationIssue
 
 _NEEDED = {
     TaskType.TEMPLATE_EVALUATION: (EvaluatorType.TEMPLATE, TaskType.CODE_EVALUATION),
@@ -25,10 +25,10 @@ class Attached:
     version: EvaluatorVersion
 
 
-def fit_faults(task_type: TaskType | str, attached: Sequence[Attached]) -> list[Fault]:
+def fit_issues(task_type: TaskType | str, attached: Sequence[Attached]) -> list[ValidationIssue]:
     """What the service would refuse, or what could only be a mistake."""
     return [
-        *(fault for one in attached for fault in (*_kind(task_type, one), *_version(one), *_mappings(one))),
+        *(issue for one in attached for issue in (*_kind(task_type, one), *_version(one), *_mappings(one))),
         *_one_granularity(attached),
         *_one_custom(attached),
     ]
@@ -50,29 +50,29 @@ def fit_notes(attached: Sequence[Attached]) -> list[str]:
     return notes
 
 
-def _kind(task_type: TaskType | str, one: Attached) -> Iterator[Fault]:
+def _kind(task_type: TaskType | str, one: Attached) -> Iterator[ValidationIssue]:
     kind = one.version.type
     if not isinstance(task_type, TaskType) or task_type not in _NEEDED:
         return
     needed, other = _NEEDED[task_type]
     if kind in {EvaluatorType.TEMPLATE, EvaluatorType.CODE} and kind is not needed:
-        yield Fault(
+        yield ValidationIssue(
             f"{one.path}.evaluator_id",
             f"is a {str(kind).lower()} evaluator, and {task_type.lower()} takes {needed.lower()} evaluators",
             f"use a {needed.lower()} evaluator, or a {other.lower()} task",
         )
 
 
-def _version(one: Attached) -> Iterator[Fault]:
+def _version(one: Attached) -> Iterator[ValidationIssue]:
     if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
-        yield Fault(
+        yield ValidationIssue(
             f"{one.path}.evaluator_version_id",
             "is a version of another evaluator",
             "pin one of this evaluator's versions, or leave it out for the latest",
         )
 
 
-def _mappings(one: Attached) -> Iterator[Fault]:
+def _mappings(one: Attached) -> Iterator[ValidationIssue]:
     if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
         return
     code, template = one.version.code_config, one.version.template_config
@@ -83,33 +83,33 @@ def _mappings(one: Attached) -> Iterator[Fault]:
         if isinstance(code, OtherCodeConfig):
             continue
         if code is not None and name not in code.variables:
-            yield Fault(
+            yield ValidationIssue(
                 f"{one.path}.{place}", "is no variable of this evaluator", f"it has: {', '.join(code.variables)}"
             )
         # Generous on purpose: whatever kind of braces a template uses, a variable's name stands in its text.
         elif template is not None and name not in template.template:
-            yield Fault(
+            yield ValidationIssue(
                 f"{one.path}.{place}",
                 "is no variable of this evaluator's template",
                 "map a name that stands in braces in the template",
             )
 
 
-def _one_granularity(attached: Sequence[Attached]) -> Iterator[Fault]:
+def _one_granularity(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
     for one in attached[1:]:
         first = attached[0].version.granularity
         if one.version.granularity != first:
-            yield Fault(
+            yield ValidationIssue(
                 f"{one.path}.evaluator_id",
                 f"judges one {one.version.granularity.lower()} at a time, {attached[0].path} one {first.lower()}",
                 "keep evaluators of one granularity in a task, and make a second task for the others",
             )
 
 
-def _one_custom(attached: Sequence[Attached]) -> Iterator[Fault]:
+def _one_custom(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
     custom = [one for one in attached if isinstance(one.version.code_config, CustomCodeConfig)]
     for one in custom[1:]:
-        yield Fault(
+        yield ValidationIssue(
             f"{one.path}.evaluator_id",
             "is a second custom code evaluator, and a task takes one",
             "make a second task for it",

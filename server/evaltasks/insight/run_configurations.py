@@ -34,7 +34,7 @@ class ReadConfiguration:
 
     configuration: ReadableConfiguration | None = None
     notes: list[str] = field(default_factory=list)
-    faults: list[tuple[tuple[int | str, ...], str, str]] = field(default_factory=list)
+    issues: list[tuple[tuple[int | str, ...], str, str]] = field(default_factory=list)
 
 
 def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
@@ -51,9 +51,9 @@ def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
     try:
         configuration = KINDS[kind].model_validate(given)
     except ValidationError as error:
-        read.faults += [_fault(kind, detail) for detail in error.errors(include_url=False)]
+        read.issues += [_issue(kind, detail) for detail in error.errors(include_url=False)]
         return read
-    if not read.faults:
+    if not read.issues:
         read.configuration = configuration
     return read
 
@@ -66,7 +66,7 @@ def _kind_meant(given: Mapping[str, Any], read: ReadConfiguration) -> str | None
     nearest = _nearest_by_keys(given)
     if said is None:
         if nearest is None:
-            read.faults.append((("experiment_type",), "is required and was not given", f"give one of: {allowed}"))
+            read.issues.append((("experiment_type",), "is required and was not given", f"give one of: {allowed}"))
         else:
             read.notes.append(f"run_configuration.experiment_type was missing; its other fields mean {nearest}.")
         return nearest
@@ -74,7 +74,7 @@ def _kind_meant(given: Mapping[str, Any], read: ReadConfiguration) -> str | None
     if isinstance(said, str) and (close := difflib.get_close_matches(said.lower(), KINDS, n=1, cutoff=0.6)):
         meant = close[0]
     hint = f" (did you mean {meant}?)" if meant else ""
-    read.faults.append((("experiment_type",), "is no kind of run configuration", f"give one of: {allowed}{hint}"))
+    read.issues.append((("experiment_type",), "is no kind of run configuration", f"give one of: {allowed}{hint}"))
     return meant
 
 
@@ -94,7 +94,7 @@ def _settle_variable_format(given: dict[str, Any], read: ReadConfiguration) -> N
         given["input_variable_format"] = "F_STRING"
         read.notes.append("input_variable_format 'none' is a deprecated alias; f_string was sent.")
     elif said is None and mustache and f_string:
-        read.faults.append(
+        read.issues.append(
             (
                 ("input_variable_format",),
                 "is missing, and the messages have both {single} and {{double}} braces",
@@ -124,7 +124,7 @@ def _placeholders(messages: object) -> tuple[bool, bool]:
     return bool(_MUSTACHE.search(text)), bool(_F_STRING.search(text))
 
 
-def _fault(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str, str]:
+def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str, str]:
     """One fault, naming the kind it was judged by."""
     location = tuple(detail["loc"])
     problem, remedy = words_of(detail)

@@ -42,7 +42,7 @@ _NUMBER = re.compile(r"^(llm\.token_count\.|llm\.cost\.)|\.score$")
 _STATUSES = {"OK": "OK", "ERROR": "ERROR", "UNSET": "UNSET", "0": "UNSET", "1": "OK", "2": "ERROR"}
 
 
-class RowFault(ValueError):
+class RowError(ValueError):
     """A row that cannot be taken. `problem` is in our words and never holds the row's content."""
 
     def __init__(self, number: int, problem: str) -> None:
@@ -92,11 +92,11 @@ def incoming_span(row: JsonObject, number: int) -> IncomingSpan:
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in detail["loc"])
-        raise RowFault(number, f"{path}: {detail['msg'].removeprefix('Value error, ')}") from None
+        raise RowError(number, f"{path}: {detail['msg'].removeprefix('Value error, ')}") from None
     except OverflowError:
-        raise RowFault(number, "a time is out of range") from None
+        raise RowError(number, "a time is out of range") from None
     except ValueError as error:
-        raise RowFault(number, str(error)) from None
+        raise RowError(number, str(error)) from None
 
 
 def _opened(row: JsonObject, number: int) -> JsonObject:
@@ -109,7 +109,7 @@ def _opened(row: JsonObject, number: int) -> JsonObject:
             try:
                 flat[name] = json.loads(value)
             except (ValueError, RecursionError):
-                raise RowFault(number, f"{name} is text that is not JSON") from None
+                raise RowError(number, f"{name} is text that is not JSON") from None
         else:
             flat[name] = value
     return flat

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator
-from evaltasks.insight.faults import Fault
+from evaltasks.insight.validation import ValidationIssue
 
 _COMPARED = (
     "name", "sampling_rate", "is_continuous", "query_filter", "query_filters", "run_configuration",
@@ -38,21 +38,21 @@ def merged(
     add: Sequence[EvaluatorAttachment],
     change: Sequence[EvaluatorAttachment],
     remove: Mapping[str, int],
-) -> tuple[list[EvaluatorAttachment], list[Fault]]:
+) -> tuple[list[EvaluatorAttachment], list[ValidationIssue]]:
     """The whole list after the change; ids must be resolved. `remove` maps an id to its place in the argument.
 
     A change replaces the fields that were set in it, and a null clears one.
     """
-    faults: list[Fault] = []
+    issues: list[ValidationIssue] = []
     after = {evaluator.evaluator_id: attachment_of(evaluator) for evaluator in current}
     attached = ", ".join(evaluator.evaluator_name or evaluator.evaluator_id for evaluator in current)
     for id_, index in remove.items():
         if after.pop(id_, None) is None:
-            faults.append(_not_attached(f"evaluators.remove[{index}]", attached))
+            issues.append(_not_attached(f"evaluators.remove[{index}]", attached))
     for index, wanted in enumerate(change):
         present = after.get(wanted.evaluator_id)
         if present is None:
-            faults.append(_not_attached(f"evaluators.change[{index}].evaluator_id", attached))
+            issues.append(_not_attached(f"evaluators.change[{index}].evaluator_id", attached))
             continue
         fields = {**_given(present), **_given(wanted)}
         after[wanted.evaluator_id] = EvaluatorAttachment.model_construct(
@@ -60,21 +60,25 @@ def merged(
         )
     for index, new in enumerate(add):
         if new.evaluator_id in after:
-            faults.append(
-                Fault(f"evaluators.add[{index}].evaluator_id", "is attached already", "use change to change it")
+            issues.append(
+                ValidationIssue(
+                    f"evaluators.add[{index}].evaluator_id", "is attached already", "use change to change it"
+                )
             )
         after[new.evaluator_id] = new
-    if not after and not faults:
-        faults.append(Fault("evaluators", "nothing would be left; a task needs at least one", "keep one or add one"))
-    return list(after.values()), faults
+    if not after and not issues:
+        issues.append(
+            ValidationIssue("evaluators", "nothing would be left; a task needs at least one", "keep one or add one")
+        )
+    return list(after.values()), issues
 
 
 def _given(attachment: EvaluatorAttachment) -> dict[str, Any]:
     return {field: getattr(attachment, field) for field in attachment.model_fields_set}
 
 
-def _not_attached(argument: str, attached: str) -> Fault:
-    return Fault(argument, "is not attached to this task", f"attached are: {attached or 'none'}")
+def _not_attached(argument: str, attached: str) -> ValidationIssue:
+    return ValidationIssue(argument, "is not attached to this task", f"attached are: {attached or 'none'}")
 
 
 def differences(before: Task, after: Task) -> list[Difference]:

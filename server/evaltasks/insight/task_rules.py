@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskType
-from evaltasks.insight.faults import Fault, was_given
+from evaltasks.insight.validation import ValidationIssue, was_given
 
 Given = Mapping[str, Any]
 
@@ -33,12 +33,12 @@ _OF_EVALUATIONS = (
 )  # fmt: skip
 
 
-def _only_for(argument: str, kind: str) -> Fault:
-    return Fault(argument, f"only for {kind}", "remove it", misplaced=True)
+def _only_for(argument: str, kind: str) -> ValidationIssue:
+    return ValidationIssue(argument, f"only for {kind}", "remove it", misplaced=True)
 
 
 # --- creating -----------------------------------------------------------------------------------------------------
-def creation_faults(given: Given) -> tuple[str, list[Fault]]:
+def creation_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
     """The rules of creating by `task_type`; silent about the type's rules when the type could not be read."""
     word = given.get("task_type")
     if word is None:
@@ -59,44 +59,48 @@ def subject_of(task_type: TaskType | str, on_project: bool, on_dataset: bool) ->
     return f"{word} on a {'project' if on_project else 'dataset'}"
 
 
-def _experiment_creation(given: Given) -> Iterator[Fault]:
+def _experiment_creation(given: Given) -> Iterator[ValidationIssue]:
     if not was_given(given, "dataset"):
-        yield Fault("dataset", "is required for run_experiment", "give the dataset's name or id")
+        yield ValidationIssue("dataset", "is required for run_experiment", "give the dataset's name or id")
     if not was_given(given, "run_configuration"):
-        yield Fault(
+        yield ValidationIssue(
             "run_configuration",
             "is required for run_experiment",
             "give an object with experiment_type llm_generation, template_evaluation or agent_call",
         )
     if was_given(given, "project"):
-        yield Fault("project", "a run_experiment task works on a dataset", "remove it and give dataset", misplaced=True)
+        yield ValidationIssue(
+            "project", "a run_experiment task works on a dataset", "remove it and give dataset", misplaced=True
+        )
     for argument in _OF_EVALUATIONS:
         if was_given(given, argument):
             yield _only_for(argument, "evaluation tasks")
 
 
-def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[Fault]:
+def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[ValidationIssue]:
     word = task_type.lower()
     if not was_given(given, "evaluators"):
-        yield Fault("evaluators", f"is required for {word}", 'give at least one: [{"evaluator_id": "<name or id>"}]')
+        yield ValidationIssue(
+            "evaluators", f"is required for {word}", 'give at least one: [{"evaluator_id": "<name or id>"}]'
+        )
     if was_given(given, "run_configuration"):
         yield _only_for("run_configuration", "run_experiment tasks")
     project, dataset = was_given(given, "project"), was_given(given, "dataset")
     if project and dataset:
-        yield Fault("dataset", "project and dataset exclude each other", "keep exactly one of them")
+        yield ValidationIssue("dataset", "project and dataset exclude each other", "keep exactly one of them")
     elif not project and not dataset:
-        yield Fault("project", "an evaluation task needs a project or a dataset", "give exactly one of them")
+        yield ValidationIssue("project", "an evaluation task needs a project or a dataset", "give exactly one of them")
     elif project and was_given(given, "experiment_ids"):
         yield _only_for("experiment_ids", "dataset tasks")
     elif dataset:
         yield from _project_only(given)
-    yield from _filter_faults(given)
-    yield from evaluator_list_faults(given.get("evaluators"))
+    yield from _filter_issues(given)
+    yield from evaluator_list_issues(given.get("evaluators"))
     if "evaluators" in given:
-        yield from shape_faults(given["evaluators"], given.get("query_filter"), given.get("query_filters"))
+        yield from shape_issues(given["evaluators"], given.get("query_filter"), given.get("query_filters"))
 
 
-def _project_only(given: Given) -> Iterator[Fault]:
+def _project_only(given: Given) -> Iterator[ValidationIssue]:
     if was_given(given, "sampling_rate"):
         yield _only_for("sampling_rate", "project tasks")
     # `false` is what a dataset task is anyway, and the documents' own example gives it.
@@ -104,47 +108,49 @@ def _project_only(given: Given) -> Iterator[Fault]:
         yield _only_for("is_continuous", "project tasks")
 
 
-def _filter_faults(given: Given) -> Iterator[Fault]:
+def _filter_issues(given: Given) -> Iterator[ValidationIssue]:
     if given.get("query_filter") and was_given(given, "query_filters"):
-        yield Fault(
+        yield ValidationIssue(
             "query_filters",
             "query_filter (one row at a time) and query_filters (traces and sessions) exclude each other",
             "keep one of them",
         )
 
 
-def evaluator_list_faults(evaluators: Sequence[EvaluatorAttachment] | None) -> Iterator[Fault]:
+def evaluator_list_issues(evaluators: Sequence[EvaluatorAttachment] | None) -> Iterator[ValidationIssue]:
     """A list that is there must hold one evaluator at least, and none twice."""
     if evaluators is None:
         return
     if not evaluators:
-        yield Fault("evaluators", "is empty; a task needs at least one", 'give [{"evaluator_id": "<name or id>"}]')
+        yield ValidationIssue(
+            "evaluators", "is empty; a task needs at least one", 'give [{"evaluator_id": "<name or id>"}]'
+        )
     first: dict[str, int] = {}
     for index, attachment in enumerate(evaluators):
         earlier = first.setdefault(attachment.evaluator_id, index)
         if earlier != index:
-            yield Fault(
+            yield ValidationIssue(
                 f"evaluators[{index}].evaluator_id",
                 f"is the same evaluator as evaluators[{earlier}]",
                 "attach each evaluator once",
             )
 
 
-def shape_faults(
+def shape_issues(
     evaluators: Sequence[EvaluatorAttachment], query_filter: str | None, query_filters: object | None
-) -> Iterator[Fault]:
+) -> Iterator[ValidationIssue]:
     """The span shape and the trace and session shape cannot be mixed in one task."""
     mapped = [index for index, attachment in enumerate(evaluators) if attachment.trace_shaped]
     for index, attachment in enumerate(evaluators):
         if attachment.trace_shaped and query_filter:
-            yield Fault(
+            yield ValidationIssue(
                 f"evaluators[{index}].query_mappings",
                 "belongs to traces and sessions, but the task's query_filter is for single rows",
                 "use query_filters with it, or column_mappings instead",
             )
         if (attachment.column_mappings or attachment.query_filter) and (mapped or query_filters is not None):
             argument = "column_mappings" if attachment.column_mappings else "query_filter"
-            yield Fault(
+            yield ValidationIssue(
                 f"evaluators[{index}].{argument}",
                 "is for single rows, but the task is written for traces and sessions",
                 "use query_mappings instead",
@@ -152,23 +158,25 @@ def shape_faults(
 
 
 # --- updating -----------------------------------------------------------------------------------------------------
-def update_shape_faults(given: Given) -> tuple[str, list[Fault]]:
+def update_shape_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
     """What can be said without knowing the task."""
     if not any(was_given(given, argument) for argument in UPDATABLE):
-        return "", [Fault("update_task", "no fields to update", f"give at least one of: {', '.join(UPDATABLE)}")]
-    faults = list(_filter_faults(given))
+        return "", [
+            ValidationIssue("update_task", "no fields to update", f"give at least one of: {', '.join(UPDATABLE)}")
+        ]
+    issues = list(_filter_issues(given))
     evaluators = given.get("evaluators")
     if isinstance(evaluators, list):
-        faults += evaluator_list_faults(evaluators)
-    return "", faults
+        issues += evaluator_list_issues(evaluators)
+    return "", issues
 
 
-def update_faults(task: Task, given: Given) -> tuple[str, list[Fault]]:
+def update_issues(task: Task, given: Given) -> tuple[str, list[ValidationIssue]]:
     """The rules of updating this task."""
     return subject_of(task.type, bool(task.project_id), bool(task.dataset_id)), list(_update_of(task, given))
 
 
-def _update_of(task: Task, given: Given) -> Iterator[Fault]:
+def _update_of(task: Task, given: Given) -> Iterator[ValidationIssue]:
     if not task.evaluates:
         for argument in _OF_EVALUATIONS:
             if was_given(given, argument):
@@ -181,42 +189,44 @@ def _update_of(task: Task, given: Given) -> Iterator[Fault]:
 
 
 # --- triggering ---------------------------------------------------------------------------------------------------
-def trigger_shape_faults(given: Given) -> tuple[str, list[Fault]]:
+def trigger_shape_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
     """What can be said of a trigger without knowing the task's type."""
-    return "", [*_window_faults(given.get("data_start_time"), given.get("data_end_time")), *_example_faults(given)]
+    return "", [*_window_issues(given.get("data_start_time"), given.get("data_end_time")), *_example_issues(given)]
 
 
-def _window_faults(start: datetime | None, end: datetime | None) -> Iterator[Fault]:
+def _window_issues(start: datetime | None, end: datetime | None) -> Iterator[ValidationIssue]:
     if start is None or end is None:
         return
     if start >= end:
-        yield Fault("data_start_time", "is not before data_end_time", "give an earlier start or a later end")
+        yield ValidationIssue("data_start_time", "is not before data_end_time", "give an earlier start or a later end")
     elif end - start > WINDOW_MAX:
         days = (end - start).total_seconds() / 86_400
-        yield Fault(
+        yield ValidationIssue(
             "data_start_time",
             f"the window is {days:.1f} days; at most {WINDOW_DAYS_MAX} are evaluated at once",
             f"trigger one task run for each {WINDOW_DAYS_MAX} days",
         )
 
 
-def _example_faults(given: Given) -> Iterator[Fault]:
+def _example_issues(given: Given) -> Iterator[ValidationIssue]:
     if was_given(given, "example_ids") and was_given(given, "max_examples"):
-        yield Fault("max_examples", "example_ids and max_examples exclude each other", "keep one of them")
+        yield ValidationIssue("max_examples", "example_ids and max_examples exclude each other", "keep one of them")
 
 
-def trigger_faults(task: Task, given: Given, now: datetime) -> tuple[str, list[Fault]]:
+def trigger_issues(task: Task, given: Given, now: datetime) -> tuple[str, list[ValidationIssue]]:
     """The rules of triggering this task at this time, besides those of the shape."""
     return subject_of(task.type, bool(task.project_id), bool(task.dataset_id)), list(_trigger_of(task, given, now))
 
 
-def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[Fault]:
+def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[ValidationIssue]:
     if not task.evaluates:
         for argument in TRIGGER_OF_EVALUATIONS:
             if was_given(given, argument):
                 yield _only_for(argument, "evaluation tasks")
         if not was_given(given, "experiment_name"):
-            yield Fault("experiment_name", "is required for run_experiment", "give a name that is new in the dataset")
+            yield ValidationIssue(
+                "experiment_name", "is required for run_experiment", "give a name that is new in the dataset"
+            )
         return
     for argument in TRIGGER_OF_EXPERIMENTS:
         if was_given(given, argument):
@@ -226,7 +236,9 @@ def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[Fault]:
     start = given.get("data_start_time")
     if start is not None and not was_given(given, "data_end_time"):
         if start >= now:
-            yield Fault("data_start_time", "is not in the past, and the window ends now", "give an earlier start")
+            yield ValidationIssue(
+                "data_start_time", "is not in the past, and the window ends now", "give an earlier start"
+            )
         else:
             # A minute of grace: what was 30 days ago when it was written is not a fault.
-            yield from _window_faults(start, max(start + timedelta(seconds=1), now - timedelta(minutes=1)))
+            yield from _window_issues(start, max(start + timedelta(seconds=1), now - timedelta(minutes=1)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from evaltasks.insight.faults import Fault
+from evaltasks.insight.validation import ValidationIssue
 
 # A key in a path may be anything a caller invented.
 _PART_CHARACTERS_MAX = 60
@@ -40,9 +40,9 @@ def words_of(detail: Mapping[str, Any]) -> tuple[str, str]:
     return problem[:1].lower() + problem[1:], remedy or "correct it"
 
 
-def fault_of(argument: str, detail: Mapping[str, Any]) -> Fault:
+def issue_of(argument: str, detail: Mapping[str, Any]) -> ValidationIssue:
     problem, remedy = words_of(detail)
-    return Fault(path_of(argument, detail["loc"]), problem, remedy)
+    return ValidationIssue(path_of(argument, detail["loc"]), problem, remedy)
 
 
 Words = Callable[[Mapping[str, Any]], tuple[str, str]]

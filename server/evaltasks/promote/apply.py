@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from evaltasks.api.problems import Problem
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault
+from evaltasks.client.errors import ClientError
 from evaltasks.client.resolve import Named
 from evaltasks.promote.folder import Bundle
 from evaltasks.promote.plan import Continuous, Plan, Step, Stopped
@@ -34,12 +34,12 @@ async def make_plan(
 
 async def perform(plan: Plan, done: Callable[[Step], None]) -> None:
     """Do the plan; `done` is told of each step. Raises Stopped at the first write that fails."""
-    assert not plan.faults
+    assert not plan.issues
     assert not plan.undecided
     for number, step in enumerate(plan.changes):
         for write in step.writes:
             try:
                 await write()
-            except (Problem, ClientFault) as failure:
+            except (Problem, ClientError) as failure:
                 raise Stopped(step, number, len(plan.changes), str(failure)) from failure
         done(step)

@@ -14,7 +14,7 @@ from evaltasks.api.problems import NotFound
 from evaltasks.api.run_configurations import LlmGeneration, TemplateEvaluation
 from evaltasks.api.tasks import ListTasks, Task
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
 from evaltasks.promote.documents import (
     AGENT,

@@ -16,9 +16,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from evaltasks.insight.faults import Fault
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
-from evaltasks.insight.unreadable import fault_of
+from evaltasks.insight.unreadable import issue_of
+from evaltasks.insight.validation import ValidationIssue
 from evaltasks.promote.documents import (
     AGENT,
     AI,
@@ -56,26 +56,26 @@ _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
-class FileFault:
+class FileError:
     """What is wrong, and where: a path below the folder, and a line of it when there is one."""
 
     file: str
     line: int | None
-    fault: Fault
+    issue: ValidationIssue
 
     def __str__(self) -> str:
         where = f"{self.file}{f':{self.line}' if self.line else ''}"
         # A fault may name what was given: a field, a name.
-        return f"{where}: {HIDDEN}" if looks_like_key(str(self.fault)) else f"{where}: {self.fault}"
+        return f"{where}: {HIDDEN}" if looks_like_key(str(self.issue)) else f"{where}: {self.issue}"
 
 
 class BadFiles(Exception):
     """The folder cannot be applied as it is; `faults` are all of them."""
 
-    def __init__(self, faults: Sequence[FileFault]) -> None:
-        self.faults = sorted(faults, key=lambda one: (one.file, one.line or 0))
-        count = "1 problem" if len(self.faults) == 1 else f"{len(self.faults)} problems"
-        super().__init__("\n".join([f"{count}; nothing was changed:", *(f"  - {fault}" for fault in self.faults)]))
+    def __init__(self, issues: Sequence[FileError]) -> None:
+        self.issues = sorted(issues, key=lambda one: (one.file, one.line or 0))
+        count = "1 problem" if len(self.issues) == 1 else f"{len(self.issues)} problems"
+        super().__init__("\n".join([f"{count}; nothing was changed:", *(f"  - {issue}" for issue in self.issues)]))
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Filed(Generic[FileT]):
     file: str
     lines: Mapping[Place, int]
 
-    def fault(self, argument: str, problem: str, remedy: str) -> FileFault:
-        return FileFault(self.file, self.line_of(argument), Fault(argument, problem, remedy))
+    def issue(self, argument: str, problem: str, remedy: str) -> FileError:
+        return FileError(self.file, self.line_of(argument), ValidationIssue(argument, problem, remedy))
 
     def line_of(self, argument: str) -> int | None:
         return line_of(self.lines, argument)
@@ -125,7 +125,7 @@ class Bundle:
             return self
         if missing := [name for name in tasks if name not in self.tasks]:
             there = ", ".join(sorted(self.tasks)) or "none"
-            raise BadFiles([_fault("tasks", f"hold no task '{name}'", f"there are: {there}") for name in missing])
+            raise BadFiles([_issue("tasks", f"hold no task '{name}'", f"there are: {there}") for name in missing])
         chosen = Bundle(tasks={name: self.tasks[name] for name in dict.fromkeys(tasks)})
         for filed in chosen.tasks.values():
             for name in filed.content.evaluator_names():
@@ -144,28 +144,28 @@ class Bundle:
 
 def read_folder(directory: Path) -> Bundle:
     """Raises BadFiles with every fault of every file."""
-    bundle, faults = Bundle(), list[FileFault]()
+    bundle, issues = Bundle(), list[FileError]()
     paths = _files_in(directory)
     if len(paths) > FILES_MAX:
-        raise BadFiles([_fault(str(directory), f"holds more than {FILES_MAX} files", "apply a smaller folder")])
+        raise BadFiles([_issue(str(directory), f"holds more than {FILES_MAX} files", "apply a smaller folder")])
     if sum((directory / path).stat().st_size for path in paths) > FOLDER_BYTES_MAX:
         what = f"holds more than {FOLDER_BYTES_MAX // 2**20} MiB"
-        raise BadFiles([_fault(str(directory), what, "apply a smaller folder")])
+        raise BadFiles([_issue(str(directory), what, "apply a smaller folder")])
     if not paths:
         folders = ", ".join(f"{name}/" for name in FOLDERS)
-        raise BadFiles([_fault(str(directory), f"has no YAML files in {folders}", "give a folder that export made")])
+        raise BadFiles([_issue(str(directory), f"has no YAML files in {folders}", "give a folder that export made")])
     for relative in paths:
         try:
             filed = _read(directory, relative)
         except BadFiles as bad:
-            faults += bad.faults
+            issues += bad.issues
             continue
         shelf: dict[str, Any] = getattr(bundle, relative.partition("/")[0])
         first = shelf.setdefault(filed.content.name, filed)
         if first is not filed:
-            faults.append(filed.fault("name", f"{first.file} has this name already", "name one of them differently"))
-    if faults:
-        raise BadFiles(faults)
+            issues.append(filed.issue("name", f"{first.file} has this name already", "name one of them differently"))
+    if issues:
+        raise BadFiles(issues)
     return bundle
 
 
@@ -185,20 +185,24 @@ def _read(directory: Path, relative: str) -> Filed[Any]:
     try:
         loaded = load(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise BadFiles([_fault(relative, "is not UTF-8 text", "save it as UTF-8")]) from None
+        raise BadFiles([_issue(relative, "is not UTF-8 text", "save it as UTF-8")]) from None
     except Unloadable as bad:
         raise BadFiles(
-            [FileFault(relative, one.line, Fault("the YAML", one.problem, one.remedy)) for one in bad.faults]
+            [FileError(relative, one.line, ValidationIssue("the YAML", one.problem, one.remedy)) for one in bad.issues]
         ) from None
     value, kind = loaded.value, model.model_fields["kind"].default
     if not isinstance(value, dict) or "evaltasks" not in value or value.get("kind") != kind:
         remedy = f"it begins with 'evaltasks: {SCHEMA_VERSION}' and 'kind: {kind}'; move or remove other files"
-        raise BadFiles([FileFault(relative, 1, Fault("the file", f"is no {kind.replace('_', ' ')} file", remedy))])
+        raise BadFiles(
+            [FileError(relative, 1, ValidationIssue("the file", f"is no {kind.replace('_', ' ')} file", remedy))]
+        )
     if value["evaltasks"] != SCHEMA_VERSION:
         remedy = f"this program writes and reads {SCHEMA_VERSION}; use the one that wrote it"
-        raise BadFiles([FileFault(relative, 1, Fault("evaltasks", "is another version of these files", remedy))])
-    faults = [
-        Fault(path, "holds what looks like a key or password", "name an environment variable instead")
+        raise BadFiles(
+            [FileError(relative, 1, ValidationIssue("evaltasks", "is another version of these files", remedy))]
+        )
+    issues = [
+        ValidationIssue(path, "holds what looks like a key or password", "name an environment variable instead")
         for path, text in (texts_in(value) if kind.endswith("integration") else ())
         if looks_like_key(text) or url_holds_secret(text)
     ]
@@ -206,13 +210,13 @@ def _read(directory: Path, relative: str) -> Filed[Any]:
         filed = Filed(model.model_validate(value), relative, loaded.lines)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        faults += [_in_words(detail, value) for detail in found]
-    if faults:
-        raise BadFiles([FileFault(relative, line_of(loaded.lines, one.argument), one) for one in dict.fromkeys(faults)])
+        issues += [_in_words(detail, value) for detail in found]
+    if issues:
+        raise BadFiles([FileError(relative, line_of(loaded.lines, one.argument), one) for one in dict.fromkeys(issues)])
     return filed
 
 
-def _in_words(detail: Mapping[str, Any], value: Any) -> Fault:
+def _in_words(detail: Mapping[str, Any], value: Any) -> ValidationIssue:
     """One of pydantic's faults, with its place as it stands in the file (a union's branch is no part of it)."""
     place: list[str | int] = []
     for part in detail["loc"]:
@@ -224,16 +228,20 @@ def _in_words(detail: Mapping[str, Any], value: Any) -> Fault:
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
     name = str(place[-1]) if place else ""
-    fault = fault_of("", {**detail, "loc": place})
+    issue = issue_of("", {**detail, "loc": place})
     if detail["type"] in {"extra_forbidden", "none_required"} and name.endswith(("api_key", "headers")):
-        return Fault(fault.argument, "never stands in a file", "name environment variables, or set it on the service")
+        return ValidationIssue(
+            issue.argument, "never stands in a file", "name environment variables, or set it on the service"
+        )
     if detail["type"] in {"extra_forbidden", "none_required"} and name.endswith(("_id", "_ids")):
-        return Fault(fault.argument, "is an id of one service", "remove it; files name things by their names")
-    return fault
+        return ValidationIssue(issue.argument, "is an id of one service", "remove it; files name things by their names")
+    return issue
 
 
-def _fault(file: str, problem: str, remedy: str) -> FileFault:
-    return FileFault(file, None, Fault("the file" if file.endswith(ENDINGS) else "the folder", problem, remedy))
+def _issue(file: str, problem: str, remedy: str) -> FileError:
+    return FileError(
+        file, None, ValidationIssue("the file" if file.endswith(ENDINGS) else "the folder", problem, remedy)
+    )
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -257,11 +265,11 @@ def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = Fal
     paths = _paths(files, taken)
     strangers = [path for path in paths if path in present and not present[path][0]]
     if strangers:
-        raise BadFiles([_fault(path, "is in the way and is no file of evaltasks", "move it") for path in strangers])
+        raise BadFiles([_issue(path, "is in the way and is no file of evaltasks", "move it") for path in strangers])
     contents = {path: dump(document_of(file)).encode("utf-8") for file, path in zip(files, paths, strict=True)}
     if large := [path for path, content in contents.items() if len(content) > BYTES_MAX]:
         what = f"would be larger than {BYTES_MAX // 1024} KiB"
-        raise BadFiles([_fault(path, what, "shorten its texts, or pin fewer versions") for path in large])
+        raise BadFiles([_issue(path, what, "shorten its texts, or pin fewer versions") for path in large])
     written = Written()
     for relative, content in contents.items():
         target = directory / relative

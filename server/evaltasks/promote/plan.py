@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from evaltasks.promote.differences import Difference
-from evaltasks.promote.folder import FileFault
+from evaltasks.promote.folder import FileError
 
 
 class Action(StrEnum):
@@ -55,7 +55,7 @@ class Plan:
     where: str
     space: str
     steps: list[Step] = field(default_factory=list)
-    faults: list[FileFault] = field(default_factory=list)
+    issues: list[FileError] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
 
     @property
@@ -65,7 +65,7 @@ class Plan:
     @property
     def differs(self) -> bool:
         """Whether applying would change anything, or cannot; what is left as it is on purpose does not count."""
-        return bool(self.changes or self.faults)
+        return bool(self.changes or self.issues)
 
     def count(self, action: Action) -> int:
         return sum(step.action is action for step in self.steps)

@@ -32,50 +32,50 @@ async def plan_evaluators(bundle: Bundle, target: Target, plan: Plan) -> None:
     """Adds a step or faults for each evaluator's file."""
     present = await target.evaluators()
     for filed in bundle.evaluators.values():
-        faults = _shape_faults(filed)
+        issues = _shape_issues(filed)
         for index, version in enumerate(filed.content.versions):
             if version.template_config is not None:
                 name = version.template_config.llm_config.ai_integration_id
                 where = f"versions[{index}].template_config.llm_config.ai_integration"
-                faults += await integration_faults(filed, where, name, bundle, target)
+                issues += await integration_issues(filed, where, name, bundle, target)
         existing = present.get(filed.content.name)
         if existing is not None and existing.type != filed.content.type:
             what = f"an evaluator of this name is there, and it is a {str(existing.type).lower()} evaluator"
-            faults.append(filed.fault("name", what, "rename one of the two"))
-        if faults:
-            plan.faults += faults
+            issues.append(filed.issue("name", what, "rename one of the two"))
+        if issues:
+            plan.issues += issues
         else:
             plan.steps.append(await _step(filed, existing, bundle, target))
 
 
-async def integration_faults(filed: Filed[Any], where: str, name: str, bundle: Bundle, target: Target) -> list[Any]:
+async def integration_issues(filed: Filed[Any], where: str, name: str, bundle: Bundle, target: Target) -> list[Any]:
     """A fault where an AI integration is neither there nor in the files."""
     present = await target.ai_integrations()
     if name in present or name in bundle.ai_integrations:
         return []
     if name == BUILTIN_NAME and not target.client.is_engine:
         remedy = "the heuristic judge is a part of evaltasks engines only; name a language model's integration"
-        return [filed.fault(where, f"{target.client.where} has no heuristic judge", remedy)]
+        return [filed.issue(where, f"{target.client.where} has no heuristic judge", remedy)]
     there = ", ".join(sorted(present)[:10]) or "none"
-    return [filed.fault(where, f"there is no AI integration '{name}', nor a file of it", f"there are: {there}")]
+    return [filed.issue(where, f"there is no AI integration '{name}', nor a file of it", f"there are: {there}")]
 
 
-def _shape_faults(filed: Filed[EvaluatorFile]) -> list[Any]:
-    file, faults, labels = filed.content, [], set[str]()
+def _shape_issues(filed: Filed[EvaluatorFile]) -> list[Any]:
+    file, issues, labels = filed.content, [], set[str]()
     for index, version in enumerate(file.versions):
         where = f"versions[{index}]"
         if version.type is not file.type:
             what = f"is {version.type.lower()}_config, and the evaluator's type is {file.type.lower()}"
-            faults.append(filed.fault(where, what, "make them agree"))
+            issues.append(filed.issue(where, what, "make them agree"))
         if version.label is None and version is not file.latest:
             what = "has no label; only the last version, which is the latest, may have none"
-            faults.append(filed.fault(where, what, "give it the label that tasks pin it by"))
+            issues.append(filed.issue(where, what, "give it the label that tasks pin it by"))
         if version.label is not None and version.label in labels:
-            faults.append(filed.fault(f"{where}.label", "is taken by another version here", "give it another one"))
+            issues.append(filed.issue(f"{where}.label", "is taken by another version here", "give it another one"))
         labels |= {version.label} if version.label is not None else set()
     if file.type not in {EvaluatorType.TEMPLATE, EvaluatorType.CODE}:
-        faults.append(filed.fault("type", "only template and code evaluators are applied", "give one of them"))
-    return faults
+        issues.append(filed.issue("type", "only template and code evaluators are applied", "give one of them"))
+    return issues
 
 
 async def _step(filed: Filed[EvaluatorFile], existing: Evaluator | None, bundle: Bundle, target: Target) -> Step:

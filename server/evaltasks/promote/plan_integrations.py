@@ -49,7 +49,7 @@ async def _plan_ai(filed: Filed[AiIntegrationFile], target: Target, plan: Plan) 
         return
     found = _compared(filed, lambda: document_of(ai_integration_file(present)), target)
     if client.is_engine and any(one.field == "provider" for one in found):
-        plan.faults.append(filed.fault("provider", "cannot be changed once it is made", "give it another name"))
+        plan.issues.append(filed.issue("provider", "cannot be changed once it is made", "give it another name"))
         return
 
     async def update() -> None:
@@ -103,12 +103,12 @@ async def _may_create(filed: Filed[Any], noun: str, target: Target, plan: Plan) 
     name = filed.content.name
     if await target.is_taken_elsewhere(noun, name):
         what = f"an {noun} of this name is there, but not for this space"
-        plan.faults.append(filed.fault("name", what, "open it to the space, or rename this one"))
+        plan.issues.append(filed.issue("name", what, "open it to the space, or rename this one"))
     elif not target.client.is_engine:
         kind = filed.content.provider.lower() if noun == AI else "agent"
         what = f"there is no {noun} '{name}' in this space of {target.client.where}"
         remedy = f"make it there, with its key, under exactly this name ({kind}); then apply again"
-        plan.faults.append(filed.fault("name", what, remedy))
+        plan.issues.append(filed.issue("name", what, remedy))
     else:
         return True
     return False

@@ -8,8 +8,8 @@ from typing import Any
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.run_configurations import LlmGeneration
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, UpdateTask
-from evaltasks.insight.evaluator_rules import Attached, fit_faults
-from evaltasks.insight.task_rules import creation_faults
+from evaltasks.insight.evaluator_rules import Attached, fit_issues
+from evaltasks.insight.task_rules import creation_issues
 from evaltasks.promote.differences import differences
 from evaltasks.promote.documents import (
     AGENT,
@@ -21,10 +21,10 @@ from evaltasks.promote.documents import (
     TemplateEvaluationFile,
     document_of,
 )
-from evaltasks.promote.folder import Bundle, Filed, FileFault
+from evaltasks.promote.folder import Bundle, Filed, FileError
 from evaltasks.promote.names import Unmovable, refuse_id, task_file
 from evaltasks.promote.plan import Action, Continuous, Plan, Step, Write
-from evaltasks.promote.plan_evaluators import integration_faults
+from evaltasks.promote.plan_evaluators import integration_issues
 from evaltasks.promote.target import Target
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
@@ -42,20 +42,20 @@ async def plan_tasks(bundle: Bundle, target: Target, plan: Plan, continuous: Con
     """Adds a step or faults for each task's file."""
     present = await target.tasks()
     for filed in bundle.tasks.values():
-        faults = [
-            *_rule_faults(filed),
-            *await _reference_faults(filed, bundle, target),
-            *await _fit_faults(filed, bundle, target),
+        issues = [
+            *_rule_issues(filed),
+            *await _reference_issues(filed, bundle, target),
+            *await _fit_issues(filed, bundle, target),
         ]
         listed = present.get(filed.content.name)
         task = await target.client.tasks.get(listed.id) if listed is not None else None
-        step = await _step(filed, task, bundle, target, plan, continuous) if not faults else None
+        step = await _step(filed, task, bundle, target, plan, continuous) if not issues else None
         if isinstance(step, Step):
             plan.steps.append(step)
-        plan.faults += [*faults, *(step if isinstance(step, list) else [])]
+        plan.issues += [*issues, *(step if isinstance(step, list) else [])]
 
 
-def _rule_faults(filed: Filed[TaskFile]) -> list[FileFault]:
+def _rule_issues(filed: Filed[TaskFile]) -> list[FileError]:
     """What the type of a task allows, by the rules that agents are judged by."""
     file = filed.content
     given = {name: value for name in TaskFile.model_fields if (value := getattr(file, name)) is not None}
@@ -66,8 +66,8 @@ def _rule_faults(filed: Filed[TaskFile]) -> list[FileFault]:
         given["evaluators"] = [_by_name(one) for one in file.evaluators]
     if file.project is None and not file.is_continuous:
         given.pop("is_continuous", None)
-    _, faults = creation_faults(given)
-    return [filed.fault(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in faults]
+    _, issues = creation_issues(given)
+    return [filed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
 
 
 def _by_name(attachment: AttachmentFile) -> EvaluatorAttachment:
@@ -81,30 +81,30 @@ def _in_file_words(text: str) -> str:
     return text
 
 
-async def _reference_faults(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileFault]:
+async def _reference_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
     """Everything that the task names and that is not there, together, with what is there instead."""
-    file, faults = filed.content, list[FileFault]()
+    file, issues = filed.content, list[FileError]()
     for noun, name in file.references():
         try:
             refuse_id(noun, name)
         except Unmovable:
-            faults.append(filed.fault(noun, "is an id or a link", "files name things by their names; write the name"))
-    if faults:
-        return faults
+            issues.append(filed.issue(noun, "is an id or a link", "files name things by their names; write the name"))
+    if issues:
+        return issues
     for noun, home in (("project", file.project), ("dataset", file.dataset)):
         if home is not None and (near := await target.find(noun, home)) is not None:
-            faults.append(filed.fault(noun, *_missing(noun, home, near)))
+            issues.append(filed.issue(noun, *_missing(noun, home, near)))
     if file.dataset is not None and ("dataset", file.dataset) in target.ids:
         for index, name in enumerate(file.experiments or ()):
             if (near := await target.find("experiment", name, file.dataset)) is not None:
-                faults.append(filed.fault(f"experiments[{index}]", *_missing("experiment", name, near)))
+                issues.append(filed.issue(f"experiments[{index}]", *_missing("experiment", name, near)))
     on_dataset = file.type.evaluates and file.dataset is not None and file.project is None
     if on_dataset and not file.experiments and target.client.is_engine:
         what = "an evaluation task on a dataset needs at least one experiment here"
-        faults.append(filed.fault("experiments", what, "name one"))
+        issues.append(filed.issue("experiments", what, "name one"))
     for argument, evaluator, label in _versions_named(file):
-        faults += await _version_faults(filed, argument, evaluator, label, bundle, target)
-    return faults + await _configuration_faults(filed, bundle, target)
+        issues += await _version_issues(filed, argument, evaluator, label, bundle, target)
+    return issues + await _configuration_issues(filed, bundle, target)
 
 
 def _missing(noun: str, name: str, near: list[tuple[str, str]]) -> tuple[str, str]:
@@ -127,46 +127,46 @@ def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
     return found
 
 
-async def _version_faults(
+async def _version_issues(
     filed: Filed[TaskFile], argument: str, evaluator: str, label: str | None, bundle: Bundle, target: Target
-) -> list[FileFault]:
+) -> list[FileError]:
     there, in_files = await target.evaluators(), bundle.evaluators.get(evaluator)
     if in_files is None and evaluator not in there:
         listed = ", ".join(sorted({*there, *bundle.evaluators})[:10]) or "none"
         what = f"there is no evaluator '{evaluator}', nor a file of it"
-        return [filed.fault(f"{argument}.evaluator", what, f"there are: {listed}")]
+        return [filed.issue(f"{argument}.evaluator", what, f"there are: {listed}")]
     if label is None or (in_files is not None and in_files.content.labelled(label) is not None):
         return []
     labels = [one.label for one in in_files.content.versions if one.label] if in_files is not None else []
     what = f"no version in the evaluator's file has the label '{label}'"
     remedy = f"its labels are: {', '.join(labels) or 'none'}; without version the latest is used"
-    return [filed.fault(f"{argument}.version", what, remedy)]
+    return [filed.issue(f"{argument}.version", what, remedy)]
 
 
-async def _configuration_faults(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileFault]:
+async def _configuration_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
     configuration = filed.content.run_configuration
     if configuration is None:
         return []
     if not isinstance(configuration, AgentCallFile):
         name = configuration.ai_integration_id
-        return await integration_faults(filed, "run_configuration.ai_integration", name, bundle, target)
+        return await integration_issues(filed, "run_configuration.ai_integration", name, bundle, target)
     name = configuration.integration_id
     if name in bundle.agent_integrations or name in await target.agent_integrations():
         return []
     there = ", ".join(sorted(await target.agent_integrations())[:10]) or "none"
     what = f"there is no agent integration '{name}', nor a file of it"
-    return [filed.fault("run_configuration.agent_integration", what, f"there are: {there}")]
+    return [filed.issue("run_configuration.agent_integration", what, f"there are: {there}")]
 
 
-async def _fit_faults(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileFault]:
+async def _fit_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
     """Whether the evaluators fit the task, as they will be."""
     attached = []
     for index, one in enumerate(filed.content.evaluators or ()):
         version = await _version_as_it_will_be(one, bundle, target)
         if version is not None:
             attached.append(Attached(f"evaluators[{index}]", _by_name(one), version))
-    faults = fit_faults(filed.content.type, attached)
-    return [filed.fault(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in faults]
+    issues = fit_issues(filed.content.type, attached)
+    return [filed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
 
 
 async def _version_as_it_will_be(one: AttachmentFile, bundle: Bundle, target: Target) -> EvaluatorVersion | None:
@@ -185,7 +185,7 @@ async def _version_as_it_will_be(one: AttachmentFile, bundle: Bundle, target: Ta
 
 async def _step(
     filed: Filed[TaskFile], task: Task | None, bundle: Bundle, target: Target, plan: Plan, continuous: Continuous
-) -> Step | list[FileFault]:
+) -> Step | list[FileError]:
     wanted = _with_digests(filed.content.normal(), bundle)
     notes = []
     if wanted.is_continuous and not (task is not None and task.is_continuous):
@@ -202,12 +202,12 @@ async def _step(
     try:
         present = document_of(await task_file(task, target.names))
     except Unmovable as unmovable:
-        return [filed.fault("name", f"a task of this name is there, but {unmovable}", "rename one of the two")]
+        return [filed.issue("name", f"a task of this name is there, but {unmovable}", "rename one of the two")]
     found = differences(present, document_of(wanted))
     if fixed := [one for one in found if one.field in _FIXED]:
         what = f"a task of this name is there, and differs in {', '.join(one.field for one in fixed)}"
         remedy = "that cannot be changed: rename this task, or delete that one"
-        return [filed.fault(fixed[0].field, what, f"{remedy} ({_told(fixed[0].before)})")]
+        return [filed.issue(fixed[0].field, what, f"{remedy} ({_told(fixed[0].before)})")]
     if not found:
         return Step(wanted.kind, wanted.name, filed.file, Action.UNCHANGED, notes=notes)
     changed = {one.field.partition(".")[0].partition("[")[0] for one in found}

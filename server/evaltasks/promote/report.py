@@ -27,9 +27,9 @@ def plan_text(plan: Plan) -> str:
         if step.action is not Action.UNCHANGED or step.notes:
             lines += _step_lines(step)
     lines.append(_sum(plan))
-    if plan.faults:
-        count = "1 thing stands" if len(plan.faults) == 1 else f"{len(plan.faults)} things stand"
-        lines += ["", f"{count} in the way; nothing was changed:", *(f"  - {fault}" for fault in plan.faults)]
+    if plan.issues:
+        count = "1 thing stands" if len(plan.issues) == 1 else f"{len(plan.issues)} things stand"
+        lines += ["", f"{count} in the way; nothing was changed:", *(f"  - {issue}" for issue in plan.issues)]
     if plan.undecided:
         names = ", ".join(f"'{name}'" for name in plan.undecided)
         lines += [
@@ -101,16 +101,16 @@ def plan_json(plan: Plan, *, applied: bool) -> str:
         }
         for step in plan.steps
     ]  # fmt: skip
-    faults = [
+    issues = [
         {
-            "file": one.file, "line": one.line, "where": one.fault.argument, "problem": one.fault.problem,
-            "remedy": one.fault.remedy,
+            "file": one.file, "line": one.line, "where": one.issue.argument, "problem": one.issue.problem,
+            "remedy": one.issue.remedy,
         }
-        for one in plan.faults
+        for one in plan.issues
     ]  # fmt: skip
     document = {
         "where": plan.where, "space": plan.space, "differs": plan.differs, "applied": applied, "steps": steps,
-        "faults": faults, "undecided": plan.undecided,
+        "faults": issues, "undecided": plan.undecided,
     }  # fmt: skip
     return json.dumps(document, ensure_ascii=False, indent=2)
 

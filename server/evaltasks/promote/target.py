@@ -11,7 +11,7 @@ from evaltasks.api.integrations import Integration, IntegrationType, ListIntegra
 from evaltasks.api.problems import NotFound
 from evaltasks.api.tasks import ListTasks, Task
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 from evaltasks.client.resolve import Named
 from evaltasks.promote.documents import AGENT, AI
 from evaltasks.promote.names import Names, Unmovable, version_file

@@ -20,7 +20,7 @@ BYTES_MAX = 512 * 1024
 DEPTH_MAX = 40
 # Reading takes time by the value: this many are read in about a second.
 VALUES_MAX = 20_000
-FAULTS_MAX = 20
+ISSUES_MAX = 20
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -46,9 +46,9 @@ class Misread:
 class Unloadable(Exception):
     """The text is no file of this kind; `faults` are all that could be told."""
 
-    def __init__(self, faults: list[Misread]) -> None:
-        super().__init__("; ".join(f"line {fault.line}: {fault.problem}" for fault in faults))
-        self.faults = faults
+    def __init__(self, issues: list[Misread]) -> None:
+        super().__init__("; ".join(f"line {issue.line}: {issue.problem}" for issue in issues))
+        self.issues = issues
 
 
 @dataclass
@@ -94,11 +94,11 @@ def load(text: str) -> Loaded:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
-        raise Unloadable([*builder.faults, Misread(mark.line + 1 if mark else 1, what, "correct the YAML")]) from None
+        raise Unloadable([*builder.issues, Misread(mark.line + 1 if mark else 1, what, "correct the YAML")]) from None
     except yaml.YAMLError:
         raise Unloadable([Misread(1, "holds characters that YAML does not allow", "write them as escapes")]) from None
-    if builder.faults:
-        raise Unloadable(builder.faults)
+    if builder.issues:
+        raise Unloadable(builder.issues)
     return Loaded(value, builder.lines)
 
 
@@ -119,7 +119,7 @@ class _Builder:
 
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         self._events = events
-        self.faults: list[Misread] = []
+        self.issues: list[Misread] = []
         self.lines: dict[Path, int] = {}
 
     def document(self) -> Any:
@@ -176,12 +176,12 @@ class _Builder:
         return found
 
     def _refuse(self, event: yaml.Event, problem: str, remedy: str) -> None:
-        self.faults.append(Misread(_line(event), problem, remedy))
-        if len(self.faults) >= FAULTS_MAX:
-            raise Unloadable(self.faults)
+        self.issues.append(Misread(_line(event), problem, remedy))
+        if len(self.issues) >= ISSUES_MAX:
+            raise Unloadable(self.issues)
 
     def _give_up(self, event: yaml.Event, problem: str, remedy: str) -> NoReturn:
-        raise Unloadable([*self.faults, Misread(_line(event), problem, remedy)])
+        raise Unloadable([*self.issues, Misread(_line(event), problem, remedy)])
 
 
 def _line(event: yaml.Event) -> int:

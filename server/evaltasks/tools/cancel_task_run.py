@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from evaltasks.api.task_runs import TaskRun
-from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import FORCE, RUN_ID, Flag, Text
 from evaltasks.tools.names import Names, names_of
@@ -33,8 +33,8 @@ class CancelTaskRunOutput(Output):
 async def cancel_task_run(arguments: CancelTaskRunInput, context: ToolContext) -> CancelTaskRunOutput:
     say_prerelease(context)
     if arguments.confirm is not None and arguments.confirm != arguments.run_id:
-        fault = Fault("confirm", "is not the run_id of this call", "give the run_id exactly")
-        raise Faults("cancel_task_run", [fault])
+        issue = ValidationIssue("confirm", "is not the run_id of this call", "give the run_id exactly")
+        raise ValidationErrors("cancel_task_run", [issue])
     task_run = await context.client.task_runs.get(arguments.run_id)
     if task_run.finished:
         raise Refused(

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, Provider
-from evaltasks.insight.faults import Fault
 from evaltasks.insight.unreadable import said
+from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import Flag, Text, read_json_text, read_word
 from evaltasks.tools.key_inputs import agree_to_send, read_address, read_key_variable, read_keyless, remote_host
@@ -80,12 +80,12 @@ class CreateAiIntegrationOutput(Output):
         return f"AI integration {self.name} ({self.ai_integration_id}), {self.provider}. {self.next_step}"
 
 
-def _check(given: Given) -> tuple[str, list[Fault]]:
+def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
     provider = given.get("provider")
-    faults = []
+    issues = []
     if provider in _NEEDS_BASE_URL and "base_url" not in given:
-        faults.append(Fault("base_url", f"is needed with provider {provider}", "give the address of its API"))
-    return "", faults
+        issues.append(ValidationIssue("base_url", f"is needed with provider {provider}", "give the address of its API"))
+    return "", issues
 
 
 async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> CreateAiIntegrationOutput:

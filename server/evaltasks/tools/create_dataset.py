@@ -9,9 +9,9 @@ from pydantic import Field
 from evaltasks.api.datasets import SYSTEM_COLUMNS, AppendExamples, CreateDataset, ListExamples
 from evaltasks.api.problems import Problem
 from evaltasks.api.wire import JsonObject
-from evaltasks.client.faults import ClientFault
-from evaltasks.insight.faults import Fault
-from evaltasks.insight.span_rows import RowFault
+from evaltasks.client.errors import ClientError
+from evaltasks.insight.span_rows import RowError
+from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
 from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
@@ -49,15 +49,15 @@ class CreateDatasetOutput(Output):
         return f"Dataset {self.name} ({self.dataset_id}): {self.num_examples} examples. {self.next_step}"
 
 
-def _check(given: Given) -> tuple[str, list[Fault]]:
+def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
     return "", one_source(given)
 
 
 def _example(row: JsonObject, number: int) -> JsonObject:
     if not row:
-        raise RowFault(number, "is empty")
+        raise RowError(number, "is empty")
     if taken := sorted(SYSTEM_COLUMNS & row.keys()):
-        raise RowFault(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
+        raise RowError(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
     return json_row(row, number)
 
 
@@ -83,7 +83,7 @@ async def _create(call: CreateDatasetInput, context: ToolContext) -> CreateDatas
             else:
                 appended = await client.datasets.append_examples(dataset_id, AppendExamples(examples=batch))
                 version_id = appended.dataset_version_id
-        except (Problem, ClientFault):
+        except (Problem, ClientError):
             if dataset_id is None:
                 raise
             raise Refused(

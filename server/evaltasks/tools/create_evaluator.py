@@ -13,7 +13,7 @@ from evaltasks.api.evaluators import (
     TemplateConfig,
 )
 from evaltasks.api.problems import Conflict
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.evaluator_configs import (
     custom_config,

@@ -14,9 +14,9 @@ from evaltasks.api.datasets import Example
 from evaltasks.api.experiments import SYSTEM_RUN_COLUMNS, AppendExperimentRuns, CreateExperiment
 from evaltasks.api.problems import Problem
 from evaltasks.api.wire import JsonObject
-from evaltasks.client.faults import ClientFault
-from evaltasks.insight.faults import Fault
-from evaltasks.insight.span_rows import RowFault
+from evaltasks.client.errors import ClientError
+from evaltasks.insight.span_rows import RowError
+from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import ExperimentNameText, Text
 from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
@@ -64,7 +64,7 @@ class CreateExperimentOutput(Output):
         )
 
 
-def _check(given: Given) -> tuple[str, list[Fault]]:
+def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
     return "", one_source(given)
 
 
@@ -82,29 +82,29 @@ class _Reader:
 
     def convert(self, row: JsonObject, number: int) -> JsonObject:
         if inline := sorted(name for name in row if _EVALUATION.match(name)):
-            raise RowFault(
+            raise RowError(
                 number,
                 f"holds evaluations ({inline[0][:60]}): inline ones are stored and never count as scores; leave them "
                 "out and evaluate the experiment with a task",
             )
         if taken := sorted(SYSTEM_RUN_COLUMNS & row.keys()):
-            raise RowFault(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
+            raise RowError(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
         ready = {**row, "example_id": self._example_id(row, number), "output": self._output(row, number)}
         return json_row(ready, number)
 
     def _example_id(self, row: JsonObject, number: int) -> str:
         if self.match_column is not None and "example_id" not in row:
             if self.match_column not in row:
-                raise RowFault(number, "lacks the match_column")
+                raise RowError(number, "lacks the match_column")
             found = self.by_value.get(_value_key(row[self.match_column]))
             if found is None:
-                raise RowFault(number, "has a value of match_column that no example of the dataset has")
+                raise RowError(number, "has a value of match_column that no example of the dataset has")
             return found
         id_ = row.get("example_id")
         if not isinstance(id_, str) or not id_:
-            raise RowFault(number, "lacks example_id; give it, or a match_column")
+            raise RowError(number, "lacks example_id; give it, or a match_column")
         if id_ not in self.ids:
-            raise RowFault(number, "has an example_id that is not the id of an example of this dataset")
+            raise RowError(number, "has an example_id that is not the id of an example of this dataset")
         return id_
 
     def _output(self, row: JsonObject, number: int) -> str:
@@ -112,7 +112,7 @@ class _Reader:
         if isinstance(output, str):
             return output
         if output is None:
-            raise RowFault(number, "lacks output; give the text that came out (an empty text when nothing did)")
+            raise RowError(number, "lacks output; give the text that came out (an empty text when nothing did)")
         self.outputs_as_json += 1
         return json.dumps(output, ensure_ascii=False)
 
@@ -168,7 +168,7 @@ async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateEx
                 await client.experiments.append_experiment_runs(
                     experiment_id, AppendExperimentRuns(experiment_runs=batch)
                 )
-        except (Problem, ClientFault):
+        except (Problem, ClientError):
             if experiment_id is None:
                 raise
             raise Refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from evaltasks.api.tasks import TaskType
-from evaltasks.insight.task_rules import creation_faults
+from evaltasks.insight.task_rules import creation_issues
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.creating import CreatedTask, ProposedTask, create
 from evaltasks.tools.inputs import SPACE, FilterText, Flag, Fraction, NameText, TaskTypeWord, Text, Texts
@@ -86,7 +86,7 @@ SPEC = ToolSpec(
     input=CreateTaskInput,
     output=CreatedTask,
     handler=create_task,
-    check=creation_faults,
+    check=creation_issues,
     example={
         "name": "Relevance Monitor",
         "task_type": "template_evaluation",

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from evaltasks.api.task_runs import ListTaskRuns
 from evaltasks.api.tasks import Task
-from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import FORCE, SPACE, TASK, Flag, Text
 from evaltasks.tools.prerelease import say_prerelease
@@ -41,8 +41,8 @@ async def delete_task(arguments: DeleteTaskInput, context: ToolContext) -> Delet
     named = await context.client.resolve.task(arguments.task, arguments.space)
     task = await context.client.tasks.get(named.id)
     if arguments.confirm is not None and arguments.confirm not in {task.name, task.id}:
-        fault = Fault("confirm", "is neither the name nor the id of this task", "give one of them exactly")
-        raise Faults("delete_task", [fault])
+        issue = ValidationIssue("confirm", "is neither the name nor the id of this task", "give one of them exactly")
+        raise ValidationErrors("delete_task", [issue])
     lost = await _lost(task, context)
     if not arguments.force and arguments.confirm is None:
         await context.confirm.ask(_question(task, lost), confirm_with=task.name)

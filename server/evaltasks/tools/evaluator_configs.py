@@ -19,10 +19,10 @@ from evaltasks.api.evaluators import (
     TemplateConfig,
 )
 from evaltasks.api.models import HeuristicModel, LlmConfig
-from evaltasks.client.faults import NotResolved
+from evaltasks.client.errors import NotResolved
 from evaltasks.client.resolve import Named
-from evaltasks.insight.faults import Fault, Faults
 from evaltasks.insight.results import HEURISTIC
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput
 
@@ -95,17 +95,19 @@ async def _catalog_entry(text: str, context: ToolContext) -> dict[str, Any]:
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.6)
     likely = f"did you mean {', '.join(str(names[name].get('column_name')) for name in near)}?" if near else ""
     remedy = likely or f"the catalogue has: {', '.join(columns)}"
-    raise Faults(f"{TOOL} (template)", [Fault("from_template", "the catalogue has no template of this name", remedy)])
+    raise ValidationErrors(
+        f"{TOOL} (template)", [ValidationIssue("from_template", "the catalogue has no template of this name", remedy)]
+    )
 
 
 async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, context: ToolContext) -> _Judge:
     """Who judges. Raises Faults when integration or model cannot be told."""
     subject = f"{TOOL} (template)"
     if call.ai_integration is None and not context.client.is_engine:
-        raise Faults(
+        raise ValidationErrors(
             subject,
             [
-                Fault(
+                ValidationIssue(
                     "ai_integration",
                     "AX judges with a language model of an AI integration",
                     "see find(kind='ai_integration')",
@@ -114,17 +116,17 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
         )
     try:
         named = await context.client.resolve.ai_integration(call.ai_integration or BUILTIN_INTEGRATION, space_id)
-    except NotResolved as fault:
+    except NotResolved as issue:
         # Integrations may belong to the account as a whole; a list scoped to the space need not show those.
-        named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, fault)
+        named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, issue)
     integration = await context.client.ai_integrations.get(named.id)
     if integration.provider == Provider.HEURISTIC:
         model = call.model or _heuristic_model(prompt)
         if model not in set(HeuristicModel):
-            raise Faults(
+            raise ValidationErrors(
                 subject,
                 [
-                    Fault(
+                    ValidationIssue(
                         "model" if call.model else "ai_integration",
                         "the heuristic judges only what it has a rule for, and nothing tells which is meant here",
                         f"give model as one of {', '.join(HeuristicModel)}, or the AI integration of a language model",
@@ -141,15 +143,17 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
     model = call.model or (known[0] if len(known) == 1 else "")
     if not model:
         remedy = f"give one of: {', '.join(known[:10])}" if known else "give the model's name at the provider"
-        raise Faults(subject, [Fault("model", f"the integration '{integration.name}' does not tell which", remedy)])
+        raise ValidationErrors(
+            subject, [ValidationIssue("model", f"the integration '{integration.name}' does not tell which", remedy)]
+        )
     if known and model not in known and not integration.enable_default_models:
         context.note(f"The integration '{integration.name}' lists other models: {', '.join(known[:10])}.")
     return _Judge(integration.id, model, f"{model} through {integration.name}")
 
 
-async def _unscoped(text: str, context: ToolContext, fault: NotResolved) -> Named:
+async def _unscoped(text: str, context: ToolContext, issue: NotResolved) -> Named:
     if context.settings.default_space:
-        raise fault
+        raise issue
     return await context.client.resolve.ai_integration(text)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, ValidationInfo
 
-from evaltasks.insight.faults import Fault
+from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.inputs import FilterText, Flag, NameText, Text, Texts, read_json_text, read_text, read_word
 from evaltasks.tools.spec import Given, Input
 from evaltasks.tools.static_params import StaticParams
@@ -124,23 +124,27 @@ def kind_of(given: Given) -> KindWord | None:
     return "template" if "template" in given or "from_template" in given else None
 
 
-def check(given: Given) -> tuple[str, list[Fault]]:
+def check(given: Given) -> tuple[str, list[ValidationIssue]]:
     kind = kind_of(given)
     if kind is None:
-        return "", [Fault("kind", "nothing tells what to make", "give from_template, template, managed or code")]
-    rules = {"template": _template_faults, "managed_code": _managed_faults, "custom_code": _custom_faults}
-    faults = _foreign(kind, given) + rules[kind](given)
+        return "", [
+            ValidationIssue("kind", "nothing tells what to make", "give from_template, template, managed or code")
+        ]
+    rules = {"template": _template_issues, "managed_code": _managed_issues, "custom_code": _custom_issues}
+    issues = _foreign(kind, given) + rules[kind](given)
     name = given.get("evaluation_name")
     if name is not None and not _NAME.fullmatch(name):
-        faults.append(
-            Fault("evaluation_name", "may hold only letters, digits, blanks and _ - & ( )", "leave the rest out")
+        issues.append(
+            ValidationIssue(
+                "evaluation_name", "may hold only letters, digits, blanks and _ - & ( )", "leave the rest out"
+            )
         )
     if given.get("new_version") and given.get("description"):
-        faults.append(Fault("description", "belongs to the evaluator, not to a version", "remove it"))
-    return kind, faults
+        issues.append(ValidationIssue("description", "belongs to the evaluator, not to a version", "remove it"))
+    return kind, issues
 
 
-def _foreign(kind: KindWord, given: Given) -> list[Fault]:
+def _foreign(kind: KindWord, given: Given) -> list[ValidationIssue]:
     """Arguments of another kind."""
     owners = {
         "template": _TEMPLATE_ONLY,
@@ -148,20 +152,20 @@ def _foreign(kind: KindWord, given: Given) -> list[Fault]:
         "custom_code": _CUSTOM_ONLY + _CODE_ONLY,
     }
     foreign = {argument for arguments in owners.values() for argument in arguments} - set(owners[kind])
-    faults = []
+    issues = []
     for argument in CreateEvaluatorInput.model_fields:
         if argument in foreign and argument in given:
             of = " and ".join(one for one, arguments in owners.items() if argument in arguments)
-            faults.append(Fault(argument, f"is only for {of}", "remove it"))
-    return faults
+            issues.append(ValidationIssue(argument, f"is only for {of}", "remove it"))
+    return issues
 
 
-def _template_faults(given: Given) -> list[Fault]:
+def _template_issues(given: Given) -> list[ValidationIssue]:
     if "template" not in given and "from_template" not in given:
-        return [Fault("template", "a template evaluator needs a prompt", "give template, or from_template")]
+        return [ValidationIssue("template", "a template evaluator needs a prompt", "give template, or from_template")]
     if "template" in given and "from_template" not in given and "choices" not in given:
         return [
-            Fault(
+            ValidationIssue(
                 "choices",
                 "without them an answer cannot become a label and a score",
                 'give each label of the prompt its score, e.g. {"good": 1, "bad": 0}',
@@ -170,29 +174,35 @@ def _template_faults(given: Given) -> list[Fault]:
     return []
 
 
-def _managed_faults(given: Given) -> list[Fault]:
+def _managed_issues(given: Given) -> list[ValidationIssue]:
     managed = given.get("managed")
     if managed is None:
-        return [Fault("managed", "a managed code evaluator needs its check", f"give one of: {', '.join(_STATIC)}")]
-    faults = []
+        return [
+            ValidationIssue("managed", "a managed code evaluator needs its check", f"give one of: {', '.join(_STATIC)}")
+        ]
+    issues = []
     for argument in ("pattern", "keywords", "expected"):
         if argument in given and argument not in _STATIC[managed]:
-            faults.append(Fault(argument, f"is no argument of {managed}", "remove it"))
+            issues.append(ValidationIssue(argument, f"is no argument of {managed}", "remove it"))
         elif argument in _STATIC[managed] and argument != "expected" and argument not in given:
-            faults.append(Fault(argument, f"{managed} needs it", f"give {argument}"))
+            issues.append(ValidationIssue(argument, f"{managed} needs it", f"give {argument}"))
     if "variables" in given:
         wanted = 2 if managed == "exact_match" and "expected" not in given else 1
         if len(given["variables"]) != wanted:
             numbers = {1: "exactly one variable", 2: "two variables, or one and expected"}
-            faults.append(Fault("variables", f"{managed} looks at {numbers[wanted]}", "correct the list"))
-    return faults
+            issues.append(ValidationIssue("variables", f"{managed} looks at {numbers[wanted]}", "correct the list"))
+    return issues
 
 
-def _custom_faults(given: Given) -> list[Fault]:
-    faults = [] if "code" in given else [Fault("code", "custom code needs its source", "give the class as text")]
+def _custom_issues(given: Given) -> list[ValidationIssue]:
+    issues = (
+        [] if "code" in given else [ValidationIssue("code", "custom code needs its source", "give the class as text")]
+    )
     variables = given.get("variables", ["output"])
     for place, param in enumerate(given.get("static_params", ())):
         if param.name in variables:
             where = f"static_params[{place}].name"
-            faults.append(Fault(where, "is a variable as well", "keep it in one of variables and static_params"))
-    return faults
+            issues.append(
+                ValidationIssue(where, "is a variable as well", "keep it in one of variables and static_params")
+            )
+    return issues

@@ -10,7 +10,7 @@ import anyio
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from evaltasks.api.problems import NotFound, Problem
-from evaltasks.client.faults import ClientFault, NotResolved
+from evaltasks.client.errors import ClientError, NotResolved
 from evaltasks.client.references import TASK_RUN, id_in
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import Limit, Text, read_word
@@ -116,8 +116,8 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
     for one, shelf in SHELVES.items():
         try:
             id_ = id_in(text, shelf.reference)
-        except NotResolved as fault:
-            useless = fault
+        except NotResolved as issue:
+            useless = issue
             continue
         if id_ is None:
             return None
@@ -132,8 +132,8 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
             return _match(one, item, {}, "exact")
     try:
         run_id = id_in(text, TASK_RUN)
-    except NotResolved as fault:
-        raise useless or fault from None
+    except NotResolved as issue:
+        raise useless or issue from None
     if run_id is None or kind is not None:
         return None
     task_run = await context.client.task_runs.get(run_id)
@@ -156,8 +156,8 @@ async def _look(kinds: list[str] | list[KindWord], space_id: str | None, part: s
                         f"Only the first {NAMES_READ_MAX} of kind {kind} were looked at; give more of the name."
                     )
                     return
-        except (Problem, ClientFault) as fault:
-            failed[kind] = fault
+        except (Problem, ClientError) as issue:
+            failed[kind] = issue
 
     async with anyio.create_task_group() as tasks:
         for kind in kinds:

@@ -11,11 +11,11 @@ from evaltasks.api.projects import CreateProject
 from evaltasks.api.spans import IncomingSpan, IngestSpans
 from evaltasks.api.wire import JsonObject, Moment
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault, NotResolved
+from evaltasks.client.errors import ClientError, NotResolved
 from evaltasks.client.references import PROJECT, id_in
 from evaltasks.client.resolve import Named
-from evaltasks.insight.faults import Fault
 from evaltasks.insight.span_rows import incoming_span, left_out
+from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
 from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
@@ -85,7 +85,7 @@ class _Tally:
         return self.first.replace(microsecond=0), self.last.replace(microsecond=0) + timedelta(seconds=1)
 
 
-def _check(given: Given) -> tuple[str, list[Fault]]:
+def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
     return "", one_source(given)
 
 
@@ -105,7 +105,7 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
     async for batch in batches(source, incoming_span):
         try:
             answer = await client.spans.ingest(project.id, IngestSpans(spans=batch))
-        except (Problem, ClientFault):
+        except (Problem, ClientError):
             if not added + replaced:
                 raise
             raise Refused(
@@ -149,11 +149,11 @@ async def _project(client: Client, text: str, space: str | None, context: ToolCo
     """The project, made when nothing has its name. Raises NotResolved when several have, or for a wrong id or link."""
     try:
         return await client.resolve.project(text, space), False
-    except NotResolved as fault:
+    except NotResolved as issue:
         is_name = not text.lower().startswith(("http://", "https://")) and _is_name(text)
-        if not is_name or any(name == text for name, _ in fault.candidates):
+        if not is_name or any(name == text for name, _ in issue.candidates):
             raise
-        near = ", ".join(f"'{name}'" for name, _ in fault.candidates[:3])
+        near = ", ".join(f"'{name}'" for name, _ in issue.candidates[:3])
     home = await client.resolve.space(space)
     try:
         made = await client.projects.create(CreateProject(name=text, space_id=home.id))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from evaltasks.insight.faults import Fault, Faults
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
 from evaltasks.insight.unreadable import said
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -75,4 +75,4 @@ async def agree_to_send(tool: str, host: str, confirm: str | None, question: str
     if confirm is None:
         await context.confirm.ask(question, confirm_with=host)
     elif confirm != host:
-        raise Faults(tool, [Fault("confirm", "is not the host of the address", "give it exactly")])
+        raise ValidationErrors(tool, [ValidationIssue("confirm", "is not the host of the address", "give it exactly")])

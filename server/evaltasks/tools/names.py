@@ -10,7 +10,7 @@ import anyio
 
 from evaltasks.api.problems import Problem
 from evaltasks.client.client import Client
-from evaltasks.client.faults import ClientFault
+from evaltasks.client.errors import ClientError
 from evaltasks.tools.context import ToolContext
 
 # (kind, id): "project", "dataset", "experiment" or "task".
@@ -62,7 +62,7 @@ async def _look_up(client: Client, wanted: Wanted, book: dict[Wanted, _Remembere
                 name = (await client.experiments.get(id_)).name
             case "task":
                 name = (await client.tasks.get(id_)).name
-    except (Problem, ClientFault):
+    except (Problem, ClientError):
         # Hidden, deleted or not reachable: the id alone is shown.
         name = None
     book[wanted] = _Remembered(name, now)

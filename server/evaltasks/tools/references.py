@@ -8,11 +8,11 @@ from evaltasks.api.problems import Forbidden, NotFound
 from evaltasks.api.run_configurations import AgentCall
 from evaltasks.api.tasks import EvaluatorAttachment, TaskType
 from evaltasks.client.client import Client
-from evaltasks.client.faults import NotResolved, WrongValue
+from evaltasks.client.errors import NotResolved, WrongValue
 from evaltasks.client.resolve import Named
-from evaltasks.insight.evaluator_rules import Attached, fit_faults, fit_notes
-from evaltasks.insight.faults import Fault, Faults
+from evaltasks.insight.evaluator_rules import Attached, fit_issues, fit_notes
 from evaltasks.insight.run_configurations import ReadableConfiguration
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 
 _CANDIDATES_MAX = 5
 
@@ -23,12 +23,12 @@ class References:
     def __init__(self, client: Client, space: str | None) -> None:
         self._client = client
         self._space = space
-        self.faults: list[Fault] = []
+        self.issues: list[ValidationIssue] = []
 
     def check(self, subject: str) -> None:
         """Raises Faults when any reference failed so far."""
-        if self.faults:
-            raise Faults(subject, self.faults)
+        if self.issues:
+            raise ValidationErrors(subject, self.issues)
 
     async def project(self, text: str | None) -> str | None:
         return await self._id("project", self._client.resolve.project(text, self._space)) if text else None
@@ -105,8 +105,8 @@ class References:
         for place, attachment in attachments:
             earlier = places.setdefault(attachment.evaluator_id, place)
             if earlier != place:
-                self.faults.append(
-                    Fault(
+                self.issues.append(
+                    ValidationIssue(
                         f"{place}.evaluator_id",
                         f"is the same evaluator as {earlier}",
                         "attach each evaluator once",
@@ -114,7 +114,7 @@ class References:
                 )
             elif (read := await self._read(attachment, place)) is not None:
                 attached.append(read)
-        self.faults += fit_faults(task_type, attached)
+        self.issues += fit_issues(task_type, attached)
         return fit_notes(attached)
 
     async def _read(self, attachment: EvaluatorAttachment, place: str) -> Attached | None:
@@ -131,14 +131,14 @@ class References:
             pinned = attachment.evaluator_version_id
             argument = "evaluator_version_id" if pinned else "evaluator_id"
             noun = "evaluator version" if pinned else "evaluator"
-            self.faults.append(
-                Fault(
+            self.issues.append(
+                ValidationIssue(
                     f"{place}.{argument}", f"no {noun} has this id, or it is hidden from this key", "check it with find"
                 )
             )
             return None
         except WrongValue as error:
-            self.faults.append(Fault(f"{place}.evaluator_id", str(error).rstrip("."), "give a name or id"))
+            self.issues.append(ValidationIssue(f"{place}.evaluator_id", str(error).rstrip("."), "give a name or id"))
             return None
         return Attached(place, attachment, version)
 
@@ -146,11 +146,13 @@ class References:
         try:
             return (await resolving).id
         except NotResolved as error:
-            self.faults.append(_unresolved(argument, error))
+            self.issues.append(_unresolved(argument, error))
             return None
 
 
-def _unresolved(argument: str, error: NotResolved) -> Fault:
+def _unresolved(argument: str, error: NotResolved) -> ValidationIssue:
     text = str(error).rstrip(".")
     listed = ", ".join(f"'{name}' ({id_})" for name, id_ in error.candidates[:_CANDIDATES_MAX])
-    return Fault(argument, text[:1].lower() + text[1:], f"candidates: {listed}" if listed else "look it up with find")
+    return ValidationIssue(
+        argument, text[:1].lower() + text[1:], f"candidates: {listed}" if listed else "look it up with find"
+    )

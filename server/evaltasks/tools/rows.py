@@ -15,8 +15,8 @@ from anyio import to_thread
 from pydantic import BeforeValidator, ValidationInfo
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.insight.faults import Fault, Faults
-from evaltasks.insight.span_rows import RowFault
+from evaltasks.insight.span_rows import RowError
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.files import BadRow, NumberedRow, read_rows
 from evaltasks.tools.inputs import note, read_json_text
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 BATCH_ROWS_MAX = 1000
 BATCH_BYTES_MAX = 8 * 1024 * 1024
-FAULTS_SHOWN_MAX = 10
+ISSUES_SHOWN_MAX = 10
 NUMBERS_SHOWN_MAX = 5
 
 
@@ -62,14 +62,14 @@ class _Seen:
         self.problems[problem] = (count + 1, [*numbers, number] if count < NUMBERS_SHOWN_MAX else numbers)
 
 
-def one_source(given: Given) -> list[Fault]:
+def one_source(given: Given) -> list[ValidationIssue]:
     """Exactly one of `rows` and `file` is needed."""
     if "rows" in given and "file" in given:
-        return [Fault("file", "rows and file exclude each other", "give one of them")]
+        return [ValidationIssue("file", "rows and file exclude each other", "give one of them")]
     if not given.get("rows") and "file" not in given:
-        return [Fault("rows", "there is nothing to send", "give rows (up to 1000 objects) or file")]
+        return [ValidationIssue("rows", "there is nothing to send", "give rows (up to 1000 objects) or file")]
     if len(given.get("rows", [])) > BATCH_ROWS_MAX:
-        return [Fault("rows", f"has more than {BATCH_ROWS_MAX} rows", "give a file, or several calls")]
+        return [ValidationIssue("rows", f"has more than {BATCH_ROWS_MAX} rows", "give a file, or several calls")]
     return []
 
 
@@ -87,9 +87,9 @@ async def checked(
     """
     seen = await to_thread.run_sync(_judge, source, convert)
     if seen.problems:
-        raise Faults(subject, _row_faults(argument, seen))
+        raise ValidationErrors(subject, _row_issues(argument, seen))
     if seen.count == 0:
-        raise Faults(subject, [Fault(argument, "holds no rows", "give at least one")])
+        raise ValidationErrors(subject, [ValidationIssue(argument, "holds no rows", "give at least one")])
     return seen.count
 
 
@@ -102,25 +102,27 @@ def _judge(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], A
             continue
         try:
             convert(row, number)
-        except RowFault as fault:
-            seen.add(number, fault.problem)
+        except RowError as issue:
+            seen.add(number, issue.problem)
     return seen
 
 
-def _row_faults(argument: str, seen: _Seen) -> list[Fault]:
+def _row_issues(argument: str, seen: _Seen) -> list[ValidationIssue]:
     bad = sum(count for count, _ in seen.problems.values())
-    faults = []
-    for problem, (count, numbers) in itertools.islice(seen.problems.items(), FAULTS_SHOWN_MAX):
+    issues = []
+    for problem, (count, numbers) in itertools.islice(seen.problems.items(), ISSUES_SHOWN_MAX):
         rows = ("row " if count == 1 else "rows ") + ", ".join(map(str, numbers))
         if count > len(numbers):
             rows += f" and {count - len(numbers)} more"
-        faults.append(Fault(argument, f"{rows}: {problem}", "correct the source"))
-    more = len(seen.problems) - len(faults)
+        issues.append(ValidationIssue(argument, f"{rows}: {problem}", "correct the source"))
+    more = len(seen.problems) - len(issues)
     tail = f"; {more} further kinds of fault are not listed" if more else ""
-    faults.append(
-        Fault(argument, f"{bad} of {seen.count} rows are bad, so none was sent{tail}", "call again with good rows only")
+    issues.append(
+        ValidationIssue(
+            argument, f"{bad} of {seen.count} rows are bad, so none was sent{tail}", "call again with good rows only"
+        )
     )
-    return faults
+    return issues
 
 
 async def batches(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T]) -> AsyncIterator[list[T]]:
@@ -144,11 +146,11 @@ def json_row(row: JsonObject, number: int) -> JsonObject:
     try:
         row_bytes = _json_bytes(row)
     except UnicodeEncodeError:
-        raise RowFault(number, "holds half of a surrogate pair, which is no character") from None
+        raise RowError(number, "holds half of a surrogate pair, which is no character") from None
     except (ValueError, TypeError, RecursionError):
-        raise RowFault(number, "holds a value that JSON has no word for (NaN, an infinity) or is too deep") from None
+        raise RowError(number, "holds a value that JSON has no word for (NaN, an infinity) or is too deep") from None
     if row_bytes > BATCH_BYTES_MAX:
-        raise RowFault(number, f"is larger than {BATCH_BYTES_MAX // 2**20} MB")
+        raise RowError(number, f"is larger than {BATCH_BYTES_MAX // 2**20} MB")
     return row
 
 

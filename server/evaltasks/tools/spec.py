@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from evaltasks.api.problems import Problem
-from evaltasks.client.faults import ClientFault
-from evaltasks.insight.faults import Fault, Faults, ReadArguments, together
-from evaltasks.insight.unreadable import fault_of
+from evaltasks.client.errors import ClientError
+from evaltasks.insight.unreadable import issue_of
+from evaltasks.insight.validation import ReadArguments, ValidationErrors, ValidationIssue, merge_issues
 from evaltasks.tools.context import ToolContext
 
 
@@ -66,14 +66,14 @@ OutputT = TypeVar("OutputT", bound=Output)
 
 # The arguments that could be read, by name; `was_given` knows of the unreadable ones as well.
 Given = Mapping[str, Any]
-Check = Callable[[Given], tuple[str, list[Fault]]]
-Judge = Callable[[Given, ToolContext], Awaitable[tuple[str, list[Fault]]]]
+Check = Callable[[Given], tuple[str, list[ValidationIssue]]]
+Judge = Callable[[Given, ToolContext], Awaitable[tuple[str, list[ValidationIssue]]]]
 
 
 @dataclass(frozen=True)
 class _Reading:
     given: ReadArguments
-    faults: list[Fault]
+    issues: list[ValidationIssue]
     subject: str
 
 
@@ -101,7 +101,7 @@ class ToolSpec(Generic[InputT, OutputT]):
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> OutputT:
         """Validate and handle one call. Raises Faults, and whatever the handler raises."""
         reading = self._read(arguments, context)
-        if reading.faults:
+        if reading.issues:
             raise await self._judged(reading, context)
         answer = await self.handler(self._input(reading.given), context)
         if context.notes:
@@ -111,19 +111,19 @@ class ToolSpec(Generic[InputT, OutputT]):
     def parse(self, arguments: Mapping[str, Any], context: ToolContext) -> InputT:
         """The arguments as the handler gets them. Raises Faults; asks nobody."""
         reading = self._read(arguments, context)
-        if reading.faults:
-            raise Faults(reading.subject, reading.faults)
+        if reading.issues:
+            raise ValidationErrors(reading.subject, reading.issues)
         return self._input(reading.given)
 
     def _read(self, arguments: Mapping[str, Any], context: ToolContext) -> _Reading:
         fields = self.input.model_fields
-        faults = [_unknown(name, fields) for name in arguments if name not in fields]
+        issues = [_unknown(name, fields) for name in arguments if name not in fields]
         given = ReadArguments()
         for name, info in fields.items():
             # JSON null for an optional argument means "not given", as in the seeds' evaluator example.
             if name not in arguments or (arguments[name] is None and not info.is_required()):
                 if info.is_required():
-                    faults.append(Fault(name, "is required and was not given", f"give {_short(info)}"))
+                    issues.append(ValidationIssue(name, "is required and was not given", f"give {_short(info)}"))
                 continue
             try:
                 given[name] = _adapter(self.input, name).validate_python(
@@ -131,26 +131,26 @@ class ToolSpec(Generic[InputT, OutputT]):
                     context={"note": context.note, "argument": name, "settings": context.settings},
                 )
             except ValidationError as error:
-                faults += [fault_of(name, detail) for detail in error.errors(include_url=False)]
+                issues += [issue_of(name, detail) for detail in error.errors(include_url=False)]
                 given.unreadable |= {name}
         subject = self.name
         if self.check is not None:
-            subject_detail, rule_faults = self.check(given)
+            subject_detail, rule_issues = self.check(given)
             subject = self.subject(subject_detail)
-            faults = together(faults, rule_faults)
-        return _Reading(given, faults, subject)
+            issues = merge_issues(issues, rule_issues)
+        return _Reading(given, issues, subject)
 
-    async def _judged(self, reading: _Reading, context: ToolContext) -> Faults:
+    async def _judged(self, reading: _Reading, context: ToolContext) -> ValidationErrors:
         """The faults of the reading and, where something can be read that tells the type, those of the type."""
         if self.judge is None:
-            return Faults(reading.subject, reading.faults)
+            return ValidationErrors(reading.subject, reading.issues)
         try:
-            subject_detail, faults = await self.judge(reading.given, context)
-        except (Problem, ClientFault):
+            subject_detail, issues = await self.judge(reading.given, context)
+        except (Problem, ClientError):
             # What could not be read is not what was asked about; the faults found so far are.
-            return Faults(reading.subject, reading.faults)
+            return ValidationErrors(reading.subject, reading.issues)
         subject = self.subject(subject_detail) if subject_detail else reading.subject
-        return Faults(subject, together(reading.faults, faults))
+        return ValidationErrors(subject, merge_issues(reading.issues, issues))
 
     def subject(self, detail: str) -> str:
         """What faults are about: `create_task (template_evaluation on a project)`."""
@@ -180,10 +180,10 @@ def _adapter(model: type[Input], name: str) -> TypeAdapter[Any]:
     return _ADAPTERS[key]
 
 
-def _unknown(name: str, fields: Mapping[str, FieldInfo]) -> Fault:
+def _unknown(name: str, fields: Mapping[str, FieldInfo]) -> ValidationIssue:
     near = difflib.get_close_matches(name, fields, n=1, cutoff=0.6)
     remedy = f"did you mean {near[0]}?" if near else f"the arguments are: {', '.join(fields)}"
-    return Fault(name[:60], "is not an argument of this tool", remedy)
+    return ValidationIssue(name[:60], "is not an argument of this tool", remedy)
 
 
 def _short(info: FieldInfo) -> str:

@@ -135,7 +135,7 @@ def _read_run_configuration(value: object, info: ValidationInfo) -> ReadableConf
     if not isinstance(value, Mapping):
         raise said("must be an object", "give the object itself, or @file.json")
     read = read_run_configuration(value)
-    raise_all(argument_of(info), read.faults)
+    raise_all(argument_of(info), read.issues)
     tell: Callable[[str], None] | None = (info.context or {}).get("note")
     for text in read.notes if tell is not None else ():
         tell(text)  # type: ignore[misc]

@@ -16,8 +16,8 @@ from evaltasks.api.run_configurations import TemplateEvaluation
 from evaltasks.api.task_runs import RowOutcome, TaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
-from evaltasks.insight.faults import Fault, Faults
 from evaltasks.insight.results import Completeness, Group, completeness, grouped
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import Text, read_number, read_word
 from evaltasks.tools.result_views import Budget, EvaluatorResults, Provenance, evaluator_view, provenance_view
@@ -148,7 +148,9 @@ async def _evaluator_id(call: TaskRunResultsInput, task: Task | None, context: T
     named = await context.client.resolve.evaluator(call.evaluator)
     if attached and named.id not in attached.values():
         names = ", ".join(f"{name} ({id_})" for name, id_ in attached.items())
-        raise Faults(SPEC.name, [Fault("evaluator", "is none of this task's evaluators", f"they are: {names}")])
+        raise ValidationErrors(
+            SPEC.name, [ValidationIssue("evaluator", "is none of this task's evaluators", f"they are: {names}")]
+        )
     return named.id
 
 
@@ -197,8 +199,9 @@ def _offset(call: TaskRunResultsInput) -> int:
             return offset
     except (binascii.Error, ValueError, TypeError):
         pass
-    raise Faults(
-        SPEC.name, [Fault("cursor", "is not of these results", "give next_cursor with the same run_id and evaluator")]
+    raise ValidationErrors(
+        SPEC.name,
+        [ValidationIssue("cursor", "is not of these results", "give next_cursor with the same run_id and evaluator")],
     )
 
 

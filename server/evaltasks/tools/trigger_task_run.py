@@ -10,14 +10,14 @@ from pydantic import Field
 from evaltasks.api.problems import NotFound
 from evaltasks.api.task_runs import ListTaskRuns, TaskRun, TriggerTaskRun
 from evaltasks.api.tasks import Task
-from evaltasks.insight.faults import Fault, Faults
 from evaltasks.insight.task_rules import (
     TRIGGER_OF_EVALUATIONS,
     TRIGGER_OF_EXPERIMENTS,
     Given,
-    trigger_faults,
-    trigger_shape_faults,
+    trigger_issues,
+    trigger_shape_issues,
 )
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.insight.windows import same_window, settled_window
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import (
@@ -87,12 +87,12 @@ class TriggerTaskRunInput(Input):
     timeout: Seconds = Field(default=TIMEOUT_SECONDS, description=TIMEOUT)
 
 
-async def judge(given: Given, context: ToolContext) -> tuple[str, list[Fault]]:
+async def judge(given: Given, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
     """The rules of the task's type, when the task can be read."""
     if "task" not in given:
         return "", []
     named = await context.client.resolve.task(given["task"], given.get("space"))
-    return trigger_faults(await context.client.tasks.get(named.id), given, context.time.now())
+    return trigger_issues(await context.client.tasks.get(named.id), given, context.time.now())
 
 
 async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext) -> TaskRunAnswer:
@@ -101,9 +101,9 @@ async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext)
     task = await context.client.tasks.get(named.id)
     remember(context, "task", task.id, task.name)
     given = {name: getattr(arguments, name) for name in _SENT if name in arguments.model_fields_set}
-    detail, faults = trigger_faults(task, given, context.time.now())
-    if faults:
-        raise Faults(SPEC.subject(detail), faults)
+    detail, issues = trigger_issues(task, given, context.time.now())
+    if issues:
+        raise ValidationErrors(SPEC.subject(detail), issues)
     fields = await _fields(arguments, given, task, context, SPEC.subject(detail))
     history = (await context.client.tasks.list_task_runs(task.id, ListTaskRuns(limit=_HISTORY_LIMIT))).task_runs
     under_way = await _under_way(task, fields, history, context)
@@ -193,7 +193,7 @@ SPEC = ToolSpec(
     input=TriggerTaskRunInput,
     output=TaskRunAnswer,
     handler=trigger_task_run,
-    check=trigger_shape_faults,
+    check=trigger_shape_issues,
     judge=judge,
     example={
         "task": "Relevance Monitor",

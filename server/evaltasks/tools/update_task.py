@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, UpdateTask
-from evaltasks.insight.faults import Fault, Faults, was_given
 from evaltasks.insight.task_difference import attachment_of, differences, merged
-from evaltasks.insight.task_rules import UPDATABLE, Given, shape_faults, update_faults, update_shape_faults
+from evaltasks.insight.task_rules import UPDATABLE, Given, shape_issues, update_issues, update_shape_issues
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue, was_given
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import SPACE, TASK, FilterText, Flag, Fraction, NameText, Text
 from evaltasks.tools.names import names_of, remember
@@ -68,12 +68,12 @@ class UpdateTaskOutput(Output):
         return "\n".join([f"Updated {task_line(self.task)}", *lines])
 
 
-async def judge(given: Given, context: ToolContext) -> tuple[str, list[Fault]]:
+async def judge(given: Given, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
     """The rules of the task's type, when there is something to judge and the task can be read."""
     if "task" not in given or not any(was_given(given, argument) for argument in UPDATABLE):
         return "", []
     named = await context.client.resolve.task(given["task"], given.get("space"))
-    return update_faults(await context.client.tasks.get(named.id), given)
+    return update_issues(await context.client.tasks.get(named.id), given)
 
 
 async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> UpdateTaskOutput:
@@ -81,9 +81,9 @@ async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> Updat
     named = await context.client.resolve.task(arguments.task, arguments.space)
     before = await context.client.tasks.get(named.id)
     given = {name: getattr(arguments, name) for name in UPDATABLE if name in arguments.model_fields_set}
-    detail, faults = update_faults(before, given)
-    if faults:
-        raise Faults(SPEC.subject(detail), faults)
+    detail, issues = update_issues(before, given)
+    if issues:
+        raise ValidationErrors(SPEC.subject(detail), issues)
     body = await _body(arguments, given, before, context, SPEC.subject(detail))
     after = await context.client.tasks.update(before.id, body)
     remember(context, "task", after.id, after.name)
@@ -118,7 +118,7 @@ async def _body(
             "evaluators", [attachment_of(evaluator) for evaluator in before.evaluators]
         )
         query_filter = fields.get("query_filter", before.query_filter)
-        references.faults += shape_faults(evaluators, query_filter, fields.get("query_filters", before.query_filters))
+        references.issues += shape_issues(evaluators, query_filter, fields.get("query_filters", before.query_filters))
     references.check(subject)
     if not fields:
         # Only `is_continuous: false` of a dataset task is left of what was given.
@@ -134,7 +134,7 @@ async def _evaluators(
         placed = await _merged(given, before, references)
     else:
         placed = await references.attachments(given)
-    if not references.faults:
+    if not references.issues:
         for text in await references.fit(before.type, placed):
             context.note(text)
     return [attachment for _, attachment in placed]
@@ -152,15 +152,15 @@ async def _merged(
         id_ = attached.get(text) or await references.evaluator(text, f"evaluators.remove[{index}]")
         if id_ is not None:
             remove[id_] = index
-    if references.faults:
+    if references.issues:
         return []
-    after, faults = merged(
+    after, issues = merged(
         before.evaluators,
         add=[attachment for _, attachment in add],
         change=[attachment for _, attachment in change],
         remove=remove,
     )
-    references.faults += faults
+    references.issues += issues
     places = {attachment.evaluator_id: place for place, attachment in (*add, *change)}
     return [
         (places.get(attachment.evaluator_id, f"evaluator {attachment.evaluator_id} (already attached)"), attachment)
@@ -196,7 +196,7 @@ SPEC = ToolSpec(
     input=UpdateTaskInput,
     output=UpdateTaskOutput,
     handler=update_task,
-    check=update_shape_faults,
+    check=update_shape_issues,
     judge=judge,
     idempotent=True,
     example={"task": "Relevance Monitor", "name": "Relevance Monitor v2", "sampling_rate": 0.25},

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import anyio
 
-from evaltasks.api.problems import NotBuilt, NotFound, Problem, RateLimited, ServerFault
+from evaltasks.api.problems import NotBuilt, NotFound, Problem, RateLimited, ServerError
 from evaltasks.api.task_runs import TaskRun
-from evaltasks.client.faults import ClientFault, Unreachable, Unreadable
+from evaltasks.client.errors import ClientError, Unreachable, Unreadable
 from evaltasks.client.retries import told_seconds
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.views import progress_sentence, span_words
@@ -73,15 +73,15 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
     interval = min(poll_interval, _ENGINE_POLL_SECONDS_MAX) if context.client.is_engine else poll_interval
     pause = min(_FIRST_POLL_SECONDS, interval) if context.client.is_engine else interval
     seen: Job | None = None
-    trouble: Problem | ClientFault | None = None
+    trouble: Problem | ClientError | None = None
     while True:
         left = seconds_max - (context.time.monotonic_seconds() - started)
         try:
             found = await _look(context, run_id, left, seen)
-        except (Problem, ClientFault) as fault:
-            if not _passes(fault):
+        except (Problem, ClientError) as issue:
+            if not _passes(issue):
                 raise
-            trouble = fault
+            trouble = issue
         else:
             if found is None:
                 # The client was still trying when the time for this look was over.
@@ -137,14 +137,14 @@ async def _report(context: ToolContext, job: Job) -> None:
     await context.progress.report(float(sum(each.num_done for each in parts)), total, sentence)
 
 
-def _passes(fault: Problem | ClientFault) -> bool:
+def _passes(issue: Problem | ClientError) -> bool:
     """True for what may be over by the next look."""
-    if isinstance(fault, NotBuilt):
+    if isinstance(issue, NotBuilt):
         return False
-    return isinstance(fault, (RateLimited, ServerFault, Unreachable, Unreadable))
+    return isinstance(issue, (RateLimited, ServerError, Unreachable, Unreadable))
 
 
-def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientFault | None) -> Waited:
+def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientError | None) -> Waited:
     left = max(0.0, timeout - waited)
     return Waited(
         job=job,
@@ -156,7 +156,7 @@ def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientFa
     )
 
 
-def _unseen(run_id: str, waited: float) -> ClientFault:
+def _unseen(run_id: str, waited: float) -> ClientError:
     return Unreachable(
         f"No answer about task run {run_id[:80]} came within {span_words(waited)}. It goes on by itself; "
         "look again with get_task_run."

@@ -44,15 +44,15 @@ WRONG = (  # code, what the one fault says
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "fault"), WRONG, ids=range(len(WRONG)))
-def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, fault: str) -> None:
+@pytest.mark.parametrize(("code", "problem"), WRONG, ids=range(len(WRONG)))
+def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, problem: str) -> None:
     static = [{"name": "words", "type": "STRING_ARRAY", "default_value": ["a"]}]
-    (found,) = read_contract(custom_config(code=code, static=static)).faults
-    assert fault in found
+    (found,) = read_contract(custom_config(code=code, static=static)).problems
+    assert problem in found
 
 
 @pytest.mark.parametrize(
-    ("imports", "fault"),
+    ("imports", "problem"),
     [
         ("", "imports must import EvaluationResult and CodeEvaluator: add from arize.experimental"),
         ("import re", "imports must import EvaluationResult and CodeEvaluator: add from arize.experimental"),
@@ -72,10 +72,10 @@ def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, fault:
         (f"{IMPORTS}\nimport (", "imports line 2: this is no Python"),
     ],
 )
-def test_imports_are_held_to_the_path_that_ax_has(imports: str, fault: str) -> None:
+def test_imports_are_held_to_the_path_that_ax_has(imports: str, problem: str) -> None:
     config = custom_config().model_copy(update={"imports": imports})
-    (found,) = read_contract(config).faults
-    assert fault in found
+    (found,) = read_contract(config).problems
+    assert problem in found
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
@@ -84,16 +84,16 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         variables=["b", "b", "not a name"],
         static=[{"name": "_x", "type": "STRING", "default_value": ""}] * 2,
     ).model_copy(update={"imports": "x = 1"})
-    faults = read_contract(config).faults
-    assert len(faults) == 15
-    assert faults[-1].startswith("code line 4: return EvaluationResult")
+    problems = read_contract(config).problems
+    assert len(problems) == 15
+    assert problems[-1].startswith("code line 4: return EvaluationResult")
 
 
 def test_a_contract_that_is_kept_makes_a_program_with_the_same_lines() -> None:
     code = '"""A check."""\n\nclass Check(CodeEvaluator):  # base\n' + custom_code(RESULT).partition("\n")[2]
     config = custom_config(code=code, imports="from __future__ import annotations\nimport re, json as j")
     contract = read_contract(config)
-    assert contract.faults == []
+    assert contract.problems == []
     assert [(line.line, line.source) for line in contract.program.imports] == [(2, "import re, json as j")]
     assert contract.program.bare_code.splitlines()[2] == "class Check(             ):  # base"
     assert len(contract.program.bare_code) == len(code)
@@ -107,35 +107,35 @@ def test_a_contract_that_is_kept_makes_a_program_with_the_same_lines() -> None:
     ],
 )  # fmt: skip
 def test_both_paths_and_several_lines_are_good(imports: str) -> None:
-    assert read_contract(custom_config().model_copy(update={"imports": imports})).faults == []
+    assert read_contract(custom_config().model_copy(update={"imports": imports})).problems == []
 
 
 def test_names_may_be_changed_at_the_import() -> None:
     imports = IMPORTS.replace("EvaluationResult, CodeEvaluator", "EvaluationResult as R, CodeEvaluator as Base")
     code = "class A(Base):\n    def evaluate(self, *, output=None, **kwargs):\n        return R(label=output)"
     contract = read_contract(custom_config(code=code).model_copy(update={"imports": imports}))
-    assert contract.faults == []
+    assert contract.problems == []
     assert contract.program.names == {"R": "EvaluationResult", "Base": "CodeEvaluator"}
 
 
 @pytest.mark.parametrize("base", ["(CodeEvaluator,)", "(\n    CodeEvaluator\n)", "( CodeEvaluator )"])
 def test_the_base_class_may_be_written_in_any_way(base: str) -> None:
     contract = read_contract(custom_config(code=custom_code(RESULT).replace("(CodeEvaluator)", base)))
-    assert contract.faults == [] and "CodeEvaluator" not in contract.program.bare_code
+    assert contract.problems == [] and "CodeEvaluator" not in contract.program.bare_code
 
 
 @given(st.text(max_size=300), st.text(max_size=100))
 def test_no_text_makes_the_reading_fail(code: str, imports: str) -> None:
     config = custom_config().model_copy(update={"code": code or "x", "imports": imports})
-    assert read_contract(config).faults
+    assert read_contract(config).problems
 
 
 @pytest.mark.parametrize("base", ["CodeEvaluator", "CodeEvaluator,"])
 @pytest.mark.parametrize("nested", ["-" * 20_000 + "1", "1" + "+1" * 10_000, "[" * 90 + "]" * 90, "x" + ".x" * 10_000])
 def test_code_that_is_nested_very_deep_is_refused_or_read_and_never_a_crash(nested: str, base: str) -> None:
     code = custom_code(f"y = {nested}\n{RESULT}").replace("CodeEvaluator", base)
-    for fault in read_contract(custom_config(code=code)).faults:
-        assert "cannot be read" in fault or "is no Python" in fault
+    for problem in read_contract(custom_config(code=code)).problems:
+        assert "cannot be read" in problem or "is no Python" in problem
 
 
 @given(st.data())

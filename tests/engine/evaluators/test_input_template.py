@@ -15,8 +15,8 @@ from evaltasks.engine.evaluators.input_template import (
     columns_of,
     fill,
     normalized,
-    schema_fault,
-    template_faults,
+    schema_problem,
+    template_problems,
 )
 
 NUMBERS = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
@@ -117,8 +117,8 @@ WORDS = st.sampled_from(["type", "properties", "items", "anyOf", "$ref", "requir
 
 @given(template=st.dictionaries(st.text(max_size=8), JSON, max_size=4), schema=st.dictionaries(WORDS, JSON))
 def test_no_template_and_no_schema_makes_it_crash(template: dict[str, Any], schema: dict[str, Any]) -> None:
-    schema_fault(schema)
-    template_faults(template, schema)
+    schema_problem(schema)
+    template_problems(template, schema)
     values = dict.fromkeys(columns_of(template), "{{x}}")
     with suppress(CannotCast):
         json.dumps(fill(template, schema, values))
@@ -148,5 +148,5 @@ def test_a_template_too_deep_is_told_and_so_is_a_schema() -> None:
     deep: dict[str, Any] = {}
     for _ in range(200):
         deep = {"a": deep}
-    assert any("nested deeper" in fault for fault in template_faults(deep, {}))
-    assert "nested deeper" in str(schema_fault({"type": "object", "properties": deep}))
+    assert any("nested deeper" in problem for problem in template_problems(deep, {}))
+    assert "nested deeper" in str(schema_problem({"type": "object", "properties": deep}))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaltasks.api.evaluators import ManagedCodeConfig, ManagedEvaluator
-from evaltasks.engine.evaluators.managed import REQUIREMENTS, ManagedCodeEvaluator, faults_of_managed
+from evaltasks.engine.evaluators.managed import REQUIREMENTS, ManagedCodeEvaluator, problems_of_managed
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed
 
 
@@ -103,7 +103,7 @@ async def test_a_value_too_long_to_look_at_fails_its_row() -> None:
     ],
 )
 def test_what_cannot_work_is_said_when_the_evaluator_is_made(wrong: ManagedCodeConfig, words: str) -> None:
-    assert any(words in fault for fault in faults_of_managed(wrong)), faults_of_managed(wrong)
+    assert any(words in problem for problem in problems_of_managed(wrong)), problems_of_managed(wrong)
     with pytest.raises(ValueError, match=r"\w"):
         ManagedCodeEvaluator(wrong)
 
@@ -135,4 +135,4 @@ async def test_no_row_makes_a_managed_evaluator_raise(kind: str, value: object) 
 @given(ANY_TEXT)
 def test_any_pattern_is_taken_or_refused_in_words(pattern: str) -> None:
     if pattern.strip():
-        faults_of_managed(config("MATCHES_REGEX", pattern=pattern))
+        problems_of_managed(config("MATCHES_REGEX", pattern=pattern))

@@ -14,7 +14,7 @@ from evaltasks.engine.evaluators import template_catalog
 from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.prompt import render, variables_of
 from evaltasks.engine.evaluators.template_catalog import CATALOG, CatalogTemplate
-from evaltasks.engine.evaluators.template_rules import template_faults
+from evaltasks.engine.evaluators.template_rules import template_problems
 from tests.support.judge_templates_page import PAGE, catalog_page
 
 EVERY = pytest.mark.parametrize("one", CATALOG, ids=lambda one: one.column_name)
@@ -42,7 +42,7 @@ def test_names_are_unique_and_every_prompt_belongs_to_one() -> None:
 @EVERY
 def test_a_template_takes_the_documented_variables_and_renders_with_nothing_left_open(one: CatalogTemplate) -> None:
     assert variables_of(one.template) == tuple(one.variables)
-    assert template_faults(config(one)) == []
+    assert template_problems(config(one)) == []
     rendered = render(one.template, InputVariableFormat.F_STRING, {name: f"<{name}>" for name in one.variables})
     assert all(f"<{name}>" in rendered for name in one.variables)
     assert "{" not in rendered and "}" not in rendered

@@ -150,11 +150,11 @@ class _Closing(httpcore2.AsyncNetworkStream):
 
 async def test_an_answer_that_was_given_before_all_was_sent_is_read() -> None:
     stream = _Closing(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
-    together = Together(stream)
-    await together.write(b"head")
-    await together.write(b"body")
+    merge_issues = Together(stream)
+    await merge_issues.write(b"head")
+    await merge_issues.write(b"body")
 
-    assert await together.read(100) == b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
+    assert await merge_issues.read(100) == b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
     assert stream.num_writes == 1
 
 

@@ -221,7 +221,7 @@ async def test_settings_that_cannot_work_end_a_run_before_a_request_leaves(
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "fault", "words"),
+    ("kind", "fields", "problem", "words"),
     [
         ("ANTHROPIC", {"api_key_env": None}, Broken, "names no key"),
         ("GEMINI", {"api_key_env": "NO_KEY"}, Broken, "variable NO_KEY"),
@@ -231,9 +231,9 @@ async def test_settings_that_cannot_work_end_a_run_before_a_request_leaves(
     ],
 )
 async def test_credentials_that_cannot_work_are_said_before_any_call(
-    kind: str, fields: dict[str, Any], fault: type[Exception], words: str
+    kind: str, fields: dict[str, Any], problem: type[Exception], words: str
 ) -> None:
-    with pytest.raises(fault, match=words):
+    with pytest.raises(problem, match=words):
         async with replaying(kind, "text", **fields):
             raise AssertionError("the provider was made")
 
@@ -308,10 +308,10 @@ async def test_a_forced_tool_and_a_json_schema_of_an_experiment_are_passed_on() 
 async def test_a_wish_to_wait_is_read_as_a_date_by_the_engines_clock() -> None:
     late = {**exchange("anthropic", "rate_limited"), "headers": {"retry-after": "Thu, 01 Jan 2026 12:00:20 GMT"}}
     async with answering("ANTHROPIC", lambda _: answer(late)) as it:
-        with pytest.raises(RetryLater) as fault:
+        with pytest.raises(RetryLater) as problem:
             await it.provider.complete(request("ANTHROPIC"))
 
-    assert fault.value.after_seconds == 20.0
+    assert problem.value.after_seconds == 20.0
 
 
 @needs_libraries

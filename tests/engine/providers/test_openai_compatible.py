@@ -48,13 +48,13 @@ async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
         yield judges.provider(integration(base_url))
 
 
-async def fault_of(answer: Answer, **fields: Any) -> RetryLater | RefusedCall | Broken:
+async def problem_of(answer: Answer, **fields: Any) -> RetryLater | RefusedCall | Broken:
     async with judge_server(script=lambda _: answer) as judge, provider(judge.base_url) as it:
-        with pytest.raises((RetryLater, RefusedCall, Broken)) as fault:
+        with pytest.raises((RetryLater, RefusedCall, Broken)) as problem:
             await it.complete(request(**fields))
-    assert isinstance(fault.value, RetryLater | RefusedCall | Broken)
-    assert KEY not in repr(fault.value) + str(vars(fault.value))
-    return fault.value
+    assert isinstance(problem.value, RetryLater | RefusedCall | Broken)
+    assert KEY not in repr(problem.value) + str(vars(problem.value))
+    return problem.value
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ async def fault_of(answer: Answer, **fields: Any) -> RetryLater | RefusedCall | 
     ],
 )
 async def test_each_failure_is_for_later_for_this_row_or_for_all(answer: Answer, kind: type, words: str) -> None:
-    fault = await fault_of(answer)
+    problem = await problem_of(answer)
 
-    assert type(fault) is kind
-    assert words in fault.reason
+    assert type(problem) is kind
+    assert words in problem.reason
 
 
 @pytest.mark.parametrize(
@@ -110,25 +110,25 @@ async def test_each_failure_is_for_later_for_this_row_or_for_all(answer: Answer,
 async def test_a_wish_to_wait_is_read_in_seconds_milliseconds_or_as_a_date(
     status: int, headers: dict[str, str], seconds: float | None
 ) -> None:
-    fault = await fault_of(Answer.error(status, "wait", headers))
+    problem = await problem_of(Answer.error(status, "wait", headers))
 
-    assert isinstance(fault, RetryLater)
-    assert fault.after_seconds == seconds
+    assert isinstance(problem, RetryLater)
+    assert problem.after_seconds == seconds
 
 
 async def test_a_providers_words_are_detail_and_keys_in_them_are_taken_out() -> None:
-    fault = await fault_of(Answer.error(400, f"your key {KEY} may not say " + "x" * 5000))
+    problem = await problem_of(Answer.error(400, f"your key {KEY} may not say " + "x" * 5000))
 
-    assert isinstance(fault, RefusedCall)
-    assert fault.detail is not None
-    assert "[key]" in fault.detail
-    assert len(fault.detail) <= 500
+    assert isinstance(problem, RefusedCall)
+    assert problem.detail is not None
+    assert "[key]" in problem.detail
+    assert len(problem.detail) <= 500
 
 
 async def test_an_endless_answer_is_not_read_to_its_end() -> None:
-    fault = await fault_of(Answer(body=b" " * (9 * 1024 * 1024)))
+    problem = await problem_of(Answer(body=b" " * (9 * 1024 * 1024)))
 
-    assert isinstance(fault, RefusedCall)
+    assert isinstance(problem, RefusedCall)
 
 
 async def test_a_provider_that_does_not_answer_is_tried_later_and_a_closed_port_too() -> None:
@@ -230,9 +230,9 @@ async def test_what_openai_really_answered_is_read() -> None:
 async def test_openais_unknown_model_is_broken() -> None:
     recorded = RECORDED["unknown_model"]
 
-    fault = await fault_of(Answer(recorded["status"], json.dumps(recorded["body"]).encode()))
+    problem = await problem_of(Answer(recorded["status"], json.dumps(recorded["body"]).encode()))
 
-    assert isinstance(fault, Broken)
+    assert isinstance(problem, Broken)
 
 
 async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:

@@ -30,14 +30,14 @@ class _Asked:
     outcome: Outcome | None = None
 
 
-async def faults_of_custom(config: CustomCodeConfig, sandbox: Sandbox) -> list[str]:
+async def problems_of_custom(config: CustomCodeConfig, sandbox: Sandbox) -> list[str]:
     """Everything that keeps this evaluator from being made: what breaks the contract, and what does not load.
 
     Raises Unavailable when the sandbox is not to be had.
     """
     contract = read_contract(config)
     try:
-        return contract.faults + await sandbox.faults_of(contract.program)
+        return contract.problems + await sandbox.problems_of(contract.program)
     except SandboxUnavailable as missing:
         raise Unavailable(str(missing)) from missing
 
@@ -50,8 +50,8 @@ class CustomCodeEvaluator:
 
     def __init__(self, config: CustomCodeConfig, sandbox: Sandbox) -> None:
         contract = read_contract(config)
-        if contract.faults:
-            raise Broken(f"The custom evaluator cannot be run: {'; '.join(contract.faults)}.")
+        if contract.problems:
+            raise Broken(f"The custom evaluator cannot be run: {'; '.join(contract.problems)}.")
         self.variables = tuple(config.variables)
         self._program = contract.program
         self._sandbox = sandbox
@@ -82,9 +82,9 @@ class CustomCodeEvaluator:
                 self._session = await self._sandbox.session(self._program)
             except SandboxUnavailable as missing:
                 raise Broken(str(missing)) from missing
-        together = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_feed))]
-        outcomes = await self._session.evaluate([asked.values for asked in together])
-        for asked, outcome in zip(together, outcomes, strict=True):
+        merge_issues = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_feed))]
+        outcomes = await self._session.evaluate([asked.values for asked in merge_issues])
+        for asked, outcome in zip(merge_issues, outcomes, strict=True):
             asked.outcome = outcome
             # It may have been cancelled meanwhile.
             if asked in self._waiting:

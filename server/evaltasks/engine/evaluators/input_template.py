@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.evaluators.prompt import mustache_faults, render, text_of, variables_of, whole_placeholder
+from evaltasks.engine.evaluators.prompt import mustache_problems, render, text_of, variables_of, whole_placeholder
 
 DEPTH_MAX = 64
 _PREFIX = "dataset."
 _NAMED_MAX = 80
 _REFERENCES_MAX = 16
-_FAULTS_MAX = 10
+_PROBLEMS_MAX = 10
 _TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _PREFIXED = re.compile(r"(\{\{\{?&?\s*)dataset\.(?=[^\W\d])")
@@ -83,32 +83,32 @@ def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object])
     return body
 
 
-def template_faults(template: JsonObject, schema: JsonObject) -> list[str]:
+def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
     """What keeps a template from ever fitting the schema, one sentence each."""
-    faults: list[str] = []
+    problems: list[str] = []
 
     def judge(node: object, place: JsonObject, where: str, depth: int) -> None:
-        if len(faults) >= _FAULTS_MAX:
+        if len(problems) >= _PROBLEMS_MAX:
             return
         if depth > DEPTH_MAX:
-            faults.append(f"input_template is nested deeper than {DEPTH_MAX} levels")
+            problems.append(f"input_template is nested deeper than {DEPTH_MAX} levels")
             return
         if isinstance(node, str):
-            faults.extend(f"{where}: {fault}" for fault in mustache_faults(node))
+            problems.extend(f"{where}: {problem}" for problem in mustache_problems(node))
         types = _types(schema, place)
         has_placeholder = isinstance(node, str) and bool(variables_of(node, InputVariableFormat.MUSTACHE))
         if types and not has_placeholder and not _is(node, types) and node is not None:
-            faults.append(f"{where} must be {_listed(types)} by the agent's input schema")
+            problems.append(f"{where} must be {_listed(types)} by the agent's input schema")
         elif isinstance(node, dict):
             place = _resolved(schema, place)
             required = place.get("required")
             missing = [key for key in _texts(required) if key not in node]
-            faults.extend(f"{where} lacks {_named(key)}, which the agent's input schema requires" for key in missing)
+            problems.extend(f"{where} lacks {_named(key)}, which the agent's input schema requires" for key in missing)
             known = place.get("properties")
             is_closed = place.get("additionalProperties") is False and not place.get("patternProperties")
             for key, part in node.items():
                 if is_closed and isinstance(known, dict) and key not in known:
-                    faults.append(f"{where} has {_named(key)}, which the agent's input schema does not know")
+                    problems.append(f"{where} has {_named(key)}, which the agent's input schema does not know")
                 else:
                     judge(part, _property(schema, place, key), f"{where}.{key[:_NAMED_MAX]}", depth + 1)
         elif isinstance(node, list):
@@ -116,10 +116,10 @@ def template_faults(template: JsonObject, schema: JsonObject) -> list[str]:
                 judge(part, _item(schema, place, nth), f"{where}[{nth}]", depth + 1)
 
     judge(template, schema, "input_template", 0)
-    return faults[:_FAULTS_MAX]
+    return problems[:_PROBLEMS_MAX]
 
 
-def schema_fault(schema: JsonObject) -> str | None:
+def schema_problem(schema: JsonObject) -> str | None:
     """Why a JSON Schema cannot describe a request, as the end of a sentence; None when it can."""
     types = _types(schema, schema)
     if types and "object" not in types:

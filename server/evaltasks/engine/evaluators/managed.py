@@ -68,7 +68,7 @@ REQUIREMENTS: dict[ManagedEvaluator, Requirement] = {
 }
 
 
-def faults_of_managed(config: ManagedCodeConfig) -> list[str]:
+def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
     """Everything that keeps this evaluator from being made, one sentence each; empty when it can be."""
     kind = config.managed_evaluator
     requirement = REQUIREMENTS[kind]
@@ -76,33 +76,33 @@ def faults_of_managed(config: ManagedCodeConfig) -> list[str]:
     if needed is None:
         counts = " or ".join(str(count) for count in sorted(requirement.variables))
         return [f"{kind} takes {counts} variable(s), not {len(config.variables)}"]
-    faults = []
+    problems = []
     if len(set(config.variables)) != len(config.variables):
-        faults.append(f"{kind} is given the same variable twice; name two different ones")
+        problems.append(f"{kind} is given the same variable twice; name two different ones")
     given = {param.name: param for param in config.static_params}
     if len(given) != len(config.static_params):
-        faults.append("two static parameters have the same name")
+        problems.append("two static parameters have the same name")
     for name, type_ in needed.items():
         if name not in given:
-            faults.append(f"{kind} needs the static parameter '{name}' of type {type_}")
+            problems.append(f"{kind} needs the static parameter '{name}' of type {type_}")
         elif given[name].type is not type_:
-            faults.append(f"the static parameter '{name}' of {kind} must be of type {type_}, not {given[name].type}")
+            problems.append(f"the static parameter '{name}' of {kind} must be of type {type_}, not {given[name].type}")
     for name in given:
         if name not in needed:
             takes = ", ".join(needed) or "none"
-            faults.append(f"{kind} takes no static parameter '{name[:80]}'; it takes: {takes}")
-    if not faults:
-        faults += _faults_of_values(config.static_values())
-    return faults
+            problems.append(f"{kind} takes no static parameter '{name[:80]}'; it takes: {takes}")
+    if not problems:
+        problems += _problems_of_values(config.static_values())
+    return problems
 
 
 class ManagedCodeEvaluator:
     """Ready to check rows. Raises ValueError at making, with every fault of `faults_of_managed`."""
 
     def __init__(self, config: ManagedCodeConfig) -> None:
-        faults = faults_of_managed(config)
-        if faults:
-            raise ValueError("; ".join(faults))
+        problems = problems_of_managed(config)
+        if problems:
+            raise ValueError("; ".join(problems))
         self.variables = tuple(config.variables)
         self._check = _CHECKS[config.managed_evaluator](config.static_values())
 
@@ -136,21 +136,21 @@ def compile_pattern(pattern: str) -> Any:
         raise ValueError(f"the pattern is no regular expression of RE2's syntax ({reason[:120]}){hint}") from None
 
 
-def _faults_of_values(values: Mapping[str, str | list[str]]) -> list[str]:
-    faults = []
+def _problems_of_values(values: Mapping[str, str | list[str]]) -> list[str]:
+    problems = []
     pattern = values.get("pattern")
     if isinstance(pattern, str):
         try:
             compile_pattern(pattern)
         except ValueError as error:
-            faults.append(str(error))
+            problems.append(str(error))
     keywords = values.get("keywords")
     if isinstance(keywords, list):
         if not keywords or any(not keyword.strip() for keyword in keywords):
-            faults.append("keywords must hold at least one keyword, and none of them blank")
+            problems.append("keywords must hold at least one keyword, and none of them blank")
         if len(keywords) > KEYWORDS_MAX:
-            faults.append(f"keywords may hold at most {KEYWORDS_MAX} keywords, not {len(keywords)}")
-    return faults
+            problems.append(f"keywords may hold at most {KEYWORDS_MAX} keywords, not {len(keywords)}")
+    return problems
 
 
 def _matches_regex(static: Mapping[str, Any]) -> Check:

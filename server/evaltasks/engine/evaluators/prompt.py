@@ -61,7 +61,7 @@ def whole_placeholder(text: str) -> str | None:
     return None if match is None else _name_of(match)
 
 
-def mustache_faults(text: str) -> list[str]:
+def mustache_problems(text: str) -> list[str]:
     """The tags of mustache that would not be filled, one sentence for each kind."""
     kinds = dict.fromkeys(_TAGS[sign] for sign in _TAG.findall(text))
     return [f"mustache's {kind} are not filled by this engine; use {{{{variables}}}} only" for kind in kinds]

@@ -14,21 +14,21 @@ _SHOWN_MAX = 5
 _DOUBLE_BRACES = re.compile(r"\{{2,3}\s*([^\W\d][\w\-.\[\]]*)\s*\}{2,3}")
 
 
-def template_faults(config: TemplateConfig) -> list[str]:
+def template_problems(config: TemplateConfig) -> list[str]:
     """Everything that keeps a template from judging, one sentence each; empty when it is in order."""
     doubled = list(dict.fromkeys(_DOUBLE_BRACES.findall(config.template)))
-    faults = []
+    problems = []
     if doubled:
         shown = ", ".join(f"{{{name[:80]}}} for {{{{{name[:80]}}}}}" for name in doubled[:_SHOWN_MAX])
-        faults.append(f"an evaluator template takes single braces: write {shown}")
+        problems.append(f"an evaluator template takes single braces: write {shown}")
     elif (position := _unbalanced_at(config.template)) is not None:
-        faults.append(f"the template's braces do not balance: the one at character {position} has no partner")
+        problems.append(f"the template's braces do not balance: the one at character {position} has no partner")
     elif not variables_of(config.template):
-        faults.append("the template holds no variable; name at least one in single braces, as in {output}")
-    return faults + choice_faults(config.classification_choices)
+        problems.append("the template holds no variable; name at least one in single braces, as in {output}")
+    return problems + choice_problems(config.classification_choices)
 
 
-def choice_faults(choices: Mapping[str, float] | None) -> list[str]:
+def choice_problems(choices: Mapping[str, float] | None) -> list[str]:
     """What keeps labels from being told apart."""
     if choices is None:
         return []
@@ -42,7 +42,7 @@ def choice_faults(choices: Mapping[str, float] | None) -> list[str]:
     return []
 
 
-def double_brace_faults(template: str) -> list[str]:
+def double_brace_problems(template: str) -> list[str]:
     """What keeps the template of a run configuration from judging: it has no variable in double braces."""
     if variables_of(template, InputVariableFormat.MUSTACHE):
         return []

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from evaltasks.api.spans import SpanKind, SpanStatus
-from evaltasks.engine.filters.parser import fault
+from evaltasks.engine.filters.parser import problem
 from evaltasks.engine.filters.syntax import Column
 
 _CANDIDATES_MAX = 3
@@ -201,7 +201,7 @@ def _evaluation_field(column: Column, rest: str, field: str) -> tuple[str, str, 
     if inside and name and path:
         return name, "metadata", path
     head = column.path.partition(".")[0]
-    raise fault(
+    raise problem(
         field,
         column.at,
         f"an evaluation is read as {head}.<name>.label, .score, .explanation or .metadata.<key>.",
@@ -212,7 +212,7 @@ def _read_annotation(column: Column, rest: str, target: Target, field: str) -> O
     """`<name>.label`, `.score` or `.text`; the name itself may hold dots."""
     name, dot, last = rest.rpartition(".")
     if not (dot and name and last in _ANNOTATION_FIELDS):
-        raise fault(field, column.at, "an annotation is read as annotation.<name>.label, .score or .text.")
+        raise problem(field, column.at, "an annotation is read as annotation.<name>.label, .score or .text.")
     match target:
         case Target.SPAN:
             return OfAnnotation("span", "s.seq", name, last)
@@ -232,4 +232,4 @@ def _unknown(column: Column, field: str) -> Exception:
     shown = f"column '{name}'" if len(name) <= _SHOWN_MAX else "such column"
     remedy = f"Nearest: {nearest}. " if nearest else ""
     known = ", ".join([*sorted(_SPAN), *_PATTERNS])
-    return fault(field, column.at, f"spans have no {shown}. {remedy}Known: {known}.")
+    return problem(field, column.at, f"spans have no {shown}. {remedy}Known: {known}.")

@@ -32,7 +32,7 @@ from evaltasks.engine.filters.columns import (
     Target,
     read_column,
 )
-from evaltasks.engine.filters.parser import fault, parse_filter
+from evaltasks.engine.filters.parser import parse_filter, problem
 from evaltasks.engine.filters.syntax import Compare, Contains, Filter, In, IsNull, Junction, Like, Sign, Value
 
 __all__ = ["ALL_ROWS", "CompiledFilter", "Target", "all_of", "compile_filter", "compile_tree"]
@@ -106,7 +106,7 @@ class _Compiler:
             reading = _NO_VALUE
         sort = "any" if isinstance(reading, Member) else reading.sort
         if sort == "events" and not isinstance(tree, Contains):
-            raise fault(self._field, tree.column.at, "event.attributes is only known with CONTAINS 'text'.")
+            raise problem(self._field, tree.column.at, "event.attributes is only known with CONTAINS 'text'.")
         sql = self._read(reading)
         match tree:
             case IsNull(negated=negated):
@@ -206,9 +206,9 @@ class _Compiler:
         if isinstance(value, bool) and sort == "any":
             return int(value)
         if sort == "number" and isinstance(value, str | bool):
-            raise fault(self._field, at, f"{name} is a number; expected a number without quotes.")
+            raise problem(self._field, at, f"{name} is a number; expected a number without quotes.")
         if sort in ("text", "word", "time") and not isinstance(value, str):
-            raise fault(
+            raise problem(
                 self._field, at, f"{name} is a {'time' if sort == 'time' else 'text'}; expected a text in quotes."
             )
         if sort == "time":
@@ -217,13 +217,13 @@ class _Compiler:
             word = str(value).upper()
             if word not in reading.words:
                 words = ", ".join(reading.words)
-                raise fault(self._field, at, f"no span has this {name}; it is one of {words}.")
+                raise problem(self._field, at, f"no span has this {name}; it is one of {words}.")
             return word
         return value
 
     def _searched(self, text: str, at: int, tree: Contains | Like, reading: Reading, sort: Sort) -> str:
         if sort in ("number", "time"):
-            raise fault(self._field, at, f"{tree.column.path} is a {sort}; compare it with =, <, > or the like.")
+            raise problem(self._field, at, f"{tree.column.path} is a {sort}; compare it with =, <, > or the like.")
         return text.upper() if isinstance(reading, Stored) and sort == "word" else text
 
     def _moment(self, text: str, at: int, name: str) -> int:
@@ -232,7 +232,7 @@ class _Compiler:
             return to_us(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
         except (ValueError, OverflowError):
             wanted = f"{name} is a time; expected RFC 3339 such as '2026-01-31T09:30:00Z'."
-            raise fault(self._field, at, wanted) from None
+            raise problem(self._field, at, wanted) from None
 
     def _bind(self, value: str | int | float) -> str:
         key = f"{self._prefix}_{len(self.values)}"

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from evaltasks.api.problems import Unprocessable
 from evaltasks.api.tasks import QueryId
-from evaltasks.engine.filters.parser import fault
+from evaltasks.engine.filters.parser import problem
 
 CHARACTERS_MAX = 1_000
 DEPTH_MAX = 32
@@ -99,7 +99,7 @@ class _Parser:
         for found in _TOKEN.finditer(text):
             at = found.start(found.lastgroup or 0) + 1
             if found["wrong"]:
-                raise fault(self._field, at, "this character is not part of an expression such as A AND (B OR C).")
+                raise problem(self._field, at, "this character is not part of an expression such as A AND (B OR C).")
             tokens.append(_Token((found["word"] or found["mark"] or "").upper(), at))
             if not tokens[-1].text:
                 break
@@ -129,7 +129,7 @@ class _Parser:
     def _operand(self) -> Expression:
         self._depth += 1
         if self._depth > DEPTH_MAX:
-            raise fault(self._field, self._token.at, f"brackets and NOT are nested deeper than {DEPTH_MAX}.")
+            raise problem(self._field, self._token.at, f"brackets and NOT are nested deeper than {DEPTH_MAX}.")
         if self._takes("NOT"):
             tree: Expression = Negated(self._operand())
         elif self._takes("("):
@@ -147,7 +147,7 @@ class _Parser:
             raise self._expected("the id of a filter (A–E), NOT or an opening bracket")
         if text not in self._ids:
             given = ", ".join(sorted(self._ids))
-            raise fault(self._field, self._token.at, f"there is no filter {text}; the filters given are {given}.")
+            raise problem(self._field, self._token.at, f"there is no filter {text}; the filters given are {given}.")
         self._next += 1
         return Named(QueryId(text))
 
@@ -155,4 +155,4 @@ class _Parser:
         token = self._token
         known = token.text in {*QueryId, "AND", "OR", "NOT", "(", ")"}
         found = (token.text if known else "another word") if token.text else "the end of the expression"
-        return fault(self._field, token.at, f"expected {what}, found {found}.")
+        return problem(self._field, token.at, f"expected {what}, found {found}.")

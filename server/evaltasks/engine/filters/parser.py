@@ -86,7 +86,7 @@ def parse_filter(text: str, *, field: str = "filter") -> Filter:
     return _Parser(text, field).parse()
 
 
-def fault(field: str, at: int, message: str) -> Unprocessable:
+def problem(field: str, at: int, message: str) -> Unprocessable:
     """The problem for something wrong at one place of a filter."""
     return Unprocessable(f"{field}, column {at}: {message}")
 
@@ -123,13 +123,13 @@ class _Parser:
         text, at = self._text, place + 1
         for wrong, remedy in _HINTS:
             if text.startswith(wrong, place) and not text.startswith("!=", place):
-                raise self._fault(at, f"'{wrong}' is not part of the language; {remedy}.")
+                raise self._problem(at, f"'{wrong}' is not part of the language; {remedy}.")
         if number := _NUMBER.match(text, place):
             return Token("number", number[0], at), number.end()
         if text[place] == "'":
             found = _TEXT.match(text, place)
             if found is None:
-                raise self._fault(at, "this text has no closing single quote.")
+                raise self._problem(at, "this text has no closing single quote.")
             self._check_characters(found[1], at)
             return Token("text", found[1].replace("''", "'"), at), found.end()
         if sign := _SIGN.match(text, place):
@@ -139,8 +139,8 @@ class _Parser:
         if _NAME_START.match(text, place):
             return self._read_name(place)
         if text[place].isdigit():
-            raise self._fault(at, "expected a number; a name that begins with a digit stands in double quotes.")
-        raise self._fault(
+            raise self._problem(at, "expected a number; a name that begins with a digit stands in double quotes.")
+        raise self._problem(
             at, "this character is not part of the language (texts stand in 'single quotes', names with other "
             'characters than letters, digits, _, - and . in "double quotes").'
         )  # fmt: skip
@@ -154,7 +154,7 @@ class _Parser:
             if part is None:
                 unclosed = self._text.startswith('"', place)
                 wrong = "this name is empty or has no closing double quote."
-                raise self._fault(place + 1, wrong if unclosed else "expected a name after the dot.")
+                raise self._problem(place + 1, wrong if unclosed else "expected a name after the dot.")
             quoted = quoted or part[1] is not None
             parts.append(part[0] if part[1] is None else part[1].replace('""', '"'))
             place = part.end()
@@ -169,7 +169,7 @@ class _Parser:
 
     def _check_characters(self, text: str, at: int) -> None:
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise self._fault(at, "a null character or half a surrogate pair cannot be part of any value.")
+            raise self._problem(at, "a null character or half a surrogate pair cannot be part of any value.")
 
     # --- the grammar ----------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class _Parser:
             return self._comparison()
         self._depth += 1
         if self._depth > DEPTH_MAX:
-            raise self._fault(bracket_at, f"brackets are nested deeper than {DEPTH_MAX}.")
+            raise self._problem(bracket_at, f"brackets are nested deeper than {DEPTH_MAX}.")
         tree = self._junction("OR")
         if not self._takes("mark", ")"):
             raise self._expected("AND, OR or a closing bracket")
@@ -242,7 +242,7 @@ class _Parser:
         at = self._token.at
         if self._token.kind == "keyword" and self._token.text == "NULL":
             if sign not in ("=", "!="):
-                raise self._fault(at, f"nothing is {sign} null; only = null and != null have a meaning.")
+                raise self._problem(at, f"nothing is {sign} null; only = null and != null have a meaning.")
             self._next += 1
             return IsNull(column, negated=sign == "!=")
         return Compare(column, sign, self._value(), at)
@@ -283,7 +283,7 @@ class _Parser:
             return whole
         number = float(token.text)
         if not math.isfinite(number):
-            raise self._fault(token.at, "this number is too large.")
+            raise self._problem(token.at, "this number is too large.")
         return number
 
     # --- refusing -------------------------------------------------------------------------------------------------
@@ -291,19 +291,19 @@ class _Parser:
     def _count(self) -> None:
         self._nodes += 1
         if self._nodes > NODES_MAX:
-            raise self._fault(self._token.at, f"the filter has more than {NODES_MAX} parts; use IN for long lists.")
+            raise self._problem(self._token.at, f"the filter has more than {NODES_MAX} parts; use IN for long lists.")
 
     def _expected(self, what: str) -> Unprocessable:
         token = self._token
         if token.kind == "keyword" and token.text == "NOT":
-            return self._fault(token.at, f"expected {what}; NOT is only known in IS NOT NULL.")
+            return self._problem(token.at, f"expected {what}; NOT is only known in IS NOT NULL.")
         found = {
             "end": "the end of the filter",
             "text": "a text",
             "name": f"the name {token.text}" if len(token.text) <= _SHOWN_MAX else "a name",
             "number": "a number",
         }.get(token.kind, token.text)
-        return self._fault(token.at, f"expected {what}, found {found}.")
+        return self._problem(token.at, f"expected {what}, found {found}.")
 
-    def _fault(self, at: int, message: str) -> Unprocessable:
-        return fault(self._field, at, message)
+    def _problem(self, at: int, message: str) -> Unprocessable:
+        return problem(self._field, at, message)

@@ -115,8 +115,8 @@ def _read(kind: type[CommandT], given: object) -> CommandT:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        named = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+        findings = error.errors(include_url=False, include_input=False, include_context=False)
+        named = "; ".join(f"{'.'.join(map(str, finding['loc']))}: {finding['msg']}" for finding in findings)
         raise BadRequest(f"The command cannot be read: {named}.") from None
 
 

@@ -11,7 +11,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
-def address_fault(field: str, url: str) -> str | None:
+def address_problem(field: str, url: str) -> str | None:
     """What is wrong with the address given as `field`, in one sentence; None when nothing is."""
     try:
         parts = urlsplit(url)
@@ -25,10 +25,10 @@ def address_fault(field: str, url: str) -> str | None:
     return None
 
 
-def header_faults(headers: Mapping[str, str]) -> list[str]:
-    faults = []
+def header_problems(headers: Mapping[str, str]) -> list[str]:
+    problems = []
     if sum(len(name) + len(value.encode()) for name, value in headers.items()) > HEADERS_BYTES_MAX:
-        faults.append(f"headers are larger than {HEADERS_BYTES_MAX} bytes")
+        problems.append(f"headers are larger than {HEADERS_BYTES_MAX} bytes")
     if any(not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) for name, value in headers.items()):
-        faults.append("headers: names are HTTP tokens and values printable ASCII on one line")
-    return faults
+        problems.append("headers: names are HTTP tokens and values printable ASCII on one line")
+    return problems

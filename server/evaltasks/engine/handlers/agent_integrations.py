@@ -21,11 +21,11 @@ from evaltasks.api.integrations import (
 from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.evaluators.input_template import schema_fault
-from evaltasks.engine.handlers.addresses import address_fault, header_faults
+from evaltasks.engine.evaluators.input_template import schema_problem
+from evaltasks.engine.handlers.addresses import address_problem, header_problems
 from evaltasks.engine.handlers.ai_integrations import listed
-from evaltasks.engine.handlers.faults import FaultList
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.problem_list import ProblemList
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.store import agent_integrations
 from evaltasks.engine.store.store import Row, Transaction
@@ -153,34 +153,34 @@ def _check(agent: Integration) -> None:
         raise NotBuilt(
             "This engine keeps no request_presets: the input_template of a run configuration says what is sent."
         )
-    faults = FaultList()
-    if fault := address_fault("config.endpoint", config.endpoint or ""):
-        faults.unprocessable(fault)
-    for fault in _config_faults(config):
-        faults.unprocessable(fault)
-    faults.raise_any()
+    findings = ProblemList()
+    if finding := address_problem("config.endpoint", config.endpoint or ""):
+        findings.unprocessable(finding)
+    for finding in _config_problems(config):
+        findings.unprocessable(finding)
+    findings.raise_any()
 
 
-def _config_faults(config: AgentConfig) -> list[str]:
+def _config_problems(config: AgentConfig) -> list[str]:
     plain, named = config.headers or {}, config.headers_env or {}
-    faults = header_faults(plain) + header_faults(dict.fromkeys(named, ""))
+    findings = header_problems(plain) + header_problems(dict.fromkeys(named, ""))
     lower = [name.lower() for name in (*plain, *named)]
     if len(set(lower)) < len(lower):
-        faults.append("config.headers and config.headers_env name a header twice")
+        findings.append("config.headers and config.headers_env name a header twice")
     if _OURS & set(lower):
-        faults.append(f"config: the engine writes these headers itself: {', '.join(sorted(_OURS & set(lower)))}")
+        findings.append(f"config: the engine writes these headers itself: {', '.join(sorted(_OURS & set(lower)))}")
     if secret := sorted(_SECRET & {name.lower() for name in plain}):
-        faults.append(
+        findings.append(
             f"config.headers: {', '.join(secret)} would be stored in clear. Put the value into an environment variable "
             "where the engine runs and name it in config.headers_env, or name a bearer token's in config.api_key_env"
         )
     if config.api_key_env and "authorization" in lower:
-        faults.append("config.api_key_env and a header authorization exclude each other")
+        findings.append("config.api_key_env and a header authorization exclude each other")
     if len(json.dumps(config.input_schema)) > SCHEMA_BYTES_MAX:
-        faults.append(f"config.input_schema is larger than {SCHEMA_BYTES_MAX} bytes")
-    elif fault := schema_fault(config.input_schema):
-        faults.append(f"config.input_schema {fault}")
-    return faults
+        findings.append(f"config.input_schema is larger than {SCHEMA_BYTES_MAX} bytes")
+    elif finding := schema_problem(config.input_schema):
+        findings.append(f"config.input_schema {finding}")
+    return findings
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

@@ -23,11 +23,11 @@ from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.handlers.addresses import address_fault, header_faults
-from evaltasks.engine.handlers.faults import FaultList
+from evaltasks.engine.handlers.addresses import address_problem, header_problems
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.problem_list import ProblemList
 from evaltasks.engine.handlers.spaces import require_space
-from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, surroundings_fault
+from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, ambient_credentials_error
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -226,21 +226,21 @@ def _check(integration: AiIntegration) -> None:
         )
     if integration.auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
         raise NotBuilt("This engine cannot do OAUTH2_CLIENT_CREDENTIALS yet; use a key or headers.")
-    faults = FaultList()
+    findings = ProblemList()
     if provider in _NEEDS_BASE_URL and not integration.base_url:
-        faults.unprocessable(f"base_url is needed with provider {provider}")
-    if integration.base_url and (fault := address_fault("base_url", integration.base_url)):
-        faults.unprocessable(fault)
+        findings.unprocessable(f"base_url is needed with provider {provider}")
+    if integration.base_url and (finding := address_problem("base_url", integration.base_url)):
+        findings.unprocessable(finding)
     if provider is Provider.HEURISTIC and (integration.base_url or integration.api_key_env or integration.headers):
-        faults.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
+        findings.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
     metadata = integration.provider_metadata
     if metadata and metadata.get("kind") != _METADATA_KINDS.get(str(provider)):
-        faults.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
-    if fault := surroundings_fault(integration):
-        faults.unprocessable(fault)
-    for fault in header_faults(integration.headers or {}):
-        faults.unprocessable(fault)
-    faults.raise_any()
+        findings.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
+    if finding := ambient_credentials_error(integration):
+        findings.unprocessable(finding)
+    for finding in header_problems(integration.headers or {}):
+        findings.unprocessable(finding)
+    findings.raise_any()
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

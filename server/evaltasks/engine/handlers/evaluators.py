@@ -22,11 +22,11 @@ from evaltasks.api.evaluators import (
 from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Problem, Unprocessable
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.evaluators.custom import faults_of_custom
+from evaltasks.engine.evaluators.custom import problems_of_custom
 from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
-from evaltasks.engine.evaluators.managed import faults_of_managed
+from evaltasks.engine.evaluators.managed import problems_of_managed
 from evaltasks.engine.evaluators.template_catalog import CATALOG
-from evaltasks.engine.evaluators.template_rules import template_faults, with_single_braces
+from evaltasks.engine.evaluators.template_rules import template_problems, with_single_braces
 from evaltasks.engine.filters.parser import parse_filter
 from evaltasks.engine.handlers.ai_integrations import listed, sees
 from evaltasks.engine.handlers.evaluator_answers import (
@@ -238,18 +238,18 @@ async def _check_version(services: Services, version: CreateEvaluatorVersion) ->
     if config is None:
         raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a CODE evaluator.")
     if isinstance(config, CustomCodeConfig):
-        faults = await faults_of_custom(config, services.sandbox)
+        findings = await problems_of_custom(config, services.sandbox)
     else:
-        faults = faults_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_faults(config)
-    faults = [*faults, *_faults_of_filter(version)]
-    if faults:
+        findings = problems_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_problems(config)
+    findings = [*findings, *_problems_of_filter(version)]
+    if findings:
         extra = {}
         if isinstance(config, TemplateConfig) and (mended := with_single_braces(config.template)) != config.template:
             extra["corrected_template"] = mended
-        raise Unprocessable("; ".join(faults), extra=extra)
+        raise Unprocessable("; ".join(findings), extra=extra)
 
 
-def _faults_of_filter(version: CreateEvaluatorVersion) -> list[str]:
+def _problems_of_filter(version: CreateEvaluatorVersion) -> list[str]:
     """Of its form only: which columns there are depends on the task."""
     if version.code_config is None or not version.code_config.query_filter:
         return []

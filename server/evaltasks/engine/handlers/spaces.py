@@ -113,7 +113,7 @@ async def delete_space(call: Call) -> None:
         spaces.delete_space(tx, space.id)
 
     await call.services.store.write(work)
-    call.services.bell.ring()
+    call.services.wake_signal.ring()
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

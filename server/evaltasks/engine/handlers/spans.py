@@ -93,7 +93,7 @@ async def ingest_spans(call: Call) -> IngestedSpans:
         return spans.put_spans(tx, project.id, rows, ingested_us)
 
     ingested = await services.store.write(work)
-    services.bell.ring()
+    services.wake_signal.ring()
     return ingested
 
 

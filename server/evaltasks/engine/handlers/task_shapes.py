@@ -16,7 +16,7 @@ from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, TaskEvaluator
 from evaltasks.engine.filters.compile import Target, compile_filter
 from evaltasks.engine.filters.expression import parse_expression
-from evaltasks.engine.handlers.faults import FaultList
+from evaltasks.engine.handlers.problem_list import ProblemList
 
 _SPAN = DataGranularity.SPAN
 _MIXED = (
@@ -36,45 +36,45 @@ class TaskShape:
     granularities: Sequence[DataGranularity | None]
 
 
-def judge_shape(task: TaskShape, faults: FaultList) -> None:
+def judge_shape(task: TaskShape, findings: ProblemList) -> None:
     """Add everything that is wrong with the shape and the scope of the task."""
     if not task.is_on_project:
-        _judge_dataset_task(task, faults)
+        _judge_dataset_task(task, findings)
         return
     if _is_mixed(task):
-        faults.bad_request(_MIXED)
+        findings.bad_request(_MIXED)
     if task.query_filters is not None:
-        _judge_filters(task.query_filters, faults)
+        _judge_filters(task.query_filters, findings)
     ids = {named.id for named in task.query_filters.filters} if task.query_filters is not None else set()
     for index, attachment in enumerate(task.attachments):
         for place, mapping in enumerate(attachment.query_mappings or ()):
             unknown = ", ".join(sorted(set(mapping.query_ids) - ids))
             if unknown:
-                faults.unprocessable(
+                findings.unprocessable(
                     f"evaluators[{index}].query_mappings[{place}].query_ids names {unknown}, "
                     "which query_filters does not have"
                 )
         if attachment.query_mappings is not None and task.granularities[index] is DataGranularity.SPAN:
-            faults.unprocessable(
+            findings.unprocessable(
                 f"evaluators[{index}] judges single spans, and query_mappings are for traces and sessions: "
                 "use column_mappings, or an evaluator with data_granularity TRACE or SESSION"
             )
     if len(set(task.granularities) - {None}) > 1:
-        faults.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
+        findings.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
 
 
-def _judge_dataset_task(task: TaskShape, faults: FaultList) -> None:
+def _judge_dataset_task(task: TaskShape, findings: ProblemList) -> None:
     if task.query_filters is not None:
-        faults.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
+        findings.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
     for index, attachment in enumerate(task.attachments):
         if attachment.query_mappings is not None:
-            faults.bad_request(
+            findings.bad_request(
                 f"evaluators[{index}].query_mappings applies to project tasks; "
                 "experiment runs belong to no trace: use column_mappings"
             )
         granularity = task.granularities[index]
         if granularity not in {None, DataGranularity.SPAN}:
-            faults.unprocessable(
+            findings.unprocessable(
                 f"evaluators[{index}] judges whole {str(granularity).lower()}s, and a dataset task evaluates single "
                 "experiment runs: use an evaluator with data_granularity SPAN"
             )
@@ -90,14 +90,14 @@ def _is_mixed(task: TaskShape) -> bool:
     return in_spans and in_groups
 
 
-def _judge_filters(given: QueryFilters, faults: FaultList) -> None:
+def _judge_filters(given: QueryFilters, findings: ProblemList) -> None:
     for index, named in enumerate(given.filters):
         try:
             compile_filter(named.filter, Target.SPAN, field=f"query_filters.filters[{index}].filter")
         except Problem as problem:
-            faults.add(problem)
+            findings.add(problem)
     if (given.expression or "").strip():
         try:
             parse_expression(given.expression or "", {named.id for named in given.filters})
         except Problem as problem:
-            faults.add(problem)
+            findings.add(problem)

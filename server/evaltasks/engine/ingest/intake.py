@@ -104,7 +104,7 @@ class Intake:
             ingested = await services.store.write(work)
         except StoreError as error:
             raise Unavailable(str(error), retry_after_seconds=STORE_RETRY_AFTER_SECONDS) from error
-        services.bell.ring()
+        services.wake_signal.ring()
         return ingested
 
 

@@ -159,9 +159,9 @@ def _row_from(span: Span) -> SpanRow:
 
 
 def _reason(error: ValidationError) -> str:
-    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in fault["loc"])
-    return f"{field}: {fault['msg'].removeprefix('Value error, ')}"
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _moment(nanoseconds: int, field: str) -> datetime:

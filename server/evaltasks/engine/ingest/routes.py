@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from evaltasks.api.problems import NotBuilt, Problem, ServerFault, Unavailable, UnknownMedia
+from evaltasks.api.problems import NotBuilt, Problem, ServerError, Unavailable, UnknownMedia
 from evaltasks.engine.app import problem_response
 from evaltasks.engine.bodies import is_packed, read_body, unpacked
 from evaltasks.engine.ingest.intake import STORE_RETRY_AFTER_SECONDS, Intake
@@ -131,7 +131,7 @@ async def _answered(
         reference = secrets.token_hex(4)
         logger.exception("crash %s in %s", reference, where)
         return respond(
-            ServerFault(f"The engine failed on its own account; the log has it under reference {reference}.")
+            ServerError(f"The engine failed on its own account; the log has it under reference {reference}.")
         )
 
 

@@ -27,7 +27,7 @@ _STATES = {state.value: state for state in SpanStatus}
 _PLAIN = (str, int, bool, type(None))
 _SESSION = "session.id"
 _PREFIX = "attributes."
-_FAULTS_SHOWN_MAX = 10
+_PROBLEMS_SHOWN_MAX = 10
 # OpenTelemetry's lengths: 16 and 8 bytes.
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
@@ -36,21 +36,21 @@ _SPAN_ID_BYTES = 8
 def span_rows_from(spans: Sequence[IncomingSpan]) -> list[SpanRow]:
     """The rows to store. Raises Unprocessable naming every span (by its place, from 0) that cannot be stored."""
     rows: list[SpanRow] = []
-    faults: list[str] = []
+    findings: list[str] = []
     for i, span in enumerate(spans):
         try:
             rows.append(span_row_from(span))
         except ValueError as error:
-            faults.append(f"spans[{i}]: {error}")
-    if faults:
-        raise nothing_stored(faults)
+            findings.append(f"spans[{i}]: {error}")
+    if findings:
+        raise nothing_stored(findings)
     return rows
 
 
-def nothing_stored(faults: Sequence[str]) -> Unprocessable:
+def nothing_stored(findings: Sequence[str]) -> Unprocessable:
     """The first faults of an upload, and how many more there are."""
-    more = len(faults) - _FAULTS_SHOWN_MAX
-    shown = "; ".join(faults[:_FAULTS_SHOWN_MAX])
+    more = len(findings) - _PROBLEMS_SHOWN_MAX
+    shown = "; ".join(findings[:_PROBLEMS_SHOWN_MAX])
     return Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
 
 
@@ -162,7 +162,7 @@ def _event_from(event: JsonObject, span: IncomingSpan) -> JsonObject:
     try:
         read = _IncomingEvent.model_validate(event)
     except ValidationError as error:
-        wrong = sorted({str(fault["loc"][0]) for fault in error.errors(include_url=False, include_input=False)})
+        wrong = sorted({str(finding["loc"][0]) for finding in error.errors(include_url=False, include_input=False)})
         raise ValueError(f"an event cannot be read (its {', '.join(wrong)})") from None
     moment = read.timestamp or span.start_time
     return {"name": read.name, "timestamp": rfc3339(moment), "attributes": flatten(read.attributes)}

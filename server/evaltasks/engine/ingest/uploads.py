@@ -87,7 +87,7 @@ async def put_upload(intake: Intake, space: str | None, upload: Upload) -> JsonO
         return {**stored.model_dump(), "records_updated": num_evaluated, "unmatched_ids": unmatched}
 
     answer = await services.store.write(work)
-    services.bell.ring()
+    services.wake_signal.ring()
     return answer
 
 
@@ -139,17 +139,17 @@ def _evaluation_value(field: str, value: object, nth: int) -> str | float:
 
 def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
     """Raises Unprocessable naming the rows that are no spans."""
-    spans, faults = [], []
+    spans, findings = [], []
     for nth, row in enumerate(rows):
         try:
             spans.append(_span_from(row))
         except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            faults.append(f"row {nth}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}")
+            finding = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            findings.append(f"row {nth}: {'.'.join(map(str, finding['loc']))}: {finding['msg']}")
         except (ValueError, TypeError, OverflowError):
-            faults.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
-    if faults:
-        raise nothing_stored(faults)
+            findings.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
+    if findings:
+        raise nothing_stored(findings)
     return spans
 
 

@@ -77,9 +77,9 @@ def access_of(integration: AiIntegration, key: str | None, environment: Mapping[
     if auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
         raise NotBuilt("The embedded engine does not do OAuth2 client credentials; use a key or headers.")
     own = {name.lower(): value for name, value in (integration.headers or {}).items()}
-    fault = surroundings_fault(integration)
-    if fault is not None:
-        raise Broken(fault)
+    problem = ambient_credentials_error(integration)
+    if problem is not None:
+        raise Broken(problem)
     if auth_type == AuthType.BEARER_TOKEN and key is None:
         raise Broken(f"the AI integration '{integration.name}' has auth_type BEARER_TOKEN and names no api_key_env")
     credentials: dict[str, str] = {}
@@ -98,7 +98,7 @@ def access_of(integration: AiIntegration, key: str | None, environment: Mapping[
     )
 
 
-def surroundings_fault(integration: AiIntegration) -> str | None:
+def ambient_credentials_error(integration: AiIntegration) -> str | None:
     """Why an address may not be sent what a cloud's chain finds, or None."""
     if not integration.base_url or not _uses_surroundings(integration):
         return None

@@ -75,7 +75,7 @@ class HttpAgent:
             try:
                 document = await self._post(content)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                raise self._fault_of_connection(error) from None
+                raise self._error_for_connection(error) from None
             return AgentReply(document, round((time.perf_counter() - started) * 1000, 1))
         raise self._too_slow()
 
@@ -109,7 +109,7 @@ class HttpAgent:
         said = body[: 4 * _DETAIL_CHARS_MAX].decode("utf-8", "replace").strip()
         raise RefusedCall(f"the agent answered {status}", said[:_DETAIL_CHARS_MAX] or None)
 
-    def _fault_of_connection(self, error: Exception) -> Broken | RefusedCall | RetryLater:  # noqa: PLR0911  a table
+    def _error_for_connection(self, error: Exception) -> Broken | RefusedCall | RetryLater:  # noqa: PLR0911  a table
         """Its own text may hold an address with a secret, so it is not repeated."""
         if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
             return Broken("the agent's endpoint is not an address that can be called")

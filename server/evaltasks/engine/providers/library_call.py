@@ -16,11 +16,11 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.library_faults import error_reply, fault_of
+from evaltasks.engine.providers.library_errors import error_reply
 from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
 from evaltasks.engine.providers.provider import Broken, ChatMessage, ChatReply, ChatRequest, RefusedCall
 
-__all__ = ["ask", "error_reply", "fault_of", "has_json_schema"]
+__all__ = ["ask", "error_reply", "has_json_schema", "problem_of"]
 
 _ANSWER_TOOL = "record_answer"
 

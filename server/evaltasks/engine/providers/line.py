@@ -37,7 +37,7 @@ class DirectLine:
         connection = await self._open(target.origin)
         try:
             response = await connection.handle_async_request(request)
-        except _FAULTS as error:
+        except _PROBLEMS as error:
             raise _as_httpx(error) from error
         return httpx2.Response(response.status, headers=response.headers, stream=_Body(response))
 
@@ -66,14 +66,14 @@ class _Body(httpx2.AsyncByteStream):
         try:
             async for chunk in self._response.aiter_stream():
                 yield chunk
-        except _FAULTS as error:
+        except _PROBLEMS as error:
             raise _as_httpx(error) from error
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
-_FAULTS = (
+_PROBLEMS = (
     httpcore2.TimeoutException,
     httpcore2.NetworkError,
     httpcore2.ProtocolError,

@@ -28,8 +28,8 @@ from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequ
 from evaltasks.engine.providers.refusals import (
     ErrorReply,
     Refusal,
-    fault_of_connection,
-    fault_of_reply,
+    error_for_connection,
+    error_for_reply,
     refused_feature,
 )
 
@@ -103,7 +103,7 @@ class OpenAiCompatible:
                 feature = refused_feature(answer)
                 if feature is not None and _learn(habits, feature, way):
                     continue
-                raise fault_of_reply(answer, request.model_name, sent, self._now())
+                raise error_for_reply(answer, request.model_name, sent, self._now())
             reply = _reply(answer, way, round((time.perf_counter() - started) * 1000, 1))
             self._count_tokens(reply)
             if way == TOOL_CALL and reply.answered_by == TEXT and not reply.tool_calls:
@@ -123,7 +123,7 @@ class OpenAiCompatible:
                     body = await body_of(response, "provider")
                     self.headroom = headroom_in(response.headers, self._tokens_per_call)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                raise fault_of_connection(error) from None
+                raise error_for_connection(error) from None
             # A long answer would keep the event loop from everything else while it is parsed.
             if len(body) > _PARSED_AT_ONCE_BYTES_MAX:
                 return await to_thread.run_sync(_parsed, response, body)

@@ -96,7 +96,7 @@ class Executor:
                 tasks.start_soon(self._keep_leases)
                 while True:
                     await self._turn(tasks)
-                    await self._services.bell.wait(self._limits.poll_seconds)
+                    await self._services.wake_signal.wait(self._limits.poll_seconds)
         finally:
             await self._release_all()
 
@@ -217,7 +217,7 @@ class Executor:
             await self._crashed(claim, _log_crash(f"task run {claim.run_id}"))
         # Not in a `finally`: what is still in hand when the engine is left is given back.
         del self._in_hand[claim.owner]
-        self._services.bell.ring()
+        self._services.wake_signal.ring()
 
     def _job(self, claim: Claim) -> Job:
         if claim.task.evaluates:

@@ -25,9 +25,9 @@ class SandboxUnavailable(Exception):
 class LoadFailed(Exception):
     """The program cannot be loaded in this sandbox. `faults` are sentences, all that were found."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = list(faults)
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
 
 
 class Died(Exception):

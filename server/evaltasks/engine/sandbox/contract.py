@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from evaltasks.api.evaluators import CustomCodeConfig, StaticParamType
-from evaltasks.engine.sandbox.contract_class import class_faults, parameter_faults
+from evaltasks.engine.sandbox.contract_class import class_problems, parameter_problems
 from evaltasks.engine.sandbox.contract_imports import Imports, parsed, read_imports
 from evaltasks.engine.sandbox.program import Program, StaticValue
 
 CODE_CHARS_MAX = 30_000  # read while nobody else is served
-_FAULTS_MAX = 20
+_PROBLEMS_MAX = 20
 
 
 @dataclass(slots=True)
@@ -29,29 +29,29 @@ class Contract:
     """`program` can be loaded when there are no faults; with faults it holds only the imports, to be tried as well."""
 
     program: Program
-    faults: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def read_contract(config: CustomCodeConfig) -> Contract:
     """Everything the contract asks, checked at once."""
-    faults: list[str] = []
+    problems: list[str] = []
     imports = Imports()
-    faults += read_imports(config.imports or "", imports)
-    faults += parameter_faults(config)
+    problems += read_imports(config.imports or "", imports)
+    problems += parameter_problems(config)
     code = config.code.replace("\r\n", "\n").replace("\r", "\n")
-    tree = parsed(code, "code", CODE_CHARS_MAX, faults)
+    tree = parsed(code, "code", CODE_CHARS_MAX, problems)
     kind: ast.ClassDef | None = None
     if tree is not None:
-        faults += _foreign_statements(tree)
-        kind = _the_class(tree, faults)
+        problems += _foreign_statements(tree)
+        kind = _the_class(tree, problems)
     if kind is not None:
-        faults += class_faults(kind, imports, config)
-    bare = _without_base(code, kind) if kind is not None and not faults else None
-    if kind is not None and not faults and bare is None:
-        faults.append("code cannot be read: it is nested too deep")
+        problems += class_problems(kind, imports, config)
+    bare = _without_base(code, kind) if kind is not None and not problems else None
+    if kind is not None and not problems and bare is None:
+        problems.append("code cannot be read: it is nested too deep")
     if kind is None or bare is None:
-        more = [f"and {len(faults) - _FAULTS_MAX} more"] if len(faults) > _FAULTS_MAX else []
-        return Contract(Program(tuple(imports.lines), imports.names), faults[:_FAULTS_MAX] + more)
+        more = [f"and {len(problems) - _PROBLEMS_MAX} more"] if len(problems) > _PROBLEMS_MAX else []
+        return Contract(Program(tuple(imports.lines), imports.names), problems[:_PROBLEMS_MAX] + more)
     static = tuple(
         StaticValue(param.name, param.default_value, is_pattern=param.type is StaticParamType.REGEX)
         for param in config.static_params
@@ -77,11 +77,13 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _the_class(tree: ast.Module, faults: list[str]) -> ast.ClassDef | None:
+def _the_class(tree: ast.Module, problems: list[str]) -> ast.ClassDef | None:
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    faults += [f"code line {one.lineno}: a second class, '{one.name[:80]}'; code holds only one" for one in classes[1:]]
+    problems += [
+        f"code line {one.lineno}: a second class, '{one.name[:80]}'; code holds only one" for one in classes[1:]
+    ]
     if not classes and not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in tree.body):
-        faults.append("code holds no class; write class MyEvaluator(CodeEvaluator): with a method evaluate")
+        problems.append("code holds no class; write class MyEvaluator(CodeEvaluator): with a method evaluate")
     return classes[0] if classes else None
 
 

@@ -16,7 +16,7 @@ _BASE_ATTRIBUTES = frozenset({"name", "kind"})
 _DYNAMIC = frozenset({"getattr", "setattr", "hasattr", "vars", "delattr"})
 
 
-def parameter_faults(config: CustomCodeConfig) -> Iterator[str]:
+def parameter_problems(config: CustomCodeConfig) -> Iterator[str]:
     if not config.variables:
         yield "variables is empty; name each keyword parameter of evaluate"
     for name in dict.fromkeys(config.variables):
@@ -39,7 +39,7 @@ def _is_name(name: str) -> bool:
     return name.isidentifier() and not keyword.iskeyword(name)
 
 
-def class_faults(kind: ast.ClassDef, imports: Imports, config: CustomCodeConfig) -> Iterator[str]:
+def class_problems(kind: ast.ClassDef, imports: Imports, config: CustomCodeConfig) -> Iterator[str]:
     bases = [base.id for base in kind.bases if isinstance(base, ast.Name)]
     if len(kind.bases) != 1 or kind.keywords or not set(bases) <= imports.called("CodeEvaluator"):
         yield f"code line {kind.lineno}: the class must extend CodeEvaluator and nothing else"
@@ -50,7 +50,7 @@ def class_faults(kind: ast.ClassDef, imports: Imports, config: CustomCodeConfig)
     for name in {param.name for param in config.static_params} & methods.keys():
         yield f"code line {methods[name].lineno}: the method '{name}' has a static parameter's name; rename one of them"
     yield from _unknown_attributes(kind, methods, config)
-    yield from _result_faults(kind, imports)
+    yield from _result_problems(kind, imports)
     evaluate = methods.get("evaluate")
     if evaluate is None:
         signature = _SIGNATURE.format(names=_as_parameters(config.variables))
@@ -58,8 +58,8 @@ def class_faults(kind: ast.ClassDef, imports: Imports, config: CustomCodeConfig)
     elif isinstance(evaluate, ast.AsyncFunctionDef) or evaluate.decorator_list:
         yield f"code line {evaluate.lineno}: evaluate must be a plain method; no async, no decorator"
     else:
-        yield from _signature_faults(evaluate, config)
-        yield from _return_faults(evaluate, imports)
+        yield from _signature_problems(evaluate, config)
+        yield from _return_problems(evaluate, imports)
 
 
 def _required(arguments: ast.arguments) -> int:
@@ -71,7 +71,7 @@ def _as_parameters(names: list[str]) -> str:
     return ", ".join(f"{name[:80]}=None" for name in dict.fromkeys(names) if _is_name(name)) or "output=None"
 
 
-def _signature_faults(evaluate: ast.FunctionDef, config: CustomCodeConfig) -> Iterator[str]:
+def _signature_problems(evaluate: ast.FunctionDef, config: CustomCodeConfig) -> Iterator[str]:
     arguments, at = evaluate.args, f"code line {evaluate.lineno}"
     positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
     keywords = {
@@ -111,7 +111,7 @@ def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
             todo.extend(ast.iter_child_nodes(node))
 
 
-def _return_faults(evaluate: ast.FunctionDef, imports: Imports) -> Iterator[str]:
+def _return_problems(evaluate: ast.FunctionDef, imports: Imports) -> Iterator[str]:
     result = min(imports.called("EvaluationResult"))
     instead = f"return {result}(label=…, score=…, explanation=…)"
     nodes = sorted(_own(evaluate), key=lambda node: getattr(node, "lineno", 0))
@@ -126,7 +126,7 @@ def _return_faults(evaluate: ast.FunctionDef, imports: Imports) -> Iterator[str]
             yield f"code line {node.lineno}: {instead} instead of this"
 
 
-def _result_faults(kind: ast.ClassDef, imports: Imports) -> Iterator[str]:
+def _result_problems(kind: ast.ClassDef, imports: Imports) -> Iterator[str]:
     called = imports.called("EvaluationResult")
     for node in ast.walk(kind):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in called:

@@ -25,8 +25,8 @@ class Imports:
 
 
 def read_imports(source: str, into: Imports) -> list[str]:
-    faults: list[str] = []
-    tree = parsed(source, "imports", IMPORTS_CHARS_MAX, faults)
+    problems: list[str] = []
+    tree = parsed(source, "imports", IMPORTS_CHARS_MAX, problems)
     wrong_path = False
     for node in tree.body if tree else ():
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -36,16 +36,16 @@ def read_imports(source: str, into: Imports) -> list[str]:
                 if name.name in _GIVEN:
                     into.names[name.asname or name.name] = name.name
                 else:
-                    faults.append(
+                    problems.append(
                         f"imports line {node.lineno}: '{name.name[:80]}' is not to be had from there; "
                         f"name {' and '.join(_NEEDED)}"
                     )
             continue
         if not isinstance(node, ast.Import | ast.ImportFrom):
-            faults.append(f"imports line {node.lineno}: only import statements belong into imports; remove the rest")
+            problems.append(f"imports line {node.lineno}: only import statements belong into imports; remove the rest")
             continue
         if isinstance(node, ast.ImportFrom) and (node.level or any(name.name == "*" for name in node.names)):
-            faults.append(
+            problems.append(
                 f"imports line {node.lineno}: name each thing and its full module; no '*', no relative import"
             )
             continue
@@ -57,7 +57,7 @@ def read_imports(source: str, into: Imports) -> list[str]:
             or (module or "").startswith("arize")
         ):
             wrong_path = True
-            faults.append(
+            problems.append(
                 f"imports line {node.lineno}: AX's runtime has {' and '.join(taken or _NEEDED)} at one path only; "
                 f"write {IMPORT_SENTENCE}"
             )
@@ -66,13 +66,13 @@ def read_imports(source: str, into: Imports) -> list[str]:
         into.lines.append(ImportLine(node.lineno, ast.unparse(node)))
     missing = [name for name in _NEEDED if name not in into.names.values()]
     if tree is not None and missing and not wrong_path:
-        faults.append(f"imports must import {' and '.join(missing)}: add {IMPORT_SENTENCE}")
-    return faults
+        problems.append(f"imports must import {' and '.join(missing)}: add {IMPORT_SENTENCE}")
+    return problems
 
 
-def parsed(source: str, where: str, chars_max: int, faults: list[str]) -> ast.Module | None:
+def parsed(source: str, where: str, chars_max: int, problems: list[str]) -> ast.Module | None:
     if len(source) > chars_max:
-        faults.append(f"{where} is longer than {chars_max} characters")
+        problems.append(f"{where} is longer than {chars_max} characters")
         return None
     try:
         with warnings.catch_warnings():
@@ -80,9 +80,11 @@ def parsed(source: str, where: str, chars_max: int, faults: list[str]) -> ast.Mo
             return ast.parse(source)
     except SyntaxError as error:
         line = f" line {error.lineno}" if error.lineno else ""
-        faults.append(f"{where}{line}: this is no Python ({_plain(error.msg)})")
+        problems.append(f"{where}{line}: this is no Python ({_plain(error.msg)})")
     except (ValueError, RecursionError, MemoryError):
-        faults.append(f"{where} cannot be read as Python: it is nested too deep or holds signs that no source may hold")
+        problems.append(
+            f"{where} cannot be read as Python: it is nested too deep or holds signs that no source may hold"
+        )
     return None
 
 

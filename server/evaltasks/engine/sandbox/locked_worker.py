@@ -194,7 +194,7 @@ def load(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
     """What keeps the program from loading; with nothing in the list, `space` holds the evaluator."""
     exec(compile(program["prelude"] + program["feed"], "<prelude>", "exec"), space)  # noqa: S102  ours
     space["__evaltasks_kind"] = space["EvaluationResult"]
-    faults = []
+    problems = []
     for line in program["imports"]:
         try:
             exec(compile(line["source"], "<imports>", "exec"), space)  # noqa: S102  what the locks are for
@@ -204,19 +204,19 @@ def load(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
             named = f"the module {name}" if known else "what it names"
             if known and not isinstance(error, ModuleNotFoundError):
                 named = f"something it takes from {named}"
-            faults.append(f"imports line {line['line']}: {named} is not there; the sandbox 'process' has the standard "
+            problems.append(f"imports line {line['line']}: {named} is not there; the sandbox 'process' has the standard "
                           "library's modules for data and text, and no others")  # fmt: skip
     if program["class_name"]:
-        faults += _load_class(program, space)
+        problems += _load_class(program, space)
     for static in program["static"]:
         if static["is_pattern"]:
             try:
                 sys.modules["re"].compile(static["value"])
             except Exception:
-                faults.append(
+                problems.append(
                     f"static parameter '{static['name']}' is of type REGEX, and its value is no regular expression here"
                 )
-    return faults
+    return problems
 
 
 def _load_class(program: dict[str, Any], space: dict[str, Any]) -> list[str]:

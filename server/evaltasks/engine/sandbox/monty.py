@@ -172,14 +172,18 @@ def _load(cell: MontyCell, program: Program) -> None:
     """Raises LoadFailed with all that was found."""
     try:
         cell.run(PRELUDE + FEED + "\n__evaltasks_kind = EvaluationResult\n")
-        faults = [*_import_faults(cell, program), *_class_faults(cell, program), *_pattern_faults(cell, program)]
+        problems = [
+            *_import_problems(cell, program),
+            *_class_problems(cell, program),
+            *_pattern_problems(cell, program),
+        ]
     except Died as died:
         raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
-    if faults:
-        raise LoadFailed(faults)
+    if problems:
+        raise LoadFailed(problems)
 
 
-def _import_faults(cell: MontyCell, program: Program) -> Iterator[str]:
+def _import_problems(cell: MontyCell, program: Program) -> Iterator[str]:
     for line in program.imports:
         if _runs(cell, line.source):
             continue
@@ -203,7 +207,7 @@ def _runs(cell: MontyCell, source: str) -> bool:
     return True
 
 
-def _class_faults(cell: MontyCell, program: Program) -> Iterator[str]:
+def _class_problems(cell: MontyCell, program: Program) -> Iterator[str]:
     if not program.class_name:
         return
     try:
@@ -231,7 +235,7 @@ def _said(error: MontyError) -> str:
     return f"{where}: loading the class raised {kind}"
 
 
-def _pattern_faults(cell: MontyCell, program: Program) -> Iterator[str]:
+def _pattern_problems(cell: MontyCell, program: Program) -> Iterator[str]:
     for static in program.static:
         if static.is_pattern:
             try:

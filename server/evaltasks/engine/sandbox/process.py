@@ -112,9 +112,9 @@ class ProcessCell:
             answer = await self._ask(message, self._limits.feed_seconds)
         except Died as died:
             raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
-        faults = answer.get("faults") if isinstance(answer, dict) else None
-        if faults != []:
-            raise LoadFailed(_sentences(faults))
+        problems = answer.get("faults") if isinstance(answer, dict) else None
+        if problems != []:
+            raise LoadFailed(_sentences(problems))
 
     async def feed(self, rows: Sequence[Values]) -> object:
         self._number += 1
@@ -184,8 +184,8 @@ class ProcessCell:
             raise Died(UNREADABLE) from None
 
 
-def _sentences(faults: object) -> list[str]:
+def _sentences(problems: object) -> list[str]:
     """The worker's findings; code that ran while it was loaded may have written them, so they are bounded."""
-    if not isinstance(faults, list) or not faults:
+    if not isinstance(problems, list) or not problems:
         return ["loading left no readable answer"]
-    return [str(fault)[:300] for fault in faults[:20]]
+    return [str(problem)[:300] for problem in problems[:20]]

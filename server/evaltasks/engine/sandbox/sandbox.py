@@ -29,7 +29,7 @@ class Sandbox:
         provenance = {"judge": "code", "sandbox": self.kind.value}
         return Session(await self._open(), program, self.limits, provenance)
 
-    async def faults_of(self, program: Program) -> list[str]:
+    async def problems_of(self, program: Program) -> list[str]:
         """What keeps the program from loading here, one sentence each; empty when it loads. Runs no row.
 
         Raises SandboxUnavailable.
@@ -37,7 +37,7 @@ class Sandbox:
         try:
             cell = await (await self._open()).start(program)
         except LoadFailed as failed:
-            return failed.faults
+            return failed.problems
         await cell.close()
         return []
 
@@ -64,7 +64,7 @@ async def open_sandbox(
     sandbox = Sandbox(kind, limits or SandboxLimits())
     try:
         if kind is SandboxKind.PROCESS:
-            await sandbox.faults_of(Program())
+            await sandbox.problems_of(Program())
         yield sandbox
     finally:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):

@@ -154,7 +154,7 @@ class Session:
             return await self._maker.start(self._program)
         except LoadFailed as failed:
             raise Broken(
-                f"The evaluator does not load in this engine's sandbox: {'; '.join(failed.faults)}."
+                f"The evaluator does not load in this engine's sandbox: {'; '.join(failed.problems)}."
             ) from failed
         except SandboxUnavailable as missing:
             raise Broken(str(missing)) from missing

@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import anyio
 from anyio import to_thread
 
-from evaltasks.engine.store.faults import StoreError, is_trouble, trouble
+from evaltasks.engine.store.errors import StoreError, is_storage_error, trouble
 from evaltasks.engine.store.opening import Connections, StoreFile, open_connections
 from evaltasks.engine.store.queries import named_queries
 from evaltasks.engine.store.versions import SCHEMA_VERSION
@@ -198,7 +198,7 @@ class Store:
                 try:
                     job.value = job.work(transaction)
                 except BaseException as error:  # handed to the caller whose work it is
-                    if is_trouble(error):
+                    if is_storage_error(error):
                         # Not this job's fault, and SQLite may have undone the whole transaction.
                         raise
                     connection.execute("ROLLBACK TO job")
@@ -233,7 +233,7 @@ def _in_read_transaction(connection: sqlite3.Connection, file: StoreFile, work: 
         return work(Transaction(connection))
     except sqlite3.Error as error:
         # Told "read-only" outright, it is we who tried to write on a connection for reading.
-        if is_trouble(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+        if is_storage_error(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
             raise trouble(error, "read") from error
         raise
     finally:

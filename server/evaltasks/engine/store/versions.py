@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 
-from evaltasks.engine.store.faults import StoreError
+from evaltasks.engine.store.errors import StoreError
 from evaltasks.engine.store.queries import schema
 
 FIRST_VERSION = 1

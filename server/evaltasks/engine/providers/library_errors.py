@@ -29,10 +29,10 @@ from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
 from evaltasks.engine.providers.refusals import (
     RETRY_AFTER_SECONDS_MAX,
     ErrorReply,
-    Fault,
+    ValidationIssue,
     causes,
-    fault_of_connection,
-    fault_of_reply,
+    error_for_connection,
+    error_for_reply,
     retry_after_seconds,
 )
 
@@ -62,7 +62,7 @@ def error_reply(error: Exception) -> ErrorReply | None:
     return ErrorReply.read(error.status_code, error.headers or {}, document, text)
 
 
-def fault_of(error: Exception, model_name: str, now: datetime) -> Fault:  # noqa: PLR0911  the table above
+def problem_of(error: Exception, model_name: str, now: datetime) -> ValidationIssue:  # noqa: PLR0911  the table above
     """The failure an error of the library stands for."""
     for cause in causes(error):
         if isinstance(cause, RetryLater | RefusedCall | Broken):
@@ -83,15 +83,15 @@ def fault_of(error: Exception, model_name: str, now: datetime) -> Fault:  # noqa
         status_words = f" ({reply.status})" if reply else ""
         return RetryLater(f"the provider {word}{status_words}", _wait(error, reply, now))
     if reply is not None:
-        return fault_of_reply(reply, model_name, {}, now)
+        return error_for_reply(reply, model_name, {}, now)
     return _of_surroundings(error) or _of_the_rest(error)
 
 
-def _of_surroundings(error: Exception) -> Fault | None:
+def _of_surroundings(error: Exception) -> ValidationIssue | None:
     """The failure of a connection, or of a cloud's chain of credentials."""
     for cause in causes(error):
         if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL):
-            return fault_of_connection(cause)
+            return error_for_connection(cause)
         if type(cause).__name__ in _NO_CREDENTIALS:
             return Broken(
                 "no usable credentials of the cloud were found where the engine runs; set them up as its own tools "
@@ -102,7 +102,7 @@ def _of_surroundings(error: Exception) -> Fault | None:
     return None
 
 
-def _of_the_rest(error: Exception) -> Fault:
+def _of_the_rest(error: Exception) -> ValidationIssue:
     if isinstance(error, library.ModelTimeoutError):
         return RetryLater("the provider did not answer in time")
     if isinstance(error, library.ModelConnectionError):

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ValidationIssue:
     """`argument` is a path such as `evaluators[0].query_filter`; the texts never echo what was given at length.
 
     `misplaced`: the argument does not belong in the call at all, so nothing else that is wrong with it matters.
@@ -43,21 +43,21 @@ def was_given(given: Mapping[str, Any], argument: str) -> bool:
     return argument in given or argument in getattr(given, "unreadable", ())
 
 
-def together(reading: Sequence[Fault], rules: Sequence[Fault]) -> list[Fault]:
+def merge_issues(reading: Sequence[ValidationIssue], rules: Sequence[ValidationIssue]) -> list[ValidationIssue]:
     """The faults of reading and of rules, each thing said once: a misplaced argument is told to be removed, and no
     value that could not be read is judged a second time."""
-    misplaced = {fault.root for fault in rules if fault.misplaced}
-    kept = [fault for fault in reading if fault.root not in misplaced]
-    known = {fault.argument for fault in kept}
-    return kept + [fault for fault in rules if fault.argument not in known]
+    misplaced = {issue.root for issue in rules if issue.misplaced}
+    kept = [issue for issue in reading if issue.root not in misplaced]
+    known = {issue.argument for issue in kept}
+    return kept + [issue for issue in rules if issue.argument not in known]
 
 
-class Faults(Exception):
+class ValidationErrors(Exception):
     """One call's faults. `subject` says what was judged: `create_task (template_evaluation on a project)`."""
 
-    def __init__(self, subject: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, subject: str, issues: Sequence[ValidationIssue]) -> None:
         self.subject = subject
-        self.faults = list(faults)
-        count = "1 problem" if len(self.faults) == 1 else f"{len(self.faults)} problems"
-        listed = " ".join(f"{number}. {fault}." for number, fault in enumerate(self.faults, 1))
+        self.issues = list(issues)
+        count = "1 problem" if len(self.issues) == 1 else f"{len(self.issues)} problems"
+        listed = " ".join(f"{number}. {issue}." for number, issue in enumerate(self.issues, 1))
         super().__init__(f"{count} with {subject}: {listed}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 
-class Bell:
+class WakeSignal:
     """Rings are not counted: one ring or many before a wait end the same wait."""
 
     def __init__(self) -> None:

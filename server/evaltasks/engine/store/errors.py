@@ -38,7 +38,7 @@ _PASSING = {
 _LASTING = {sqlite3.SQLITE_CORRUPT: _DAMAGED, sqlite3.SQLITE_NOTADB: _DAMAGED}
 
 
-def is_trouble(error: BaseException) -> bool:
+def is_storage_error(error: BaseException) -> bool:
     """True for an error of the file or its surroundings, false for a mistake of ours."""
     return isinstance(error, sqlite3.Error) and (_code(error) in _PASSING or _code(error) in _LASTING)
 

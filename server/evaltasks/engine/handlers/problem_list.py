@@ -11,7 +11,7 @@ from evaltasks.api.problems import BadRequest, Conflict, NotFound, Problem, Unpr
 _ORDER: tuple[type[Problem], ...] = (BadRequest, NotFound, Unprocessable, Conflict)
 
 
-class FaultList:
+class ProblemList:
     def __init__(self) -> None:
         self._found: list[tuple[type[Problem], str]] = []
 

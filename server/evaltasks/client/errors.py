@@ -6,11 +6,11 @@ Problems of the API are in `api.problems`.
 from __future__ import annotations
 
 
-class ClientFault(Exception):
+class ClientError(Exception):
     """Base. The text says what is so, why, and what to do; never a key, never a body."""
 
 
-class Unreachable(ClientFault):
+class Unreachable(ClientError):
     """No connection could be made or it broke. `may_have_taken_effect` tells whether a change may have happened."""
 
     def __init__(self, text: str, *, may_have_taken_effect: bool = False) -> None:
@@ -22,11 +22,11 @@ class TimedOut(Unreachable):
     """No answer within the time-out."""
 
 
-class Unreadable(ClientFault):
+class Unreadable(ClientError):
     """An answer came, but it is not what the operation answers (HTML of a proxy, half a body, other fields)."""
 
 
-class NotResolved(ClientFault):
+class NotResolved(ClientError):
     """A name stands for no resource or for several; `candidates` are the nearest (name, id)."""
 
     def __init__(self, text: str, *, candidates: list[tuple[str, str]] | None = None) -> None:
@@ -34,5 +34,5 @@ class NotResolved(ClientFault):
         self.candidates = candidates or []
 
 
-class WrongValue(ClientFault):
+class WrongValue(ClientError):
     """A value can never be sent: an id that is empty, `.` or `..`."""
