@@ -81,7 +81,7 @@ class LibraryProvider:
             except Exception as error:
                 if way != TEXT and _refuses(self._calls.error_reply(error), way):
                     return None
-                raise self._calls.problem_of(error, request.model_name, self._now()) from None
+                raise self._calls.error_for(error, request.model_name, self._now()) from None
             return reply
         raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
 
@@ -107,7 +107,7 @@ class LibraryProvider:
             raise
         except Exception as error:
             # A profile, a region or a file of credentials that a cloud's library cannot read.
-            raise self._calls.problem_of(error, request.model_name, self._now()) from None
+            raise self._calls.error_for(error, request.model_name, self._now()) from None
 
 
 def _load(module: str) -> ModuleType:

@@ -16,11 +16,11 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.library_errors import error_reply
+from evaltasks.engine.providers.library_errors import error_for, error_reply
 from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
 from evaltasks.engine.providers.provider import Broken, ChatMessage, ChatReply, ChatRequest, RefusedCall
 
-__all__ = ["ask", "error_reply", "has_json_schema", "problem_of"]
+__all__ = ["ask", "error_for", "error_reply", "has_json_schema"]
 
 _ANSWER_TOOL = "record_answer"
 

@@ -29,7 +29,7 @@ from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
 from evaltasks.engine.providers.refusals import (
     RETRY_AFTER_SECONDS_MAX,
     ErrorReply,
-    ValidationIssue,
+    ProviderError,
     causes,
     error_for_connection,
     error_for_reply,
@@ -62,7 +62,7 @@ def error_reply(error: Exception) -> ErrorReply | None:
     return ErrorReply.read(error.status_code, error.headers or {}, document, text)
 
 
-def problem_of(error: Exception, model_name: str, now: datetime) -> ValidationIssue:  # noqa: PLR0911  the table above
+def error_for(error: Exception, model_name: str, now: datetime) -> ProviderError:  # noqa: PLR0911  the table above
     """The failure an error of the library stands for."""
     for cause in causes(error):
         if isinstance(cause, RetryLater | RefusedCall | Broken):
@@ -87,7 +87,7 @@ def problem_of(error: Exception, model_name: str, now: datetime) -> ValidationIs
     return _of_surroundings(error) or _of_the_rest(error)
 
 
-def _of_surroundings(error: Exception) -> ValidationIssue | None:
+def _of_surroundings(error: Exception) -> ProviderError | None:
     """The failure of a connection, or of a cloud's chain of credentials."""
     for cause in causes(error):
         if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL):
@@ -102,7 +102,7 @@ def _of_surroundings(error: Exception) -> ValidationIssue | None:
     return None
 
 
-def _of_the_rest(error: Exception) -> ValidationIssue:
+def _of_the_rest(error: Exception) -> ProviderError:
     if isinstance(error, library.ModelTimeoutError):
         return RetryLater("the provider did not answer in time")
     if isinstance(error, library.ModelConnectionError):

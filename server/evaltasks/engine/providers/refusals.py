@@ -35,7 +35,7 @@ import httpx2
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
 
-ValidationIssue: TypeAlias = RetryLater | RefusedCall | Broken
+ProviderError: TypeAlias = RetryLater | RefusedCall | Broken
 
 # A provider that asks for more is obeyed no further: the run's own patience decides then.
 RETRY_AFTER_SECONDS_MAX = 600.0
@@ -123,7 +123,7 @@ def refused_feature(reply: ErrorReply) -> Refusal | None:
     return next((feature for feature, pattern in _FEATURES if pattern.search(said)), None)
 
 
-def error_for_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: datetime) -> ValidationIssue:  # noqa: PLR0911  the table above
+def error_for_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: datetime) -> ProviderError:  # noqa: PLR0911  the table above
     """The failure an error reply stands for."""
     status, said = reply.status, reply.said
     if status in {401, 403}:
@@ -157,7 +157,7 @@ def error_for_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: d
     return RefusedCall(f"the provider refused the call ({status})", reply.detail)
 
 
-def error_for_connection(error: Exception) -> ValidationIssue:  # noqa: PLR0911
+def error_for_connection(error: Exception) -> ProviderError:  # noqa: PLR0911
     """The failure a transport error stands for. Its own text may hold an address with a key, so it is not repeated."""
     if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
         return Broken("base_url is not an address that can be called")
@@ -191,7 +191,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
     return None if seconds is None else min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
 
 
-def _unreadable(reply: ErrorReply) -> ValidationIssue:
+def _unreadable(reply: ErrorReply) -> ProviderError:
     if reply.is_page:
         return RefusedCall("the provider answered with a web page; is base_url the address of its API?")
     if reply.is_readable:

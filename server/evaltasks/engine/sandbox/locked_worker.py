@@ -204,8 +204,8 @@ def load(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
             named = f"the module {name}" if known else "what it names"
             if known and not isinstance(error, ModuleNotFoundError):
                 named = f"something it takes from {named}"
-            problems.append(f"imports line {line['line']}: {named} is not there; the sandbox 'process' has the standard "
-                          "library's modules for data and text, and no others")  # fmt: skip
+            problems.append(f"imports line {line['line']}: {named} is not there; the sandbox 'process' has the "
+                          "standard library's modules for data and text, and no others")  # fmt: skip
     if program["class_name"]:
         problems += _load_class(program, space)
     for static in program["static"]:
