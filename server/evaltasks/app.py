@@ -24,7 +24,7 @@ async def open_client(settings: Settings, environment: Mapping[str, str]) -> Asy
     Raises SettingsError, StoreError and the client's faults.
     """
     if settings.backend == "embedded":
-        limits = ExecutorLimits(in_flight_max=settings.in_flight)
+        limits = ExecutorLimits.with_lease(settings.lease_seconds, in_flight_max=settings.in_flight)
         async with (
             Engine.open(
                 settings.store_path, environment=environment, limits=limits, sandbox=settings.sandbox

@@ -18,6 +18,7 @@ import anyio
 
 from evaltasks.api.problems import Problem
 from evaltasks.client.errors import ClientError
+from evaltasks.engine.runs.limits import ExecutorLimits
 from evaltasks.engine.sandbox.cell import SandboxUnavailable
 from evaltasks.engine.stage import Stage, parse_stage
 from evaltasks.engine.store.store import StoreError
@@ -108,7 +109,9 @@ def _engine(given: argparse.Namespace) -> int:
     )
     further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
     stage = _stage(given.stage or "")
-    return _run(serve_engine, given.host, given.port, _store_path(given), settings.sandbox, further, access, stage)
+    limits = ExecutorLimits.with_lease(settings.lease_seconds)
+    store, sandbox = _store_path(given), settings.sandbox
+    return _run(serve_engine, given.host, given.port, store, sandbox, further, access, stage, limits)
 
 
 def _stage(text: str) -> Stage:

@@ -75,6 +75,9 @@ def _add_engine_options(engine: argparse.ArgumentParser) -> None:
     engine.add_argument("--port", type=int, default=8700, help="port; 0 picks a free one (default 8700)")
     engine.add_argument("--allow-host", metavar="NAMES", help="further host names requests may come in under; by comma")
     _store_option(engine)
+    engine.add_argument(
+        "--lease-seconds", metavar="SECONDS", help="how long a stopped process keeps its task runs, as for serve"
+    )
     engine.add_argument("--sandbox", metavar="KIND", help="where custom evaluators' code runs, as for serve")
     for flag, what in (("--flight-port", "Arrow Flight"), ("--otlp-grpc-port", "OTLP over gRPC")):
         engine.add_argument(

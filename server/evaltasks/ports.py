@@ -14,6 +14,7 @@ from evaltasks.access import OPEN, Access
 from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.request_log import logger as request_logger
+from evaltasks.engine.runs.limits import ExecutorLimits
 from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.face.http import UntilSignal, bracketed, listen_on, serve_http
@@ -79,6 +80,7 @@ async def serve_engine(
     further: FurtherPorts = FurtherPorts(),
     access: Access = OPEN,
     stage: Stage = NO_STAGE,
+    limits: ExecutorLimits | None = None,
 ) -> int:
     """Serve the embedded engine until a signal comes; the exit code.
 
@@ -88,7 +90,12 @@ async def serve_engine(
     if stage.staged:
         sys.stderr.write(_STAGED.format(shown="\n".join(f"***   {staged}" for staged in stage.staged)))
     opening = Engine.open(
-        store, environment=os.environ, sandbox=sandbox, body_bytes_max=access.body_bytes_max, stage=stage
+        store,
+        environment=os.environ,
+        sandbox=sandbox,
+        body_bytes_max=access.body_bytes_max,
+        stage=stage,
+        limits=limits or ExecutorLimits(),
     )
     async with (
         opening as engine,

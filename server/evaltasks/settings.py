@@ -19,6 +19,8 @@ from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.tools.spec import Group
 
 PREFIX = "EVALTASKS_"
+# A shorter lease could expire between two heartbeats of a busy process.
+LEASE_SECONDS_MIN = 0.5
 
 
 class SettingsError(ValueError):
@@ -52,6 +54,13 @@ def _in_flight(text: str) -> int:
     if not 1 <= count <= 500:
         raise SettingsError("in-flight must be a whole number from 1 to 500")
     return count
+
+
+def _lease(text: str) -> float:
+    seconds = float(text) if text.replace(".", "", 1).isdigit() else 0.0
+    if not LEASE_SECONDS_MIN <= seconds <= 3600:
+        raise SettingsError(f"lease-seconds must be a number of seconds from {LEASE_SECONDS_MIN:g} to 3600")
+    return seconds
 
 
 def _directories(text: str) -> tuple[Path, ...]:
@@ -151,6 +160,11 @@ class Settings:
     in_flight: int = _option(
         20, _in_flight, "N", "judge calls the embedded engine keeps in flight at once (default 20)"
     )
+    lease_seconds: float = _option(
+        10.0, _lease, "SECONDS",
+        "how long a task run stays reserved for a process that stopped responding before another process on the same "
+        "store continues it (default 10); renewed four times in that time",
+    )  # fmt: skip
     sandbox: SandboxKind = _option(  # noqa: RUF009  it makes a field
         SandboxKind.MONTY, _sandbox, "KIND",
         "where the embedded engine runs custom evaluators' code: 'monty' (default; a part of Python, everywhere) or "

@@ -86,7 +86,9 @@ async def test_after_kill_nine_of_the_server_the_run_finishes_by_itself_and_no_r
     tmp_path: Path,
 ) -> None:
     rows = 400
-    command = [sys.executable, "-m", "evaltasks", "serve", "--store", str(tmp_path / "s.sqlite"), "--in-flight", "20"]
+    store = tmp_path / "s.sqlite"
+    options = ("--in-flight", "20", "--lease-seconds", "1")
+    command = [sys.executable, "-m", "evaltasks", "serve", "--store", str(store), *options]
 
     def until_killed(base_url: str) -> str:
         with Pipe(command) as pipe:
@@ -102,7 +104,7 @@ async def test_after_kill_nine_of_the_server_the_run_finishes_by_itself_and_no_r
     async with judge_server(latency_seconds=0.05) as judge:
         with anyio.fail_after(50):
             run_id = await to_thread.run_sync(until_killed, judge.base_url)
-        async with stdio_agent("auto", tmp_path / "s.sqlite", "--in-flight", "20") as it:
+        async with stdio_agent("auto", store, *options) as it:
             recorded = (await it.answer("get_task_run", {"run_id": run_id}))["task_run"]["num_successes"]
             answer = await it.answer("wait_for_task_run", {"run_id": run_id})
             results = await _rows(it, run_id)

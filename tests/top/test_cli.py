@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def evaltasks(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("EVALTASKS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "evaltasks", *arguments],
-        capture_output=True, text=True, timeout=50, env={**clean, **environment}, cwd=ROOT, check=False,
-    )  # fmt: skip
+from tests.support.command_line import ROOT, run_command, start_command
+from tests.support.engines import engine
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def spans_file(tmp_path: Path) -> Path:
 
 
 def test_help_names_every_command_and_exits_zero() -> None:
-    shown = evaltasks("--help")
+    shown = start_command("--help")
     assert shown.returncode == 0
     assert all(
         word in shown.stdout for word in ("serve", "engine", "demo", "load", "export", "apply", "schemas", "doctor")
@@ -41,7 +34,7 @@ def test_help_names_every_command_and_exits_zero() -> None:
 
 
 def test_help_of_serve_names_every_option_with_its_variable() -> None:
-    shown = " ".join(evaltasks("serve", "--help").stdout.split())
+    shown = " ".join(run_command("serve", "--help").stdout.split())
     for option in (
         "BACKEND",
         "STORE",
@@ -53,6 +46,7 @@ def test_help_of_serve_names_every_option_with_its_variable() -> None:
         "GROUPS",
         "READ_ONLY",
         "IN_FLIGHT",
+        "LEASE_SECONDS",
     ):
         assert f"--{option.lower().replace('_', '-')}" in shown
         assert f"[EVALTASKS_{option}]" in shown
@@ -69,7 +63,7 @@ def test_help_of_serve_names_every_option_with_its_variable() -> None:
     ],
 )
 def test_a_wrong_setting_exits_with_two_and_says_which(arguments: list[str], words: str) -> None:
-    refused = evaltasks(*arguments, ARIZE_API_KEY="")
+    refused = run_command(*arguments, ARIZE_API_KEY="")
     assert refused.returncode == 2
     assert words in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -77,14 +71,14 @@ def test_a_wrong_setting_exits_with_two_and_says_which(arguments: list[str], wor
 
 
 def test_serving_http_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
-    refused = evaltasks("serve", "--http", "0.0.0.0:0", "--store", str(tmp_path / "s.sqlite"))
+    refused = start_command("serve", "--http", "0.0.0.0:0", "--store", str(tmp_path / "s.sqlite"))
     assert refused.returncode == 1
     assert "EVALTASKS_HTTP_TOKEN" in refused.stderr
 
 
 def test_a_store_that_is_none_exits_with_one_and_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("no database, but some text that is long enough to look at" * 20)
-    refused = evaltasks(
+    refused = run_command(
         "load", "spans", str(tmp_path / "broken"), "--project", "p", "--store", str(tmp_path / "broken")
     )
     assert refused.returncode == 1
@@ -94,10 +88,10 @@ def test_a_store_that_is_none_exits_with_one_and_says_what_to_do(tmp_path: Path)
 
 def test_load_spans_fills_a_project_that_doctor_then_sees(tmp_path: Path, spans_file: Path) -> None:
     store = str(tmp_path / "store.sqlite")
-    loaded = evaltasks("load", "spans", str(spans_file), "--project", "shop", "--store", store)
+    loaded = start_command("load", "spans", str(spans_file), "--project", "shop", "--store", store)
     assert loaded.returncode == 0, loaded.stderr
     assert "5" in loaded.stdout
-    examined = evaltasks("doctor", "--store", store)
+    examined = run_command("doctor", "--store", store)
     assert examined.returncode == 0, examined.stdout
     assert "All is well." in examined.stdout
 
@@ -105,7 +99,7 @@ def test_load_spans_fills_a_project_that_doctor_then_sees(tmp_path: Path, spans_
 def test_load_examples_makes_a_dataset(tmp_path: Path) -> None:
     file = tmp_path / "examples.csv"
     file.write_text("question,answer\nWhy?,Because.\nHow?,So.\n", encoding="utf-8")
-    loaded = evaltasks("load", "examples", str(file), "--dataset", "faq", "--store", str(tmp_path / "s.sqlite"))
+    loaded = run_command("load", "examples", str(file), "--dataset", "faq", "--store", str(tmp_path / "s.sqlite"))
     assert loaded.returncode == 0, loaded.stderr
     assert "2" in loaded.stdout
 
@@ -114,33 +108,51 @@ def test_load_of_a_bad_file_loads_nothing_and_names_the_row(tmp_path: Path, span
     with spans_file.open("a", encoding="utf-8") as file:
         file.write('{"name": "no time"}\n')
     store = str(tmp_path / "store.sqlite")
-    refused = evaltasks("load", "spans", str(spans_file), "--project", "shop", "--store", store)
+    refused = run_command("load", "spans", str(spans_file), "--project", "shop", "--store", store)
     assert refused.returncode == 1
     assert "6" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 def test_doctor_names_a_missing_key_and_exits_with_one(tmp_path: Path) -> None:
-    examined = evaltasks("doctor", "--backend", "http://127.0.0.1:9")
+    store = tmp_path / "store.sqlite"
+
+    async def make_integration() -> None:
+        async with engine(store) as it:
+            body = {"name": "judge", "provider": "CUSTOM", "base_url": "http://127.0.0.1:9", "model_names": ["m"]}
+            await it.ask("POST", "/v2/ai-integrations", {**body, "api_key_env": "JUDGE_KEY_OF_TEST"})
+
+    anyio.run(make_integration)
+    without = run_command("doctor", "--store", str(store))
+    with_key = run_command("doctor", "--store", str(store), JUDGE_KEY_OF_TEST="sk-aT4mB8zQ1wX6")
+    failures = [line for line in without.stdout.splitlines() if line.startswith("FAIL")]
+    assert (without.returncode, len(failures)) == (1, 1)
+    assert failures[0].startswith("FAIL keys of AI integrations: 'judge' needs JUDGE_KEY_OF_TEST")
+    assert with_key.returncode == 0, with_key.stdout
+    assert "sk-aT4mB8zQ1wX6" not in with_key.stdout + with_key.stderr
+
+
+def test_doctor_names_a_backend_that_is_not_there_and_looks_at_the_rest() -> None:
+    examined = run_command("doctor", "--backend", "http://127.0.0.1:9")
     assert examined.returncode == 1
     assert "FAIL backend" in examined.stdout
     assert "ok   one evaluation" in examined.stdout
 
 
 def test_the_committed_schemas_are_what_the_tools_are() -> None:
-    checked = evaltasks("schemas", "--check")
+    checked = run_command("schemas", "--check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_a_changed_and_an_orphaned_schema_are_shown_with_the_command_that_accepts(tmp_path: Path) -> None:
-    assert evaltasks("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
+    assert run_command("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
     (tmp_path / "get_task.json").write_text("{}\n")
     (tmp_path / "gone.json").write_text("{}\n")
-    checked = evaltasks("schemas", "--check", "--folder", str(tmp_path))
+    checked = run_command("schemas", "--check", "--folder", str(tmp_path))
     assert checked.returncode == 1
     assert "tool_schemas/get_task.json" in checked.stdout and "gone.json" in checked.stdout
     assert "--write" in checked.stderr
-    assert evaltasks("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
+    assert run_command("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
     assert not (tmp_path / "gone.json").exists()
 
 
@@ -179,10 +191,10 @@ def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None
 
 
 def test_only_the_engine_command_can_be_staged() -> None:
-    refused = evaltasks("engine", "--stage", "stuck")
+    refused = run_command("engine", "--stage", "stuck")
     assert refused.returncode == 2 and "--stage: 'stuck' is no failure" in refused.stderr
-    assert evaltasks("serve", "--stage", "stuck-pending").returncode == 2
-    assert "for tests" in evaltasks("engine", "--help").stdout
+    assert run_command("serve", "--stage", "stuck-pending").returncode == 2
+    assert "for tests" in run_command("engine", "--help").stdout
 
 
 def test_a_bare_checkout_runs_as_a_folder() -> None:

@@ -31,6 +31,8 @@ def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None
         ("allow_dir", "/no/such/place", "directory"),
         ("groups", "tasks,everything", "insight"),
         ("in_flight", "0", "500"),
+        ("lease_seconds", "0.1", "0.5"),
+        ("lease_seconds", "nan", "seconds"),
         ("sandbox", "docker", "monty, process"),
     ],
 )
