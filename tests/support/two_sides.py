@@ -161,14 +161,14 @@ class TwoSides(RuleBasedStateMachine):
 
         return self.ask(wait)
 
-    def _spans(self, project_id: str) -> Kind:
+    async def _spans(self, project_id: str) -> Kind:
         window = ListSpans(project_id=project_id, start_time=WINDOW["data_start_time"], end_time=NOW)
         return {
             span.context.span_id: {
                 "output": span.attributes["output.value"],
                 "evaluations": {each.name: each.label for each in span.evaluations},
             }
-            for span in self.all(self.client.spans.all(window))
+            async for span in self.client.spans.all(window)
         }
 
     def _learn_evaluations(self) -> None:
@@ -176,7 +176,7 @@ class TwoSides(RuleBasedStateMachine):
             runs = self.all(self.client.experiments.all_experiment_runs(id_))
             experiment["runs"] = {run.id: run_shown(run) for run in runs}
         for id_, project in self.world.projects.items():
-            project["spans"] = self._spans(id_)
+            project["spans"] = self.ask(self._spans, id_)
 
 
 def code_version(evaluation: str, pattern: str) -> Thing:
