@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bench.wire import Pipe
 
 from tests.support.agents import MODES, Agent, stdio_agent
 from tests.support.judges import JudgeServer, judge_server
+from tests.support.starts import quick_command
 
 WINDOW = {"data_start_time": "2024-01-01T00:00:00Z", "data_end_time": "2024-01-30T00:00:00Z"}
 
@@ -88,7 +88,7 @@ async def test_after_kill_nine_of_the_server_the_run_finishes_by_itself_and_no_r
     rows = 400
     store = tmp_path / "s.sqlite"
     options = ("--in-flight", "20", "--lease-seconds", "1")
-    command = [sys.executable, "-m", "evaltasks", "serve", "--store", str(store), *options]
+    command = quick_command("serve", "--store", str(store), *options)
 
     def until_killed(base_url: str) -> str:
         with Pipe(command) as pipe:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.agents import MODES, Agent, stdio_agent
 from tests.support.judges import judge_server
+from tests.support.starts import true_command
 
 WINDOW = {"data_start_time": "2024-01-01T00:00:00Z", "data_end_time": "2024-01-30T00:00:00Z"}
 
@@ -39,7 +40,10 @@ async def _arrange(it: Agent, base_url: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_every_operation_of_the_seeds_works_over_stdio(mode: str, tmp_path: Path) -> None:
-    async with judge_server(latency_seconds=0.0) as judge, stdio_agent(mode, tmp_path / "store.sqlite") as it:
+    async with (
+        judge_server(latency_seconds=0.0) as judge,
+        stdio_agent(mode, tmp_path / "store.sqlite", start=true_command) as it,
+    ):
         ids = await _arrange(it, judge.base_url)
         evaluators = [{"evaluator_id": ids["evaluator"], "query_filter": None, "column_mappings": None}]
         generation = {

@@ -6,8 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from evaltasks.tools.context import Refused, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 from tests.face.probes import deleting, reporting, saying
 from tests.support.agents import MODES, connected, subscribed
+from tests.support.starts import quick_command, true_command
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -167,7 +167,11 @@ async def test_bound_to_every_address_the_token_is_still_asked_for_and_a_rebound
 
 @asynccontextmanager
 async def _command(
-    tmp_path: Path, *arguments: str, host: str = "127.0.0.1", **environment: str
+    tmp_path: Path,
+    *arguments: str,
+    host: str = "127.0.0.1",
+    start: Callable[..., list[str]] = quick_command,
+    **environment: str,
 ) -> AsyncIterator[tuple[Process, str]]:
     """`evaltasks serve --http` on a free port, once it answers."""
     with socket.socket() as free:
@@ -175,7 +179,7 @@ async def _command(
         port = free.getsockname()[1]
     store = str(tmp_path / "store.sqlite")
     process = await anyio.open_process(
-        [sys.executable, "-m", "evaltasks", "serve", "--store", store, "--http", f"{host}:{port}", *arguments],
+        start("serve", "--store", store, "--http", f"{host}:{port}", *arguments),
         stderr=subprocess.PIPE,
         env={"PATH": os.environ.get("PATH", ""), **environment},
     )
@@ -194,7 +198,7 @@ async def _command(
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_the_real_command_serves_both_eras_on_one_port(mode: str, tmp_path: Path) -> None:
-    async with _command(tmp_path) as (_, url), connected(url, mode) as it:
+    async with _command(tmp_path, start=true_command) as (_, url), connected(url, mode) as it:
         answer = await it.answer("list_tasks")
 
     assert answer["tasks"] == []

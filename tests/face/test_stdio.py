@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.support.agents import MODES, stdio_agent
+from tests.support.starts import quick_code, true_command
 
 # Serves the real server on an empty store, prints and logs all the while, and tells on stderr when it was closed.
 NOISY = """
@@ -125,7 +125,7 @@ class Pipes:
 
 @asynccontextmanager
 async def noisy_server() -> AsyncIterator[Pipes]:
-    process = await anyio.open_process([sys.executable, "-c", NOISY], stderr=subprocess.PIPE, env=_environment())
+    process = await anyio.open_process(quick_code(NOISY), stderr=subprocess.PIPE, env=_environment())
     async with process:
         try:
             yield Pipes(process)
@@ -217,7 +217,7 @@ async def test_a_client_that_stops_reading_ends_the_server_quietly() -> None:
 @pytest.mark.parametrize("mode", MODES)
 async def test_the_real_command_serves_its_tools_on_a_store_of_its_own(mode: str, tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
-    async with stdio_agent(mode, store) as it:
+    async with stdio_agent(mode, store, start=true_command) as it:
         listed = await it.mcp.list_tools()
         answer = await it.answer("list_tasks")
 

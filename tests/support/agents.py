@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import Time, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 from tests.support.engines import QUICK, EngineInTest
+from tests.support.starts import quick_command
 
 MODES = ("legacy", "auto")
 
@@ -229,11 +229,13 @@ async def stdio_agent(
     person: Person | None = None,
     environment: dict[str, str] | None = None,
     extensions: Sequence[ClientExtension] = (),
+    start: Callable[..., list[str]] = quick_command,
 ) -> AsyncIterator[Agent]:
-    """A client of the real command `evaltasks serve`, started as a host would start it."""
+    """A client of the real command `evaltasks serve` in a process of its own; `start` is how that is started."""
+    command = start("serve", "--store", str(store), *arguments)
     parameters = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "evaltasks", "serve", "--store", str(store), *arguments],
+        command=command[0],
+        args=command[1:],
         env={"PATH": os.environ.get("PATH", ""), **(environment or {})},
     )
     async with connected(parameters, mode, person=person, extensions=extensions) as it:

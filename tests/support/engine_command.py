@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import Process
+
+from tests.support.starts import quick_command
 
 KEY = "k1-pX3vQ9dT7mZ2rL8wN4bY6c"
 OTHER_KEY = "k2-hG5jK1sF0aE3uI7oR9tV2x"
@@ -40,7 +41,7 @@ async def engine_command(
     store: str | Path, *arguments: str, key: str | None = KEY, port: int = 0, lines: int = 1
 ) -> AsyncIterator[Served]:
     """Running while the block is; `lines` addresses are waited for. It ends by a signal, and must end in order."""
-    command = [sys.executable, "-m", "evaltasks", "engine", "--port", str(port), "--store", str(store), *arguments]
+    command = quick_command("engine", "--port", str(port), "--store", str(store), *arguments)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("EVALTASKS_", "ARIZE_"))}
     environment = clean if key is None else {**clean, "EVALTASKS_ENGINE_KEY": key}
     async with await anyio.open_process(command, env=environment) as process:

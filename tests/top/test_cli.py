@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.command_line import ROOT, run_command, start_command
 from tests.support.engines import engine
+from tests.support.starts import quick_command
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_the_engine_answers_on_its_port_and_keeps_web_pages_out(tmp_path: Path) 
 
 def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None:
     store = str(tmp_path / "s.sqlite")
-    command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", store]
+    command = quick_command("engine", "--port", "0", "--store", store)
     staged = [*command, "--stage", "stuck-pending:slow*,judge-failure=5"]
     with subprocess.Popen(staged, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

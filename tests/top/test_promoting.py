@@ -21,6 +21,7 @@ from evaltasks.promote.plan import Continuous
 from evaltasks.promoting import DIFFERS, FAILED, ApplyOptions, apply_tasks, export_tasks
 from evaltasks.settings import Settings
 from tests.support.engines import EngineInTest, engine
+from tests.support.starts import quick_command
 
 KEY = "ak-Q7rP2wX9cV4bN6mL1zA5"
 
@@ -28,7 +29,7 @@ KEY = "ak-Q7rP2wX9cV4bN6mL1zA5"
 def evaltasks(*arguments: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("EVALTASKS_")}
     return subprocess.run(
-        [sys.executable, "-m", "evaltasks", *arguments],
+        quick_command(*arguments),
         capture_output=True, text=True, timeout=50, env={**clean, "ARIZE_API_KEY": KEY}, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -36,7 +37,7 @@ def evaltasks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def engine_process(store: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", str(store)]
+    command = quick_command("engine", "--port", "0", "--store", str(store))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
