@@ -7,6 +7,7 @@ client cannot make a space without the id of one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -43,7 +44,8 @@ _END = {"has_more": False}
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def outside_routes() -> list[Route]:
+@functools.cache
+def outside_routes() -> tuple[Route, ...]:
     """To stand behind the operations: the first route that fits answers."""
     routes = [
         Route("/v2/organizations", _list("organizations", [_ORGANIZATION]), methods=["GET"]),
@@ -57,7 +59,7 @@ def outside_routes() -> list[Route]:
         if listed is not None:
             routes.append(Route(path, _list(listed, []), methods=["GET"]))
         routes += _refusing(path, noun)
-    return routes
+    return tuple(routes)
 
 
 _ORGANIZATION = {

@@ -7,7 +7,11 @@ required; JSON null is read as "not given", so a null branch would tell a model 
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Hashable
+from typing import Any, cast
+
+from pydantic import BaseModel
 
 from evaltasks.tools.spec import ToolSpec
 
@@ -23,8 +27,7 @@ _NAMED = frozenset({"properties", "patternProperties"})
 
 def input_schema(spec: ToolSpec[Any, Any]) -> Schema:
     """The arguments. Defaults of null are left out: absent means the same."""
-    compact = _compact(spec.input.model_json_schema(mode="validation"))
-    return _root(compact, additional=False)
+    return _input_schema(cast(Hashable, spec.input))
 
 
 def output_schema(spec: ToolSpec[Any, Any]) -> Schema:
@@ -33,8 +36,18 @@ def output_schema(spec: ToolSpec[Any, Any]) -> Schema:
     Further properties are allowed: an older client that validates must not choke on a newer answer. Two levels are
     shown; what lies deeper explains itself in the answer, and every list of tools would carry it.
     """
-    compact = _compact(spec.output.model_json_schema(mode="validation"))
-    shallow: Schema = _shallow(compact, 0)
+    return _output_schema(cast(Hashable, spec.output))
+
+
+# A model's schema never changes, takes pydantic 10 ms, and is asked for by every server of a process.
+@functools.cache
+def _input_schema(model: type[BaseModel]) -> Schema:
+    return _root(_compact(model.model_json_schema(mode="validation")), additional=False)
+
+
+@functools.cache
+def _output_schema(model: type[BaseModel]) -> Schema:
+    shallow: Schema = _shallow(_compact(model.model_json_schema(mode="validation")), 0)
     return _root(shallow, additional=None)
 
 
