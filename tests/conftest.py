@@ -4,12 +4,53 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # How long one example takes is the machine's affair; pytest's own time-out ends what hangs.
 settings.register_profile("evaltasks", deadline=None)
 settings.load_profile("evaltasks")
+
+TESTS = Path(__file__).parent
+# What takes more than a second or two, longest first, as files or folders. These start before everything else, so that
+# no process is left alone with a long test at the end; `-m fast` leaves them out, and most others of a package in.
+SLOW = (
+    "acceptance", "faults", "properties", "top/test_demo.py", "top/test_cli.py", "tools/test_inputs.py",
+    "face/test_http.py", "contract", "engine/providers/test_library.py", "engine/providers/test_openai_compatible.py",
+    "face/test_stdio.py", "face/test_tasks_extension.py", "face/test_errors.py", "engine/runs/test_executor.py",
+    "engine/test_document.py", "tools/test_experiments_over_mcp.py", "tools/test_task_tools_over_mcp.py",
+    "tools/test_task_run_tools.py", "support/test_starts.py", "engine/test_requests.py",
+    "engine/runs/test_granularity.py", "top/test_access.py", "engine/runs/test_experiments_agents.py",
+    "engine/test_custom_code.py", "engine/test_body_limits.py", "engine/test_flight.py", "engine/test_otlp.py",
+    "engine/evaluators/test_input_template.py", "promote/test_cut_off.py", "promote/test_round_trip.py",
+    "promote/test_plan.py", "promote/test_secrets.py", "top/test_doors.py", "top/test_promoting.py",
+    "top/test_documents.py", "tools/test_custom_code_over_mcp.py", "engine/test_tasks.py",
+    "tools/test_staged_failures_over_mcp.py", "engine/runs/test_schedule.py", "client/test_newer_service.py", "fuzz",
+    "real", "compat", "conformance",
+)  # fmt: skip
+
+
+def _slow_rank(path: Path) -> int:
+    place = path.relative_to(TESTS).as_posix()
+    return next((n for n, slow in enumerate(SLOW) if place == slow or place.startswith(f"{slow}/")), len(SLOW))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the slow files out of `-m fast` unread: importing them would take as long as the fast tests."""
+    wants_fast = config.option.markexpr == "fast" and collection_path != TESTS
+    return True if wants_fast and _slow_rank(collection_path) < len(SLOW) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast tests, and put the slow ones first."""
+    ranks = {path: _slow_rank(path) for path in {item.path for item in items}}
+    for item in items:
+        if ranks[item.path] == len(SLOW):
+            item.add_marker(pytest.mark.fast)
+    items.sort(key=lambda item: ranks[item.path])
+
 
 # A hundred interpreters are started by these tests; without bytecode each of them compiles the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,7 @@ OWNERS: dict[str, set[str]] = {
 }
 
 
+@functools.cache
 def _modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -67,8 +69,19 @@ def _folder(path: Path) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@functools.cache
+def _nodes(path: Path) -> list[ast.AST]:
+    """Every node of a file; each file is parsed once for all tests."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@functools.cache
+def _imports(path: Path) -> frozenset[str]:
+    return frozenset(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -77,6 +90,7 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def _ours(path: Path) -> set[Path]:
     """The files of ours that a file imports."""
     found = set()
@@ -141,7 +155,7 @@ def test_sql_stands_in_sql_files() -> None:
     for path in _modules():
         if path in composing or path.is_relative_to(PACKAGE / "engine/filters"):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not node.value.lstrip().startswith(verbs), f"{path.name}:{node.lineno} holds SQL"
 
@@ -152,7 +166,7 @@ def test_nothing_that_serve_reaches_prints_to_stdout() -> None:
     for path in _modules():
         if path.relative_to(PACKAGE).parts[0] in printing:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print", f"{path.name}:{node.lineno} prints"
 
