@@ -76,7 +76,7 @@ def function_here() -> Callable[..., Result]:
 
 
 class Unprotected:
-    """What stands in a custom evaluator's place: the function, in this process."""
+    """What is in a custom evaluator's place: the function, in this process."""
 
     variables = ("output",)
 

@@ -53,7 +53,7 @@ FROM numbers
 
 @contextmanager
 def _without_indexes(connection: sqlite3.Connection) -> Iterator[None]:
-    """Making an index anew is faster than adding a million entries in any order."""
+    """Making an index again is faster than adding a million entries in any order."""
     query = "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'spans' AND type = 'index' AND sql IS NOT NULL"
     indexes = connection.execute(query).fetchall()
     for name, _ in indexes:

@@ -1,4 +1,4 @@
-"""Draw README's picture anew: run the demo and render what it prints as docs/demo.svg.
+"""Draw README's picture again: run the demo and render what it prints as docs/demo.svg.
 
 pip install rich && python scripts/draw_demo.py
 """

@@ -1,4 +1,4 @@
-"""`evaltasks doctor`: looks at each thing that must work, says what is wrong and how to mend it."""
+"""`evaltasks doctor`: looks at each thing that must work, says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCTOR_ROWS = 8
 
 
 class Ailment(Exception):
-    """Something is wrong; the text says what and how to mend it."""
+    """Something is wrong; the text says what and how to fix it."""
 
 
 async def examine(settings: Settings) -> int:
@@ -49,7 +49,7 @@ async def examine(settings: Settings) -> int:
             )
             ailing += 1
         print(f"{mark} {name}: {finding}")
-    print("All is well." if not ailing else f"{ailing} of {len(examinations)} need mending.")
+    print("All is well." if not ailing else f"{ailing} of {len(examinations)} need fixing.")
     return 1 if ailing else 0
 
 
@@ -123,4 +123,4 @@ def _context(client: Client) -> ToolContext:
 
 class _Quiet:
     async def report(self, done: float, total: float | None, message: str) -> None:
-        """Nobody watches."""
+        """No one watches."""

@@ -43,7 +43,7 @@ class ProgressBar:
 
 class NobodyToAsk:
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"{question} Nobody can be asked here; confirm with {confirm_with}.")
+        raise Declined(f"{question} No one can be asked here; confirm with {confirm_with}.")
 
 
 async def load_spans(file: Path, project: str, store: str) -> int:

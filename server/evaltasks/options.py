@@ -63,7 +63,7 @@ def make_parser(handlers: Mapping[str, Handler]) -> argparse.ArgumentParser:
     schemas.add_argument("--folder", type=Path, default=SCHEMA_FOLDER, help="default: tool_schemas")
     schemas.set_defaults(command=handlers["schemas"])
 
-    doctor = commands.add_parser("doctor", help="check settings, store and one whole evaluation; say how to mend")
+    doctor = commands.add_parser("doctor", help="check settings, store and one whole evaluation; say how to fix")
     _add_options(doctor)
     doctor.set_defaults(command=handlers["doctor"])
     return parser

@@ -118,7 +118,7 @@ async def _do(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
 
 async def _agreed(plan: Plan) -> bool:
     if not sys.stdin.isatty():
-        _fail("Nothing was changed: nobody can be asked here. Look at the plan, then apply with --yes.")
+        _fail("Nothing was changed: no one can be asked here. Look at the plan, then apply with --yes.")
         return False
     print(f"Apply this to {plan.where}? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)

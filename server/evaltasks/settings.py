@@ -1,7 +1,7 @@
 """Settings: one table of options, each a command-line flag and an `EVALTASKS_…` variable.
 
 A flag wins over its variable, a variable over the default. The backend is embedded unless chosen otherwise: a key
-that happens to lie in the environment never switches it. Keys come from the environment only and are no options.
+that happens to lie in the environment never switches it. Keys come from the environment only and are not options.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def option_table() -> list[tuple[str, str, Mapping[str, Any]]]:
 def settings_from(given: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """The settings for texts given on the command line (by field name) and the environment.
 
-    Raises SettingsError naming the option, and for an `EVALTASKS_…` variable that is no setting.
+    Raises SettingsError naming the option, and for an `EVALTASKS_…` variable that is not a setting.
     """
     values: dict[str, Any] = {}
     known = {variable for _, variable, _ in option_table()} | OTHER_VARIABLES
@@ -202,7 +202,7 @@ def settings_from(given: Mapping[str, str], environment: Mapping[str, str]) -> S
     return Settings(**values)
 
 
-# Variables that are read but are no options of `serve`.
+# Variables that are read but are not options of `serve`.
 OTHER_VARIABLES = frozenset({PREFIX + "LOG_LEVEL", PREFIX + "HTTP_TOKEN", PREFIX + "ENGINE_KEY"})
 
 

@@ -112,7 +112,7 @@ async def test_after_kill_nine_of_the_server_the_run_finishes_by_itself_and_no_r
     assert rows // 4 <= recorded < rows
     assert answer["task_run"]["status"] == "completed"
     assert (answer["task_run"]["num_successes"], results["evaluated"]) == (rows, f"{rows} of {rows}")
-    # Calls in flight when the process died were answered to nobody and made again; recorded rows never were.
+    # Calls in flight when the process died were answered to no one and made again; recorded rows never were.
     judged = Counter(judge.num_by_prompt)
     assert len(judged) == rows
     assert sum(times > 1 for times in judged.values()) <= rows - recorded

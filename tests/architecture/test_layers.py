@@ -120,7 +120,7 @@ def test_a_third_party_is_imported_only_by_its_owner(path: Path) -> None:
         if name in sys.stdlib_module_names and name not in OWNERS:
             continue
         owners = OWNERS.get(name)
-        assert owners is not None, f"{name} is imported by nobody yet: add its owner on purpose"
+        assert owners is not None, f"{name} is imported by no one yet: add its owner on purpose"
         assert any(place == owner or place.startswith(f"{owner}/") for owner in owners if owner) or (
             place == "" and "" in owners
         ), f"{name} belongs to {sorted(owners)}, not to '{place}'"

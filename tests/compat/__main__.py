@@ -189,6 +189,6 @@ if __name__ == "__main__":
         wrong = judged(results, bulk_results, telemetry_results, write=given.write)
     sys.stdout.writelines(f"FAULT {line}\n" for line in wrong)
     sys.stdout.write(
-        f"compat: {len(results) + len(bulk_results) + len(telemetry_results)} calls, {len(wrong)} faults\n"
+        f"compat: {len(results) + len(bulk_results) + len(telemetry_results)} calls, {len(wrong)} problems\n"
     )
     raise SystemExit(int(bool(wrong)))

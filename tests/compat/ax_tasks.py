@@ -9,7 +9,7 @@ from tests.compat.rows import AxRow, Check, Ended, World, filled
 
 
 def shows(**fields: object) -> Check:
-    """Ends well and prints one object with these fields; `{placeholders}` may stand in texts."""
+    """Ends well and prints one object with these fields; `{placeholders}` may be in texts."""
 
     def check(ended: Ended, world: World) -> None:
         assert ended.code == 0, ended.said

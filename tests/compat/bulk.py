@@ -3,7 +3,7 @@
     python -m tests.compat.bulk --clients DIR
 
 `DIR/venv` holds `arize` and `arize-ax-cli` (the same as for `python -m tests.compat`). One line for each call says
-whether it works; exit code 1 when one does not. The SDK's calls stand in `bulk_calls.py`, which runs inside `DIR/venv`.
+whether it works; exit code 1 when one does not. The SDK's calls are in `bulk_calls.py`, which runs inside `DIR/venv`.
 """
 
 from __future__ import annotations

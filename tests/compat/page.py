@@ -25,7 +25,7 @@ for a key, and every client sends it.
 | refused | the call ended with an error and said why, as the documents or the client want it |
 | differs | the documents want this of AX, and the engine does not do it |
 
-Placeholders stand in angles, `…` for a long value.
+Placeholders are in angles, `…` for a long value.
 """
 _BULK = "Arrow Flight and OTLP/gRPC"
 _BULK_SAYS = "With `evaltasks[flight]` and `--flight-port`, `--otlp-grpc-port`."
@@ -70,7 +70,7 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def calls_in_tables() -> dict[Client, list[str]]:
-    """Every call that stands in a table of this folder, by client, without running anything."""
+    """Every call that is in a table of this folder, by client, without running anything."""
     npm = Path(__file__).with_name("npm_rows.mjs").read_text(encoding="utf-8")
     return {
         "ax": [row.call for row in (*TASK_ROWS, *NOUN_ROWS, *WALKS)],

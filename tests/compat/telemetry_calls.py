@@ -1,6 +1,6 @@
 """The SDK's part of `telemetry.py`, run where `arize` is installed, in steps: arrange, read, wrong, limited.
 
-Where the engine is and which key to use stand in the environment: a key is no argument. Prints
+Where the engine is and which key to use are in the environment: a key is not an argument. Prints
 `{"call": …, "wrong": …}` for each call; `wrong` is empty when it did what it should.
 """
 

@@ -1,6 +1,6 @@
 """What the rows are about: an engine on a port, judges behind it, and one of everything.
 
-What a row changes or deletes is its own (`…_for_ax`, `…_for_arize`, `…_for_npm`), so that rows stand in any order.
+What a row changes or deletes is its own (`…_for_ax`, `…_for_arize`, `…_for_npm`), so that rows are in any order.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 python -m tests.conformance.fixture_app --port 8123
 
-Only this entry point adds the fixtures; they stand beside the catalog's tools on the same server object, so every
+Only this entry point adds the fixtures; they are beside the catalog's tools on the same server object, so every
 scenario that needs no fixture (lists, discovery, headers, sessions, caching, rebinding) judges the real thing.
 """
 

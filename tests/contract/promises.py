@@ -4,7 +4,7 @@ A test shows a promise by the mark `@pytest.mark.promise("select.window")`; it m
 several tests. `test_promises.py` checks both ways: every promise has a test, every mark names a promise, and the tables
 in docs/engine.md and docs/client.md are the ledgers' (`python -m tests.contract.promises --write` writes them).
 
-A promise whose part is not built yet stands in AWAITED as well. Whoever builds it marks the tests and takes it out.
+A promise whose part is not built yet is in AWAITED as well. Whoever builds it marks the tests and takes it out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OF_TASK_RUNS: dict[str, str] = {
     "select.session": "Session granularity evaluates all traces of a session as one row.",
     "select.experiments": "A dataset task takes the experiment runs of the experiments named.",
     "skip.labelled": "A row that already carries the evaluation is skipped.",
-    "skip.override": "With override_evaluations it is evaluated anew.",
+    "skip.override": "With override_evaluations it is evaluated again.",
     "skip.all": "With nothing left to do it ends cancelled, 0/0/0, and the reason names override_evaluations.",
     "map.columns": "Variables are mapped to columns: attributes, short columns, any dotted path.",
     "map.experiment_runs": "Experiment runs have bare columns, and their example's columns behind them.",
@@ -45,9 +45,9 @@ OF_TASK_RUNS: dict[str, str] = {
     "code.custom": "Custom Python evaluates rows in a sandbox.",
     "record.at_once": "An outcome is recorded as it comes, in one transaction with the counts.",
     "record.kinds": "An outcome is a success, an error with its reason, or skipped.",
-    "record.spans": "An evaluation stands on its span as eval.<name>.label, .score and .explanation.",
+    "record.spans": "An evaluation is on its span as eval.<name>.label, .score and .explanation.",
     "record.granularity": "Evaluations of traces and sessions stand under trace_eval. and session_eval.",
-    "record.experiment_runs": "An evaluation stands on its experiment run as flat columns of the same names.",
+    "record.experiment_runs": "An evaluation is on its experiment run as flat columns of the same names.",
     "record.provenance": "An evaluation keeps its task run, evaluator version, model, tokens and latency.",
     "finish.completed": "A task run with some row errors is completed.",
     "finish.credentials": "Bad credentials or an unknown model fail it as a whole, at the first calls.",
@@ -134,7 +134,7 @@ LEDGERS = (
 
 
 def promises() -> list[str]:
-    """The ids of all ledgers; one that stands in two is twice in the list."""
+    """The ids of all ledgers; one that is in two is twice in the list."""
     return [promise for ledger in LEDGERS for promise in ledger.promises]
 
 

@@ -73,7 +73,7 @@ FAILURES: list[tuple[str, type[Exception], str, float | None]] = [
     ("server_error", RetryLater, "is overloaded or down (500)", None),
     ("html_error", RetryLater, "is overloaded or down (502)", None),
     ("cut", RetryLater, "broke off", None),
-    ("not_json", RetryLater, "is no JSON, or was cut off", None),
+    ("not_json", RetryLater, "is not JSON, or was cut off", None),
     ("context_too_long", RefusedCall, "longer than the model's context", None),
     ("filtered", RefusedCall, "", None),
     ("refusal", RefusedCall, "", None),
@@ -102,7 +102,7 @@ async def test_a_failure_means_the_same_whoever_says_it(
     assert type(error) is issue, error.reason
     assert any(part in error.reason for part in words.split("|")), error.reason
     assert getattr(error, "after_seconds", None) == after_seconds
-    # Asking again is the engine's: nobody below asks twice.
+    # Asking again is the engine's: no one below asks twice.
     assert len(it.requests) == 1
     assert error.__cause__ is None
     assert KEY not in caplog.text + repr(error) + str(vars(error)) + repr(it.provider)

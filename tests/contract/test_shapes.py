@@ -1,6 +1,6 @@
 """What our models can say is what AX knows: every member, query parameter and enumeration, at any depth.
 
-The shapes are AX's (`tests/support/ax_shapes.py`); what is ours alone stands in a list there, so that a new member of
+The shapes are AX's (`tests/support/ax_shapes.py`); what is ours alone is in a list there, so that a new member of
 our own is a decision and no accident.
 """
 
@@ -17,7 +17,7 @@ from tests.support.ax_rules import Anything, Listed, Mapped, Plain, Record, Rule
 from tests.support.ax_shapes import OURS_ALONE, SHAPES, operation_of, problems_of
 
 OF_AX = [row for row in OPERATIONS if not row.path.startswith("/evaltasks/v1/")]
-# The judge that is no language model: an engine's own word, which the tools offer for an engine alone.
+# The judge that is not a language model: an engine's own word, which the tools offer for an engine alone.
 OUR_WORDS = {"HEURISTIC"}
 # Answered and never sent: the models refuse an evaluator whose type is not that of its version.
 _NEVER_SENT = {"HARNESS"}

@@ -71,7 +71,7 @@ CUT = {
     "in the head": Said(b"HTTP/1.1 200 OK\r\ncontent-ty"),
     "in the body": answer(200, b'{"tasks": [], "pag', length=400),
     "in a chunk": Said(b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{"tasks"'),
-    "by garbage": Said(b"\x16\x03\x01 this is no HTTP\r\n\r\n"),
+    "by garbage": Said(b"\x16\x03\x01 this is not HTTP\r\n\r\n"),
     "by an endless head": Said(b"HTTP/1.1 200 OK\r\n" + b"x-filler: " + b"a" * 200_000 + b"\r\n\r\n"),
 }
 

@@ -1,4 +1,4 @@
-"""Bodies of requests: how large, packed and unpacked, how long they may take, and that slow ones hold nobody up."""
+"""Bodies of requests: how large, packed and unpacked, how long they may take, and that slow ones hold no one up."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ async def test_what_was_sent_buys_time_for_the_rest() -> None:
 
 async def test_what_all_bodies_hold_together_is_bounded_and_given_back() -> None:
     async with limited(bytes_in_hand_max=MIB) as it, anyio.create_task_group() as tasks:
-        begun = anyio.Event()
+        started = anyio.Event()
 
         async def held() -> AsyncIterator[bytes]:
             yield b" " * (MIB - 10)
-            begun.set()
+            started.set()
             await anyio.sleep_forever()
 
         async def hold() -> None:
@@ -117,7 +117,7 @@ async def test_what_all_bodies_hold_together_is_bounded_and_given_back() -> None
 
         tasks.start_soon(hold)
         with anyio.fail_after(5):
-            await begun.wait()
+            await started.wait()
         full = await it.http.post("/v2/spaces", json={"name": "one too many"})
         tasks.cancel_scope.cancel()
     assert (full.status_code, full.headers["retry-after"]) == (503, "1")

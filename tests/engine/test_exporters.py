@@ -26,7 +26,7 @@ from evaltasks.engine import ingest
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import EngineInTest, engine
 
-# Nobody looks for new spans by himself in time: arriving ones must wake the executor.
+# No one looks for new spans by himself in time: arriving ones must wake the executor.
 NO_POLL = ExecutorLimits(poll_seconds=300, continuous_seconds=0.0)
 
 

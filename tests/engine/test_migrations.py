@@ -64,7 +64,7 @@ async def test_a_store_of_any_release_is_worked_on(tmp_path: Path, fixture: Path
 STEPS = {
     2: "ALTER TABLE projects ADD COLUMN colour TEXT;\n-- Two statements, one of them a trigger.\n"
     "CREATE TRIGGER t AFTER DELETE ON projects BEGIN\n    DELETE FROM spaces WHERE id = old.id;\nEND;",
-    # Made anew although other tables refer to it, as SQLite's own documentation describes.
+    # Made again although other tables refer to it, as SQLite's own documentation describes.
     3: "CREATE TABLE new_spaces (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL);\n"
     "INSERT INTO new_spaces SELECT seq, id, name FROM spaces;\n"
     "DROP TABLE spaces;\nALTER TABLE new_spaces RENAME TO spaces;",

@@ -1,4 +1,4 @@
-"""The request log: what a line tells, and what never stands in it."""
+"""The request log: what a line tells, and what never is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that nobody should send end in problems that say what is wrong, and never in a crash of the engine."""
+"""Requests that no one should send end in problems that say what is wrong, and never in a crash of the engine."""
 
 from __future__ import annotations
 

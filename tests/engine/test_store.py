@@ -64,16 +64,16 @@ async def test_writes_that_wait_together_share_commits(path: str) -> None:
 
 
 async def test_a_write_cancelled_before_its_turn_never_happens(tmp_path: Path) -> None:
-    begun, may_end = threading.Event(), threading.Event()
+    started, may_end = threading.Event(), threading.Event()
 
     def slow(tx: Transaction) -> None:
-        begun.set()
+        started.set()
         may_end.wait(10)
 
     async with Store.open(tmp_path / "store.sqlite") as store:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.write, slow)
-            await anyio.to_thread.run_sync(begun.wait)
+            await anyio.to_thread.run_sync(started.wait)
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 await store.write(_add("never"))
@@ -126,7 +126,7 @@ async def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "broken.sqlite"
-    path.write_bytes(b"this is no database" * 100)
+    path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError, match="--store"):
         async with Store.open(path):
             pass

@@ -1,4 +1,4 @@
-"""What a model reads of a call: the answer, the faults, the refusal, and of a crash nothing but a number."""
+"""What a model reads of a call: the answer, the problems, the refusal, and of a crash nothing but a number."""
 
 from __future__ import annotations
 

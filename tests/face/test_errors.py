@@ -93,7 +93,7 @@ def test_a_bug_has_no_words() -> None:
 
 
 def test_words_are_bounded_and_say_so() -> None:
-    issues = [ValidationIssue(f"argument_{i}", "is wrong " * 20, "mend it") for i in range(200)]
+    issues = [ValidationIssue(f"argument_{i}", "is wrong " * 20, "fix it") for i in range(200)]
 
     words = words_for(ValidationErrors("a_tool", issues)) or ""
 

@@ -182,7 +182,7 @@ async def test_a_line_that_is_no_message_does_not_end_the_server() -> None:
     async with noisy_server() as it:
         await it.begin()
         assert it.process.stdin is not None
-        await it.process.stdin.send(b"this is no JSON\n\xff\xfe\n")
+        await it.process.stdin.send(b"this is not JSON\n\xff\xfe\n")
         await it.send({"jsonrpc": "2.0", "id": 3, "method": "tools/list"})
         answers = [await it.answer()]
         while answers[-1].get("id") != 3:

@@ -1,4 +1,4 @@
-"""Whoever subscribes is told: when a run moves, a task changes or a run appears; and nobody else causes any work."""
+"""Whoever subscribes is told: when a run moves, a task changes or a run appears; and no one else causes any work."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ from tests.support.background import (
     GetTask,
     Raw,
     TaskParams,
-    begun,
     cancelled,
     ended_task,
+    started,
     task_of,
     updated,
 )
@@ -77,7 +77,7 @@ def _lasting(result: dict[str, Any]) -> dict[str, Any]:
 # --- becoming a task ----------------------------------------------------------------------------------------------
 async def test_a_long_wait_is_answered_with_a_task_whose_id_is_the_task_runs_and_whose_result_is_the_waits() -> None:
     async with _held() as (it, judge, _):
-        handle = await begun(it, "trigger_task_run", TRIGGER)
+        handle = await started(it, "trigger_task_run", TRIGGER)
         (run,) = (await it.answer("list_task_runs", {"task": "judged"}))["task_runs"]
         working = await task_of(it, handle.task_id)
         judge.release()
@@ -122,7 +122,7 @@ async def test_a_host_that_follows_the_task_gets_the_same_answer_as_one_that_wai
 async def test_wait_for_task_run_becomes_the_same_task() -> None:
     async with _held() as (it, judge, _):
         started = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
-        handle = await begun(it, "wait_for_task_run", {"run_id": started["task_run"]["run_id"]})
+        handle = await started(it, "wait_for_task_run", {"run_id": started["task_run"]["run_id"]})
         judge.release()
 
     assert handle.task_id == started["task_run"]["run_id"]
@@ -130,8 +130,8 @@ async def test_wait_for_task_run_becomes_the_same_task() -> None:
 
 async def test_what_the_trigger_alone_has_to_say_is_said_with_the_handle() -> None:
     async with _held() as (it, judge, _):
-        first = await begun(it, "trigger_task_run", TRIGGER)
-        second = await begun(it, "trigger_task_run", TRIGGER)
+        first = await started(it, "trigger_task_run", TRIGGER)
+        second = await started(it, "trigger_task_run", TRIGGER)
         judge.release()
 
     assert second.task_id == first.task_id
@@ -196,7 +196,7 @@ async def test_the_server_declares_the_extension_where_it_serves_the_wait() -> N
 async def test_another_process_on_the_store_answers_for_the_task_also_when_the_first_is_gone(tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
     async with _held(store=store) as (it, judge, _):
-        handle = await begun(it, "trigger_task_run", TRIGGER)
+        handle = await started(it, "trigger_task_run", TRIGGER)
         async with stdio_agent("auto", store, extensions=[BackgroundTasks()]) as other:
             elsewhere = await task_of(other, handle.task_id)
             judge.release()
@@ -220,7 +220,7 @@ async def test_a_task_outlives_the_server_that_gave_it(tmp_path: Path) -> None:
         async with agent(store=store, **options) as first:
             judge.hold()
             await _task(first.seed, judge)
-            handle = await begun(first, "trigger_task_run", TRIGGER)
+            handle = await started(first, "trigger_task_run", TRIGGER)
         judge.release()
         async with agent(store=store, **options) as second:
             task = await ended_task(second, handle.task_id)
@@ -252,7 +252,7 @@ async def test_a_failed_task_run_is_a_completed_task_whose_result_says_so() -> N
 
 async def test_a_cancelled_task_run_is_a_cancelled_task() -> None:
     async with _held() as (it, judge, _):
-        handle = await begun(it, "trigger_task_run", TRIGGER)
+        handle = await started(it, "trigger_task_run", TRIGGER)
         await it.answer("cancel_task_run", {"run_id": handle.task_id, "force": True})
         task = await task_of(it, handle.task_id)
         judge.release()
@@ -264,7 +264,7 @@ async def test_a_cancelled_task_run_is_a_cancelled_task() -> None:
 
 async def test_cancelling_the_task_ends_nobodys_task_run() -> None:
     async with _held() as (it, judge, _):
-        handle = await begun(it, "trigger_task_run", TRIGGER)
+        handle = await started(it, "trigger_task_run", TRIGGER)
         answer = await cancelled(it, handle.task_id)
         after = await task_of(it, handle.task_id)
         judge.release()
@@ -279,7 +279,7 @@ async def test_cancelling_the_task_ends_nobodys_task_run() -> None:
 
 async def test_an_answer_nobody_asked_for_is_acknowledged_and_changes_nothing() -> None:
     async with _held() as (it, judge, _):
-        handle = await begun(it, "trigger_task_run", TRIGGER)
+        handle = await started(it, "trigger_task_run", TRIGGER)
         answer = await updated(it, handle.task_id, question={"action": "accept"})
         after = await task_of(it, handle.task_id)
         judge.release()
@@ -310,7 +310,7 @@ async def test_a_client_that_did_not_declare_the_extension_is_told_what_to_decla
 
 async def test_a_service_that_cannot_be_asked_is_an_error_of_its_own_and_no_end_of_the_task() -> None:
     async with _held() as (it, judge, _):
-        handle = await begun(it, "trigger_task_run", TRIGGER)
+        handle = await started(it, "trigger_task_run", TRIGGER)
         task_runs: Any = it.backend.task_runs
         real_get = task_runs.get
 

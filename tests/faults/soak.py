@@ -7,7 +7,7 @@ chained evaluation, new spans for continuous tasks, cancels, deletes) and serves
 missing, nothing that is on record may have been judged again, and no count may differ from its ledger. What is asked
 for and when somebody is killed is the seed's; what happens in between is the machine's.
 
-The judge numbers its answers and the number stands in the explanation, so every line on record tells which answer it
+The judge numbers its answers and the number is in the explanation, so every line on record tells which answer it
 keeps: an answer on two lines, or a call for a line after it was recorded, is found.
 """
 
@@ -264,7 +264,7 @@ class Soak:
                 wanted = Counter({f"span-{i:05d}": 1 for i in range(self.streamed[one.task])})
                 if Counter(rows) != wanted:
                     found.append(f"the continuous task {one.task} took {len(rows)} of {wanted.total()} spans")
-        found += [f"answer {number} stands on {n} lines" for number, n in kept.items() if n > 1]
+        found += [f"answer {number} is on {n} lines" for number, n in kept.items() if n > 1]
         found += [f"answer {number} was never given" for number in kept if number not in judge.prompt_of]
         return found
 
@@ -364,7 +364,7 @@ async def _be_killed(nursery: Nursery, random: Random, left: list[int]) -> None:
 
 
 async def soak(path: Path, seed: int, kills: int, at_most_seconds: float) -> tuple[list[str], str]:
-    """The faults found, and a line on what took place."""
+    """The problems found, and a line on what took place."""
     judge, began = NumberedJudge(), time.monotonic()
     async with (
         judge_server(latency_seconds=0.005, script=judge) as server,

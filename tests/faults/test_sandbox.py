@@ -178,12 +178,12 @@ async def test_a_huge_explanation_is_cut(kind: SandboxKind) -> None:
 async def test_what_is_no_result_is_said(kind: SandboxKind) -> None:
     results = {
         "EvaluationResult(label='x' * 2000000)": "the EvaluationResult's label is longer than 1000 characters",
-        "EvaluationResult(label=['x'])": "the EvaluationResult's label is no text",
-        "EvaluationResult(label=self)": "the EvaluationResult's label is no text",
-        "EvaluationResult(score='1')": "the EvaluationResult's score is no finite number",
-        "EvaluationResult(score=float('nan'))": "the EvaluationResult's score is no finite number",
-        "EvaluationResult(score=10**4000)": "the EvaluationResult's score is no finite number",
-        "EvaluationResult(score=1, explanation={'a': 1})": "the EvaluationResult's explanation is no text",
+        "EvaluationResult(label=['x'])": "the EvaluationResult's label is not text",
+        "EvaluationResult(label=self)": "the EvaluationResult's label is not text",
+        "EvaluationResult(score='1')": "the EvaluationResult's score is not a finite number",
+        "EvaluationResult(score=float('nan'))": "the EvaluationResult's score is not a finite number",
+        "EvaluationResult(score=10**4000)": "the EvaluationResult's score is not a finite number",
+        "EvaluationResult(score=1, explanation={'a': 1})": "the EvaluationResult's explanation is not text",
         "EvaluationResult(explanation='only')": "the evaluator's code raised ValueError",
         "{'label': 'x'}": "evaluate returned dict instead of an EvaluationResult",
         "self.evaluate": "evaluate returned something else instead of an EvaluationResult",
@@ -392,7 +392,7 @@ async def test_an_object_that_pretends_to_be_something_else_is_no_label(kind: Sa
         "def __getitem__(self, place): return 'x' * 10**9",
     ]
     bodies = [f"class H:\n    {method}\nreturn EvaluationResult(label=H(), score=1)" for method in methods]
-    assert {bad.reason for bad in await attacks(kind, bodies)} == {"the EvaluationResult's label is no text"}
+    assert {bad.reason for bad in await attacks(kind, bodies)} == {"the EvaluationResult's label is not text"}
 
 
 async def test_an_exceptions_text_is_detail_and_never_a_reason(kind: SandboxKind) -> None:

@@ -36,7 +36,7 @@ def full_disk(it: EngineInTest) -> Iterator[None]:
         writer.execute("PRAGMA max_page_count = 1000000000")
 
 
-async def begun(it: EngineInTest, judge: JudgeServer, spans: int = SPANS) -> str:
+async def started(it: EngineInTest, judge: JudgeServer, spans: int = SPANS) -> str:
     """A task run whose first calls are under way and not answered."""
     project = await it.seed_project()
     await it.seed_spans(project, spans, attributes={"long": "x" * 2000})
@@ -65,7 +65,7 @@ def replace_store(path: Path, by: Path) -> None:
 
 async def test_on_a_full_disk_the_task_run_waits_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     async with judge_server() as judge, engine(tmp_path / "store.db") as it:
-        task_run = await begun(it, judge, 600)
+        task_run = await started(it, judge, 600)
         with full_disk(it):
             judge.release()
             examples = [{"question": "q" * 100_000}]
@@ -93,7 +93,7 @@ async def test_a_store_locked_for_too_long_answers_503_and_the_task_run_goes_on_
     monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.05)
     path = tmp_path / "store.db"
     async with judge_server() as judge, engine(path) as it:
-        task_run = await begun(it, judge)
+        task_run = await started(it, judge)
         with closing(sqlite3.connect(path, isolation_level=None)) as locker:
             locker.execute("BEGIN IMMEDIATE")
             judge.release()
@@ -114,7 +114,7 @@ async def test_a_store_that_is_moved_away_is_not_written_any_more(
     monkeypatch.setattr(recording, "_FLUSH_SECONDS", 0.1)
     path, elsewhere = tmp_path / "store.db", tmp_path / "elsewhere.db"
     async with judge_server() as judge, engine(path) as it:
-        task_run = await begun(it, judge)
+        task_run = await started(it, judge)
         path.rename(elsewhere)
         judge.release()
         for method, address in (("GET", f"/v2/task-runs/{task_run}"), ("GET", "/v2/tasks")):
@@ -146,7 +146,7 @@ async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_fo
     limits = replace(QUICK, lease_seconds=0.0)
     # A call takes its time, as with a real judge: the trouble is noticed before a third round of calls begins.
     async with judge_server(latency_seconds=0.5) as judge, engine(path, limits=limits) as it:
-        task_run = await begun(it, judge)
+        task_run = await started(it, judge)
         with closing(sqlite3.connect(path)) as other:
             other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with path.open("r+b") as file:
@@ -167,7 +167,7 @@ async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_fo
 
 @contextmanager
 def without_roots_rights(*paths: Path) -> Iterator[None]:
-    """Rights count for nothing with root: the paths are given to nobody, and worked with as nobody."""
+    """Rights count for nothing with root: the paths are given to no one, and worked with as no one."""
     if os.geteuid() != 0:
         yield
         return
@@ -187,7 +187,7 @@ async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(what: str
         folder = Path(name) / "folder"
         folder.mkdir()
         path = folder / "store.db"
-        # Made with all rights: the program's own files may lie where nobody may read.
+        # Made with all rights: the program's own files may lie where no one may read.
         async with Store.open(path):
             pass
         target = path if what == "file" else folder
@@ -222,11 +222,11 @@ async def test_a_store_in_another_process_exclusive_hands_is_said_at_opening(
 
 
 async def test_leases_outlast_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can renew while a third process keeps the store locked; afterwards nobody takes what still lives."""
+    """No one can renew while a third process keeps the store locked; afterwards no one takes what still lives."""
     monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.05)
     path, clock = tmp_path / "store.db", HandClock()
     async with judge_server() as judge, engine(path, clock=clock) as owner:
-        task_run = await begun(owner, judge)
+        task_run = await started(owner, judge)
         async with engine(path, clock=clock) as other:
             with closing(sqlite3.connect(path, isolation_level=None)) as locker:
                 locker.execute("BEGIN IMMEDIATE")

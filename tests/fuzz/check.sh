@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The engine against its own OpenAPI document: no answer that the document does not describe, no fault of the engine's,
+# The engine against its own OpenAPI document: no answer that the document does not describe, no problem of the engine's,
 # whatever is sent. In process, and over TCP against the real command.
 #
 #   tests/fuzz/check.sh [PYTHON] [SECONDS]

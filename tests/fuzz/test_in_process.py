@@ -35,7 +35,7 @@ class EngineApp:
             await self.engine.app(scope, receive, send)
             return
         await receive()
-        # No network: what a made-up integration would call is nobody's to be called.
+        # No network: what a made-up integration would call is no one's to be called.
         async with Engine.open(":memory:", environment={}) as self.engine:
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -60,11 +60,11 @@ def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
         {**SEED, "template": "x", "mesages": [], "messages": [{"role": "robot", "content": "x", "colour": "red"}]}
     )
     assert issues == {
-        "template": "is no field of llm_generation; remove it (it belongs to template_evaluation)",
-        "mesages": "is no field of llm_generation; did you mean messages?",
+        "template": "is not a field of llm_generation; remove it (it belongs to template_evaluation)",
+        "mesages": "is not a field of llm_generation; did you mean messages?",
         "messages.0.role": "is none of the words allowed here (judged as llm_generation); "
         "give one of: user, assistant, system, tool",
-        "messages.0.colour": "is no field of this object; remove it or correct its spelling",
+        "messages.0.colour": "is not a field of this object; remove it or correct its spelling",
     }
 
 

@@ -109,7 +109,7 @@ async def test_files_that_contradict_themselves_are_refused_by_the_rules_agents_
         "versions[0]: has no label; only the last version, which is the latest, may have none",
         "versions[2].label: is taken by another version here",
         "dataset: project and dataset exclude each other",
-        "evaluators[0].column_mappings.inptu: is no variable of this evaluator",
+        "evaluators[0].column_mappings.inptu: is not a variable of this evaluator",
         "evaluators[0].version: no version in the evaluator's file has the label 'y'",
         "evaluators[1].evaluator: there is no evaluator 'No', nor a file of it",
         "evaluators[0].evaluator: is a code evaluator, and template_evaluation takes template evaluators",
@@ -133,7 +133,7 @@ async def test_a_task_that_would_begin_to_spend_needs_a_word_and_can_be_applied_
         assert (await planned(files, target, Continuous.UNDECIDED)).undecided == ["t"]
         await applied(files, target, Continuous.ALLOWED)
         assert (await told(target))["t"]["is_continuous"] is True
-        # It runs already: nobody is asked again, nor is it switched off.
+        # It runs already: no one is asked again, nor is it switched off.
         for said in Continuous:
             later = await planned(files, target, said)
             assert (later.undecided, later.changes) == ([], [])

@@ -1,4 +1,4 @@
-"""Whatever stands in a cursor, an id, a filter or a span that was sent: an answer as described, never a fault of ours.
+"""Whatever is in a cursor, an id, a filter or a span that was sent: an answer as described, never a problem of ours.
 
 `FUZZ_EXAMPLES` sets how many are tried of each.
 """

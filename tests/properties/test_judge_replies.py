@@ -1,4 +1,4 @@
-"""Whatever a judge replies, and whatever stands in the data: no label but the choices', no crash, no third call."""
+"""Whatever a judge replies, and whatever is in the data: no label but the choices', no crash, no third call."""
 
 from __future__ import annotations
 

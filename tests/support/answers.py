@@ -1,7 +1,7 @@
 """Answers made from the reply models themselves, and the same from a service that is newer than we are.
 
 `whole_answers(model)` are bodies with every field there is, one for each alternative somewhere inside. Each knows its
-places: the objects all of whose fields we know (`objects`), and the words that stand on a closed list (`words`).
+places: the objects all of whose fields we know (`objects`), and the words that are on a closed list (`words`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Whole:
     words: tuple[Place, ...]
 
     def newer(self, *, objects: Sequence[Place] = (), words: Sequence[Place] = ()) -> Any:
-        """With a field nobody knows in these objects, and a word nobody knows at these places."""
+        """With a field no one knows in these objects, and a word no one knows at these places."""
         body = copy.deepcopy(self.body)
         for place in words:
             at(body, place[:-1])[place[-1]] = NEVER_SEEN

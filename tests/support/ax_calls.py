@@ -1,4 +1,4 @@
-"""How each operation of AX is called through our client, from values as they stand in an exchange."""
+"""How each operation of AX is called through our client, from values as they are in an exchange."""
 
 from __future__ import annotations
 

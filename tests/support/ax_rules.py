@@ -110,7 +110,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Tagged:
-    """One of several records, told apart by the word in `tag`; without a tag, whichever has no fault."""
+    """One of several records, distinguished by the word in `tag`; without a tag, whichever has no problem."""
 
     tag: str
     choices: Mapping[str, Rule] = field(default_factory=dict)

@@ -28,7 +28,7 @@ async def served(app: AsgiApp) -> AsyncIterator[str]:
     # The protocol is named because asyncio sets TCP_NODELAY only then; without it every answer takes 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        # Listening from now on: who connects before the server is up waits in the queue, nobody is refused.
+        # Listening from now on: who connects before the server is up waits in the queue, no one is refused.
         listener.listen(64)
         settings = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
         server = uvicorn.Server(settings)

@@ -2,7 +2,7 @@
 
 tasks = BackgroundTasks()
 async with agent(extensions=[tasks]) as it:
-    handle = await begun(it, "wait_for_task_run", {"run_id": …})    # the handle, nothing followed
+    handle = await started(it, "wait_for_task_run", {"run_id": …})    # the handle, nothing followed
     task = await task_of(it, handle.task_id)                        # one tasks/get
     answer = await it.answer("wait_for_task_run", {"run_id": …})    # followed to its end, as a host does
 """
@@ -88,7 +88,7 @@ class BackgroundTasks(ClientExtension):
         return CallToolResult.model_validate(task["result"], by_name=False)
 
 
-async def begun(it: Agent, tool: str, arguments: dict[str, Any]) -> Handle:
+async def started(it: Agent, tool: str, arguments: dict[str, Any]) -> Handle:
     """The handle that a call is answered with; fails the test when it is answered with a result."""
     answer = await it.mcp.session.call_tool(tool, arguments, allow_claimed=True)
     assert isinstance(answer, Handle), answer

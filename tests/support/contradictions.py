@@ -42,7 +42,7 @@ _QUERIES = {
         WHERE NOT EXISTS (
             SELECT 1 FROM task_run_rows AS l WHERE l.task_run_seq = r.seq AND l.row_kind = e.row_kind
                 AND l.row_seq = e.row_seq AND l.evaluation_name = e.name AND l.outcome = 'SUCCESS')""",
-    "an evaluation stands on nothing": """
+    "an evaluation is on nothing": """
         SELECT row_seq FROM evaluations
         WHERE (row_kind = 'span' AND row_seq NOT IN (SELECT seq FROM spans))
             OR (row_kind = 'experiment_run' AND row_seq NOT IN (SELECT seq FROM experiment_runs))""",

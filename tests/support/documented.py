@@ -17,13 +17,13 @@ from evaltasks.engine.document import openapi_document
 _NAME = "urn:document"
 _PARTS = "#/components/"
 PATHS = {row.name: (row.path, row.method.lower()) for row in OPERATIONS}
-# The engine says on purpose that it does not do this; every other 5xx is a fault.
+# The engine says on purpose that it does not do this; every other 5xx is a problem.
 NOT_BUILT = 501
 
 
 @cache
 def _document() -> dict[str, Any]:
-    """With references that stand on their own, so that a part of it can be a schema."""
+    """With references that are on their own, so that a part of it can be a schema."""
     text = json.dumps(openapi_document()).replace(f'"{_PARTS}', f'"{_NAME}{_PARTS}')
     document: dict[str, Any] = json.loads(text)
     return document
@@ -52,7 +52,7 @@ def _described(operation: str, status: int) -> tuple[str | None, Draft202012Vali
 def objection(operation: str, reply: httpx2.Response) -> str | None:
     """What is wrong with the answer, or None."""
     if reply.status_code >= 500 and reply.status_code != NOT_BUILT:
-        return f"a server fault, {reply.status_code}"
+        return f"a server problem, {reply.status_code}"
     described = _described(operation, reply.status_code)
     if described is None:
         return f"the status {reply.status_code} is not described"
@@ -64,7 +64,7 @@ def objection(operation: str, reply: httpx2.Response) -> str | None:
     try:
         answer = json.loads(reply.content, parse_constant=_no_constant)
     except ValueError:
-        return "is no JSON"
+        return "is not JSON"
     issue = next(schema.iter_errors(answer), None)
     return None if issue is None else f"does not fit its schema at {list(issue.absolute_path)}: {issue.message[:200]}"
 

@@ -44,7 +44,7 @@ async def ingest(engine: Engine, project: str, first: int, count: int) -> None:
 
 
 def nurse(given: argparse.Namespace, limits: ExecutorLimits) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to wait for the dead
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no one has to wait for the dead
     theirs, ours = os.pipe()  # ends for them when we do
     say("ready")
     for _ in sys.stdin:

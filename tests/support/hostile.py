@@ -1,4 +1,4 @@
-"""Requests with one thing spoilt: every place of a good request, every value that nobody should send."""
+"""Requests with one thing spoilt: every place of a good request, every value that no one should send."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TEXTS = [
     "not " * 2_000 + "a = 1",
     "[",
 ]
-# As they stand in a body, because some cannot be written by an honest writer of JSON.
+# As they are in a body, because some cannot be written by an honest writer of JSON.
 SPOILT_JSON = [
     *(json.dumps(text) for text in _TEXTS),
     '"\\ud800"',
@@ -123,7 +123,7 @@ FILTERS = [
     "eval..label = 'x'",
     "eval.'x'.score > 1e400",
 ]
-# In an address: half a character stands for a byte that is no UTF-8, and clients take only so much.
+# In an address: half a character stands for a byte that is not UTF-8, and clients take only so much.
 SPOILT_TEXTS = [text for text in _TEXTS if len(text) < 20_000]
 SPOILT_TEXTS += ["0", "-1", "1.5", str(2**63), "9" * 30, "true", "null", "\udcff", "a\udcfe\udcffb"]
 WHOLE_BODIES = [

@@ -12,9 +12,9 @@ _PAGE_BEGINS = """\
 # Judge templates
 
 What `from_template` of the tool `create_evaluator` and `GET /v2/evaluator-templates` offer. Each is a prompt for a
-language model in our own words; take it as it is, or as the start of your own. The variables stand in single braces
+language model in our own words; take it as it is, or as the start of your own. The variables are in single braces
 and are mapped to columns by the task (`column_mappings`). `faithfulness`, `relevance`, `correctness` and `refusal` also
-have a local heuristic of the same purpose, which needs no key and is no language model.
+have a local heuristic of the same purpose, which needs no key and is not a language model.
 
 This page is made from the catalogue (`python -m tests.support.judge_templates_page`); a test holds the two
 together.

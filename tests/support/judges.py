@@ -237,7 +237,7 @@ async def judge_server(
         yield judge
     finally:
         # A connection just taken needs two turns of the loop to reach `accept`; a server closed meanwhile loses it
-        # (an assertion in asyncio 3.11), and its socket is closed by nobody. So: take no more, wait, then close.
+        # (an assertion in asyncio 3.11), and its socket is closed by no one. So: take no more, wait, then close.
         for listener in server.sockets:
             asyncio.get_running_loop().remove_reader(listener.fileno())
         for _ in range(3):

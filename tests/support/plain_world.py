@@ -63,7 +63,7 @@ class PlainWorld:
         return Conflict if there and not left and self.users_of(evaluator_id) else None
 
     def attaching(self, evaluators: Sequence[Thing], space_id: str | None) -> list[Refusal]:
-        """The faults of a task's list of evaluators."""
+        """The problems of a task's list of evaluators."""
         issues: list[Refusal] = [] if evaluators else [BadRequest]
         seen: set[str] = set()
         names: set[str] = set()
@@ -137,7 +137,7 @@ class PlainWorld:
 
     # --- what a task run does ----------------------------------------------------------------------------------------
     def evaluate(self, task: Thing, *, override: bool) -> Thing:
-        """The end of a task run that nobody disturbs, its evaluations put on the rows."""
+        """The end of a task run that no one disturbs, its evaluations put on the rows."""
         lines = [(row, each) for each in task["evaluators"] for row in self._rows(task)]
         successes = skipped = 0
         for row, attached in lines:

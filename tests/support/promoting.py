@@ -296,7 +296,7 @@ async def planned(
 async def applied(
     files: Iterable[AnyFile] | Bundle, target: Place, continuous: Continuous = Continuous.ALLOWED
 ) -> Plan:
-    """Fails the test when anything stands in the way."""
+    """Fails the test when anything is in the way."""
     plan = await planned(files, target, continuous)
     assert not plan.issues, [str(issue) for issue in plan.issues]
     await perform(plan, lambda step: None)
@@ -312,7 +312,7 @@ _OF_ONE_SERVICE = frozenset(
 async def told(made: Place) -> dict[str, dict[str, Any]]:
     """The service's own answers about its tasks by name, with what each id stands for in its place.
 
-    Written apart from the code under test: ids are replaced wherever they stand in the JSON.
+    Written apart from the code under test: ids are replaced wherever they are in the JSON.
     """
     words: dict[str, Any] = {}
     for noun in ("spaces", "projects", "datasets", "experiments", "evaluators", "ai-integrations", "integrations"):

@@ -34,7 +34,7 @@ def answer(
     status: int, body: bytes | object = b"", *, then: Literal["close", "keep", "reset", "silence"] = "close",
     length: int | None = None, **headers: str,
 ) -> Said:  # fmt: skip
-    """A whole answer; `length` may lie. A body that is no bytes is written as JSON."""
+    """A whole answer; `length` may lie. A body that is not bytes is written as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     told = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
     told["content-length"] = str(len(content) if length is None else length)

@@ -48,7 +48,7 @@ class Exchange:
         """The operation's reply, asked for through the client's own method."""
         pattern = re.sub(r"\{\w+\}", "([^/]+)", BY_NAME[self.operation].path)
         found = re.fullmatch(pattern, self.path)
-        assert found is not None, f"{self.path} is no path of {self.operation}"
+        assert found is not None, f"{self.path} is not a path of {self.operation}"
         values = [unquote(value) for value in found.groups()]
         query = self.given.get("query", self.query)
         body = self.given.get("body", self.body)

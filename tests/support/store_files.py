@@ -1,4 +1,4 @@
-"""Store files of other versions, and what stands in them."""
+"""Store files of other versions, and what is in them."""
 
 from __future__ import annotations
 

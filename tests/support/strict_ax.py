@@ -20,7 +20,7 @@ from evaltasks.client.transport import AsgiApp
 from tests.support.ax_shapes import OURS_ALONE, operation_of, problems_of
 
 OURS = "/evaltasks/v1/"
-# What only an engine answers, wherever it stands in an answer.
+# What only an engine answers, wherever it is in an answer.
 OUR_ANSWERS = frozenset(
     {"num_selected", "chained_task_run_ids", "projected_rows_per_day", "is_heuristic", "api_key_env", "headers_env",
      "output_path", "has_headers"}
@@ -73,7 +73,7 @@ def head_issues(request: Came, key: str | None) -> list[str]:
 
 @dataclass
 class StrictAx:
-    """The app. `refused` are the faults of all requests; `key`, when given, must come as Bearer."""
+    """The app. `refused` are the problems of all requests; `key`, when given, must come as Bearer."""
 
     engine: AsgiApp
     key: str | None = None
@@ -114,7 +114,7 @@ class StrictAx:
             return (404, ["no such operation"]) if self.is_ax else (200, [])
         operation = operation_of(request.method, request.path)
         if operation is None:
-            # An id that walks about is no operation either; the engine says so itself.
+            # An id that walks about is not an operation either; the engine says so itself.
             return (404, ["no such operation"]) if self.is_ax else (200, [])
         self.operations.add(operation)
         allowed = frozenset() if self.is_ax else OURS_ALONE.get(operation, frozenset())

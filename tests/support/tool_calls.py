@@ -119,7 +119,7 @@ class ToolsInTest:
         return answer
 
     async def issues(self, spec: ToolSpec[Any, Any], **arguments: Any) -> dict[str, str]:
-        """The faults of a call that must be refused: argument → problem; remedy."""
+        """The problems of a call that must be refused: argument → problem; remedy."""
         try:
             await self.call(spec, **arguments)
         except ValidationErrors as refused:

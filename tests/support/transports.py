@@ -1,6 +1,6 @@
 """Transports under the client that do what a network does, and keep what left the process.
 
-`Scripted` plays faults and answers in order. `PagedWire` is the listing part of the wire: names filtered by a
+`Scripted` plays problems and answers in order. `PagedWire` is the listing part of the wire: names filtered by a
 case-insensitive part, scopes, pages and cursors.
 """
 

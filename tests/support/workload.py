@@ -146,7 +146,7 @@ async def continuous(it: EngineInTest, judge: JudgeServer) -> Part:
 
     async def wish(it: EngineInTest) -> None:
         for first in (0, 10):
-            await it.seed_spans(project, ROWS // 2, first=first)  # the same again is no new span
+            await it.seed_spans(project, ROWS // 2, first=first)  # the same again is not a new span
 
     return Part(wish, {task: ROWS}, frozenset({task}))
 

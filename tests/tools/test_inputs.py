@@ -202,7 +202,7 @@ JUNK = LEAVES | _around(LEAVES | _around(LEAVES | _around(LEAVES)))
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_junk_gives_faults_or_a_valid_input_and_nothing_else(name: str) -> None:
+def test_junk_gives_issues_or_a_valid_input_and_nothing_else(name: str) -> None:
     spec = BY_NAME[name]
     arguments = st.dictionaries(st.sampled_from(sorted(spec.input.model_fields)) | st.text(max_size=5), JUNK)
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("mode", MODES)
 
 @asynccontextmanager
 async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]:
-    """An agent, and a task named `check` over three spans that a judge nobody reaches would evaluate."""
+    """An agent, and a task named `check` over three spans that a judge no one reaches would evaluate."""
     async with agent(mode, engine_options={"stage": parse_stage(stage)}, **settings) as it:
         project = await it.seed.seed_project("app")
         await it.seed.seed_spans(project, 3)
@@ -28,16 +28,20 @@ async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]
 
 async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancelled(mode: str) -> None:
     async with staged(mode, "stuck-pending", patience_seconds=0.2) as it:
-        begun = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
-        run_id = begun["task_run"]["run_id"]
-        on = begun["next_call"]
+        started = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
+        run_id = started["task_run"]["run_id"]
+        on = started["next_call"]
         going_on = await it.call("wait_for_task_run", on["arguments"])
         waited = await it.answer("wait_for_task_run", {**on["arguments"], "timeout": 0.1})
         ended = await it.call("cancel_task_run", {"run_id": run_id, "force": True})
         after = await it.answer("wait_for_task_run", {"run_id": run_id})
-    assert (begun["outcome"], begun["finished"], begun["task_run"]["status"]) == ("still_running", False, "pending")
+    assert (started["outcome"], started["finished"], started["task_run"]["status"]) == (
+        "still_running",
+        False,
+        "pending",
+    )
     assert (on["tool"], on["arguments"]["run_id"]) == ("wait_for_task_run", run_id)
-    assert "Not begun yet" in text_of(going_on) and "nothing is wrong" not in text_of(going_on)
+    assert "Not started yet" in text_of(going_on) and "nothing is wrong" not in text_of(going_on)
     assert (waited["outcome"], waited["finished"], waited["task_run"]["status"]) == ("timed_out", False, "pending")
     assert not ended.is_error and "cancelled" in text_of(ended)
     assert (after["outcome"], after["task_run"]["status"]) == ("finished", "cancelled")

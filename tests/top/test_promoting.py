@@ -140,7 +140,7 @@ async def test_a_person_is_asked_and_may_decline(
         assert await apply_tasks(target, {}, out, paused) == code
         assert words in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    # Nothing to change: nobody is asked.
+    # Nothing to change: no one is asked.
     assert await apply_tasks(target, {}, out, paused) == 0
     assert (
         await apply_tasks(target, {}, out, ApplyOptions(dry_run=True, exit_code=True, continuous=paused.continuous))

@@ -33,7 +33,7 @@ class Provider(WireEnum):
     LITELLM = "LITELLM"
     FIREWORKS = "FIREWORKS"
     TOGETHER_AI = "TOGETHER_AI"
-    # Ours alone: the local judge that needs no key and is no language model. AX does not know it.
+    # Ours alone: the local judge that needs no key and is not a language model. AX does not know it.
     HEURISTIC = "HEURISTIC"
 
 
@@ -123,7 +123,7 @@ class AiIntegration(Read):
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def is_heuristic(self) -> bool:
-        """Ours alone: it judges inside the engine and is no language model."""
+        """Ours alone: it judges inside the engine and is not a language model."""
         return self.provider is Provider.HEURISTIC
 
     @field_serializer("provider", when_used="json")

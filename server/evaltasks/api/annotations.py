@@ -63,7 +63,7 @@ class Annotator(Read):
 
 
 class Annotation(Read):
-    """An annotation as it stands on a row. The engine knows no users, so its annotations have no annotator."""
+    """An annotation as it is on a row. The engine knows no users, so its annotations have no annotator."""
 
     name: str
     score: float | None = None

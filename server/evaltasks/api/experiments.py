@@ -55,7 +55,7 @@ class ListExperiments(ListQuery):
 
 
 class ExperimentRun(KeepsUnknown):
-    """One example's output or error. Further columns stand beside as extras: the user's own, `eval.<name>.label`
+    """One example's output or error. Further columns are beside as extras: the user's own, `eval.<name>.label`
     and the like, and `annotations` on a run that has some."""
 
     id: str

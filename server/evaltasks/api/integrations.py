@@ -1,4 +1,4 @@
-"""Integrations of `/v2/integrations`, told apart by `type`; here the agents that run_experiment tasks call.
+"""Integrations of `/v2/integrations`, distinguished by `type`; here the agents that run_experiment tasks call.
 
 Secrets go the way of keys: on an evaltasks engine an integration names environment variables. `api_key_env`,
 `headers_env` and `output_path` are ours alone.

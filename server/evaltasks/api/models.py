@@ -43,7 +43,7 @@ class LlmConfig(Written):
 
 
 class HeuristicModel(StrEnum):
-    """The models of the local judge, which needs no key and is no language model: each judges one thing only."""
+    """The models of the local judge, which needs no key and is not a language model: each judges one thing only."""
 
     FAITHFULNESS = "heuristic-faithfulness"
     RELEVANCE = "heuristic-relevance"

@@ -172,7 +172,7 @@ _KNOWN_MEMBERS = {"type", "title", "status", "detail"}
 def problem_from(status: int, document: object, *, retry_after_seconds: float | None = None) -> Problem:
     """The exception for an error answer.
 
-    `document` is the parsed body, or anything else when the body was no problem document: then the class
+    `document` is the parsed body, or anything else when the body was not a problem document: then the class
     comes from the status alone and the detail says that no reason was given.
     """
     members = document if isinstance(document, dict) else {}

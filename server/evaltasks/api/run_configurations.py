@@ -1,4 +1,4 @@
-"""What a run_experiment task does with each example: one of three kinds, told apart by `experiment_type`."""
+"""What a run_experiment task does with each example: one of three kinds, distinguished by `experiment_type`."""
 
 from __future__ import annotations
 

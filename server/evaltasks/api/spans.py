@@ -78,7 +78,7 @@ class SpanPage(Page):
 
 
 class ListSpansQuery(RowQuery):
-    """The page; what to list stands in the body."""
+    """The page; what to list is in the body."""
 
 
 Column = Annotated[str, Field(min_length=1, max_length=512)]

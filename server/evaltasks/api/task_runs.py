@@ -30,7 +30,7 @@ class TaskRunStatus(WireEnum):
     CANCELLED = "CANCELLED"
 
 
-# A status nobody has heard of is not an end: a waiting client goes on waiting.
+# A status no one has heard of is not an end: a waiting client goes on waiting.
 TERMINAL_STATUSES = frozenset({TaskRunStatus.COMPLETED, TaskRunStatus.FAILED, TaskRunStatus.CANCELLED})
 
 

@@ -26,7 +26,7 @@ class TracePage(Page):
 
 
 class ListTracesQuery(Written):
-    """The page; what to list stands in the body."""
+    """The page; what to list is in the body."""
 
     limit: int = Field(default=25, ge=1, le=50)
     cursor: str | None = None

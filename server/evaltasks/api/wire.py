@@ -1,6 +1,6 @@
 """What every wire model shares: how strictly it reads, how letter case is folded, how a page looks.
 
-Two kinds of model stand on the wire. A *request* (`Written`) refuses fields it does not know, because a
+Two kinds of model are on the wire. A *request* (`Written`) refuses fields it does not know, because a
 misspelt option silently ignored is a wrong evaluation. A *reply* (`Read`) ignores what it does not know and
 keeps enumeration values it has never seen as plain text, because the service may be newer than we are.
 Models that travel both ways (a run configuration, for example) are `Written`; the client reads them with
@@ -69,7 +69,7 @@ class KeepsUnknown(BaseModel):
 
 
 class FromNewer(KeepsUnknown):
-    """In an answer that is read: a variant nobody knew here, kept whole. Nothing else is ever read as one."""
+    """In an answer that is read: a variant no one knew here, kept whole. Nothing else is ever read as one."""
 
     @model_validator(mode="before")
     @classmethod

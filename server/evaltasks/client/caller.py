@@ -12,12 +12,12 @@ How it works:
    are never followed, for the key would go along.
 5. **Failure, named once.** What the network did becomes `Unreachable` or `TimedOut`. The question that decides
    everything later is answered here: *could the call have taken effect?* Not when it only reads, nor when the
-   connection was never made; else yes, and then nobody repeats it for the caller.
+   connection was never made; else yes, and then no one repeats it for the caller.
    An answer of 400 and above becomes its `Problem`, the same class the engine raised. Bodies of strangers (a proxy's
    HTML) give their status alone, and a body that holds the key is scrubbed first.
 6. **Reading.** Any 2xx will do if its body reads as the operation's reply: unknown fields are dropped, except in
-   models that keep them. Anything else is `Unreadable`; faults name fields, never values. Where nothing is replied,
-   a body must at least be JSON: a proxy's sign-in page after a deletion is no deletion.
+   models that keep them. Anything else is `Unreadable`; problems name fields, never values. Where nothing is replied,
+   a body must at least be JSON: a proxy's sign-in page after a deletion is not a deletion.
 7. **Repeating** is left to `retries`.
 """
 
@@ -154,7 +154,7 @@ class Caller:
             reason = _where_unreadable(error)
         else:
             return cast(ReplyT, reply)
-        # Outside the except block: the cause holds the body, and must not travel with the fault.
+        # Outside the except block: the cause holds the body, and must not travel with the problem.
         raise self._unreadable(operation, reason)
 
     def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:

@@ -1,4 +1,4 @@
-"""Failures that are no answer of the API: nobody's fault, or the network's.
+"""Failures that are no answer of the API: no one's problem, or the network's.
 
 Problems of the API are in `api.problems`.
 """

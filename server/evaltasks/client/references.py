@@ -1,4 +1,4 @@
-"""What a text that stands for a resource is: an id, a web link that holds one, or a name. Pure; asks nobody."""
+"""What a text that stands for a resource is: an id, a web link that holds one, or a name. Pure; asks no one."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _id_in_link(link: str, kind: Kind) -> str:
         return found[kind]
     if not found:
         raise NotResolved(f"The link holds no id of {_a(kind.noun)}. Give the {kind.noun}'s name or id instead.")
-    # Every link stands in a space; what it leads to is what comes after.
+    # Every link is in a space; what it leads to is what comes after.
     leads_to = [each for each in found if each is not SPACE] or [SPACE]
     raise NotResolved(
         f"The link leads to {_a(leads_to[-1].noun)}; {_a(kind.noun)} is needed. "

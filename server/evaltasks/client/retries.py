@@ -1,7 +1,7 @@
 """When a call is repeated, and how long is waited before.
 
 Whether a repeat is *safe* is decided where the failure is named (`caller`): an `Unreachable` that may have taken
-effect is never repeated, and a fault of a gateway is repeated only for operations that read. What is left here is
+effect is never repeated, and a problem of a gateway is repeated only for operations that read. What is left here is
 patience: how often, how long, and to obey a service that says when to come back.
 """
 
@@ -34,7 +34,7 @@ PASSING_STATUSES = frozenset({502, 503, 504})
 class Patience:
     """Bounds on repeating one call.
 
-    `elapsed_seconds_max` bounds attempts and waits together: a wait that would end later is not begun. A service
+    `elapsed_seconds_max` bounds attempts and waits together: a wait that would end later is not started. A service
     that asks for more than `retry_after_seconds_max` is not waited for; its answer goes to the caller at once,
     with the time it named. `sleep` and `jitter` (a share of 0 to 1) come in by argument for tests.
     """
@@ -121,7 +121,7 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
         if until is None:
             return None
         seconds = (until - (_http_date(date) or datetime.now(UTC))).total_seconds()
-    # An endless or undefined number is no time to come back at.
+    # An endless or undefined number is not a time to come back at.
     return max(0.0, seconds) if seconds < float("inf") else None
 
 

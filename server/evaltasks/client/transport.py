@@ -124,7 +124,7 @@ def _checked_url(text: str) -> httpx2.URL:
 
 
 def _checked_key(key: str | None) -> str | None:
-    """The key, if it can stand in a header; a stray newline would otherwise be quoted by the HTTP library's error."""
+    """The key, if it can be in a header; a stray newline would otherwise be quoted by the HTTP library's error."""
     stripped = (key or "").strip()
     if any(not "!" <= character <= "~" for character in stripped):
         raise WrongValue("The API key holds blanks or characters that no key has; copy it again.")

@@ -1,7 +1,7 @@
 """A small agent behind HTTP, for the demo: it answers a question with the sentence of the context that fits it best.
 
 `python -m evaltasks.demo.small_agent` prints one JSON line, `{"endpoint": …}`, and serves until its standard input
-closes. It is no language model: it looks for shared words, and is quick, honest and often wrong, as a first agent is.
+closes. It is not a language model: it looks for shared words, and is quick, honest and often wrong, as a first agent.
 """
 
 from __future__ import annotations

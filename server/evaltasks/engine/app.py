@@ -59,7 +59,7 @@ def make_app(
 ) -> Starlette:
     """The ASGI app. Every operation must have a handler under its name (KeyError otherwise).
 
-    `further` are routes that are no operations and answer in protocols of their own (telemetry).
+    `further` are routes that are not operations and answer in protocols of their own (telemetry).
     """
     routes = [
         Route(row.path, _endpoint(row, handlers[row.name], services, body_bytes_max), methods=[row.method])
@@ -137,7 +137,7 @@ def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> Bas
 
 
 def _invalid(error: ValidationError, noun: str) -> Problem:
-    """All faults of a request in one problem, without echoing what was sent."""
+    """All problems of a request in one problem, without echoing what was sent."""
     findings = []
     for finding in error.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in finding["loc"])

@@ -30,7 +30,7 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
                 raise _too_large(bytes_max)
             parts.append(part)
     except ClientDisconnect:
-        # Nobody reads this any more; it keeps a client that went away from being logged as a crash.
+        # No one reads this any more; it keeps a client that went away from being logged as a crash.
         raise BadRequest("The connection was closed before the body was whole.") from None
     return b"".join(parts)
 

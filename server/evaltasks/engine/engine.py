@@ -61,7 +61,7 @@ class Engine:
         body_bytes_max: int | None = None,
         stage: Stage = NO_STAGE,
     ) -> AsyncIterator[Engine]:
-        """Open the store at `path` (`:memory:` for a private one) and start working off its unfinished runs.
+        """Open the store at `path` (`:memory:` for a private one) and start processing its unfinished runs.
 
         `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
         providers, network and all. `sandbox` runs the code of custom evaluators. `body_bytes_max` bounds the body of

@@ -1,4 +1,4 @@
-"""The keys of an engine on a port: who has one of them comes in, and nobody else reads or writes anything.
+"""The keys of an engine on a port: who has one of them comes in, and no one else reads or writes anything.
 
 There may be several, so that each person and program has one of its own and a key can be replaced while the old one
 still works. All of them may do the same: the engine knows no users and no roles (docs/decisions/0022-engine-keys.md).
@@ -21,7 +21,7 @@ from evaltasks.engine.refusal import refuse
 
 KEY_CHARACTERS_MIN = 24
 _DIFFERENT_CHARACTERS_MIN = 8
-# A key and its mark are written nowhere; the mark of 32 bits stands in the request log instead.
+# A key and its mark are written nowhere; the mark of 32 bits is in the request log instead.
 _FINGERPRINT_CHARACTERS = 8
 _BEARER = b"bearer "
 # Where the middleware tells those around it whose request this is.
@@ -64,7 +64,7 @@ class Keys:
 
 
 def fingerprint(digest: bytes) -> str:
-    # Hashed once more: what is shown is no part of what is compared.
+    # Hashed once more: what is shown is not part of what is compared.
     return hashlib.sha256(b"evaltasks key " + digest).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
@@ -80,8 +80,7 @@ def keys_from(text: str) -> Keys | None:
             )
         if not (key.isascii() and key.isprintable()):
             raise WeakKey(
-                f"key {number} of {len(keys)} holds characters that cannot stand in a header. Make one with: "
-                f"{HOW_TO_MAKE}"
+                f"key {number} of {len(keys)} holds characters that cannot be in a header. Make one with: {HOW_TO_MAKE}"
             )
     return Keys(keys) if keys else None
 

@@ -1,7 +1,7 @@
 """Bodies that every reader of JSON reads alike.
 
-What stands twice in an object is read as the first or as the last, NaN is no JSON at all and reaches others as null or
-as a fault of theirs, a number like 1e999 becomes infinite. Whoever sent such a thing meant something else.
+What stands twice in an object is read as the first or as the last, NaN is not JSON at all and reaches others as null or
+as a problem of theirs, a number like 1e999 becomes infinite. Whoever sent such a thing meant something else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME_SHOWN_MAX = 60
 def require_plain(body: bytes, *, any_number: bool = False) -> None:
     """Raises BadRequest for names given twice, for nesting beyond reading and for numbers that are not finite.
 
-    With `any_number` the last may pass. What is no JSON at all passes too: whoever reads it into a model says better
+    With `any_number` the last may pass. What is not JSON at all passes too: whoever reads it into a model says better
     what is wrong with it.
     """
     strange: list[float] = []

@@ -3,7 +3,7 @@
     GET /v2/tasks 200 3.1 ms, 0 bytes in, 512 out, key 1f0c2e9d, request 8a1b…
 
 A line holds no header, no body and nothing of a query: those may hold secrets and what people wrote. The path stands
-as it was sent, percent signs and all, and what is no plain character is escaped, so that nobody writes lines of their
+as it was sent, percent signs and all; what is not a plain character is escaped, so that no one writes lines of their
 own. The id of the request is in the answer's header `x-request-id`.
 """
 

@@ -5,7 +5,7 @@ changed nor asked for afterwards. It decides nothing by itself; three places ask
 
 * selection and lists: what is indexed? (`evaluation_index`, `list_index`)
 * claiming: may this task run begin? (`may_begin`)
-* working it off: does it come to a bad end? (`doom`)
+* processing it: does it come to a bad end? (`doom`)
 
 An engine without a stage has an empty one, whose answers are "everything", "yes" and "no".
 """
@@ -146,7 +146,7 @@ def _parse_one(text: str) -> Staged:
     try:
         failure = Failure(name.strip().lower())
     except ValueError:
-        raise ValueError(f"'{name.strip()}' is no failure; it is one of {', '.join(Failure)}") from None
+        raise ValueError(f"'{name.strip()}' is not a failure; it is one of {', '.join(Failure)}") from None
     try:
         return Staged(failure, tasks.strip() or "*", float(seconds) if has_time else None)
     except ValueError as error:

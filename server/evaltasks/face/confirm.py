@@ -96,10 +96,10 @@ class PersonConfirm:
 
 
 class NobodyToAsk:
-    """For reads of resources: nothing there asks, and if it did, nobody could answer."""
+    """For reads of resources: nothing there asks, and if it did, no one could answer."""
 
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"Not done: nobody can be asked here ({question}, {confirm_with}).")
+        raise Declined(f"Not done: no one can be asked here ({question}, {confirm_with}).")
 
 
 def _form(question: str) -> ElicitRequestFormParams:

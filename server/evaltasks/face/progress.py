@@ -1,4 +1,4 @@
-"""Progress notifications: values only rise, a standstill still shows life, and nobody who did not ask hears any."""
+"""Progress notifications: values only rise, a standstill still shows life, and no one who did not ask hears any."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RisingProgress:
 
 
 class SilentProgress:
-    """For work nobody watches."""
+    """For work no one watches."""
 
     async def report(self, done: float, total: float | None, message: str) -> None:
         del done, total, message

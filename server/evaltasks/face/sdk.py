@@ -1,4 +1,4 @@
-"""The MCP SDK's seams that have no public face: every private touch stands here, each with a contract test.
+"""The MCP SDK's seams that have no public face: every private touch is here, each with a contract test.
 
 `tests/face/test_sdk.py` fails with a sentence when a new SDK release moves one of them.
 """
@@ -80,7 +80,7 @@ def is_modern(protocol_version: str | None) -> bool:
 
 
 def connection_key(session: ServerSession) -> int:
-    """Tells connections apart: a session object is made anew for each request, its connection is not."""
+    """Tells connections apart: a session object is made again for each request, its connection is not."""
     return id(session._connection)
 
 

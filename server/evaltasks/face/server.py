@@ -66,7 +66,7 @@ each trigger makes a task run with counts and results.
 
 First calls: find shows what exists (names, ids, pasted links all work); list_tasks shows tasks. From nothing: \
 import_spans or create_dataset, create_ai_integration and create_evaluator, then create_evaluation_task, then \
-trigger_task_run. A wrong call is answered with all its faults at once: correct all of them, then call again.
+trigger_task_run. A wrong call is answered with all its problems at once: correct all of them, then call again.
 
 Waiting: trigger_task_run(wait=true) and wait_for_task_run stay in one call for a short time only. `finished: false` \
 is no error: call wait_for_task_run again with the same run_id. Ending a wait never ends the run; cancel_task_run does.
@@ -95,7 +95,7 @@ class ToolApp:
 
 
 class EvaltasksServer(OpenServer):
-    """Serves a `ToolApp`. Tools, resources and prompts added with the SDK's decorators stand beside the catalog's."""
+    """Serves a `ToolApp`. Tools, resources and prompts added with the SDK's decorators are beside the catalog's."""
 
     def __init__(self, app: ToolApp) -> None:
         self.app = app

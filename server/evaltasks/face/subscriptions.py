@@ -2,7 +2,7 @@
 
 Neither AX nor another process that works on the same store tells us of changes, so one watcher looks: only at what
 somebody subscribes to, about once a second, through the client like everybody else. What a resource would show is
-not compared (ages and paces move by themselves) but what stands behind it: state, counts, configuration.
+not compared (ages and paces move by themselves) but what is behind it: state, counts, configuration.
 
 2025-11-25: `resources/subscribe` per connection, forgotten when the connection ends. 2026-07-28: the addresses of
 open `subscriptions/listen` streams; the SDK's bus delivers.

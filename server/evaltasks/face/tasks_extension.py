@@ -150,7 +150,7 @@ class TasksExtension(Extension):
     async def _cancel(self, ctx: RequestContext, params: TaskParams) -> HandlerResult:
         task_run = await self._task_run(ctx, params.task_id)
         if not task_run.finished:
-            log.info("tasks/cancel: nobody waits for task run %s from here any more; it goes on", task_run.id)
+            log.info("tasks/cancel: no one waits for task run %s from here any more; it goes on", task_run.id)
         return {}
 
     async def _task_run(self, ctx: RequestContext, task_id: str) -> TaskRun:

@@ -84,14 +84,14 @@ def _mappings(one: Attached) -> Iterator[ValidationIssue]:
             continue
         if code is not None and name not in code.variables:
             yield ValidationIssue(
-                f"{one.path}.{place}", "is no variable of this evaluator", f"it has: {', '.join(code.variables)}"
+                f"{one.path}.{place}", "is not a variable of this evaluator", f"it has: {', '.join(code.variables)}"
             )
-        # Generous on purpose: whatever kind of braces a template uses, a variable's name stands in its text.
+        # Generous on purpose: whatever kind of braces a template uses, a variable's name is in its text.
         elif template is not None and name not in template.template:
             yield ValidationIssue(
                 f"{one.path}.{place}",
-                "is no variable of this evaluator's template",
-                "map a name that stands in braces in the template",
+                "is not a variable of this evaluator's template",
+                "map a name that is in braces in the template",
             )
 
 

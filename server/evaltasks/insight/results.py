@@ -97,7 +97,7 @@ class Group:
             _tally(self.skips, row)
 
     def _add_cost(self, cost: object) -> None:
-        """A number is known; anything else that stands there says that it is not; nothing: no call was made."""
+        """A number is known; anything else that is there says that it is not; nothing: no call was made."""
         if cost is None:
             return
         self.calls_paid += 1
@@ -124,7 +124,7 @@ def grouped(rows: Iterable[TaskRunRow]) -> list[Group]:
     """The rows by evaluator, version and judge, in the order in which these first appear.
 
     Rows without an outcome of a judge (waiting, skipped before judging, unmapped) join the only judge of their
-    evaluator version where there is one, because a group of nothing but leftovers would tell nobody anything.
+    evaluator version where there is one, because a group of nothing but leftovers would tell no one anything.
     """
     groups: dict[GroupKey, Group] = {}
     unjudged: list[tuple[GroupKey, TaskRunRow]] = []

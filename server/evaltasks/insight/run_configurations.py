@@ -1,6 +1,6 @@
 """Reading a run configuration as an agent writes it: judged by the kind that was meant, repaired where harmless.
 
-A union judged as a union answers with the faults of all three kinds at once, most of them about kinds nobody meant.
+A union judged as a union answers with the problems of all three kinds at once, most of them about kinds no one meant.
 Here the discriminator decides, or, when it is missing or misspelt, the keys that only one kind has.
 """
 
@@ -66,7 +66,7 @@ def _kind_meant(given: Mapping[str, Any], read: ReadConfiguration) -> str | None
     nearest = _nearest_by_keys(given)
     if said is None:
         if nearest is None:
-            read.issues.append((("experiment_type",), "is required and was not given", f"give one of: {allowed}"))
+            read.issues.append((("experiment_type",), "is required", f"give one of: {allowed}"))
         else:
             read.notes.append(f"run_configuration.experiment_type was missing; its other fields mean {nearest}.")
         return nearest
@@ -74,7 +74,7 @@ def _kind_meant(given: Mapping[str, Any], read: ReadConfiguration) -> str | None
     if isinstance(said, str) and (close := difflib.get_close_matches(said.lower(), KINDS, n=1, cutoff=0.6)):
         meant = close[0]
     hint = f" (did you mean {meant}?)" if meant else ""
-    read.issues.append((("experiment_type",), "is no kind of run configuration", f"give one of: {allowed}{hint}"))
+    read.issues.append((("experiment_type",), "is not a kind of run configuration", f"give one of: {allowed}{hint}"))
     return meant
 
 
@@ -125,12 +125,12 @@ def _placeholders(messages: object) -> tuple[bool, bool]:
 
 
 def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str, str]:
-    """One fault, naming the kind it was judged by."""
+    """One problem, naming the kind it was judged by."""
     location = tuple(detail["loc"])
     problem, remedy = words_of(detail)
     if detail["type"] == "extra_forbidden":
         if len(location) > 1:
-            return location, "is no field of this object", "remove it or correct its spelling"
+            return location, "is not a field of this object", "remove it or correct its spelling"
         name = str(location[-1])
         model: type[BaseModel] = KINDS[kind]
         others = [other for other, fields in KINDS.items() if name in fields.model_fields]
@@ -141,5 +141,5 @@ def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...],
             remedy = f"did you mean {near[0]}?"
         else:
             remedy = f"remove it; {kind} has: {', '.join(model.model_fields)}"
-        return location, f"is no field of {kind}", remedy
+        return location, f"is not a field of {kind}", remedy
     return location, f"{problem} (judged as {kind})", remedy

@@ -2,7 +2,7 @@
 
 Read are the columns of AX exports (`context.span_id`, `attributes.input.value`, `attributes.openinference.span.kind`,
 `start_time`, …), spans as the REST API writes them (nested `context` and `attributes`), and OTLP-flavoured names
-(`traceId`, `startTimeUnixNano`). A column that is no part of a span becomes an attribute of that name, so that no
+(`traceId`, `startTimeUnixNano`). A column that is not part of a span becomes an attribute of that name, so that no
 value is lost; results of evaluations and annotations are the exception (`left_out` names them): a span is what
 happened, and evaluations come from task runs.
 
@@ -52,7 +52,7 @@ class RowError(ValueError):
 
 
 def left_out(columns: Iterable[str]) -> set[str]:
-    """Those of these columns that are no part of a span: evaluations and annotations made elsewhere."""
+    """Those of these columns that are not part of a span: evaluations and annotations made elsewhere."""
     return {column for column in columns if _LEFT_OUT.match(column)}
 
 

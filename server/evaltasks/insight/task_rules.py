@@ -1,6 +1,6 @@
 """Which argument belongs to which kind of task: every "refused" of the specification, as pure functions.
 
-All work on the arguments that could be read, collect every fault, and raise nothing. `Given` maps the name of an
+All work on the arguments that could be read, collect every problem, and raise nothing. `Given` maps the name of an
 argument to its value and holds only what was given; see `was_given` for what could not be read.
 """
 
@@ -240,5 +240,5 @@ def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[ValidationI
                 "data_start_time", "is not in the past, and the window ends now", "give an earlier start"
             )
         else:
-            # A minute of grace: what was 30 days ago when it was written is not a fault.
+            # A minute of grace: what was 30 days ago when it was written is not a problem.
             yield from _window_issues(start, max(start + timedelta(seconds=1), now - timedelta(minutes=1)))

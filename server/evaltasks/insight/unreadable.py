@@ -58,8 +58,8 @@ def _one_of(context: Mapping[str, Any]) -> tuple[str, str]:
 
 
 _WORDS: dict[str, Words] = {
-    "missing": _says("is required and was not given", "add it"),
-    "extra_forbidden": _says("is no field of this object", "remove it or correct its spelling"),
+    "missing": _says("is required", "add it"),
+    "extra_forbidden": _says("is not a field of this object", "remove it or correct its spelling"),
     "literal_error": _one_of,
     "enum": _one_of,
     "string_type": _says("must be text", "give it in quotes"),

@@ -1,6 +1,6 @@
 """What is wrong with a call, told all at once.
 
-A fault names the argument, says what is wrong and why, and how to write it. Rules collect faults and never stop
+A problem names the argument, says what is wrong and why, and how to write it. Rules collect problems and never stop
 at the first; the caller raises them together, before anything is sent.
 """
 
@@ -25,7 +25,7 @@ class ValidationIssue:
 
     @property
     def root(self) -> str:
-        """The argument of the call in which the fault lies: `evaluators`."""
+        """The argument of the call in which the problem lies: `evaluators`."""
         return self.argument.partition(".")[0].partition("[")[0]
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ class ValidationIssue:
 
 
 class ReadArguments(dict[str, Any]):
-    """The arguments that could be read. `unreadable` were given as well, and are no missing ones."""
+    """The arguments that could be read. `unreadable` were given as well, and are not missing ones."""
 
     unreadable: frozenset[str] = frozenset()
 
@@ -44,7 +44,7 @@ def was_given(given: Mapping[str, Any], argument: str) -> bool:
 
 
 def merge_issues(reading: Sequence[ValidationIssue], rules: Sequence[ValidationIssue]) -> list[ValidationIssue]:
-    """The faults of reading and of rules, each thing said once: a misplaced argument is told to be removed, and no
+    """The problems of reading and of rules, each thing said once: a misplaced argument is told to be removed, and no
     value that could not be read is judged a second time."""
     misplaced = {issue.root for issue in rules if issue.misplaced}
     kept = [issue for issue in reading if issue.root not in misplaced]
@@ -53,7 +53,7 @@ def merge_issues(reading: Sequence[ValidationIssue], rules: Sequence[ValidationI
 
 
 class ValidationErrors(Exception):
-    """One call's faults. `subject` says what was judged: `create_task (template_evaluation on a project)`."""
+    """One call's problems. `subject` says what was judged: `create_task (template_evaluation on a project)`."""
 
     def __init__(self, subject: str, issues: Sequence[ValidationIssue]) -> None:
         self.subject = subject

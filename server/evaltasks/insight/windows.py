@@ -52,7 +52,7 @@ def settled_window(start: datetime | None, end: datetime | None, history: Sequen
 
 
 def same_window(task_run: TaskRun, start: datetime | None, end: datetime | None) -> bool:
-    """Whether what is asked for is what the task run does already; an end that was not given agrees with any."""
+    """Whether what is asked for is what the task run does already; an end that is missing agrees with any."""
     return _same(task_run.data_start_time, start) and _same(task_run.data_end_time, end)
 
 

@@ -1,6 +1,6 @@
 """What the files hold: the API's own models with names where ids would stand.
 
-A name stands in the very field that will hold the id, under the file's word for it (`ai_integration` for
+A name is in the very field that will hold the id, under the file's word for it (`ai_integration` for
 `ai_integration_id`), so that a file is judged by the same rules as a request. Nothing here holds a secret, an id, or
 what a service sets by itself.
 """
@@ -263,7 +263,7 @@ def _plain(value: Any) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """One text for all that says the same: keys in order, `1.0` as `1`, which services do not tell apart."""
+    """One text for all that says the same: keys in order, `1.0` as `1`, which services do not distinguish."""
     return json.dumps(_numbers(value), sort_keys=True, ensure_ascii=False)
 
 
@@ -276,7 +276,7 @@ def _numbers(value: Any) -> Any:
 
 
 def texts_in(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Every text inside a document with the path it stands at, keys included."""
+    """Every text inside a document with the path it is at, keys included."""
     if isinstance(value, str):
         return [(path, value)]
     if isinstance(value, dict):

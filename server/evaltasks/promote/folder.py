@@ -65,7 +65,7 @@ class FileError:
 
     def __str__(self) -> str:
         where = f"{self.file}{f':{self.line}' if self.line else ''}"
-        # A fault may name what was given: a field, a name.
+        # A problem may name what was given: a field, a name.
         return f"{where}: {HIDDEN}" if looks_like_key(str(self.issue)) else f"{where}: {self.issue}"
 
 
@@ -112,7 +112,7 @@ class Bundle:
 
     @classmethod
     def of(cls, files: Iterable[AnyFile]) -> Bundle:
-        """Without a folder: each file stands at the path it would be written to."""
+        """Without a folder: each file is at the path it would be written to."""
         bundle = cls()
         every = list(files)
         for file, path in zip(every, _paths(every, {}), strict=True):
@@ -143,7 +143,7 @@ class Bundle:
 
 
 def read_folder(directory: Path) -> Bundle:
-    """Raises BadFiles with every fault of every file."""
+    """Raises BadFiles with every problem of every file."""
     bundle, issues = Bundle(), list[FileError]()
     paths = _files_in(directory)
     if len(paths) > FILES_MAX:
@@ -217,7 +217,7 @@ def _read(directory: Path, relative: str) -> Filed[Any]:
 
 
 def _in_words(detail: Mapping[str, Any], value: Any) -> ValidationIssue:
-    """One of pydantic's faults, with its place as it stands in the file (a union's branch is no part of it)."""
+    """One of pydantic's problems, with its place as it is in the file (a union's branch is not part of it)."""
     place: list[str | int] = []
     for part in detail["loc"]:
         if isinstance(value, dict) and part not in value and part in _BRANCHES:
@@ -231,7 +231,7 @@ def _in_words(detail: Mapping[str, Any], value: Any) -> ValidationIssue:
     issue = issue_of("", {**detail, "loc": place})
     if detail["type"] in {"extra_forbidden", "none_required"} and name.endswith(("api_key", "headers")):
         return ValidationIssue(
-            issue.argument, "never stands in a file", "name environment variables, or set it on the service"
+            issue.argument, "never is in a file", "name environment variables, or set it on the service"
         )
     if detail["type"] in {"extra_forbidden", "none_required"} and name.endswith(("_id", "_ids")):
         return ValidationIssue(issue.argument, "is an id of one service", "remove it; files name things by their names")
@@ -265,7 +265,7 @@ def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = Fal
     paths = _paths(files, taken)
     strangers = [path for path in paths if path in present and not present[path][0]]
     if strangers:
-        raise BadFiles([_issue(path, "is in the way and is no file of evaltasks", "move it") for path in strangers])
+        raise BadFiles([_issue(path, "is in the way and is not a file of evaltasks", "move it") for path in strangers])
     contents = {path: dump(document_of(file)).encode("utf-8") for file, path in zip(files, paths, strict=True)}
     if large := [path for path, content in contents.items() if len(content) > BYTES_MAX]:
         what = f"would be larger than {BYTES_MAX // 1024} KiB"
@@ -304,7 +304,7 @@ def _header(path: Path) -> tuple[str, str]:
 
 
 def _paths(files: Sequence[AnyFile], taken: Mapping[tuple[str, str], str]) -> list[str]:
-    """Where each file stands: where it stood, else its name in plain letters, told apart by a hash if need be."""
+    """Where each file stands: where it stood, else its name in plain letters, distinguished by a hash if need be."""
     found: dict[int, str] = {}
     used = set(taken.values())
     fresh: dict[str, list[int]] = {}

@@ -26,7 +26,7 @@ GONE_VERSION = "gone"
 
 
 class Unmovable(Exception):
-    """This cannot be told by names; the text says why and what to do."""
+    """This is unknown by names; the text says why and what to do."""
 
 
 class Names:

@@ -1,4 +1,4 @@
-"""What applying would do, step by step, and what stands in its way. Making a plan only reads."""
+"""What applying would do, step by step, and what is in its way. Making a plan only reads."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Stopped(Exception):
     def __init__(self, step: Step, done: int, total: int, reason: str) -> None:
         super().__init__(
             f"Stopped at {step.kind.replace('_', ' ')} '{step.name}' ({step.file}), after {done} of {total} changes: "
-            f"{reason}\nWhat was done stays. When the cause is mended, apply again: it looks at what is there and does "
+            f"{reason}\nWhat was done stays. When the cause is fixed, apply again: it looks at what is there and does "
             "the rest."
         )
         self.done = done

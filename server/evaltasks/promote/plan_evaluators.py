@@ -29,7 +29,7 @@ DEFAULT_MESSAGE = "Applied by evaltasks"
 
 
 async def plan_evaluators(bundle: Bundle, target: Target, plan: Plan) -> None:
-    """Adds a step or faults for each evaluator's file."""
+    """Adds a step or problems for each evaluator's file."""
     present = await target.evaluators()
     for filed in bundle.evaluators.values():
         issues = _shape_issues(filed)
@@ -49,7 +49,7 @@ async def plan_evaluators(bundle: Bundle, target: Target, plan: Plan) -> None:
 
 
 async def integration_issues(filed: Filed[Any], where: str, name: str, bundle: Bundle, target: Target) -> list[Any]:
-    """A fault where an AI integration is neither there nor in the files."""
+    """A problem where an AI integration is neither there nor in the files."""
     present = await target.ai_integrations()
     if name in present or name in bundle.ai_integrations:
         return []

@@ -27,7 +27,7 @@ _NOT_ON_AX = frozenset({"api_key_env", "headers_env", "this_space_only"})
 
 
 async def plan_integrations(bundle: Bundle, target: Target, plan: Plan) -> None:
-    """Adds a step or a fault for each integration's file."""
+    """Adds a step or a problem for each integration's file."""
     for filed in bundle.ai_integrations.values():
         await _plan_ai(filed, target, plan)
     for agent in bundle.agent_integrations.values():
@@ -99,7 +99,7 @@ def _step(filed: Filed[Any], found: list[Difference], target: Target, update: An
 
 
 async def _may_create(filed: Filed[Any], noun: str, target: Target, plan: Plan) -> bool:
-    """Whether a missing integration can be made here; a fault says why not."""
+    """Whether a missing integration can be made here; a problem says why not."""
     name = filed.content.name
     if await target.is_taken_elsewhere(noun, name):
         what = f"an {noun} of this name is there, but not for this space"

@@ -39,7 +39,7 @@ _FILE_WORDS = (
 
 
 async def plan_tasks(bundle: Bundle, target: Target, plan: Plan, continuous: Continuous) -> None:
-    """Adds a step or faults for each task's file."""
+    """Adds a step or problems for each task's file."""
     present = await target.tasks()
     for filed in bundle.tasks.values():
         issues = [

@@ -44,7 +44,7 @@ class Misread:
 
 
 class Unloadable(Exception):
-    """The text is no file of this kind; `faults` are all that could be told."""
+    """The text is not a file of this kind; `faults` are all that could be told."""
 
     def __init__(self, issues: list[Misread]) -> None:
         super().__init__("; ".join(f"line {issue.line}: {issue.problem}" for issue in issues))
@@ -169,7 +169,7 @@ class _Builder:
                 self._refuse(event, "anchors and tags are not read", "write the key alone")
             if key in found:
                 first = self.lines[*path, key]
-                self._refuse(event, f"'{key[:60]}' stands here twice (first on line {first})", "keep one of them")
+                self._refuse(event, f"'{key[:60]}' is here twice (first on line {first})", "keep one of them")
             value = self._value(next(self._events), (*path, key))
             self.lines[*path, key] = _line(event)
             found[key] = value

@@ -1,4 +1,4 @@
-"""What a tool's handler works with: the client, the person, the progress line. Made anew for each call."""
+"""What a tool's handler works with: the client, the person, the progress line. Made again for each call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evaltasks.client.client import Client
 
 
 class Progress(Protocol):
-    """Reports to whoever watches the call; silent when nobody asked. Values only ever rise."""
+    """Reports to whoever watches the call; silent when no one asked. Values only ever rise."""
 
     async def report(self, done: float, total: float | None, message: str) -> None: ...
 
@@ -38,7 +38,7 @@ class Time(Protocol):
 
 
 class Declined(Exception):
-    """Not done because nobody agreed to it; the text says so and how a person can agree."""
+    """Not done because no one agreed to it; the text says so and how a person can agree."""
 
 
 class Refused(Exception):

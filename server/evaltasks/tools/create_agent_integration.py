@@ -91,10 +91,10 @@ SPEC = ToolSpec(
     name="create_agent_integration",
     title="Create an agent integration",
     description=(
-        "Use it when a run_experiment task should call the user's own agent or application over HTTP (agent_call) "
-        "instead of a language model: stores where it answers. Each example becomes one POST of a JSON object built by "
-        "the task's input_template. A key is named, never given: api_key_env is the NAME of an environment variable of "
-        "the server. The person is asked first when the address is not on this machine. Embedded engine only."
+        "Register the user's own agent or application, called over HTTP by run_experiment tasks (agent_call) "
+        "instead of a language model. Each example becomes one POST of a JSON object built by the task's "
+        "input_template. A key is named, never sent: api_key_env is the NAME of an environment variable of the "
+        "server. The person is asked first when the address is not on this machine. Embedded engine only."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

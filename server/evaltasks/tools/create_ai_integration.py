@@ -140,11 +140,11 @@ SPEC = ToolSpec(
     name="create_ai_integration",
     title="Create an AI integration",
     description=(
-        "Use it when a language model should judge or generate and find(kind='ai_integration') shows none for it: "
-        "stores the address of a provider and its models. The key is named, never given: api_key_env is the NAME of an "
-        "environment variable of the server; anything that looks like a key is refused. A local OpenAI-compatible "
-        "server is provider 'custom' with a base_url. Where a key would go to an address given here, the person is "
-        "asked first. Not needed for code evaluators, nor for the local heuristic."
+        "Register a language model provider for judging or generating, when find(kind='ai_integration') shows "
+        "none for it: its address and models. The key is named, never sent: api_key_env is the NAME of an "
+        "environment variable of the server; anything that looks like a key is refused. A local "
+        "OpenAI-compatible server is provider 'custom' with a base_url. Where a key would go to an address "
+        "given here, the person is asked first. Not needed for code evaluators, nor for the local heuristic."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

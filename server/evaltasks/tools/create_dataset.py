@@ -122,9 +122,9 @@ SPEC = ToolSpec(
     name="create_dataset",
     title="Create a dataset",
     description=(
-        "Use it when experiments need examples to run over: makes a dataset from rows (up to 1000) or from a local "
-        "JSONL, CSV or Parquet file of any length. All rows are checked before anything is sent; if one is bad, "
-        "nothing is made and the bad rows are named. Not for traces of an application: those go to import_spans."
+        "Create a dataset of examples for experiments, from rows (up to 1000) or from a local JSONL, CSV or "
+        "Parquet file of any length. All rows are checked before anything is sent; if one is bad, nothing is "
+        "made and the bad rows are named. Not for traces of an application: those go to import_spans."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

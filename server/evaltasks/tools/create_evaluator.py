@@ -133,12 +133,12 @@ SPEC = ToolSpec(
     name="create_evaluator",
     title="Create an evaluator",
     description=(
-        "Use it when a task needs something that judges: a template (a prompt for a language model; from the "
-        "catalogue by from_template, or your own with choices), managed code (built-in checks: matches_regex, "
+        "Create an evaluator for a task: a template (a prompt for a language model; from the catalogue by "
+        "from_template, or your own with choices), managed code (built-in checks: matches_regex, "
         "json_parseable, contains_any_keyword, contains_all_keywords, exact_match) or custom code. With "
-        "new_version=true it adds a version to an evaluator that exists; versions never change. Give it to tasks with "
-        "create_evaluation_task or update_task. On the embedded engine a template without ai_integration is judged "
-        "by a local heuristic, which is no language model, and the answer says so."
+        "new_version=true it adds a version to an evaluator that exists; versions never change. Give it to "
+        "tasks with create_evaluation_task or update_task. On the embedded engine a template without "
+        "ai_integration is judged by a local heuristic, which is not a language model, and the answer says so."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

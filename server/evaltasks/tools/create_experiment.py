@@ -154,7 +154,7 @@ async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateEx
 
     total = await checked(SPEC.name, "file" if call.file else "rows", source, counted)
     if reader.outputs_as_json:
-        context.note(f"{reader.outputs_as_json} outputs were no text and are stored as JSON text.")
+        context.note(f"{reader.outputs_as_json} outputs were not text and are stored as JSON text.")
     if repeated := sum(1 for count in reader.used.values() if count > 1):
         context.note(f"{repeated} examples have more than one output; each is evaluated.")
     experiment_id: str | None = None
@@ -201,11 +201,11 @@ SPEC = ToolSpec(
     name="create_experiment",
     title="Create an experiment from outputs",
     description=(
-        "Use it when outputs over a dataset exist already (from your own code or another system) and should be "
-        "evaluated: stores one output for an example, from rows (up to 1000) or a local JSONL, CSV or Parquet file. "
-        "Rows name their example by example_id, or by a match_column. Every row is checked against the dataset first; "
-        "if one does not belong, nothing is stored and the rows are named. To have a model make the outputs, use "
-        "create_run_experiment_task instead."
+        "Store existing outputs over a dataset (from your own code or another system) as an experiment to "
+        "evaluate: one output for an example, from rows (up to 1000) or a local JSONL, CSV or Parquet file. "
+        "Rows name their example by example_id, or by a match_column. Every row is checked against the dataset "
+        "first; if one does not belong, nothing is stored and the rows are named. To have a model make the "
+        "outputs, use create_run_experiment_task instead."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

@@ -16,7 +16,7 @@ class CreateRunExperimentTaskInput(Input):
     name: NameText = Field(description='Name of the task, unique in its space. Example: "GPT-4o Summarization".')
     dataset: Text = Field(description="Dataset (name or id) whose examples are run.")
     run_configuration: RunConfigurationArgument = Field(
-        description="What to do with each example: one of three kinds, told apart by experiment_type; or @file.json."
+        description="What to do with each example: one of three kinds, distinguished by experiment_type; or @file.json."
     )
     space: Text | None = Field(default=None, description=SPACE)
 
@@ -36,11 +36,11 @@ SPEC = ToolSpec(
     name="create_run_experiment_task",
     title="Create a run-experiment task",
     description=(
-        "Use it when a prompt, a judge or an agent is to be run over every example of a dataset, giving "
-        "an experiment. run_configuration says how: llm_generation (messages to a model through an AI "
-        "integration), template_evaluation (a judge template), or agent_call. The AI integration may be "
-        "given by name. A missing input_variable_format is read from the placeholders ({{x}} or {x}) and "
-        "said aloud. Creating runs nothing: go on with trigger_task_run and an experiment_name."
+        "Create a task that runs a prompt, a judge or an agent over every example of a dataset and stores an "
+        "experiment. run_configuration says how: llm_generation (messages to a model through an AI "
+        "integration), template_evaluation (a judge template), or agent_call. The AI integration may be given "
+        "by name. A missing input_variable_format is read from the placeholders ({{x}} or {x}) and said aloud. "
+        "Creating runs nothing: go on with trigger_task_run and an experiment_name."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

@@ -46,7 +46,7 @@ class CreatedTask(Output):
 async def create(tool: str, proposed: ProposedTask, context: ToolContext) -> CreatedTask:
     """Resolve every reference, check what only several resources together tell, then create.
 
-    Raises Faults with all that is wrong, before anything is created.
+    Raises ValidationErrors with all that is wrong, before anything is created.
     """
     say_prerelease(context)
     body = await _body(tool, proposed, context)
@@ -75,7 +75,7 @@ async def _body(tool: str, proposed: ProposedTask, context: ToolContext) -> Crea
         "query_filters": proposed.query_filters,
     }
     if proposed.dataset and proposed.task_type.evaluates:
-        # Names of experiments are looked up inside the dataset, so an unknown dataset would only add false faults.
+        # Names of experiments are looked up inside the dataset, so an unknown dataset would only add false problems.
         if dataset_id is not None:
             fields["experiment_ids"] = await references.experiments(proposed.experiment_ids, dataset_id)
         if not proposed.experiment_ids:

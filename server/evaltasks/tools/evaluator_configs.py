@@ -101,7 +101,7 @@ async def _catalog_entry(text: str, context: ToolContext) -> dict[str, Any]:
 
 
 async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, context: ToolContext) -> _Judge:
-    """Who judges. Raises Faults when integration or model cannot be told."""
+    """Who judges. Raises ValidationErrors when integration or model is unknown."""
     subject = f"{TOOL} (template)"
     if call.ai_integration is None and not context.client.is_engine:
         raise ValidationErrors(

@@ -183,7 +183,7 @@ def _managed_issues(given: Given) -> list[ValidationIssue]:
     issues = []
     for argument in ("pattern", "keywords", "expected"):
         if argument in given and argument not in _STATIC[managed]:
-            issues.append(ValidationIssue(argument, f"is no argument of {managed}", "remove it"))
+            issues.append(ValidationIssue(argument, f"is not an argument of {managed}", "remove it"))
         elif argument in _STATIC[managed] and argument != "expected" and argument not in given:
             issues.append(ValidationIssue(argument, f"{managed} needs it", f"give {argument}"))
     if "variables" in given:

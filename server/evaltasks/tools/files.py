@@ -80,7 +80,7 @@ class AllowedFile:
 
 @dataclass(frozen=True)
 class RowFile:
-    """The rows of one file; every iteration reads it anew from the start."""
+    """The rows of one file; every iteration reads it again from the start."""
 
     file: AllowedFile
     format: FileFormat
@@ -91,7 +91,7 @@ class RowFile:
 
 
 def read_rows(text: str, settings: ToolSettings) -> RowFile:
-    """The rows of a JSONL, CSV or Parquet file, told apart by its ending.
+    """The rows of a JSONL, CSV or Parquet file, distinguished by its ending.
 
     Raises Refused when the file may not be read, cannot be, or is of another kind.
     """
@@ -149,7 +149,7 @@ def allowed_file(text: str, settings: ToolSettings, *, bytes_max: int = FILE_BYT
 def _checked(path: Path, bytes_max: int) -> AllowedFile:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise Refused("The path is no regular file (a directory, pipe or device). Give a file.")
+        raise Refused("The path is not a regular file (a directory, pipe or device). Give a file.")
     if status.st_size > bytes_max:
         raise Refused(
             f"The file has {status.st_size / 2**20:.0f} MB; at most {bytes_max // 2**20} MB are read. Split it."
@@ -189,7 +189,7 @@ def _json_row(line: bytes, encoding: str) -> JsonObject | BadRow:
     except UnicodeDecodeError:
         problem = "is not UTF-8 text"
     except UnicodeEncodeError:
-        problem = "holds half of a surrogate pair, which is no character"
+        problem = "holds half of a surrogate pair, which is not a character"
     except json.JSONDecodeError as error:
         problem = f"is not JSON ({error.msg}, column {error.colno})"
     except RecursionError:
@@ -199,7 +199,7 @@ def _json_row(line: bytes, encoding: str) -> JsonObject | BadRow:
     else:
         if isinstance(row, dict):
             return row
-        problem = "is a JSON list; write one object a line" if isinstance(row, list) else "is no JSON object"
+        problem = "is a JSON list; write one object a line" if isinstance(row, list) else "is not a JSON object"
     return BadRow(problem)
 
 
@@ -212,7 +212,7 @@ def _lines(handle: BinaryIO) -> Iterator[str]:
 
 
 def _csv(handle: BinaryIO) -> Iterator[NumberedRow]:
-    """Every cell is text; an empty cell is no value and its column is left out of the row."""
+    """Every cell is text; an empty cell is not a value and its column is left out of the row."""
     # The module's own limit of 128 KB is below an ordinary prompt with documents; the setting is the process's.
     csv.field_size_limit(ROW_BYTES_MAX)
     reader = csv.reader(_lines(handle), strict=True)
@@ -229,7 +229,7 @@ def _csv(handle: BinaryIO) -> Iterator[NumberedRow]:
             else:
                 yield number, {name: cell for name, cell in zip(header, cells, strict=True) if cell != ""}
     except csv.Error as error:
-        raise Refused(f"The file is no CSV that can be read: {error} (line {reader.line_num}).") from None
+        raise Refused(f"The file is not a CSV that can be read: {error} (line {reader.line_num}).") from None
 
 
 def _parquet_reader() -> Any:
@@ -253,7 +253,7 @@ def _parquet(handle: BinaryIO) -> Iterator[NumberedRow]:
                 yield number, _plain_row(row)
     # pyarrow's errors have no base of their own: they derive from ValueError, OSError and others.
     except (ValueError, OSError, NotImplementedError) as error:
-        raise Refused(f"The file is no Parquet file that can be read ({type(error).__name__}).") from None
+        raise Refused(f"The file is not a Parquet file that can be read ({type(error).__name__}).") from None
 
 
 def _plain_row(row: JsonObject) -> JsonObject | BadRow:
@@ -288,7 +288,7 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one answer for each kind of val
             try:
                 return value.decode()
             except UnicodeDecodeError:
-                raise ValueError("bytes that are no UTF-8 text") from None
+                raise ValueError("bytes that are not UTF-8 text") from None
         case dict():
             return {str(key): _plain(part) for key, part in value.items()}
         case list():

@@ -35,10 +35,9 @@ SPEC = ToolSpec(
     name="get_task_run",
     title="Get a task run",
     description=(
-        "Use it when you want to know once how a task run stands: status, rows done of rows selected, "
-        "errors, skipped, pace, likely end, data window, the experiment it made, why it failed, and what "
-        "its counts leave unexplained. To stay until it is over use wait_for_task_run; for scores use "
-        "task_run_results."
+        "Get the state of a task run once: status, rows done of rows selected, errors, skipped, pace, likely "
+        "end, data window, the experiment it made, why it failed, and what its counts leave unexplained. To "
+        "stay until it is over use wait_for_task_run; for scores use task_run_results."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

@@ -175,11 +175,11 @@ SPEC = ToolSpec(
     name="import_spans",
     title="Import spans",
     description=(
-        "Use it when traces of an LLM application lie in a file or in your hands and should be evaluated: puts "
-        "OpenInference spans into a project of the embedded engine, from rows (up to 1000) or a local JSONL, CSV or "
-        "Parquet file of any length, with the columns of AX or Phoenix exports as they are. All rows are checked "
-        "first; if one is bad nothing is sent and the bad rows are named. Importing the same rows again replaces "
-        "them. On AX it is refused: there, spans arrive over OpenTelemetry."
+        "Import traces of an LLM application for evaluation: puts OpenInference spans into a project of the "
+        "embedded engine, from rows (up to 1000) or a local JSONL, CSV or Parquet file of any length, with the "
+        "columns of AX or Phoenix exports as they are. All rows are checked first; if one is bad nothing is "
+        "sent and the bad rows are named. Importing the same rows again replaces them. On AX it is refused: "
+        "there, spans arrive over OpenTelemetry."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

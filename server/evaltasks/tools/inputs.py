@@ -102,11 +102,11 @@ def read_moment(value: object, info: ValidationInfo) -> object:
         if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().lstrip("-").isdigit()):
             raise said("is a bare number", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
         if not isinstance(value, str) or not value.strip():
-            raise said("is no time", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
+            raise said("is not a time", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
         try:
             moment = datetime.fromisoformat(_FRACTION_PAST_MICROSECONDS.sub(r"\1", value.strip().upper()))
         except ValueError:
-            raise said("is no ISO 8601 time", "write it like 2026-11-01T00:00:00Z") from None
+            raise said("is not an ISO 8601 time", "write it like 2026-11-01T00:00:00Z") from None
     try:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
@@ -181,7 +181,7 @@ def read_text_map(value: object, info: ValidationInfo) -> object:
             read[str(key)] = part
         elif isinstance(part, (bool, int, float)):
             read[str(key)] = json.dumps(part)
-            note(info, "had a value that is no text; it was sent as text.")
+            note(info, "had a value that is not text; it was sent as text.")
         else:
             raise said("has a value that is neither text nor a number", 'write it as {"key": "value"}')
     return read

@@ -28,7 +28,7 @@ _NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|K
 
 
 def read_keyless(value: object) -> object:
-    """Text that is no key. The text is never repeated."""
+    """Text that is not a key. The text is never repeated."""
     if not isinstance(value, str):
         raise said("must be text", "give it in quotes")
     if looks_like_key(value):
@@ -41,7 +41,7 @@ def read_keyless(value: object) -> object:
 def read_address(value: object) -> object:
     text = read_keyless(value)
     if not isinstance(text, str) or not re.match(r"https?://[^/\s]", text):
-        raise said("is no web address", "write it like https://host/v1")
+        raise said("is not a web address", "write it like https://host/v1")
     if url_holds_secret(text):
         raise said("carries a user, password or key", "give the bare address; " + _EXPOSED)
     return text
@@ -70,7 +70,7 @@ async def agree_to_send(tool: str, host: str, confirm: str | None, question: str
     """Ask the person before something leaves for an address that a call named, unless `confirm` is that host.
 
     Otherwise a text that an agent has read could name an address of its own and have secrets or data sent there.
-    Raises Declined, and Faults for a `confirm` that is not the host.
+    Raises Declined, and Problems for a `confirm` that is not the host.
     """
     if confirm is None:
         await context.confirm.ask(question, confirm_with=host)

@@ -60,9 +60,8 @@ SPEC = ToolSpec(
     name="list_task_runs",
     title="List a task's runs",
     description=(
-        "Use it when you want a task's history, or need the run_id of its last run. Newest first, "
-        "optionally of one status. Each with its counts, age, data window and, where it failed or was "
-        "cancelled, the reason. Pages: pass next_cursor as cursor."
+        "List a task's runs, newest first, optionally of one status. Each with its counts, age, data window "
+        "and, where it failed or was cancelled, the reason. Pages: pass next_cursor as cursor."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

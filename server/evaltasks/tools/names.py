@@ -1,4 +1,4 @@
-"""Names to stand beside ids in answers. A courtesy: bounded, remembered for a minute, and never a reason to fail."""
+"""Names to be beside ids in answers. A courtesy: bounded, remembered for a minute, and never a reason to fail."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _CANDIDATES_MAX = 5
 
 
 class References:
-    """Collects the faults of a call's references; `check` raises them. `space` scopes names."""
+    """Collects the problems of a call's references; `check` raises them. `space` scopes names."""
 
     def __init__(self, client: Client, space: str | None) -> None:
         self._client = client
@@ -26,7 +26,7 @@ class References:
         self.issues: list[ValidationIssue] = []
 
     def check(self, subject: str) -> None:
-        """Raises Faults when any reference failed so far."""
+        """Raises ValidationErrors when any reference failed so far."""
         if self.issues:
             raise ValidationErrors(subject, self.issues)
 
@@ -90,7 +90,7 @@ class References:
     async def attachments(
         self, attachments: Sequence[EvaluatorAttachment], path: str = "evaluators"
     ) -> list[tuple[str, EvaluatorAttachment]]:
-        """(place, attachment with ids) of each that could be found; the faults of the others are collected."""
+        """(place, attachment with ids) of each that could be found; the problems of the others are collected."""
         found: list[tuple[str, EvaluatorAttachment]] = []
         for index, attachment in enumerate(attachments):
             place = f"{path}[{index}]"
@@ -99,7 +99,7 @@ class References:
         return found
 
     async def fit(self, task_type: TaskType | str, attachments: Sequence[tuple[str, EvaluatorAttachment]]) -> list[str]:
-        """Collects the faults of evaluators that do not fit the task or each other; answers what to say about them."""
+        """Collect the problems of evaluators that do not fit the task or each other; return what to say of them."""
         attached: list[Attached] = []
         places: dict[str, str] = {}
         for place, attachment in attachments:

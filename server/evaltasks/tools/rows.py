@@ -1,6 +1,6 @@
 """Rows that come with a call or in a file: judged whole before anything is sent, then sent in batches.
 
-Either every row is good or nothing is sent. What is wrong is told by kind of fault, with the numbers of the rows.
+Either every row is good or nothing is sent. What is wrong is told by kind of problem, with the numbers of the rows.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def one_source(given: Given) -> list[ValidationIssue]:
 
 
 def source_of(rows: list[JsonObject] | None, file: str | None, context: ToolContext) -> Iterable[NumberedRow]:
-    """The rows of a call in which `one_source` found no fault. Raises Refused for a file that may not be read."""
+    """The rows of a call in which `one_source` found no problem. Raises Refused for a file that may not be read."""
     return read_rows(file, context.settings) if file is not None else GivenRows(rows or [])
 
 
 async def checked(
     subject: str, argument: str, source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T]
 ) -> int:
-    """How many rows there are, when all of them are good. Raises Faults when one is not or there is none.
+    """How many rows there are, when all of them are good. Raises ValidationErrors when one is not or there is none.
 
     `convert` raises RowFault for a row it cannot take.
     """
@@ -116,7 +116,7 @@ def _row_issues(argument: str, seen: _Seen) -> list[ValidationIssue]:
             rows += f" and {count - len(numbers)} more"
         issues.append(ValidationIssue(argument, f"{rows}: {problem}", "correct the source"))
     more = len(seen.problems) - len(issues)
-    tail = f"; {more} further kinds of fault are not listed" if more else ""
+    tail = f"; {more} further kinds of problem are not listed" if more else ""
     issues.append(
         ValidationIssue(
             argument, f"{bad} of {seen.count} rows are bad, so none was sent{tail}", "call again with good rows only"
@@ -146,7 +146,7 @@ def json_row(row: JsonObject, number: int) -> JsonObject:
     try:
         row_bytes = _json_bytes(row)
     except UnicodeEncodeError:
-        raise RowError(number, "holds half of a surrogate pair, which is no character") from None
+        raise RowError(number, "holds half of a surrogate pair, which is not a character") from None
     except (ValueError, TypeError, RecursionError):
         raise RowError(number, "holds a value that JSON has no word for (NaN, an infinity) or is too deep") from None
     if row_bytes > BATCH_BYTES_MAX:

@@ -1,7 +1,7 @@
 """The rows of a task run, as the backend can tell them.
 
 An evaltasks engine keeps a ledger: every row with its outcome, reason and provenance. AX does not tell rows of a run;
-there they are put together from what stands on the spans or experiment runs now, and what cannot be known is said.
+there they are put together from what is on the spans or experiment runs now, and what cannot be known is said.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ async def _from_experiments(
     client: Client, experiment_ids: Sequence[str], versions: Mapping[str, EvaluatorVersion], found: ScoredRows
 ) -> None:
     found.limits.append(
-        "Evaluations on experiment runs do not say which task run made them: shown is what stands there now."
+        "Evaluations on experiment runs do not say which task run made them: shown is what is there now."
     )
     for experiment_id in experiment_ids:
         async for number, row in _numbered(client.experiments.all_experiment_runs(experiment_id)):

@@ -1,8 +1,8 @@
 """What a tool is: static data and one handler. Nothing is registered by importing; `catalog.py` lists them all.
 
 A call goes through `ToolSpec.call`: unknown and missing arguments, every argument on its own (harmless repairs said
-aloud), then the rules of the task type over what was readable. All faults of all three come out together; where the
-type is known only after the task was read, `judge` reads it and adds its faults to the others.
+aloud), then the rules of the task type over what was readable. All problems of all three come out together; where the
+type is known only after the task was read, `judge` reads it and adds its problems to the others.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ class _Reading:
 
 @dataclass(frozen=True)
 class ToolSpec(Generic[InputT, OutputT]):
-    """One tool. `check` judges the readable arguments by task type: (what was judged, its faults).
+    """One tool. `check` judges the readable arguments by task type: (what was judged, its problems).
 
     `judge` does so for tools that must read something first (the type of a task that exists). It is asked only when
-    there are faults already, so that they come out together; in a faultless call the handler judges by itself.
+    there are problems already, so that they come out together; in a faultless call the handler judges by itself.
     """
 
     name: str
@@ -99,7 +99,7 @@ class ToolSpec(Generic[InputT, OutputT]):
     idempotent: bool = False
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> OutputT:
-        """Validate and handle one call. Raises Faults, and whatever the handler raises."""
+        """Validate and handle one call. Raises ValidationErrors, and whatever the handler raises."""
         reading = self._read(arguments, context)
         if reading.issues:
             raise await self._judged(reading, context)
@@ -109,7 +109,7 @@ class ToolSpec(Generic[InputT, OutputT]):
         return answer
 
     def parse(self, arguments: Mapping[str, Any], context: ToolContext) -> InputT:
-        """The arguments as the handler gets them. Raises Faults; asks nobody."""
+        """The arguments as the handler gets them. Raises ValidationErrors; asks no one."""
         reading = self._read(arguments, context)
         if reading.issues:
             raise ValidationErrors(reading.subject, reading.issues)
@@ -123,7 +123,7 @@ class ToolSpec(Generic[InputT, OutputT]):
             # JSON null for an optional argument means "not given", as in the seeds' evaluator example.
             if name not in arguments or (arguments[name] is None and not info.is_required()):
                 if info.is_required():
-                    issues.append(ValidationIssue(name, "is required and was not given", f"give {_short(info)}"))
+                    issues.append(ValidationIssue(name, "is required", f"give {_short(info)}"))
                 continue
             try:
                 given[name] = _adapter(self.input, name).validate_python(
@@ -141,19 +141,19 @@ class ToolSpec(Generic[InputT, OutputT]):
         return _Reading(given, issues, subject)
 
     async def _judged(self, reading: _Reading, context: ToolContext) -> ValidationErrors:
-        """The faults of the reading and, where something can be read that tells the type, those of the type."""
+        """The problems of the reading and, where something can be read that tells the type, those of the type."""
         if self.judge is None:
             return ValidationErrors(reading.subject, reading.issues)
         try:
             subject_detail, issues = await self.judge(reading.given, context)
         except (Problem, ClientError):
-            # What could not be read is not what was asked about; the faults found so far are.
+            # What could not be read is not what was asked about; the problems found so far are.
             return ValidationErrors(reading.subject, reading.issues)
         subject = self.subject(subject_detail) if subject_detail else reading.subject
         return ValidationErrors(subject, merge_issues(reading.issues, issues))
 
     def subject(self, detail: str) -> str:
-        """What faults are about: `create_task (template_evaluation on a project)`."""
+        """What problems are about: `create_task (template_evaluation on a project)`."""
         return f"{self.name} ({detail})" if detail else self.name
 
     def _input(self, given: dict[str, Any]) -> InputT:

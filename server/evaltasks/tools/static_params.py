@@ -40,13 +40,13 @@ def _read(value: object, info: ValidationInfo) -> list[StaticParam]:
 
 
 def _read_one(value: object, place: Place, fallen: list[Fallen], info: ValidationInfo) -> StaticParam | None:
-    """None when it has faults, which are all noted down."""
+    """None when it has problems, which are all noted down."""
     if not isinstance(value, Mapping):
         fallen.append((place, "must be an object", _EXAMPLE))
         return None
     before = len(fallen)
     fallen += [
-        ((*place, str(name)), "is no field of this object", f"the fields are: {', '.join(_FIELDS)}")
+        ((*place, str(name)), "is not a field of this object", f"the fields are: {', '.join(_FIELDS)}")
         for name in value
         if name not in _FIELDS
     ]

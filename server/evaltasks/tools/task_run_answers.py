@@ -45,7 +45,7 @@ class TaskRunAnswer(Output):
         }[self.outcome]
         run = self.task_run
         if self.outcome == "still_running" and run.status == "pending":
-            said = "Not begun yet after this call's patience; if it stays pending for minutes, something holds it up"
+            said = "Not started yet after this call's patience; if it stays pending for minutes, something holds it up"
         left = f", about {span_words(run.seconds_left)} left" if run.seconds_left is not None else ""
         following = f"\nNext: {self.next_call.written()}" if self.next_call else ""
         chained = "".join(f"\nThen {chained_line(each)}" for each in self.chained_task_runs or ())
@@ -66,7 +66,7 @@ async def started_answer(task_run: TaskRun, context: ToolContext, *, started: bo
 async def waited_answer(
     waited: Waited, poll_interval: float, context: ToolContext, *, started: bool | None = None
 ) -> TaskRunAnswer:
-    """The answer of a wait. What is left of the time-out stands in the next call, so it counts over all calls."""
+    """The answer of a wait. What is left of the time-out is in the next call, so it counts over all calls."""
     if waited.trouble:
         context.note(waited.trouble)
     task_run, chained = waited.job.task_run, waited.job.chained

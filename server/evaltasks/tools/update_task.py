@@ -129,7 +129,7 @@ async def _body(
 async def _evaluators(
     given: list[EvaluatorAttachment] | EvaluatorChanges, before: Task, references: References, context: ToolContext
 ) -> list[EvaluatorAttachment]:
-    """The whole list after the change, with ids; faults are collected in `references`."""
+    """The whole list after the change, with ids; problems are collected in `references`."""
     if isinstance(given, EvaluatorChanges):
         placed = await _merged(given, before, references)
     else:
@@ -184,9 +184,9 @@ SPEC = ToolSpec(
     name="update_task",
     title="Update a task",
     description=(
-        "Use it when a task that exists is to change: its name, sampling rate, continuous running, "
-        "filters, evaluators or run configuration. What is not given stays. evaluators as a list replaces "
-        'the whole list; to change single ones give {"add": [...], "change": [{"evaluator_id": ..., only '
+        "Update an existing task: its name, sampling rate, continuous running, filters, evaluators or run "
+        "configuration. Omitted arguments stay unchanged. evaluators as a list replaces "
+        'the whole list; to change single ones pass {"add": [...], "change": [{"evaluator_id": ..., only '
         'the fields to change}], "remove": [names]}. run_configuration replaces the whole configuration. '
         'query_filter="" clears the filter. Fields that do not belong to the task\'s type are refused '
         "before anything is changed. Answers the task as it is now and the difference to before."

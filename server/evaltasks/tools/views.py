@@ -246,7 +246,7 @@ def rows_per_second(task_run: TaskRun, now: datetime) -> float | None:
 
 
 def seconds_left(task_run: TaskRun, now: datetime) -> float | None:
-    """At the pace so far; None when the end cannot be told."""
+    """At the pace so far; None when the end is unknown."""
     pace = rows_per_second(task_run, now)
     if task_run.finished or pace is None or task_run.num_selected is None:
         return None

@@ -8,7 +8,7 @@ in whatever way, leaves the task run as it is.
 A run_experiment task run may have triggered evaluation tasks on its experiment. Where the service tells which task runs
 those are (an evaltasks engine does), they are one job with it: the wait is over when all of them are.
 
-Faults of the network and of an overloaded service are waited out inside the time; what says that the task run cannot
+Problems of the network and of an overloaded service are waited out inside the time; what says that the task run cannot
 be seen at all (not found, no right to) ends the wait at once.
 """
 
@@ -51,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Waited:
-    """How far a wait came. `timed_out`: the caller's whole time is over, which is not the task run's fault.
+    """How far a wait came. `timed_out`: the caller's whole time is over, which is not the task run's problem.
 
     `left_seconds` of the caller's time-out are for the next call. `trouble` tells of polls that failed last.
     """
@@ -150,7 +150,7 @@ def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientEr
         job=job,
         waited_seconds=round(waited, 1),
         left_seconds=round(left, 1),
-        # Less than a second is no time to wait for: what rounds to nothing is over.
+        # Less than a second is not a time to wait for: what rounds to nothing is over.
         timed_out=not job.finished and left < 1.0,
         trouble=None if trouble is None else f"The last looks failed ({trouble}); the counts are from before.",
     )

@@ -1,4 +1,4 @@
-"""The contract of custom evaluators, read without running anything: all faults at once, each with its line."""
+"""The contract of custom evaluators, read without running anything: all problems at once, each with its line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evaltasks.engine.sandbox.contract import CODE_CHARS_MAX, read_contract
 from tests.support.custom_code import IMPORTS, custom_code, custom_config
 
 RESULT = "return EvaluationResult(label=output)"
-WRONG = (  # code, what the one fault says
+WRONG = (  # code, what the one problem says
     ("def evaluate(output): return 1", "code line 1: 'evaluate' is a function outside the class"),
     ("class A(CodeEvaluator):\n    pass", "code line 1: the class has no method evaluate; write def evaluate(self, *,"),
     (f"class A:\n  def evaluate(self, *, output=None, **kwargs): {RESULT}", "code line 1: the class must extend CodeE"),
@@ -37,7 +37,7 @@ WRONG = (  # code, what the one fault says
     (custom_code(RESULT).replace("output=None", "output=None, words=None"), "line 2: 'words' is a static parameter: t"),
     (custom_code(RESULT, extra="def __init__(self, x):\n    pass"), "code line 4: __init__ must need no arguments"),
     (custom_code(RESULT, extra="def words(self):\n    pass"), "code line 4: the method 'words' has a static parameter"),
-    ("class A(CodeEvaluator:\n  pass", "code line 1: this is no Python"),
+    ("class A(CodeEvaluator:\n  pass", "code line 1: this is not Python"),
     ("(" * 5_000, "code"),
     ("\x00", "code"),
     ("#" * (CODE_CHARS_MAX + 1), "code is longer than"),
@@ -69,7 +69,7 @@ def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, proble
         (f"{IMPORTS}\nx = 1", "imports line 2: only import statements belong into imports"),
         (f"{IMPORTS}\nfrom math import *", "imports line 2: name each thing"),
         (f"{IMPORTS}\nfrom . import x", "imports line 2: name each thing"),
-        (f"{IMPORTS}\nimport (", "imports line 2: this is no Python"),
+        (f"{IMPORTS}\nimport (", "imports line 2: this is not Python"),
     ],
 )
 def test_imports_are_held_to_the_path_that_ax_has(imports: str, problem: str) -> None:
@@ -135,7 +135,7 @@ def test_no_text_makes_the_reading_fail(code: str, imports: str) -> None:
 def test_code_that_is_nested_very_deep_is_refused_or_read_and_never_a_crash(nested: str, base: str) -> None:
     code = custom_code(f"y = {nested}\n{RESULT}").replace("CodeEvaluator", base)
     for problem in read_contract(custom_config(code=code)).problems:
-        assert "cannot be read" in problem or "is no Python" in problem
+        assert "cannot be read" in problem or "is not Python" in problem
 
 
 @given(st.data())

@@ -49,7 +49,7 @@ async def test_an_answer_found_in_its_context_is_supported() -> None:
 
 
 async def test_an_unsupported_answer_has_its_unknown_words_quoted() -> None:
-    outcome = await evaluated(judge(), input="Where?", context="It stands in Oslo.", output="In Bergen, near Oslo.")
+    outcome = await evaluated(judge(), input="Where?", context="It is in Oslo.", output="In Bergen, near Oslo.")
 
     assert (outcome.label, outcome.score) == ("unsupported", 0.3333)
     assert "“bergen”, “near”" in str(outcome.explanation)

@@ -87,5 +87,5 @@ def test_each_heuristic_has_a_template_of_its_purpose_that_it_can_judge(model: H
 
 def test_the_page_in_docs_is_the_catalogues() -> None:
     assert PAGE.read_text(encoding="utf-8") == catalog_page(), (
-        "write it anew: python -m tests.support.judge_templates_page"
+        "write it again: python -m tests.support.judge_templates_page"
     )

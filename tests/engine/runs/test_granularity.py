@@ -18,11 +18,11 @@ from tests.support.judges import JudgeServer, judge_server
 
 async def judged(it: EngineInTest, judge: JudgeServer, task: str, **options: object) -> dict[str, str]:
     """What the judge was asked, by row id, in the order of the rows; each row is one trace or session."""
-    begun = len(judge.requests)
+    started = len(judge.requests)
     done = await it.finish(task, **{**WINDOW, **options})
     assert done["status"] == "COMPLETED", done
     rows = [row["row_id"] for row in await it.rows(done["id"], outcome="success")]
-    prompts = {request.first_prompt for request in judge.requests[begun:]}
+    prompts = {request.first_prompt for request in judge.requests[started:]}
     assert len(prompts) == len(rows)
     return {row: next(text for text in prompts if text.startswith(f"<{row}>")) for row in rows}
 

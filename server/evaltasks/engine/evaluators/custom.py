@@ -74,7 +74,7 @@ class CustomCodeEvaluator:
         return asked.outcome
 
     async def _feed(self) -> None:
-        """Evaluate everybody who waits, up to a feed. The caller has the turn, and nobody who waits is without it."""
+        """Evaluate everybody who waits, up to a feed. The caller has the turn, and no one who waits is without it."""
         # Lets those who were woken together with us come as well.
         await anyio.lowlevel.checkpoint()
         if self._session is None:

@@ -1,4 +1,4 @@
-"""The judge that needs no key and is no language model: it counts words, and says so on every evaluation.
+"""The judge that needs no key and is not a language model: it counts words, and says so on every evaluation.
 
 Four measures, each judging one thing only:
 
@@ -7,7 +7,7 @@ Four measures, each judging one thing only:
 * *correctness*: the best token F1 of the answer over the references (1 when one of them is met exactly);
 * *refusal*: 1 when the answer opens with one of the usual ways of declining, else 0.
 
-Content words are lower-cased words that are no stop words, number words written as digits, compared by their first five
+Content words are lower-cased words that are not stop words, number words as digits, compared by their first five
 letters, so that "founded" meets "founder". A label is given outside a band only: from 0.9 up the choice that stands for
 *good*, down to 0.6 the one that stands for *bad*; between them the choice called "unsure", or no label. Where there is
 nothing to measure (an empty answer, no context) it abstains: that is never a zero.
@@ -99,7 +99,7 @@ class _Kind:
     """One model: the roles it needs and may use, and what its number means.
 
     A *quality* is good when high; under the direction MINIMIZE its complement is scored, so that a high score is bad
-    there as everywhere. What is no quality (a refusal) is an event: 1 means it happened.
+    there as everywhere. What is not a quality (a refusal) is an event: 1 means it happened.
     """
 
     needs: tuple[str, ...]

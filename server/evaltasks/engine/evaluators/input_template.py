@@ -2,7 +2,7 @@
 
 A string that is exactly one placeholder (`"{{age}}"`) becomes the example's value, cast to the type that the agent's
 input schema gives that place: numeric text becomes a number, "true" and "false" booleans, JSON text an object or
-array, and what is no text becomes text where text is wanted. Where the schema names no type the value goes as it is. A
+array, and what is not text becomes text where text is wanted. Where the schema names no type the value goes as it is. A
 placeholder inside other text is put in as text. A missing column, or null, is null (inside text: nothing). Keys of the
 template are never filled, and what is put in is never read again.
 

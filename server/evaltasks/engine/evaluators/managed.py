@@ -1,7 +1,7 @@
 """The five managed code evaluators, and what each needs.
 
-Each looks at text: a value that is no text is looked at as JSON. Each answers `true` with score 1 or `false` with
-score 0, and says why. None of them raises, whatever stands in a row.
+Each looks at text: a value that is not text is looked at as JSON. Each answers `true` with score 1 or `false` with
+score 0, and says why. None of them raises, whatever is in a row.
 
 A regular expression comes from a stranger, so it is matched by RE2, in time linear in the text: `(a+)+$` costs nothing.
 What RE2 does not know (look-around, back-references) is refused when the evaluator is made, with a sentence.
@@ -97,7 +97,7 @@ def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
 
 
 class ManagedCodeEvaluator:
-    """Ready to check rows. Raises ValueError at making, with every fault of `faults_of_managed`."""
+    """Ready to check rows. Raises ValueError at making, with every problem of `faults_of_managed`."""
 
     def __init__(self, config: ManagedCodeConfig) -> None:
         problems = problems_of_managed(config)
@@ -133,7 +133,7 @@ def compile_pattern(pattern: str) -> Any:
         hint = ""
         if reason.startswith(("invalid perl operator", "invalid escape sequence")):
             hint = "; look-around and back-references are not supported, because they can take for ever"
-        raise ValueError(f"the pattern is no regular expression of RE2's syntax ({reason[:120]}){hint}") from None
+        raise ValueError(f"the pattern is not a regular expression of RE2's syntax ({reason[:120]}){hint}") from None
 
 
 def _problems_of_values(values: Mapping[str, str | list[str]]) -> list[str]:
@@ -171,9 +171,9 @@ def _json_parseable(_static: Mapping[str, Any]) -> Check:
             # Numbers are not converted: a very long one is JSON, and turning it into a number takes for ever.
             json.loads(texts[0], parse_constant=_refuse_constant, parse_int=str, parse_float=str)
         except json.JSONDecodeError as error:
-            return Finding(False, f"The text is no JSON: {error.msg} at line {error.lineno} column {error.colno}.")
+            return Finding(False, f"The text is not JSON: {error.msg} at line {error.lineno} column {error.colno}.")
         except ValueError as error:
-            return Finding(False, f"The text is no JSON: {error}.")
+            return Finding(False, f"The text is not JSON: {error}.")
         except RecursionError:
             return Finding(False, "The text nests too deeply to be read as JSON.")
         return Finding(True, "The text is one JSON value.")
@@ -182,7 +182,7 @@ def _json_parseable(_static: Mapping[str, Any]) -> Check:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _contains_any(static: Mapping[str, Any]) -> Check:

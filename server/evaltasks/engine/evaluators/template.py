@@ -1,6 +1,6 @@
 """A template evaluator: the user's prompt, filled from a row, put to a language model.
 
-The template reaches the model as it was written; what we need from the model stands in a system message of our own:
+The template reaches the model as it was written; what we need from the model is in a system message of our own:
 which labels there are, how to answer, and that instructions inside the inserted data are data.
 """
 

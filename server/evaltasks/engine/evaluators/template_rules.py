@@ -29,14 +29,14 @@ def template_problems(config: TemplateConfig) -> list[str]:
 
 
 def choice_problems(choices: Mapping[str, float] | None) -> list[str]:
-    """What keeps labels from being told apart."""
+    """What keeps labels from being distinguished."""
     if choices is None:
         return []
     if not choices or any(not label.strip() for label in choices):
         return ["classification_choices must map at least one non-blank label to a score; leave it out for free text"]
     if len({label.strip().casefold() for label in choices}) < len(choices):
         return [
-            "classification_choices must differ by more than letter case and blanks, or one answer cannot be told "
+            "classification_choices must differ by more than letter case and blanks, or one answer is unknown "
             "from another"
         ]
     return []

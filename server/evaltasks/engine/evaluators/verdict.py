@@ -4,7 +4,7 @@ How this works. A judge is asked for one label out of a closed list. Models keep
 bad, and the reply is read in this order:
 
 1. *tool call* or *structured answer*: the provider enforced or at least parsed the answer's schema;
-2. *json in text*: the schema was ignored, but an object with a `label` stands in the text, perhaps in a code fence;
+2. *json in text*: the schema was ignored, but an object with a `label` is in the text, perhaps in a code fence;
 3. *label in text*: prose. The whole text is a label, or a line declares one (`Label: supported`), or exactly one of
    the labels occurs in it as a whole word, not negated.
 
@@ -14,7 +14,7 @@ the prose around it is not searched for a better one, since "label: unknown; it 
 A label counts only if it is one of the choices: compared trimmed, and without regard to letter case unless the
 choices differ by case alone. It is never guessed, completed or translated. Two different labels are no verdict.
 
-What is no verdict is asked again once, with a reminder; after that the row has failed with a reason of ours and
+What is not a verdict is asked again once, with a reminder; after that the row has failed with a reason of ours and
 the reply as untrusted detail. Which of the ways was taken is kept in the evaluation's provenance (`answered_by`),
 because a label found in prose deserves less trust than an enforced one.
 """
@@ -56,7 +56,7 @@ class Verdict:
 
 
 def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | None:
-    """The verdict of a reply, or None when it names no label, one that is no choice, or several."""
+    """The verdict of a reply, or None when it names no label, one that is not a choice, or several."""
     if reply.structured is not None:
         return _from_object(reply.structured, choices, reply.answered_by)
     text = spoken(reply.text)

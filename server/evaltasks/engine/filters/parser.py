@@ -139,9 +139,9 @@ class _Parser:
         if _NAME_START.match(text, place):
             return self._read_name(place)
         if text[place].isdigit():
-            raise self._problem(at, "expected a number; a name that begins with a digit stands in double quotes.")
+            raise self._problem(at, "expected a number; a name that begins with a digit is in double quotes.")
         raise self._problem(
-            at, "this character is not part of the language (texts stand in 'single quotes', names with other "
+            at, "this character is not part of the language (texts are in 'single quotes', names with other "
             'characters than letters, digits, _, - and . in "double quotes").'
         )  # fmt: skip
 
@@ -274,7 +274,7 @@ class _Parser:
             self._next += 1
             return token.text == "TRUE"
         if token.kind == "name":
-            raise self._expected("a text in single quotes or a number (a name cannot stand here)")
+            raise self._expected("a text in single quotes or a number (a name cannot be here)")
         raise self._expected("a text in single quotes or a number")
 
     def _number(self, token: Token) -> int | float:

@@ -210,7 +210,9 @@ async def write_metadata(services: Services, command: WriteMetadata, rows: Rows)
             # Read again for every row: a span that comes twice is patched twice.
             spans = client_writes.spans_by_id(tx, project.id, [id_]).get(id_, ())
             if patch is None or not spans:
-                reason = "No span of the project has this id." if patch is not None else "The patch is no JSON object."
+                reason = (
+                    "No span of the project has this id." if patch is not None else "The patch is not a JSON object."
+                )
                 errors.append(message({1: id_, 2: reason}))
                 continue
             for span in spans:

@@ -147,7 +147,7 @@ def _shown(agent: Integration) -> Integration:
 
 
 def _check(agent: Integration) -> None:
-    """Raises NotBuilt for what this engine does not keep, Unprocessable with every other fault."""
+    """Raises NotBuilt for what this engine does not keep, Unprocessable with every other problem."""
     config = agent.config
     if config.request_presets:
         raise NotBuilt(

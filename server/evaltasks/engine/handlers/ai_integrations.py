@@ -217,7 +217,7 @@ def _refuse_key(api_key: str | None) -> None:
 
 
 def _check(integration: AiIntegration) -> None:
-    """Raises NotBuilt for what this engine cannot call yet, Unprocessable with every other fault."""
+    """Raises NotBuilt for what this engine cannot call yet, Unprocessable with every other problem."""
     provider = integration.provider
     if provider not in RUNNABLE:
         raise NotBuilt(

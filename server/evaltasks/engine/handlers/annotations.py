@@ -82,7 +82,7 @@ async def annotate_spans(call: Call) -> None:
 def _rows_in_project(
     tx: Transaction, project_id: str, granularity: Granularity, ids: Sequence[str], window_us: tuple[int, int]
 ) -> SeqsOfId:
-    """Raises NotFound when one is not there, Unprocessable for a trace named by a span that is no root."""
+    """Raises NotFound when one is not there, Unprocessable for a trace named by a span that is not a root."""
     if granularity is Granularity.SESSION:
         rows = session_seqs(tx, project_id, ids, window_us)
     else:

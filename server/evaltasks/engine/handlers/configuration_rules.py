@@ -85,7 +85,7 @@ def _judge_template(
                 f"{_WHERE}.evaluator_version_id: there is no evaluator version with this id in this space"
             )
         elif evaluator.type != EvaluatorType.TEMPLATE:
-            problems.unprocessable(f"{_WHERE}.evaluator_version_id is no version of a template evaluator")
+            problems.unprocessable(f"{_WHERE}.evaluator_version_id is not a version of a template evaluator")
     if integration is not None and integration.provider is Provider.HEURISTIC and not said:
         model_name = configuration.model_name or (integration.model_names or [""])[0]
         try:

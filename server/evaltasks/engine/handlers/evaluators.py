@@ -244,8 +244,8 @@ async def _check_version(services: Services, version: CreateEvaluatorVersion) ->
     findings = [*findings, *_problems_of_filter(version)]
     if findings:
         extra = {}
-        if isinstance(config, TemplateConfig) and (mended := with_single_braces(config.template)) != config.template:
-            extra["corrected_template"] = mended
+        if isinstance(config, TemplateConfig) and (fixed := with_single_braces(config.template)) != config.template:
+            extra["corrected_template"] = fixed
         raise Unprocessable("; ".join(findings), extra=extra)
 
 

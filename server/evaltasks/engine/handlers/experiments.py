@@ -153,7 +153,7 @@ async def append_experiment_runs(call: Call) -> ExperimentWithRunIds:
 
 
 def _new_rows(call: Call, given: list[JsonObject]) -> list[NewExperimentRun]:
-    """The rows as they are stored. Raises Unprocessable for an example id or an error that is no text."""
+    """The rows as they are stored. Raises Unprocessable for an example id or an error that is not text."""
     rows = []
     for index, row in enumerate(given):
         where = f"experiment_runs[{index}]"

@@ -1,4 +1,4 @@
-"""All faults of one request in one answer.
+"""All problems of one request in one answer.
 
 A handler adds what it finds and raises at the end. The answer's class is that of the first kind present in the
 order 400, 404, 422, 409: what cannot be read comes before what cannot be right.

@@ -201,7 +201,7 @@ def _judge_evaluators(
         where = f"evaluators[{index}]"
         _judge_filter(attachment.query_filter, target, f"{where}.query_filter", findings)
         if attachment.evaluator_id in seen:
-            findings.unprocessable(f"{where}.evaluator_id stands in the list twice; an evaluator may be attached once")
+            findings.unprocessable(f"{where}.evaluator_id is in the list twice; an evaluator may be attached once")
             continue
         seen.add(attachment.evaluator_id)
         row = tx.one("tasks.evaluator", {"id": attachment.evaluator_id})

@@ -38,7 +38,7 @@ PROJECT_DEFAULT = "default"
 _PROJECT_NAME_MAX = 255
 _PROJECT_ATTRIBUTES = ("openinference.project.name", "arize.project.name", "model_id")
 _SERVICE = "service.name"
-# What OpenTelemetry's SDKs write when nobody named the service.
+# What OpenTelemetry's SDKs write when no one named the service.
 _NO_SERVICE = "unknown_service"
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8

@@ -1,7 +1,7 @@
 """The addresses applications send telemetry to: `/v1/traces` (OTLP) and `/v1/pandas_arrow` (the SDK's bulk upload).
 
 They answer in the sender's own protocol: OTLP failures are google.rpc.Status messages in the request's encoding. Which
-space is meant stands in a header, by name or id, as the published SDKs send it; the default space otherwise.
+space is meant is in a header, by name or id, as the published SDKs send it; the default space otherwise.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ async def _upload_arrow(request: Request, intake: Intake, bytes_max: int) -> Res
 async def _received(request: Request, intake: Intake, bytes_max: int) -> Callable[[], bytes]:
     """What gives the upload's content, in any thread, once it is here as it was sent.
 
-    Nobody holds a place while their body is still coming: a few slow senders would keep all others out.
+    No one holds a place while their body is still coming: a few slow senders would keep all others out.
     """
     packed = is_packed(request)
     intake.refuse_when_full()

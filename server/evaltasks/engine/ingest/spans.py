@@ -48,7 +48,7 @@ def span_rows_from(spans: Sequence[IncomingSpan]) -> list[SpanRow]:
 
 
 def nothing_stored(findings: Sequence[str]) -> Unprocessable:
-    """The first faults of an upload, and how many more there are."""
+    """The first problems of an upload, and how many more there are."""
     more = len(findings) - _PROBLEMS_SHOWN_MAX
     shown = "; ".join(findings[:_PROBLEMS_SHOWN_MAX])
     return Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")

@@ -138,7 +138,7 @@ def _evaluation_value(field: str, value: object, nth: int) -> str | float:
 
 
 def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
-    """Raises Unprocessable naming the rows that are no spans."""
+    """Raises Unprocessable naming the rows that are not spans."""
     spans, findings = [], []
     for nth, row in enumerate(rows):
         try:

@@ -113,7 +113,7 @@ def ambient_credentials_error(integration: AiIntegration) -> str | None:
 
 
 def model_name_of(request: ChatRequest) -> str:
-    """Raises Broken for what is no model's name."""
+    """Raises Broken for what is not a model's name."""
     if not _MODEL.fullmatch(request.model_name) or ".." in request.model_name:
         raise Broken("model_name is not the name of a model")
     return request.model_name

@@ -42,7 +42,7 @@ _HEADERS = {"content-type": "application/json", "accept": "application/json, tex
 
 @dataclass(frozen=True, slots=True)
 class AgentReply:
-    """`document` is the parsed reply; a reply that is no JSON is its text."""
+    """`document` is the parsed reply; a reply that is not JSON is its text."""
 
     document: Any
     latency_ms: float
@@ -165,5 +165,5 @@ def _text(response: httpx2.Response, body: bytes) -> str:
     if "html" in kind or text[:200].lstrip().lower().startswith(("<!doctype", "<html")):
         raise RefusedCall("the agent answered with a web page; is endpoint the address of its API?")
     if "json" in kind:
-        raise RefusedCall("the agent's answer is no JSON, or was cut off", text[:_DETAIL_CHARS_MAX] or None)
+        raise RefusedCall("the agent's answer is not JSON, or was cut off", text[:_DETAIL_CHARS_MAX] or None)
     return text

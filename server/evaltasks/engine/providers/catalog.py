@@ -82,7 +82,7 @@ class Judges:
         """
         if integration.provider == ProviderName.HEURISTIC:
             raise Broken(
-                "the heuristic judge is no language model and writes no text; "
+                "the heuristic judge is not a language model and writes no text; "
                 "name an AI integration of a language model here"
             )
         if integration.provider not in _ADAPTERS and integration.provider not in LIBRARY_PROVIDERS:

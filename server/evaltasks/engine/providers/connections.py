@@ -2,7 +2,7 @@
 
 A pool looks through all its connections for every request, so what a request costs grows with their number: with a
 hundred calls in flight a client spends more time on its pool than on the calls. Here whoever calls takes a line that
-nobody is using, the one put back last, whose connection is the most likely to be open still, and puts it back. How
+no one is using, the one put back last, whose connection is the most likely to be open still, and puts it back. How
 many calls there may be at once is not decided here.
 
 A line is one HTTP/1.1 connection (`line`), which costs half of what a client costs for each call. Where a proxy stands
@@ -99,7 +99,7 @@ class Lines:
                 self._certificates = await to_thread.run_sync(httpx2.create_ssl_context)
         if getproxies():
             return _ClientLine(httpx2.AsyncClient(verify=self._certificates, limits=_ONE, timeout=self._timeout))
-        # What it stands on is loaded no earlier, either: most servers never judge.
+        # What it is on is loaded no earlier, either: most servers never judge.
         from evaltasks.engine.providers.line import DirectLine  # noqa: PLC0415  see above
 
         return DirectLine(self._certificates, self._timeout)

@@ -63,7 +63,7 @@ class Outgoing(httpx2.AsyncBaseTransport):
 
 
 def _check_json(content_type: str, body: bytes) -> None:
-    """The libraries make of a success what they can; what is no JSON object is told apart here."""
+    """The libraries make of a success what they can; what is not a JSON object is distinguished here."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -72,4 +72,4 @@ def _check_json(content_type: str, body: bytes) -> None:
         return
     if "html" in content_type or body[:200].lstrip().lower().startswith((b"<!doctype", b"<html")):
         raise RefusedCall("the provider answered with a web page; is base_url the address of its API?")
-    raise RetryLater("the provider's answer is no JSON, or was cut off")
+    raise RetryLater("the provider's answer is not JSON, or was cut off")

@@ -53,7 +53,7 @@ class Prices:
                 # In a thread: 0.2 s of reading tables would stop every other call.
                 if self._library is None:
                     self._library = await to_thread.run_sync(_read_library)
-        # The model that answered is the dated name of the one asked for; a deployment's own name is no model's.
+        # The model that answered is the dated name of the one asked for; a deployment's own name is not a model's.
         for name in dict.fromkeys(filter(None, (reply.model_name, model_name))):
             cost = self._cost(provider_id, address, name, reply)
             if cost is not None:

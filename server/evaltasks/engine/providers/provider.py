@@ -10,7 +10,7 @@ from evaltasks.api.wire import JsonObject
 
 
 class RetryLater(Exception):
-    """Not now: a rate limit, an overload, a connection fault. The same call may succeed after `after_seconds`."""
+    """Not now: a rate limit, an overload, a connection problem. The same call may succeed after `after_seconds`."""
 
     def __init__(self, reason: str, after_seconds: float | None = None) -> None:
         super().__init__(reason)

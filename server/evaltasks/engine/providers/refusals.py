@@ -6,7 +6,7 @@ The table, in the order it is read (the first that fits decides):
 | ------------------------------------------------------------------ | ----------------------------- |
 | 401, 403                                                           | Broken: the key               |
 | 402, or a 429 that says the quota is used up                       | Broken: the account           |
-| 408, 409, 425, 429, 5xx but 501; connection faults and time-outs   | RetryLater, as long as it asks |
+| 408, 409, 425, 429, 5xx but 501; connection problems and time-outs   | RetryLater, as long as it asks |
 | 404, 405, 301–308; no such host; a bad certificate                 | Broken: the address, the model |
 | a prompt over the context; 413                                     | RefusedCall                   |
 | a content filter                                                   | RefusedCall                   |
@@ -196,7 +196,7 @@ def _unreadable(reply: ErrorReply) -> ProviderError:
         return RefusedCall("the provider answered with a web page; is base_url the address of its API?")
     if reply.is_readable:
         return RefusedCall("the provider answered with an error", reply.detail)
-    return RetryLater("the provider's answer is no JSON, or was cut off")
+    return RetryLater("the provider's answer is not JSON, or was cut off")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

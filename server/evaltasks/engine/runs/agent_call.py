@@ -1,6 +1,6 @@
 """`agent_call`: each example becomes a request to a person's agent, whose answer is the example's output.
 
-The output is what stands at the integration's `output_path` in the reply; without one the reply's member `output`, or
+The output is what is at the integration's `output_path` in the reply; without one the reply's member `output`, or
 else the whole reply. Tokens are taken from a `usage` object, where the agent sends one.
 """
 

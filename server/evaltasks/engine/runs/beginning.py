@@ -2,7 +2,7 @@
 
 The walk for the rows may take long and changes nothing; the claim is one short transaction. Between the two anybody may
 write: cancel the task run, claim it first (then the walk was in vain), or change the task (then the task run does what
-the task was when its rows were chosen, as if it had begun a moment earlier).
+the task was when its rows were chosen, as if it had started a moment earlier).
 """
 
 from __future__ import annotations

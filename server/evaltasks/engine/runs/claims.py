@@ -2,7 +2,7 @@
 
 Every claim has an owner of its own, a text never used again. What a claim's holder writes is written only while the
 task run still carries that owner, so a holder that lost its lease unawares (a process that was suspended, say) writes
-nothing. Renewing is not tied to the lease's time: as long as nobody else took the task run over, it is still held.
+nothing. Renewing is not tied to the lease's time: as long as no one else took the task run over, it is still held.
 When a lease is dead, `watch` says.
 """
 
@@ -40,7 +40,7 @@ Start = Callable[[Transaction, Claim], None]
 
 
 def free(tx: Transaction, limit: int, stage: Stage = NO_STAGE) -> list[Lease]:
-    """The oldest task runs nobody works on and that may begin. Only a hint: `claim` decides."""
+    """The oldest task runs no one works on and that may begin. Only a hint: `claim` decides."""
     with closing(tx.each("task_runs.free")) as rows:
         may_begin = (row for row in rows if row["status"] != TaskRunStatus.PENDING or stage.may_begin(row["task_name"]))
         return [Lease(row["seq"], None, None) for row in islice(may_begin, limit)]

@@ -1,6 +1,6 @@
 """`template_evaluation`: a judge reads each example itself; its label is the example's output.
 
-Score and explanation stand beside it as columns. When the configuration names the evaluator version it came from, the
+Score and explanation are beside it as columns. When the configuration names the evaluator version it came from, the
 same is also there as `eval.<name>.label`, `.score` and `.explanation`, so that it can be filtered and compared with
 what an evaluation task of that evaluator writes.
 """

@@ -15,7 +15,7 @@ from evaltasks.engine.store.store import Transaction
 
 
 class ExampleWork(Protocol):
-    """`asks` is the id of the integration that has to answer, None when nobody outside has to."""
+    """`asks` is the id of the integration that has to answer, None when no one outside has to."""
 
     asks: str | None
 
@@ -29,7 +29,7 @@ class ExampleWork(Protocol):
         ...
 
     def columns_of(self, outcome: Outcome) -> dict[str, object]:
-        """What stands on the experiment run beside output, error and provenance."""
+        """What is on the experiment run beside output, error and provenance."""
         ...
 
 

@@ -1,12 +1,12 @@
-"""Works off task runs in the task group that the engine owns. How it works:
+"""Processes task runs in the task group that the engine owns. How it works:
 
 One loop, woken by the bell (a trigger, a cancel, a task run that ended) or after `poll_seconds` (work of other
-processes): drop what is no longer ours, make the task runs of continuous tasks, claim what nobody works on. Every
-claimed task run is worked off by a task of its own; judge calls of all of them share `in_flight_max` places.
+processes): drop what is no longer ours, make the task runs of continuous tasks, claim what no one works on. Every
+claimed task run is processed by a task of its own; judge calls of all of them share `in_flight_max` places.
 
     PENDING ──claim, select rows: one transaction──> RUNNING ──lines recorded, batch by batch──> one of three ends
 
-* Rows are chosen before the claim (`beginning`), so that a long walk keeps nobody from writing.
+* Rows are chosen before the claim (`beginning`), so that a long walk keeps no one from writing.
 * A task run that is RUNNING has its rows. Going on with one that a dead process left behind is the same as going on
   with one's own: read the WAITING lines, do them.
 * Every write is fenced by the claim's owner (`claims`), and outcome, evaluation and counts are one transaction
@@ -177,7 +177,7 @@ class Executor:
                 renew = partial(claims.renew, owners=owners, lease_until_us=until_us)
                 held = await services.store.write(renew)
             except StoreError as error:
-                # Nobody else can take them over meanwhile: that is writing, too.
+                # No one else can take them over meanwhile: that is writing, too.
                 logger.warning("leases could not be renewed; trying again: %s", error)
                 continue
             self._stop(set(owners) - held)
@@ -286,7 +286,7 @@ def _stopped(claim: Claim, reason: str, waiting: int) -> str:
         if claim.task.evaluates
         else "trigger the task again with another experiment_name"
     )
-    return f"{reason} {waiting} row{'s were' if waiting > 1 else ' was'} not tried; once that is put right, {again}."
+    return f"{reason} {waiting} row{'s were' if waiting > 1 else ' was'} not tried; once that is fixed, {again}."
 
 
 def _finish(tx: Transaction, claim: Claim, job: Job, broken: str | None, now_us: int) -> None:

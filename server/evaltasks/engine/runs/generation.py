@@ -49,7 +49,7 @@ class Generation:
         return cls(configuration, provider, str(integration.provider), request)
 
     async def do(self, columns: Columns) -> Outcome:
-        """The model's answer comes as an explanation: text that is no verdict."""
+        """The model's answer comes as an explanation: text that is not a verdict."""
         values = values_for(self._variables, {}, columns)
         if isinstance(values, Failed):
             return values

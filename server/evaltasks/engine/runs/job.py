@@ -30,7 +30,7 @@ class Job(Protocol):
         ...
 
     async def paced_by(self, line: Line) -> str | None:
-        """The id of the integration that has to answer for this line; None when nobody outside has to.
+        """The id of the integration that has to answer for this line; None when no one outside has to.
 
         Raises Broken as `do`.
         """

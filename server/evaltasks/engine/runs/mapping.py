@@ -43,7 +43,7 @@ def span_columns(row: Row, evaluations: Mapping[str, Any] | None = None) -> Colu
         "events": row["events"],
         **(evaluations or {}),
     }
-    # Attributes may be named without their prefix, as they stand on the wire; the kind is an attribute too.
+    # Attributes may be named without their prefix, as they are on the wire; the kind is an attribute too.
     return own, attributes, {"attributes.openinference.span.kind": row["kind"]}
 
 

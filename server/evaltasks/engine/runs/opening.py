@@ -2,8 +2,8 @@
 
 A judge that refuses everything, or answers nonsense to everything, would be paid for ten thousand rows before anybody
 looked. So when all of the first rows an evaluator judged failed for one and the same reason, the task run stops with
-it. A failure for another reason, or anything that is no failure, ends the watch over that evaluator: rows differ.
-Failures that nobody was asked for (a row without the value) cost nothing and do not count.
+it. A failure for another reason, or anything that is not a failure, ends the watch over that evaluator: rows differ.
+Failures that no one was asked for (a row without the value) cost nothing and do not count.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ refused row waits apart for itself (`rows`), and the flow is steered here, by wh
   behind within seconds.
 * A provider that accepts nothing at all is asked by single calls, after pauses that double up to half a minute. If it
   was so for longer than a slow limit explains, then once it accepts a call the pace doubles with every call it accepts,
-  until it is full again: it was down, or a new minute has begun.
+  until it is full again: it was down, or a new minute has started.
 * A provider that tells how many calls are left, and how fast they come back (`Headroom`), is not driven into refusals:
   the pace becomes what comes back as soon as little is left.
 
-Calls are let through in the order they asked, those of refused rows first: what was begun is ended before more is
-begun. Whoever waits here holds a worker, never a place for a call.
+Calls are let through in the order they asked, those of refused rows first: what was started is ended before more is
+started. Whoever waits here holds a worker, never a place for a call.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Pace:
             self._next_at = max(self._next_at, now - _LATE_SECONDS) + 1 / self.rate
 
     def unsent(self, sent_at: float) -> None:
-        """Nobody was asked after all."""
+        """No one was asked after all."""
         if self._counts(sent_at):
             self._num_unsent += 1
 

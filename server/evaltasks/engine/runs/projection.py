@@ -24,7 +24,7 @@ _DAY_US = 24 * 3600 * 1_000_000
 
 
 def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | None:
-    """None where it cannot be told: for dataset tasks, for traces and sessions, for a task that could not start."""
+    """None where it is unknown: for dataset tasks, for traces and sessions, for a task that could not start."""
     if task.project_id is None or not task.evaluates:
         return None
     try:
@@ -69,7 +69,7 @@ class Projections:
         self._kept: dict[str, tuple[tuple[datetime, int], float, int | None]] = {}
 
     def recent(self, task: Task, last_span_seq: int, now_seconds: float) -> tuple[int | None] | None:
-        """The projection in a tuple of its own, or None when it has to be made anew."""
+        """The projection in a tuple of its own, or None when it has to be made again."""
         kept = self._kept.get(task.id)
         if kept is None or kept[0] != (task.updated_at, last_span_seq) or now_seconds - kept[1] > self.FRESH_SECONDS:
             return None

@@ -1,4 +1,4 @@
-"""Works off the waiting lines of one task run.
+"""Processes the waiting lines of one task run.
 
     feed ──lines──> workers ──done──> recorder
                       │  ^
@@ -10,7 +10,7 @@ is under way; places are handed out in turn, so task runs share them evenly.
 
 A row the provider refuses for now waits in a task of its own, without a worker and without a place, for as long as
 the provider asked, else for pauses that double. It is bounded by the time it has waited so, not by a number of tries:
-at a slow pace a row may stand in the queue for long, which says nothing against it. When too many wait, the worker
+at a slow pace a row may be in the queue for long, which says nothing against it. When too many wait, the worker
 waits with its row, so a provider that is down is not offered ever more rows.
 
 Two things end the whole task run early, as `Broken` does: a provider that accepts nothing for as long as a row is
@@ -148,7 +148,7 @@ class RowWork:
         if outcome.provenance:
             pace.accepted(sent_at)
         else:
-            # Nobody was asked: the row lacks a value, say.
+            # No one was asked: the row lacks a value, say.
             pace.unsent(sent_at)
         return outcome
 

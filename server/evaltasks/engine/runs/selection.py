@@ -19,7 +19,7 @@ from evaltasks.engine.store.store import Transaction
 ALREADY_LABELLED = "already labelled"
 _ALL_LABELLED = (
     "Every selected row already carries this task's evaluations, so there was nothing to do. "
-    "Trigger again with override_evaluations to evaluate them anew."
+    "Trigger again with override_evaluations to evaluate them again."
 )
 
 

@@ -8,7 +8,7 @@ has stood unchanged:
 * unchanged for `confirm_seconds` (two heartbeats), and over by the wall clock: dead too. This is the usual case after
   a crash: a process that opens the store later goes on almost at once. The wall clock alone never decides, so a
   clock that jumps ahead takes nothing from anybody.
-* Time in which nobody looked counts for one heartbeat at most: after a computer has slept, or a process was
+* Time in which no one looked counts for one heartbeat at most: after a computer has slept, or a process was
   stopped, the owner first gets the chance to renew. The same after the store could not be written (`begin_anew`).
 
 What is found dead is taken over only if the lease still stands as it was seen (`task_runs.still_claimable`).
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Of an unfinished task run, as it was seen; without an owner nobody works on it."""
+    """Of an unfinished task run, as it was seen; without an owner no one works on it."""
 
     seq: int
     owner: str | None

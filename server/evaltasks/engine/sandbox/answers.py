@@ -65,15 +65,15 @@ def _raised(name: object, text: object, limits: SandboxLimits, provenance: Prove
 def _said(label: object, score: object, explanation: object, limits: SandboxLimits, provenance: Provenance) -> Outcome:
     """The types are compared exactly: a class of the code's own may answer to every question as it likes."""
     if not (label is None or type(label) is str):
-        return Failed("the EvaluationResult's label is no text", provenance=provenance)
+        return Failed("the EvaluationResult's label is not text", provenance=provenance)
     if label is not None and len(label) > limits.label_chars_max:
         reason = f"the EvaluationResult's label is longer than {limits.label_chars_max} characters"
         return Failed(reason, provenance=provenance)
     number = score if type(score) is float and math.isfinite(score) else _number(score)
     if score is not None and number is None:
-        return Failed("the EvaluationResult's score is no finite number", provenance=provenance)
+        return Failed("the EvaluationResult's score is not a finite number", provenance=provenance)
     if not (explanation is None or type(explanation) is str):
-        return Failed("the EvaluationResult's explanation is no text", provenance=provenance)
+        return Failed("the EvaluationResult's explanation is not text", provenance=provenance)
     if not label and number is None:
         return Failed("the EvaluationResult has neither a label nor a score", provenance=provenance)
     why = None if explanation is None else _cut(explanation, limits.explanation_chars_max)
@@ -81,7 +81,7 @@ def _said(label: object, score: object, explanation: object, limits: SandboxLimi
 
 
 def _number(score: object) -> float | None:
-    """A whole number, a truth value; None for what is no finite number."""
+    """A whole number, a truth value; None for what is not a finite number."""
     if type(score) is not int and type(score) is not bool:
         return None
     try:

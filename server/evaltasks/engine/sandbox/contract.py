@@ -1,7 +1,7 @@
 """What AX asks of a custom evaluator, read from its source without running it.
 
 On AX a class that breaks the contract makes the task run end cancelled with 0/0/0 and no message. Here everything
-that is wrong is said when the evaluator is made: each fault with its line and how to mend it.
+that is wrong is said when the evaluator is made: each problem with its line and how to fix it.
 
 The contract: the `imports` block imports EvaluationResult and CodeEvaluator from the path that AX's runtime has; `code`
 holds one class that extends CodeEvaluator and nothing else, no import either; its `evaluate(self, *, a=None, **kwargs)`
@@ -20,13 +20,13 @@ from evaltasks.engine.sandbox.contract_class import class_problems, parameter_pr
 from evaltasks.engine.sandbox.contract_imports import Imports, parsed, read_imports
 from evaltasks.engine.sandbox.program import Program, StaticValue
 
-CODE_CHARS_MAX = 30_000  # read while nobody else is served
+CODE_CHARS_MAX = 30_000  # read while no one else is served
 _PROBLEMS_MAX = 20
 
 
 @dataclass(slots=True)
 class Contract:
-    """`program` can be loaded when there are no faults; with faults it holds only the imports, to be tried as well."""
+    """`program` can be loaded when there are no problems; with problems it holds only the imports, to be tried too."""
 
     program: Program
     problems: list[str] = field(default_factory=list)

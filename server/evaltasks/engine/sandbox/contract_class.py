@@ -23,7 +23,7 @@ def parameter_problems(config: CustomCodeConfig) -> Iterator[str]:
         if not _is_name(name):
             yield f"variable '{name[:80]}' cannot be a parameter of evaluate; use letters, digits and _"
         if config.variables.count(name) > 1:
-            yield f"variable '{name[:80]}' stands in variables twice"
+            yield f"variable '{name[:80]}' is in variables twice"
     names = [param.name for param in config.static_params]
     for name in dict.fromkeys(names):
         if not _is_name(name) or name.startswith("_"):
@@ -101,7 +101,7 @@ def _signature_problems(evaluate: ast.FunctionDef, config: CustomCodeConfig) -> 
 
 
 def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """What stands in a function, without the functions and classes inside it."""
+    """What is in a function, without the functions and classes inside it."""
     inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
     todo: list[ast.AST] = list(function.body)
     while todo:

@@ -80,7 +80,7 @@ def parsed(source: str, where: str, chars_max: int, problems: list[str]) -> ast.
             return ast.parse(source)
     except SyntaxError as error:
         line = f" line {error.lineno}" if error.lineno else ""
-        problems.append(f"{where}{line}: this is no Python ({_plain(error.msg)})")
+        problems.append(f"{where}{line}: this is not Python ({_plain(error.msg)})")
     except (ValueError, RecursionError, MemoryError):
         problems.append(
             f"{where} cannot be read as Python: it is nested too deep or holds signs that no source may hold"

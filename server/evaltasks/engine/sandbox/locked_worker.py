@@ -12,7 +12,7 @@ locks are:
 
 A step that fails ends the worker with a message: it never goes on unlocked. Linux on x86-64 and aarch64 only.
 Messages are a length in four bytes, then JSON. First comes `{"locked": true}` or `{"failed": why}`; then the program
-is answered with its faults, and every `[number, rows]` with `[number, answers]`.
+is answered with its problems, and every `[number, rows]` with `[number, answers]`.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def load(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
                 sys.modules["re"].compile(static["value"])
             except Exception:
                 problems.append(
-                    f"static parameter '{static['name']}' is of type REGEX, and its value is no regular expression here"
+                    f"static parameter '{static['name']}' is a REGEX, but its value is not a regular expression here"
                 )
     return problems
 

@@ -111,7 +111,7 @@ async def open_monty(limits: SandboxLimits) -> MontyCells:
 
 
 class MontyCell:
-    """One session; its worker is nobody else's until it is given back."""
+    """One session; its worker is no one else's until it is given back."""
 
     def __init__(self, session: MontySession, limits: SandboxLimits, in_thread: _InThread) -> None:
         self._session: MontySession | None = session
@@ -139,7 +139,7 @@ class MontyCell:
             return self.run(call, {"__evaltasks_rows": [dict(row) for row in rows]})
         except MontyRuntimeError as error:
             if isinstance(error.exception(), UnicodeError | ValueError):
-                # Half a surrogate pair, which JSON can carry, is no text to monty.
+                # Half a surrogate pair, which JSON can carry, is not text to monty.
                 return self.run(call, {"__evaltasks_rows": [_sendable(dict(row), _DEPTH_MAX) for row in rows]})
             raise
 
@@ -241,7 +241,7 @@ def _pattern_problems(cell: MontyCell, program: Program) -> Iterator[str]:
             try:
                 cell.run("import re\nre.compile(__evaltasks_value)", {"__evaltasks_value": static.value})
             except MontyError:
-                yield f"static parameter '{static.name}' is of type REGEX, and its value is no regular expression here"
+                yield f"static parameter '{static.name}' is a REGEX, but its value is not a regular expression here"
 
 
 def _sendable(value: object, depth: int) -> object:

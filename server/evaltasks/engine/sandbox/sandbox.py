@@ -58,7 +58,7 @@ async def open_sandbox(
 ) -> AsyncIterator[Sandbox]:
     """The sandbox; its workers are gone when the block is left.
 
-    PROCESS is tried at once: raises SandboxUnavailable where it cannot protect, so that nobody who asked for it finds
+    PROCESS is tried at once: raises SandboxUnavailable where it cannot protect, so that no one who asked for it finds
     out later.
     """
     sandbox = Sandbox(kind, limits or SandboxLimits())

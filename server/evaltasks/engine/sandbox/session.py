@@ -118,7 +118,7 @@ class Session:
             if self._lost_in_a_row >= self._limits.rows_lost_max:
                 raise Broken(
                     f"Given up: with {self._lost_in_a_row} rows in a row {died.reason}. "
-                    "Mend the evaluator (a new version) and trigger the task again."
+                    "Fix the evaluator (a new version) and trigger the task again."
                 ) from died
             return Failed(died.reason, provenance=self._provenance)
         self._lost_in_a_row = 0

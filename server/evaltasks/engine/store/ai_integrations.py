@@ -12,7 +12,7 @@ from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
 from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.store.store import Row, Transaction
 
-# The fields that have columns of their own, and the one that is found out anew for every answer.
+# The fields that have columns of their own, and the one that is found out again for every answer.
 _NOT_SETTINGS = {"id", "name", "provider", "created_at", "updated_at", "has_api_key", "is_heuristic"}
 
 

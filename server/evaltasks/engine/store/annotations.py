@@ -16,7 +16,7 @@ SeqsOfId: TypeAlias = Mapping[str, Sequence[int]]
 
 
 def annotations_of(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> Mapping[int, list[Annotation]]:
-    """What stands on these rows, by `seq`, each list in the order of names; one query."""
+    """What is on these rows, by `seq`, each list in the order of names; one query."""
     found: dict[int, list[Annotation]] = {}
     for row in tx.all("annotations.standing", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):
         annotation = Annotation(

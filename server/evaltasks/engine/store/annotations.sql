@@ -7,7 +7,7 @@ ON CONFLICT (row_kind, row_seq, name) DO UPDATE SET
     text = coalesce(excluded.text, text), updated_us = excluded.updated_us;
 
 -- name: standing
--- What stands on the rows whose seq is in the JSON array :seqs.
+-- What is on the rows whose seq is in the JSON array :seqs.
 SELECT a.row_seq, a.name, a.label, a.score, a.text, a.updated_us
 FROM annotations a
 WHERE a.row_kind = :row_kind AND a.row_seq IN (SELECT value FROM json_each(:seqs))

@@ -19,10 +19,10 @@ class StoreError(Exception):
 _FULL = "the disk is full; make room on it"
 _BUSY = "another process has kept it locked for too long; end that process or wait for it"
 _WRITE = "this process may not write the file or its folder, where SQLite keeps files beside it; allow it"
-_BROKEN_OFF = "the disk or file system reports a fault; see to it"
+_BROKEN_OFF = "the disk or file system reports a problem; see to it"
 _DAMAGED = (
     "the file is damaged; stop every process that uses it, then put a copy of it in its place or move it away to "
-    "start anew"
+    "start again"
 )
 # SQLite's primary result codes that speak of the file and its surroundings; all others are mistakes of ours.
 _PASSING = {

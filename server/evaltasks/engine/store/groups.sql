@@ -144,7 +144,7 @@ ON CONFLICT (project_id, row_kind, row_id, name) DO UPDATE SET
     metadata = excluded.metadata, recorded_us = excluded.recorded_us;
 
 -- name: evaluations_on_spans
--- What stands on the traces and sessions of the spans of a JSON list of sequence numbers: of the trace on its root
+-- What is on the traces and sessions of the spans of a JSON list of sequence numbers: of the trace on its root
 -- spans (on its first span when it has none), of the session on the spans that name it.
 SELECT s.seq AS row_seq, 'trace_eval.' || e.name AS name, e.label, e.score, e.explanation, e.metadata
 FROM spans AS s JOIN group_evaluations AS e

@@ -134,7 +134,7 @@ WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
 ORDER BY l.position LIMIT :limit;
 
 -- name: evaluations_of_rows
--- What already stands on the rows of a JSON list of sequence numbers, for mappings that read `eval.…` columns.
+-- What already is on the rows of a JSON list of sequence numbers, for mappings that read `eval.…` columns.
 SELECT row_seq, name, label, score, explanation FROM evaluations
 WHERE row_kind = :row_kind AND row_seq IN (SELECT value FROM json_each(:row_seqs));
 

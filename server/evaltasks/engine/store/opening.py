@@ -31,7 +31,7 @@ class StoreFile:
     def require_unmoved(self) -> None:
         """Raises StoreError when the file is not at its path any more, or another one is.
 
-        What is written to a file that was removed is lost when the process ends, and nobody would hear of it.
+        What is written to a file that was removed is lost when the process ends, and no one would hear of it.
         """
         if self._path is not None and _identity(self._path) != self._identity:
             raise StoreError(
@@ -82,7 +82,7 @@ def open_connections(path: str) -> tuple[Connections, bool]:
         if isinstance(error, sqlite3.Error) and is_storage_error(error):
             raise StoreError(f"'{path}': {trouble(error, 'opened')} {_WHAT_TO_DO}") from error
         raise StoreError(
-            f"The store '{path}' cannot be opened ({error}). {_WHAT_TO_DO[:-1]}, or move the file away to start anew."
+            f"The store '{path}' cannot be opened ({error}). {_WHAT_TO_DO[:-1]}, or move the file away to start again."
         ) from error
     writer, point, *scans = opened
     for reader in (point, *scans):
@@ -106,7 +106,7 @@ def _require_writable(file: Path, path: str) -> None:
 
 
 def _keep_private(file: Path) -> None:
-    """Nobody but the owner reads the store. A file of somebody else's who let us write stays as they made it."""
+    """No one but the owner reads the store. A file of somebody else's who let us write stays as they made it."""
     found = file.stat()
     if found.st_mode & 0o077 and (not hasattr(os, "geteuid") or found.st_uid == os.geteuid()):
         file.chmod(stat.S_IMODE(found.st_mode) & 0o700)

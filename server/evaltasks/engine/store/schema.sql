@@ -238,7 +238,7 @@ CREATE INDEX task_run_rows_by_outcome ON task_run_rows (task_run_seq, outcome, p
 -- A continuous task asks whether it has taken a trace or session before.
 CREATE INDEX task_run_rows_by_group ON task_run_rows (row_kind, row_id) WHERE row_kind IN ('trace', 'session');
 
--- What stands on a row now: the newest evaluation of each name.
+-- What is on a row now: the newest evaluation of each name.
 CREATE TABLE evaluations (
     row_kind TEXT NOT NULL,     -- span | experiment_run
     row_seq INTEGER NOT NULL,

@@ -77,7 +77,7 @@ def span_rows(
 
 
 def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
-    """The evaluations that stand on these spans, by `seq`, each list in the order of names; two queries.
+    """The evaluations that are on these spans, by `seq`, each list in the order of names; two queries.
 
     Those of a span's trace and session follow, named `trace_eval.<name>` and `session_eval.<name>`: of the trace on
     its root spans (on its first span when it has none), of the session on the spans that name it.
@@ -106,7 +106,7 @@ class Standing:
 
 
 def standing_on(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, Standing]:
-    """What stands on these spans, by `seq`; three queries, whatever their number."""
+    """What is on these spans, by `seq`; three queries, whatever their number."""
     wanted = list(seqs)
     if not wanted:
         return {}

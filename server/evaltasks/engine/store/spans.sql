@@ -12,7 +12,7 @@ ORDER BY s.start_us DESC, s.trace_id, s.span_id
 LIMIT :limit;
 
 -- name: evaluations
--- What stands on the spans of a page; :seqs is a JSON array of their seq.
+-- What is on the spans of a page; :seqs is a JSON array of their seq.
 SELECT e.row_seq, e.name, e.label, e.score, e.explanation, e.metadata
 FROM evaluations e
 WHERE e.row_kind = 'span' AND e.row_seq IN (SELECT value FROM json_each(:seqs))

@@ -199,7 +199,7 @@ class Store:
                     job.value = job.work(transaction)
                 except BaseException as error:  # handed to the caller whose work it is
                     if is_storage_error(error):
-                        # Not this job's fault, and SQLite may have undone the whole transaction.
+                        # Not this job's problem, and SQLite may have undone the whole transaction.
                         raise
                     connection.execute("ROLLBACK TO job")
                     job.error = error

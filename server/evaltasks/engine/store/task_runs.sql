@@ -52,7 +52,7 @@ UPDATE task_runs SET
 WHERE seq = :seq AND status = :from_status;
 
 -- name: free
--- The unfinished task runs that nobody holds, the oldest first; the caller stops when it has enough.
+-- The unfinished task runs that no one holds, the oldest first; the caller stops when it has enough.
 SELECT task_runs.seq, task_runs.status, tasks.name AS task_name
 FROM task_runs CROSS JOIN tasks ON tasks.id = task_runs.task_id
 WHERE task_runs.status IN ('PENDING', 'RUNNING') AND task_runs.lease_until_us IS NULL

@@ -61,7 +61,7 @@ SELECT id, settings FROM ai_integrations WHERE id = :id;
 SELECT id, name, type, space_id FROM evaluators WHERE id = :id;
 
 -- name: attachments
--- The evaluators of the tasks whose ids stand in a JSON list.
+-- The evaluators of the tasks whose ids are in a JSON list.
 SELECT task_evaluators.*, evaluators.name AS evaluator_name
 FROM task_evaluators JOIN evaluators ON evaluators.id = task_evaluators.evaluator_id
 WHERE task_evaluators.task_id IN (SELECT value FROM json_each(:task_ids))

@@ -6,7 +6,7 @@ N-1 to schema N; the highest number is the version this program writes. A store 
 To change the schema: change `schema.sql` AND add the next number with the statements that do the same to a store of
 the version before (a test compares the two, and that the rows stay). A migration is one transaction with its version
 number, so it happens wholly or not at all, and no copy of the file is made before it. Foreign keys are not enforced
-while it runs, so a table may be made anew (create, copy, drop, rename; make its indexes and triggers again), and are
+while it runs, so a table may be made again (create, copy, drop, rename; make its indexes and triggers again), and are
 checked before it commits.
 """
 
@@ -53,10 +53,10 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, steps: Mapping[i
     """
     steps = migrations() if steps is None else steps
     newest = max(steps, default=FIRST_VERSION)
-    # Asked without a lock first: opening a store that is up to date waits for nobody.
+    # Asked without a lock first: opening a store that is up to date waits for no one.
     if _version(connection) == newest:
         return
-    # Enforced, dropping a table to make it anew would delete what refers to it. Cannot be switched in a transaction.
+    # Enforced, dropping a table to make it again would delete what refers to it. Cannot be switched in a transaction.
     connection.execute("PRAGMA foreign_keys = OFF")
     # Else renaming a table fails while a trigger of another one names the table that was just dropped.
     connection.execute("PRAGMA legacy_alter_table = ON")
