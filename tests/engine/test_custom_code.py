@@ -45,7 +45,7 @@ async def test_a_custom_evaluator_evaluates_spans_in_the_sandbox(kind: SandboxKi
         project = await it.seed_project()
         await it.seed_spans(project, 3, output='{"answer": 1, "confidence": {i}}')
         await it.seed_spans(project, 2, first=3, output='{"answer": 1}')
-        await it.seed_spans(project, 1, first=5, output="no JSON")
+        await it.seed_spans(project, 1, first=5, output="not JSON")
         made = await create(it, body=KEYS, imports="import json", static=[REQUIRED], name="keys")
         task = await it.seed_task([made["id"]], project_id=project)
         done = await it.finish(task, **WINDOW)

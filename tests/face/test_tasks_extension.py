@@ -121,11 +121,11 @@ async def test_a_host_that_follows_the_task_gets_the_same_answer_as_one_that_wai
 
 async def test_wait_for_task_run_becomes_the_same_task() -> None:
     async with _held() as (it, judge, _):
-        started = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
-        handle = await started(it, "wait_for_task_run", {"run_id": started["task_run"]["run_id"]})
+        triggered = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
+        handle = await started(it, "wait_for_task_run", {"run_id": triggered["task_run"]["run_id"]})
         judge.release()
 
-    assert handle.task_id == started["task_run"]["run_id"]
+    assert handle.task_id == triggered["task_run"]["run_id"]
 
 
 async def test_what_the_trigger_alone_has_to_say_is_said_with_the_handle() -> None:
@@ -143,8 +143,8 @@ async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_
     async with judge_server() as judge, agent(extensions=[tasks], patience_seconds=2, time=JumpingTime()) as it:
         await _task(it.seed, judge)
         judge.hold()
-        started = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
-        run_id = started["task_run"]["run_id"]
+        triggered = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
+        run_id = triggered["task_run"]["run_id"]
         short = await it.answer("wait_for_task_run", {"run_id": run_id, "timeout": 2})
         await it.refusal("wait_for_task_run", {"run_id": run_id, "timeout": "soon"})
         await it.refusal("trigger_task_run", {"task": "nothing of this name", "wait": True})
@@ -152,7 +152,7 @@ async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_
         await it.seed.ended(run_id)
         over = await it.answer("wait_for_task_run", {"run_id": run_id})
 
-    assert (started["outcome"], short["outcome"], over["outcome"]) == ("started", "timed_out", "finished")
+    assert (triggered["outcome"], short["outcome"], over["outcome"]) == ("started", "timed_out", "finished")
     assert tasks.handles == []
 
 

@@ -122,7 +122,7 @@ def test_a_renamed_file_stays_where_it_is_and_a_strangers_file_is_never_overwrit
     (tmp_path / "tasks/my-task.yaml").rename(tmp_path / "tasks/mine.yml")
     assert write_folder(tmp_path, [task("My task")]).unchanged == ["tasks/mine.yml"]
     (tmp_path / "tasks/other.yaml").write_text("mine: true\n")
-    with pytest.raises(BadFiles, match="no file of evaltasks"):
+    with pytest.raises(BadFiles, match="not a file of evaltasks"):
         write_folder(tmp_path, [task("My task"), task("other")])
 
 

@@ -63,7 +63,7 @@ def test_the_kernels_interfaces_are_never_files_even_when_the_root_is_allowed() 
 
 def test_a_pipe_is_refused_and_does_not_hang(root: Path) -> None:
     os.mkfifo(root / "pipe.jsonl")
-    with pytest.raises(Refused, match="no regular file"):
+    with pytest.raises(Refused, match="not a regular file"):
         read_rows("pipe.jsonl", settings(root))
 
 
@@ -121,7 +121,7 @@ def test_csv_cells_are_text_and_an_empty_cell_is_no_value(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"a,a\n1,2\n", "repeated column"), (b"a,b\n1,\xff\n", "Line 2 is not UTF-8"), (b'a\n"open\n', "no CSV")],
+    [(b"a,a\n1,2\n", "repeated column"), (b"a,b\n1,\xff\n", "Line 2 is not UTF-8"), (b'a\n"open\n', "not a CSV")],
 )
 def test_a_csv_file_that_cannot_be_read_says_where(root: Path, content: bytes, match: str) -> None:
     (root / "rows.csv").write_bytes(content)
@@ -150,7 +150,7 @@ def test_parquet_values_become_json_values(root: Path) -> None:
 
 def test_a_broken_parquet_file_is_refused_in_our_words(root: Path) -> None:
     (root / "rows.parquet").write_bytes(b"PAR1 not really PAR1")
-    with pytest.raises(Refused, match="no Parquet file"):
+    with pytest.raises(Refused, match="not a Parquet file"):
         list(read_rows("rows.parquet", settings(root)))
 
 

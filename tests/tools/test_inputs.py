@@ -157,7 +157,7 @@ def test_an_evaluator_may_be_given_in_each_of_its_ways() -> None:
 
 def test_every_fault_inside_a_list_has_its_place() -> None:
     text = refusal("evaluators", [{"evaluator_id": "e", "filter": "x"}, {"query_filter": "y"}])
-    assert "1. evaluators[0].filter: is no field of this object" in text
+    assert "1. evaluators[0].filter: is not a field of this object" in text
     assert "2. evaluators[1].evaluator_id: is required" in text
 
 

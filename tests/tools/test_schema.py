@@ -78,7 +78,8 @@ def test_a_tools_example_is_valid_under_its_own_schema(spec: Any) -> None:
 def test_a_description_begins_with_an_imperative_and_is_short(spec: Any) -> None:
     verb = spec.description.split()[0]
     assert verb in {
-        "Cancel", "Create", "Delete", "Find", "Get", "Import", "List", "Read", "Register", "Run", "Store", "Update", "Wait",
+        "Cancel", "Create", "Delete", "Find", "Get", "Import", "List", "Read", "Register", "Run", "Store", "Update",
+        "Wait",
     }  # fmt: skip
     assert len(spec.description) < 1200
 

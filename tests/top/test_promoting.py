@@ -185,4 +185,4 @@ async def test_what_cannot_be_done_exits_with_one_and_says_why(
     (out / "tasks/monitor.yaml").write_text("mine: true\n")
     source = Settings(store=str(tmp_path / "a.sqlite"))
     assert await export_tasks(source, {}, out, [], False, False) == FAILED
-    assert "no file of evaltasks" in capsys.readouterr().err
+    assert "not a file of evaltasks" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 The engine raises one of these classes; it leaves as a problem document (RFC 9457, `application/problem+json`);
 the client raises the *same class* again. What is not an answer of the API at all (no connection, a time-out,
-an unreadable body) has classes of its own in `client.faults`, and a bug of ours has no class.
+an unreadable body) has classes of its own in `client.errors`, and a bug of ours has no class.
 
     Problem
       BadRequest 400         the request cannot be read, or a field does not apply
@@ -15,7 +15,7 @@ an unreadable body) has classes of its own in `client.faults`, and a bug of ours
       Conflict 409           a name is taken, or something still uses it
       Unprocessable 422      well formed, but it cannot be right
       RateLimited 429        wait `retry_after_seconds`
-      ServerFault 5xx        theirs
+      ServerError 5xx        theirs
         NotBuilt 501         the embedded engine does not do this yet, and says so
         Unavailable 503      for a while
 """

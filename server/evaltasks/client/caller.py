@@ -96,7 +96,7 @@ class Caller:
         query: BaseModel | None = None,
         body: BaseModel | None = None,
     ) -> ReplyT:
-        """The operation's reply. Raises `Problem` for an error answer, `ClientFault` for no readable answer."""
+        """The operation's reply. Raises `Problem` for an error answer, `ClientError` for no readable answer."""
         where, params = _path(operation, path or {}), _params(query)
         content = await _aside(_is_large(body), lambda: _content(operation, body))
         request = _Request(operation.method, where, params, content)

@@ -28,7 +28,7 @@ from evaltasks.client.pages import ROWS_A_PAGE_MAX, every_item
 
 
 class Datasets:
-    """Each method is one operation. Raises `Problem` and `ClientFault`."""
+    """Each method is one operation. Raises `Problem` and `ClientError`."""
 
     def __init__(self, caller: Caller) -> None:
         self._call = caller.call

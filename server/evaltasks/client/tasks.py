@@ -12,7 +12,7 @@ from evaltasks.client.pages import every_item
 
 
 class Tasks:
-    """Each method is one operation. Raises `Problem` and `ClientFault`."""
+    """Each method is one operation. Raises `Problem` and `ClientError`."""
 
     def __init__(self, caller: Caller) -> None:
         self._call = caller.call

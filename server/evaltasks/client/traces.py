@@ -8,7 +8,7 @@ from evaltasks.client.caller import Caller
 
 
 class Traces:
-    """Each method is one operation. Raises `Problem` and `ClientFault`."""
+    """Each method is one operation. Raises `Problem` and `ClientError`."""
 
     def __init__(self, caller: Caller) -> None:
         self._call = caller.call

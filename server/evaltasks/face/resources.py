@@ -95,7 +95,7 @@ class Resources:
     async def page(self, cursor: str | None) -> tuple[list[Resource], str | None]:
         """One page of concrete tasks, each with its newest run, and the cursor of the next page.
 
-        Raises Problem and ClientFault.
+        Raises Problem and ClientError.
         """
         found = await self._client.tasks.list(ListTasks(limit=TASKS_PER_PAGE, cursor=cursor))
         shown: dict[str, list[Resource]] = {}
@@ -156,7 +156,7 @@ class Resources:
     async def complete(self, argument: str, typed: str) -> Completion:
         """Ids of what really exists, by the beginning of the id or any part of the name.
 
-        Raises Problem and ClientFault.
+        Raises Problem and ClientError.
         """
         if argument == "task_id":
             tasks = await self._client.tasks.list(ListTasks(limit=100))

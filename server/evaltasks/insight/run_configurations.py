@@ -38,7 +38,7 @@ class ReadConfiguration:
 
 
 def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
-    """Never raises: what cannot be read is in `faults`, all of it."""
+    """Never raises: what cannot be read is in `issues`, all of it."""
     read = ReadConfiguration()
     # JSON null for an optional field means "not given".
     given = {str(key): part for key, part in value.items() if part is not None}

@@ -57,7 +57,7 @@ def left_out(columns: Iterable[str]) -> set[str]:
 
 
 def incoming_span(row: JsonObject, number: int) -> IncomingSpan:
-    """The span in one row. Raises RowFault, with the row's number, for the first thing that is wrong."""
+    """The span in one row. Raises RowError, with the row's number, for the first thing that is wrong."""
     columns = {name: value for name, value in _opened(row, number).items() if not _absent(value)}
     fields: dict[str, Any] = {}
     for field, names in _NAMES.items():

@@ -23,7 +23,7 @@ from evaltasks.promote.target import Target
 async def make_plan(
     bundle: Bundle, client: Client, space: Named, continuous: Continuous = Continuous.UNDECIDED
 ) -> Plan:
-    """Reads only. Raises Problem and ClientFault; what is wrong with the files for this service is in `faults`."""
+    """Reads only. Raises Problem and ClientError; what is wrong with the files for this service is in `issues`."""
     target = Target(client, space)
     plan = Plan(client.where, space.name or space.id)
     await plan_integrations(bundle, target, plan)

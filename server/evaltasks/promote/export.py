@@ -58,7 +58,7 @@ async def export_space(
 ) -> Exported:
     """The space's tasks (or those named) with their evaluators and integrations, by name.
 
-    Raises NotResolved for a task that is not there, HoldsKeys, Problem and ClientFault.
+    Raises NotResolved for a task that is not there, HoldsKeys, Problem and ClientError.
     """
     names, exported = Names(client, space_id), Exported()
     evaluators: dict[str, EvaluatorWithVersion] = {}

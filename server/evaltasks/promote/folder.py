@@ -70,7 +70,7 @@ class FileError:
 
 
 class BadFiles(Exception):
-    """The folder cannot be applied as it is; `faults` are all of them."""
+    """The folder cannot be applied as it is; `issues` are all of them."""
 
     def __init__(self, issues: Sequence[FileError]) -> None:
         self.issues = sorted(issues, key=lambda one: (one.file, one.line or 0))
@@ -193,9 +193,9 @@ def _read(directory: Path, relative: str) -> Filed[Any]:
     value, kind = loaded.value, model.model_fields["kind"].default
     if not isinstance(value, dict) or "evaltasks" not in value or value.get("kind") != kind:
         remedy = f"it begins with 'evaltasks: {SCHEMA_VERSION}' and 'kind: {kind}'; move or remove other files"
-        raise BadFiles(
-            [FileError(relative, 1, ValidationIssue("the file", f"is no {kind.replace('_', ' ')} file", remedy))]
-        )
+        article = "an" if kind[0] in "aeiou" else "a"
+        problem = f"is not {article} {kind.replace('_', ' ')} file"
+        raise BadFiles([FileError(relative, 1, ValidationIssue("the file", problem, remedy))])
     if value["evaltasks"] != SCHEMA_VERSION:
         remedy = f"this program writes and reads {SCHEMA_VERSION}; use the one that wrote it"
         raise BadFiles(

@@ -47,7 +47,7 @@ class Step:
 
 @dataclass
 class Plan:
-    """`steps` are in the order in which they are done. With `faults` or `undecided` nothing may be applied.
+    """`steps` are in the order in which they are done. With `issues` or `undecided` nothing may be applied.
 
     `undecided` names the tasks that would begin to evaluate new spans, which may cost money at once.
     """

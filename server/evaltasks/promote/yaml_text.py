@@ -44,7 +44,7 @@ class Misread:
 
 
 class Unloadable(Exception):
-    """The text is not a file of this kind; `faults` are all that could be told."""
+    """The text is not a file of this kind; `issues` are all that could be told."""
 
     def __init__(self, issues: list[Misread]) -> None:
         super().__init__("; ".join(f"line {issue.line}: {issue.problem}" for issue in issues))
@@ -115,7 +115,7 @@ def _scalar(text: str) -> Any:
 
 
 class _Builder:
-    """Builds the value from the parser's events; what is refused is noted in `faults` and passed over."""
+    """Builds the value from the parser's events; what is refused is noted in `issues` and passed over."""
 
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         self._events = events

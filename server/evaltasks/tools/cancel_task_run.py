@@ -66,10 +66,11 @@ SPEC = ToolSpec(
     name="cancel_task_run",
     title="Cancel a task run",
     description=(
-        "Cancel a pending or running task run permanently. What was evaluated so far stays; the answer says how "
-        "much. The person is asked first. Where the person cannot be asked, the call is refused with the words "
-        "to show them; when they agree, call again with confirm set to the run_id. A refusal is final. A "
-        "finished task run cannot be cancelled. Ending a wait never cancels anything; this does."
+        "Cancel a pending or running task run permanently. Use it when it should not go on. What was "
+        "evaluated so far stays; the answer says how much. The person is asked first. Where the person cannot "
+        "be asked, the call is refused with the words to show them; when they agree, call again with confirm "
+        "set to the run_id. A refusal is final. A finished task run cannot be cancelled. Ending a wait never "
+        "cancels anything; this does."
     ),
     effect=Effect.DESTROYS,
     group=Group.TASKS,

@@ -93,8 +93,9 @@ SPEC = ToolSpec(
     description=(
         "Register the user's own agent or application, called over HTTP by run_experiment tasks (agent_call) "
         "instead of a language model. Each example becomes one POST of a JSON object built by the task's "
-        "input_template. A key is named, never sent: api_key_env is the NAME of an environment variable of the "
-        "server. The person is asked first when the address is not on this machine. Embedded engine only."
+        "input_template. A key is named, never sent: api_key_env is the NAME of an environment variable of "
+        "the server. The person is asked first when the address is not on this machine. Embedded engine only. "
+        "Use it before create_run_experiment_task with agent_call."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

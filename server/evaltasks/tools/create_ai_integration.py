@@ -140,8 +140,8 @@ SPEC = ToolSpec(
     name="create_ai_integration",
     title="Create an AI integration",
     description=(
-        "Register a language model provider for judging or generating, when find(kind='ai_integration') shows "
-        "none for it: its address and models. The key is named, never sent: api_key_env is the NAME of an "
+        "Register a language model provider for judging or generating: its address and models. Use it when "
+        "find(kind='ai_integration') shows none. The key is named, never sent: api_key_env is the NAME of an "
         "environment variable of the server; anything that looks like a key is refused. A local "
         "OpenAI-compatible server is provider 'custom' with a base_url. Where a key would go to an address "
         "given here, the person is asked first. Not needed for code evaluators, nor for the local heuristic."

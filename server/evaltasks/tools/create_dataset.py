@@ -123,8 +123,9 @@ SPEC = ToolSpec(
     title="Create a dataset",
     description=(
         "Create a dataset of examples for experiments, from rows (up to 1000) or from a local JSONL, CSV or "
-        "Parquet file of any length. All rows are checked before anything is sent; if one is bad, nothing is "
-        "made and the bad rows are named. Not for traces of an application: those go to import_spans."
+        "Parquet file of any length. Use it when experiments need examples. All rows are checked before "
+        "anything is sent; if one is bad, nothing is made and the bad rows are named. Not for traces of an "
+        "application: those go to import_spans."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

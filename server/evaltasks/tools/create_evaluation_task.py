@@ -67,8 +67,8 @@ SPEC = ToolSpec(
     name="create_evaluation_task",
     title="Create an evaluation task",
     description=(
-        "Create a task that scores spans of a project, or experiments on a dataset, with existing evaluators "
-        "(create one with create_evaluator). Needs name, task_type, evaluators and exactly one of project or "
+        "Create a task that scores spans of a project, or experiments on a dataset, with existing evaluators. "
+        "Use it after create_evaluator. Needs name, task_type, evaluators and exactly one of project or "
         "dataset; with a dataset also experiment_ids. sampling_rate and is_continuous are for projects only. "
         "Evaluators, projects, datasets and experiments may be given by name. Each evaluator may map its "
         "template variables to columns (column_mappings); an unmapped variable reads the column of its own "

@@ -138,7 +138,8 @@ SPEC = ToolSpec(
         "json_parseable, contains_any_keyword, contains_all_keywords, exact_match) or custom code. With "
         "new_version=true it adds a version to an evaluator that exists; versions never change. Give it to "
         "tasks with create_evaluation_task or update_task. On the embedded engine a template without "
-        "ai_integration is judged by a local heuristic, which is not a language model, and the answer says so."
+        "ai_integration is judged by a local heuristic, which is not a language model, and the answer says "
+        "so. Use it before create_evaluation_task."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

@@ -203,9 +203,9 @@ SPEC = ToolSpec(
     description=(
         "Store existing outputs over a dataset (from your own code or another system) as an experiment to "
         "evaluate: one output for an example, from rows (up to 1000) or a local JSONL, CSV or Parquet file. "
-        "Rows name their example by example_id, or by a match_column. Every row is checked against the dataset "
-        "first; if one does not belong, nothing is stored and the rows are named. To have a model make the "
-        "outputs, use create_run_experiment_task instead."
+        "Rows name their example by example_id, or by a match_column. Every row is checked against the "
+        "dataset first; if one does not belong, nothing is stored and the rows are named. To have a model "
+        "make the outputs, use create_run_experiment_task instead. Use it when the outputs exist already."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

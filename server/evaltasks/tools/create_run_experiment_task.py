@@ -37,10 +37,11 @@ SPEC = ToolSpec(
     title="Create a run-experiment task",
     description=(
         "Create a task that runs a prompt, a judge or an agent over every example of a dataset and stores an "
-        "experiment. run_configuration says how: llm_generation (messages to a model through an AI "
-        "integration), template_evaluation (a judge template), or agent_call. The AI integration may be given "
-        "by name. A missing input_variable_format is read from the placeholders ({{x}} or {x}) and said aloud. "
-        "Creating runs nothing: go on with trigger_task_run and an experiment_name."
+        "experiment. Use it to get outputs to evaluate. run_configuration says how: llm_generation (messages "
+        "to a model through an AI integration), template_evaluation (a judge template), or agent_call. The AI "
+        "integration may be given by name. A missing input_variable_format is read from the placeholders "
+        "({{x}} or {x}) and said aloud. Creating runs nothing: go on with trigger_task_run and an "
+        "experiment_name."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

@@ -74,12 +74,12 @@ SPEC = ToolSpec(
     name="create_task",
     title="Create a task of any type",
     description=(
-        "Create a task of any type; create_evaluation_task and create_run_experiment_task do the same with "
-        "fewer arguments. task_type decides which arguments belong: evaluation types need evaluators and "
-        "exactly one of project or dataset (a dataset also experiment_ids); run_experiment needs dataset and "
-        "run_configuration. What belongs to another type is refused, all problems at once, before anything is "
-        "sent. Names work wherever an id does. Creating starts nothing unless is_continuous: go on with "
-        "trigger_task_run."
+        "Create a task of any type. Use it when the type is a variable; create_evaluation_task and "
+        "create_run_experiment_task do the same with fewer arguments. task_type decides which arguments "
+        "belong: evaluation types need evaluators and exactly one of project or dataset (a dataset also "
+        "experiment_ids); run_experiment needs dataset and run_configuration. What belongs to another type is "
+        "refused, all problems at once, before anything is sent. Names work wherever an id does. Creating "
+        "starts nothing unless is_continuous: go on with trigger_task_run."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

@@ -70,10 +70,11 @@ SPEC = ToolSpec(
     name="delete_task",
     title="Delete a task",
     description=(
-        "Delete a task with its runs and configuration; this cannot be undone. The person is asked first, with "
-        "what would be lost. Where the person cannot be asked, the call is refused with the words to show them; "
-        "when they agree, call again with confirm set to the task's exact name or id. A refusal is final. To "
-        "stop a continuous task without losing it use update_task with is_continuous=false."
+        "Delete a task with its runs and configuration; this cannot be undone. Use it when the task is not "
+        "needed. The person is asked first, with what would be lost. Where the person cannot be asked, the "
+        "call is refused with the words to show them; when they agree, call again with confirm set to the "
+        "task's exact name or id. A refusal is final. To stop a continuous task without losing it use "
+        "update_task with is_continuous=false."
     ),
     effect=Effect.DESTROYS,
     group=Group.TASKS,

@@ -249,10 +249,11 @@ SPEC = ToolSpec(
     name="find",
     title="Find resources",
     description=(
-        "Find resources by name, id or pasted web link, or list what exists. Searches spaces, projects, "
-        "datasets, experiments, evaluators, AI integrations and tasks; answers kind, id, name and what each "
-        "belongs to, exact matches first and the nearest names otherwise. Without text it lists what there is. "
-        "Other tools take names directly, so there is no need to look up every name first."
+        "Find resources by name, id or pasted web link, or list what exists. Use it to learn what a name or "
+        "link means. Searches spaces, projects, datasets, experiments, evaluators, AI integrations and tasks; "
+        "answers kind, id, name and what each belongs to, exact matches first and the nearest names "
+        "otherwise. Without text it lists what there is. Other tools take names directly, so there is no need "
+        "to look up every name first."
     ),
     effect=Effect.READS,
     group=Group.CATALOG,

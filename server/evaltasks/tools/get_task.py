@@ -38,7 +38,8 @@ SPEC = ToolSpec(
     description=(
         "Get one task in full: its type, project or dataset, evaluators with pinned versions, filters and "
         "column mappings, sampling rate, whether it runs continuously, the run configuration of a "
-        "run_experiment task, and when it last ran. Takes a name or an id. For its runs use list_task_runs."
+        "run_experiment task, and when it last ran. Takes a name or an id. For its runs use list_task_runs. "
+        "Use it before update_task."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

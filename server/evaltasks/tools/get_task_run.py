@@ -37,7 +37,8 @@ SPEC = ToolSpec(
     description=(
         "Get the state of a task run once: status, rows done of rows selected, errors, skipped, pace, likely "
         "end, data window, the experiment it made, why it failed, and what its counts leave unexplained. To "
-        "stay until it is over use wait_for_task_run; for scores use task_run_results."
+        "stay until it is over use wait_for_task_run; for scores use task_run_results. Use it to look once; "
+        "wait_for_task_run waits."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

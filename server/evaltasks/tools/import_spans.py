@@ -176,10 +176,11 @@ SPEC = ToolSpec(
     title="Import spans",
     description=(
         "Import traces of an LLM application for evaluation: puts OpenInference spans into a project of the "
-        "embedded engine, from rows (up to 1000) or a local JSONL, CSV or Parquet file of any length, with the "
-        "columns of AX or Phoenix exports as they are. All rows are checked first; if one is bad nothing is "
-        "sent and the bad rows are named. Importing the same rows again replaces them. On AX it is refused: "
-        "there, spans arrive over OpenTelemetry."
+        "embedded engine, from rows (up to 1000) or a local JSONL, CSV or Parquet file of any length, with "
+        "the columns of AX or Phoenix exports as they are. All rows are checked first; if one is bad nothing "
+        "is sent and the bad rows are named. Importing the same rows again replaces them. On AX it is "
+        "refused: there, spans arrive over OpenTelemetry. Use it when the traces are in a file or in the "
+        "conversation."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

@@ -61,7 +61,8 @@ SPEC = ToolSpec(
     title="List a task's runs",
     description=(
         "List a task's runs, newest first, optionally of one status. Each with its counts, age, data window "
-        "and, where it failed or was cancelled, the reason. Pages: pass next_cursor as cursor."
+        "and, where it failed or was cancelled, the reason. Pages: pass next_cursor as cursor. Use it to see "
+        "a task's history or find its last run_id."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

@@ -115,9 +115,10 @@ SPEC = ToolSpec(
     name="list_tasks",
     title="List tasks",
     description=(
-        "List evaluation tasks. Filters by space, project, dataset, part of the name and type; all filters must "
-        "match. Answers names with ids, what each task works on, its evaluators, and how long ago it last ran. "
-        "Pages: pass next_cursor as cursor. For one task in full use get_task."
+        "List evaluation tasks. Use it to see which exist or to find an id. Filters by space, project, "
+        "dataset, part of the name and type; all filters must match. Answers names with ids, what each task "
+        "works on, its evaluators, and how long ago it last ran. Pages: pass next_cursor as cursor. For one "
+        "task in full use get_task."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

@@ -83,7 +83,7 @@ async def checked(
 ) -> int:
     """How many rows there are, when all of them are good. Raises ValidationErrors when one is not or there is none.
 
-    `convert` raises RowFault for a row it cannot take.
+    `convert` raises RowError for a row it cannot take.
     """
     seen = await to_thread.run_sync(_judge, source, convert)
     if seen.problems:
@@ -142,7 +142,7 @@ async def batches(source: Iterable[NumberedRow], convert: Callable[[JsonObject, 
 
 
 def json_row(row: JsonObject, number: int) -> JsonObject:
-    """The row, when it can be sent. Raises RowFault for what JSON has no word for and for a row too large."""
+    """The row, when it can be sent. Raises RowError for what JSON has no word for and for a row too large."""
     try:
         row_bytes = _json_bytes(row)
     except UnicodeEncodeError:

@@ -179,13 +179,14 @@ SPEC = ToolSpec(
     name="trigger_task_run",
     title="Trigger a task run",
     description=(
-        "Run a task once now. Starts a task run in status pending and returns its run_id at once; wait=true "
-        "stays with it, reports progress, and answers with its counts, or with finished=false and the next call "
-        "to make if it takes longer than a host allows. Evaluation tasks take a data window (at most 30 days; "
-        "on a first run of a project task the last 30 days are filled in and said), max_spans, "
-        "override_evaluations and, on datasets, experiment_ids. run_experiment tasks need experiment_name and "
-        "take the other arguments. What belongs to the other type is refused before anything starts. A repeated "
-        "call for work that is still under way answers with that task run instead of starting a second one."
+        "Run a task once now. Use it after creating or changing the task. Starts a task run in status pending "
+        "and returns its run_id at once; wait=true stays with it, reports progress, and answers with its "
+        "counts, or with finished=false and the next call to make if it takes longer than a host allows. "
+        "Evaluation tasks take a data window (at most 30 days; on a first run of a project task the last 30 "
+        "days are filled in and said), max_spans, override_evaluations and, on datasets, experiment_ids. "
+        "run_experiment tasks need experiment_name and take the other arguments. What belongs to the other "
+        "type is refused before anything starts. A repeated call for work that is still under way answers "
+        "with that task run instead of starting a second one."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

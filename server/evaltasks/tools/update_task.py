@@ -185,11 +185,12 @@ SPEC = ToolSpec(
     title="Update a task",
     description=(
         "Update an existing task: its name, sampling rate, continuous running, filters, evaluators or run "
-        "configuration. Omitted arguments stay unchanged. evaluators as a list replaces "
-        'the whole list; to change single ones pass {"add": [...], "change": [{"evaluator_id": ..., only '
-        'the fields to change}], "remove": [names]}. run_configuration replaces the whole configuration. '
-        'query_filter="" clears the filter. Fields that do not belong to the task\'s type are refused '
-        "before anything is changed. Answers the task as it is now and the difference to before."
+        "configuration. Use it instead of creating the task again. Omitted arguments stay unchanged. "
+        'evaluators as a list replaces the whole list; to change single ones pass {"add": [...], "change": '
+        '[{"evaluator_id": ..., only the fields to change}], "remove": [names]}. run_configuration replaces '
+        'the whole configuration. query_filter="" clears the filter. Fields that do not belong to the task\'s '
+        "type are refused before anything is changed. Answers the task as it is now and the difference to "
+        "before."
     ),
     effect=Effect.CHANGES,
     group=Group.TASKS,

@@ -28,11 +28,11 @@ SPEC = ToolSpec(
     name="wait_for_task_run",
     title="Wait for a task run",
     description=(
-        "Wait until a task run is over, with progress. Returns outcome=finished with the counts; "
-        "outcome=still_running when one call has lasted as long as hosts allow (about 45 s): not an error, go "
-        "on with next_call exactly as it is; outcome=timed_out when the whole timeout is over (the task run "
-        "goes on by itself). Waiting only looks: ending it never cancels the task run. Network problems are "
-        "waited out."
+        "Wait until a task run is over, with progress. Use it after trigger_task_run. Returns "
+        "outcome=finished with the counts; outcome=still_running when one call has lasted as long as hosts "
+        "allow (about 45 s): not an error, go on with next_call exactly as it is; outcome=timed_out when the "
+        "whole timeout is over (the task run goes on by itself). Waiting only looks: ending it never cancels "
+        "the task run. Network problems are waited out."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

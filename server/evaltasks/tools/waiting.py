@@ -66,7 +66,7 @@ class Waited:
 async def wait_for(context: ToolContext, run_id: str, poll_interval: float, timeout: float) -> Waited:
     """Watch a task run until it is over, the host's patience ends or the caller's time-out does.
 
-    Raises Problem and ClientFault when the task run could never be read, or cannot be read any more.
+    Raises Problem and ClientError when the task run could never be read, or cannot be read any more.
     """
     started = context.time.monotonic_seconds()
     seconds_max = min(timeout, context.settings.patience_seconds)

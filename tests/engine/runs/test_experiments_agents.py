@@ -134,7 +134,7 @@ async def test_without_an_output_path_the_member_output_or_the_whole_reply_is_th
         (says({"detail": "no such profile"}, 404), "the agent answered 404"),
         (says({"detail": "crash"}, 500), "the agent answered 500"),
         (Answer.page(), "web page"),
-        (Answer(200, b'{"output": "cu', {"content-type": "application/json"}), "no JSON"),
+        (Answer(200, b'{"output": "cu', {"content-type": "application/json"}), "not JSON"),
         (Answer(200, b'"' + b"x" * (8 * 1024 * 1024) + b'"'), "longer than"),
         (says({"output": None}), "empty"),
     ],

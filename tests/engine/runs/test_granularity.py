@@ -351,7 +351,7 @@ class Watched:
         turns = self.it.engine.executor.num_turns + 2
         with anyio.fail_after(10):
             while self.it.engine.executor.num_turns < turns:
-                self.it.engine.services.wake_signal.ring()
+                self.it.engine.services.wake_signal.notify()
                 await anyio.sleep(0.001)
 
 

@@ -97,7 +97,7 @@ def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
 
 
 class ManagedCodeEvaluator:
-    """Ready to check rows. Raises ValueError at making, with every problem of `faults_of_managed`."""
+    """Ready to check rows. Raises ValueError at making, with every problem of `problems_of_managed`."""
 
     def __init__(self, config: ManagedCodeConfig) -> None:
         problems = problems_of_managed(config)

@@ -134,7 +134,7 @@ class FlightDoor(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no t
         return [("create_experiment_db_entry", "make an experiment without runs")]
 
     async def _ring(self) -> None:
-        self._services.wake_signal.ring()
+        self._services.wake_signal.notify()
 
     def _read(self, work: Callable[[Transaction], Any]) -> Any:
         return self._portal.call(self._services.store.read, work)

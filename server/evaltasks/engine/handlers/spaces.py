@@ -113,7 +113,7 @@ async def delete_space(call: Call) -> None:
         spaces.delete_space(tx, space.id)
 
     await call.services.store.write(work)
-    call.services.wake_signal.ring()
+    call.services.wake_signal.notify()
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

@@ -83,7 +83,7 @@ def pagination_after(scope: str, window_us: tuple[int, int], last: Row) -> Pagin
 
 
 async def ingest_spans(call: Call) -> IngestedSpans:
-    """All spans of the body or none. Rings the bell, because continuous tasks may want the new ones."""
+    """All spans of the body or none. Wakes the executor, because continuous tasks may select the new ones."""
     body, services = call.body(IngestSpans), call.services
     rows = await to_thread.run_sync(span_rows_from, body.spans)
     ingested_us = to_us(services.clock.now())
@@ -93,7 +93,7 @@ async def ingest_spans(call: Call) -> IngestedSpans:
         return spans.put_spans(tx, project.id, rows, ingested_us)
 
     ingested = await services.store.write(work)
-    services.wake_signal.ring()
+    services.wake_signal.notify()
     return ingested
 
 

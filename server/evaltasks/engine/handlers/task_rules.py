@@ -1,6 +1,6 @@
 """What a task may be: which fields belong to which type, and what they may refer to.
 
-Every function adds all it finds to one `FaultList`; a request is refused once, with everything that is wrong with it.
+Every function adds all it finds to one `ProblemList`; a request is refused once, with everything that is wrong with it.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ async def trigger_task_run(call: Call) -> TaskRun:
         return made
 
     task_run = await services.store.write(work)
-    services.wake_signal.ring()
+    services.wake_signal.notify()
     return task_run
 
 
@@ -226,7 +226,7 @@ async def cancel_task_run(call: Call) -> TaskRun:
         return task_run_from(require_task_run(tx, row["id"]))
 
     task_run = await services.store.write(work)
-    services.wake_signal.ring()
+    services.wake_signal.notify()
     return task_run
 
 

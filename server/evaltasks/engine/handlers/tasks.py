@@ -127,7 +127,7 @@ async def update_task(call: Call) -> Task:
         return require_task(tx, task.id)
 
     changed = await services.store.write(work)
-    services.wake_signal.ring()
+    services.wake_signal.notify()
     return await _with_projection(services, changed)
 
 
@@ -160,4 +160,4 @@ async def delete_task(call: Call) -> None:
         tx.run("tasks.delete", {"id": task.id})
 
     await call.services.store.write(work)
-    call.services.wake_signal.ring()
+    call.services.wake_signal.notify()

@@ -1,7 +1,7 @@
 """Where telemetry of applications enters, whatever it was sent with.
 
 A parcel is what one request brought: rows by the name of their project. Storing it makes projects that are absent,
-all in one transaction, and rings the bell, because continuous tasks may want the new spans.
+all in one transaction, and wakes the executor, because continuous tasks may want the new spans.
 
 Backpressure: only so many requests are worked on at once. The next one is told to come back, which every exporter
 does by itself, instead of waiting in our memory.
@@ -104,7 +104,7 @@ class Intake:
             ingested = await services.store.write(work)
         except StoreError as error:
             raise Unavailable(str(error), retry_after_seconds=STORE_RETRY_AFTER_SECONDS) from error
-        services.wake_signal.ring()
+        services.wake_signal.notify()
         return ingested
 
 

@@ -87,7 +87,7 @@ async def put_upload(intake: Intake, space: str | None, upload: Upload) -> JsonO
         return {**stored.model_dump(), "records_updated": num_evaluated, "unmatched_ids": unmatched}
 
     answer = await services.store.write(work)
-    services.wake_signal.ring()
+    services.wake_signal.notify()
     return answer
 
 

@@ -1,6 +1,6 @@
 """Processes task runs in the task group that the engine owns. How it works:
 
-One loop, woken by the bell (a trigger, a cancel, a task run that ended) or after `poll_seconds` (work of other
+One loop, woken by a signal (a trigger, a cancel, a task run that ended) or after `poll_seconds` (work of other
 processes): drop what is no longer ours, make the task runs of continuous tasks, claim what no one works on. Every
 claimed task run is processed by a task of its own; judge calls of all of them share `in_flight_max` places.
 
@@ -13,7 +13,7 @@ claimed task run is processed by a task of its own; judge calls of all of them s
   (`recording`). Killed at any moment, only calls under way, or answered and not yet committed, are made again;
   nothing is recorded twice.
 * A second task renews all leases every `heartbeat_seconds` and stops the work on those that are no longer held. A
-  cancel in this process is noticed at once, by the bell; one in another process by the next recording or heartbeat.
+  cancel in this process is noticed at once, by the signal; one in another process by the next recording or heartbeat.
 * Leaving the engine stops the work between two commits and gives the task runs back, RUNNING and without an owner.
 
 What goes wrong: `Broken` (no row can be judged) ends the task run FAILED with its reason, and keeps what is done.
@@ -217,7 +217,7 @@ class Executor:
             await self._crashed(claim, _log_crash(f"task run {claim.run_id}"))
         # Not in a `finally`: what is still in hand when the engine is left is given back.
         del self._in_hand[claim.owner]
-        self._services.wake_signal.ring()
+        self._services.wake_signal.notify()
 
     def _job(self, claim: Claim) -> Job:
         if claim.task.evaluates:

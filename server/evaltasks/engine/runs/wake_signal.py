@@ -1,4 +1,4 @@
-"""A bell: whoever makes work rings it, the executor waits for it."""
+"""A signal that wakes the executor when there is work."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import anyio
 
 
 class WakeSignal:
-    """Rings are not counted: one ring or many before a wait end the same wait."""
+    """Signals are not counted: one or many before a wait end the same wait."""
 
     def __init__(self) -> None:
-        self._rung = anyio.Event()
+        self._notified = anyio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def notify(self) -> None:
+        """Wake the executor, or let its next wait return at once."""
+        self._notified.set()
 
     async def wait(self, at_most_seconds: float) -> None:
-        """Return when the bell was rung since the last wait, or after the given time (another process's work)."""
+        """Return after the next signal, or after the given time to look for work of other processes.
+
+        A signal since the last wait ends this one at once.
+        """
         with anyio.move_on_after(at_most_seconds):
-            await self._rung.wait()
-        self._rung = anyio.Event()
+            await self._notified.wait()
+        self._notified = anyio.Event()

@@ -23,7 +23,7 @@ class SandboxUnavailable(Exception):
 
 
 class LoadFailed(Exception):
-    """The program cannot be loaded in this sandbox. `faults` are sentences, all that were found."""
+    """The program cannot be loaded in this sandbox. `problems` are sentences, all that were found."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
