@@ -23,8 +23,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class Services:
     """What the engine's parts work with; made once by `Engine.open`.
 
-    `environment` holds the keys that AI integrations name; `wake_signal` wakes the executor when there is work; `sandbox`
-    is where the code of custom evaluators runs; `stage` tells which failures of AX are shown on purpose: none.
+    `environment` holds the keys that AI integrations name. `wake_signal` wakes the executor when there is work.
+    `sandbox` runs the code of custom evaluators. `stage` lists the AX failures that are simulated on purpose.
     """
 
     store: Store
