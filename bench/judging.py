@@ -25,7 +25,7 @@ import httpx2
 from bench.watchdog import watchdog
 from evaltasks.app import open_client
 from evaltasks.engine.clock import SystemClock
-from evaltasks.loading import NobodyToAsk
+from evaltasks.loading import NonInteractiveConfirm
 from evaltasks.settings import Settings
 from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import ToolContext, ToolSettings
@@ -137,7 +137,9 @@ async def engine(given: Given) -> Measured:
             async def tool(name: str, /, **arguments: Any) -> dict[str, Any]:
                 spec = next(spec for spec in TOOLS if spec.name == name)
                 tools = ToolSettings(patience_seconds=600)
-                answer = await spec.call(arguments, ToolContext(client, tools, _Quiet(), NobodyToAsk(), SystemClock()))
+                answer = await spec.call(
+                    arguments, ToolContext(client, tools, _Quiet(), NonInteractiveConfirm(), SystemClock())
+                )
                 shown: dict[str, Any] = answer.model_dump(mode="json")
                 return shown
 

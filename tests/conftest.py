@@ -25,7 +25,7 @@ SLOW = (
     "engine/runs/test_granularity.py", "top/test_access.py", "engine/runs/test_experiments_agents.py",
     "engine/test_custom_code.py", "engine/test_body_limits.py", "engine/test_flight.py", "engine/test_otlp.py",
     "engine/evaluators/test_input_template.py", "promote/test_cut_off.py", "promote/test_round_trip.py",
-    "promote/test_plan.py", "promote/test_secrets.py", "top/test_doors.py", "top/test_promoting.py",
+    "promote/test_plan.py", "promote/test_secrets.py", "top/test_ports.py", "top/test_promoting.py",
     "top/test_documents.py", "tools/test_custom_code_over_mcp.py", "engine/test_tasks.py",
     "tools/test_staged_failures_over_mcp.py", "engine/runs/test_schedule.py", "client/test_newer_service.py", "fuzz",
     "real", "compat", "conformance",

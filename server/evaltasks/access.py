@@ -35,7 +35,7 @@ class Access:
     log_requests: bool = False
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """The app behind its doors. The outermost comes last: what a door refuses is logged as well."""
+        """Return the app in its middleware. The outermost comes last, so refused requests are logged too."""
         app = BodyLimits(app)
         if self.rate is not None:
             app = RateLimit(app, self.rate)

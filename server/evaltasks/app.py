@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client, open_remote_client
 from evaltasks.engine.engine import Engine
+from evaltasks.engine.integration_environment import IntegrationEnvironment
 from evaltasks.engine.runs.executor import ExecutorLimits
-from evaltasks.engine.surroundings import Surroundings
 from evaltasks.face.server import EvaltasksServer, ToolApp, make_server
 from evaltasks.settings import Settings, ax_address
 from evaltasks.tools.catalog import TOOLS
@@ -53,7 +53,7 @@ def tool_settings(settings: Settings, environment: Mapping[str, str]) -> ToolSet
         patience_seconds=settings.patience_seconds,
         allowed_dirs=settings.allow_dir,
         default_space=settings.space,
-        environment=Surroundings(environment),
+        environment=IntegrationEnvironment(environment),
     )
 
 

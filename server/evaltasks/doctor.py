@@ -17,7 +17,7 @@ from evaltasks.api.spaces import ListSpaces
 from evaltasks.app import open_client
 from evaltasks.client.client import Client
 from evaltasks.engine.clock import SystemClock
-from evaltasks.loading import NobodyToAsk
+from evaltasks.loading import NonInteractiveConfirm
 from evaltasks.settings import Settings
 from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import ToolContext, ToolSettings
@@ -117,7 +117,7 @@ async def _evaluate_once(client: Client) -> str:
 
 def _context(client: Client) -> ToolContext:
     return ToolContext(
-        client=client, settings=ToolSettings(), progress=_Quiet(), confirm=NobodyToAsk(), time=SystemClock()
+        client=client, settings=ToolSettings(), progress=_Quiet(), confirm=NonInteractiveConfirm(), time=SystemClock()
     )
 
 

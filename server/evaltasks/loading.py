@@ -41,7 +41,7 @@ class ProgressBar:
             self._open = False
 
 
-class NobodyToAsk:
+class NonInteractiveConfirm:
     async def ask(self, question: str, *, confirm_with: str) -> None:
         raise Declined(f"{question} No one can be asked here; confirm with {confirm_with}.")
 
@@ -63,7 +63,7 @@ async def _load(spec: ToolSpec[Any, Any], arguments: dict[str, Any], file: Path,
             client=client,
             settings=ToolSettings(allowed_dirs=(path.parent,)),
             progress=bar,
-            confirm=NobodyToAsk(),
+            confirm=NonInteractiveConfirm(),
             time=SystemClock(),
         )
         try:

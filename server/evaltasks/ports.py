@@ -1,4 +1,4 @@
-"""What is served on a port: MCP over streamable HTTP, and the embedded engine's REST API with its further doors."""
+"""What is served on a port: MCP over streamable HTTP, and the embedded engine's REST API with its further ports."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> i
 
 @dataclass(frozen=True)
 class FurtherPorts:
-    """Doors of the engine beside its REST API, for the published clients' bulk calls; None keeps one shut."""
+    """Ports of the engine beside its REST API, for the published clients' bulk calls; None keeps one closed."""
 
     flight: int | None = None
     otlp_grpc: int | None = None
 
 
 @asynccontextmanager
-async def further_doors(
+async def open_further_ports(
     engine: Engine, host: str, ports: FurtherPorts, access: Access = OPEN
 ) -> AsyncIterator[list[str]]:
     """Open as long as the block is, with the keys of `access`; gives their addresses. Raises SettingsError."""
@@ -56,13 +56,13 @@ async def further_doors(
                 # Both bring libraries of an optional extra, 170 and 19 MB.
                 from evaltasks.engine.flight.server import open_flight  # noqa: PLC0415  see above
 
-                door = open_flight(engine.services, host, ports.flight, access.keys)
-                addresses.append(await stack.enter_async_context(door))
+                opened = open_flight(engine.services, host, ports.flight, access.keys)
+                addresses.append(await stack.enter_async_context(opened))
             if ports.otlp_grpc is not None:
                 from evaltasks.engine.flight.otlp import open_otlp  # noqa: PLC0415  see above
 
-                door = open_otlp(engine.intake, host, ports.otlp_grpc, access.keys, access.body_bytes_max)
-                addresses.append(await stack.enter_async_context(door))
+                opened = open_otlp(engine.intake, host, ports.otlp_grpc, access.keys, access.body_bytes_max)
+                addresses.append(await stack.enter_async_context(opened))
         except ImportError:
             raise SettingsError(
                 "engine: --flight-port and --otlp-grpc-port need what evaltasks[flight] installs"
@@ -99,7 +99,7 @@ async def serve_engine(
     )
     async with (
         opening as engine,
-        further_doors(engine, host, further, access) as addresses,
+        open_further_ports(engine, host, further, access) as addresses,
     ):
         config = uvicorn.Config(
             access.around(engine.app), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS

@@ -46,7 +46,7 @@ def test_the_seeds_evaluator_example_with_nulls_is_accepted() -> None:
     assert task.evaluators is not None and task.evaluators[0].evaluator_id == "ev_abc123"
 
 
-def test_a_run_configuration_comes_back_from_a_task_with_fields_nobody_knows() -> None:
+def test_a_run_configuration_comes_back_from_a_task_with_fields_no_one_knows() -> None:
     raw = """{"id": "t", "name": "n", "type": "RUN_EXPERIMENT", "created_at": "2026-01-01T00:00:00Z",
               "updated_at": "2026-01-01T00:00:00Z",
               "run_configuration": {"experiment_type": "LLM_GENERATION", "ai_integration_id": "a", "new_field": 1,

@@ -1,6 +1,6 @@
 """What is sent is held to the letter; what comes back from a service that is newer than we are is still read.
 
-Two laws over every model of the table of operations, and for each noun an answer as a newer AX might give it.
+Two laws over every model of the table of operations, and for each resource an answer as a newer AX might give it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_the_laws_look_into_every_variant_of_what_travels_both_ways() -> None:
     assert {"LLM_GENERATION", "TEMPLATE_EVALUATION", "AGENT_CALL"} <= kinds
 
 
-# --- nouns, as a newer AX might answer them ---------------------------------------------------------------------------
+# --- resources, as a newer AX might answer them ----------------------------------------------------------------------
 
 ENDS = {"created_at": MOMENT, "updated_at": MOMENT, "created_by_user_id": "VXNlcjox", "a_newer_field": [1]}
 LAST_PAGE = {"has_more": False, "total": 7}
@@ -205,7 +205,7 @@ async def test_tasks_with_configurations_of_a_newer_service_are_listed_and_shown
     assert (turns.type, turns.evaluates) == ("GUARDRAIL", True)
 
 
-async def test_evaluator_versions_of_kinds_nobody_knew_are_read() -> None:
+async def test_evaluator_versions_of_kinds_no_one_knew_are_read() -> None:
     bodies = {"/v2/evaluators/e/versions": {"evaluator_versions": VERSIONS, "pagination": LAST_PAGE}}
     async with client_of(bodies) as client:
         page = await client.evaluators.list_versions("e", ListEvaluatorVersions())

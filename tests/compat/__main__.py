@@ -23,7 +23,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.compat import bulk, telemetry
-from tests.compat.ax_nouns import NOUN_ROWS, WALKS
+from tests.compat.ax_resources import RESOURCE_ROWS, WALKS
 from tests.compat.ax_tasks import RUN_CONFIGURATION, TASK_ROWS
 from tests.compat.page import PAGE, page_from
 from tests.compat.rows import KEY, AxWalk, Client, Ended, Outcome, filled
@@ -96,7 +96,7 @@ async def _ax_outcomes(clients: Path, home: Path, world: dict[str, str], only: s
     world = seen_by("ax", {**world, "folder": str(home)})
     found = []
     async with _ax(clients, home, world) as ax:
-        for row in (*TASK_ROWS, *NOUN_ROWS, *WALKS):
+        for row in (*TASK_ROWS, *RESOURCE_ROWS, *WALKS):
             if only not in row.call:
                 continue
             arguments = [filled(part, world) for part in row.arguments]
@@ -120,7 +120,7 @@ async def _walk(ax: Ax, row: AxWalk, arguments: list[str]) -> None:
         ended = await ax.run([*arguments, *more])
         assert ended.code == 0, ended.said
         answer = ended.data
-        items = answer if isinstance(answer, list) else answer[row.noun]
+        items = answer if isinstance(answer, list) else answer[row.resource]
         cursor = None if isinstance(answer, list) else answer.get("pagination", {}).get("next_cursor")
         return [item[row.by] for item in items], cursor
 

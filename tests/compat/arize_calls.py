@@ -65,7 +65,7 @@ def said_of(record: str) -> list[Any]:
     return [AnnotateRecordInput(record_id=record, values=[AnnotationInput(name="tone", label="good", score=1)])]
 
 
-def walk(method: Callable[..., Any], noun: str, **arguments: Any) -> bool:
+def walk(method: Callable[..., Any], resource: str, **arguments: Any) -> bool:
     """Pages of one give the same as the largest page, each item once."""
     large = method(limit=50, **arguments)
     assert not large.pagination.has_more
@@ -73,13 +73,13 @@ def walk(method: Callable[..., Any], noun: str, **arguments: Any) -> bool:
     cursor = None
     for _ in range(200):
         page = method(limit=1, **arguments, **({"cursor": cursor} if cursor else {}))
-        found += getattr(page, noun)
+        found += getattr(page, resource)
         cursor = page.pagination.next_cursor
         if not cursor:
             break
     keys = [_key(item) for item in found]
     assert len(keys) == len(set(keys)) > 1, keys
-    return keys == [_key(item) for item in getattr(large, noun)]
+    return keys == [_key(item) for item in getattr(large, resource)]
 
 
 def _key(item: Any) -> str:

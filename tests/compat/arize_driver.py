@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.compat.arize_calls import SdkRow
-from tests.compat.arize_nouns import NOUN_ROWS
+from tests.compat.arize_resources import RESOURCE_ROWS
 from tests.compat.arize_tasks import TASK_ROWS
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     host, port = world.authority.split(":")
     client = ArizeClient(api_key=os.environ["COMPAT_KEY"], api_scheme="http", api_host=host, api_port=int(port))
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    for row in (*TASK_ROWS, *NOUN_ROWS):
+    for row in (*TASK_ROWS, *RESOURCE_ROWS):
         if only in row.call:
             line = {"call": row.call, "why_not": row.why_not, "fault": issue_of(row, client, world)}
             sys.stdout.write(json.dumps(line) + "\n")

@@ -21,12 +21,12 @@ def shows(**fields: object) -> Check:
     return check
 
 
-def lists(noun: str, *names: str, by: str = "name") -> Check:
+def lists(resource: str, *names: str, by: str = "name") -> Check:
     """Ends well and prints a list that holds these; none at all when none is named."""
 
     def check(ended: Ended, world: World) -> None:
         assert ended.code == 0, ended.said
-        found = [item[by] for item in ended.data[noun]]
+        found = [item[by] for item in ended.data[resource]]
         wanted = [world.get(name[1:-1], name) if name.startswith("{") else name for name in names]
         missing = set(wanted) - set(found)
         assert not missing, f"{sorted(missing)} missing among {found}"
@@ -69,10 +69,10 @@ def fails(code: int, *said: str) -> Check:
     return check
 
 
-def saves(file: str, noun: str) -> Check:
+def saves(file: str, resource: str) -> Check:
     def check(ended: Ended, world: World) -> None:
         assert ended.code == 0, ended.said
-        assert json.loads(Path(world["folder"], file).read_text())[noun]
+        assert json.loads(Path(world["folder"], file).read_text())[resource]
 
     return check
 

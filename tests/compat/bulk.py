@@ -1,4 +1,4 @@
-"""The published SDK's bulk calls against `evaltasks engine` with its further doors, over TCP.
+"""The published SDK's bulk calls against `evaltasks engine` with its further ports, over TCP.
 
     python -m tests.compat.bulk --clients DIR
 
@@ -46,7 +46,7 @@ TASK = "def task(dataset_row):\n    return 'said ' + dataset_row['question']\n"
 
 
 @dataclass(frozen=True)
-class Doors:
+class Ports:
     """Where the engine answers: host and port of REST and OTLP, the port of Flight."""
 
     rest: str
@@ -55,7 +55,7 @@ class Doors:
 
 
 @contextmanager
-def _engine(folder: Path) -> Iterator[Doors]:
+def _engine(folder: Path) -> Iterator[Ports]:
     ports = ("--port", "0", "--flight-port", "0", "--otlp-grpc-port", "0")
     command = [sys.executable, "-m", "evaltasks", "engine", *ports, "--store", str(folder / "store.sqlite")]
     environment = {**os.environ, "EVALTASKS_ENGINE_KEY": KEY}
@@ -63,7 +63,7 @@ def _engine(folder: Path) -> Iterator[Doors]:
         assert process.stdout is not None
         rest, flight, otlp = (urlsplit(process.stdout.readline().strip()) for _ in range(3))
         try:
-            yield Doors(rest.netloc, str(flight.port), otlp.netloc)
+            yield Ports(rest.netloc, str(flight.port), otlp.netloc)
         finally:
             process.terminate()
 
@@ -117,16 +117,16 @@ def _ax_calls(ax: Ax, home: Path) -> Iterator[tuple[str, str]]:
 
 def outcomes(clients: Path) -> list[tuple[str, str]]:
     """(call, what is wrong with it or nothing) for each, the SDK's first."""
-    with tempfile.TemporaryDirectory() as folder, _engine(Path(folder)) as doors:
+    with tempfile.TemporaryDirectory() as folder, _engine(Path(folder)) as listeners:
         home = Path(folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ARIZE_")}
         environment = {**kept, "COMPAT_KEY": KEY, "HOME": folder, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
         (home / "embedded.toml").write_text(
-            PROFILE.format(rest=doors.rest, flight=doors.flight, otlp=doors.otlp, key=KEY)
+            PROFILE.format(rest=listeners.rest, flight=listeners.flight, otlp=listeners.otlp, key=KEY)
         )
         calls = subprocess.run(
             [clients / "venv" / "bin" / "python", Path(__file__).with_name("bulk_calls.py"),
-             doors.rest, doors.flight, doors.otlp],
+             listeners.rest, listeners.flight, listeners.otlp],
             capture_output=True, text=True, timeout=2 * SECONDS_MAX, env=environment, check=False,
         )  # fmt: skip
         found = [(row["call"], row["wrong"]) for row in map(json.loads, calls.stdout.splitlines())]

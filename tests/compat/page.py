@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.compat import arize_nouns, arize_tasks, telemetry
-from tests.compat.ax_nouns import NOUN_ROWS, WALKS
+from tests.compat import arize_resources, arize_tasks, telemetry
+from tests.compat.ax_resources import RESOURCE_ROWS, WALKS
 from tests.compat.ax_tasks import TASK_ROWS
 from tests.compat.rows import CLIENTS, WHY_NOT, Client, Outcome
 
@@ -73,8 +73,8 @@ def calls_in_tables() -> dict[Client, list[str]]:
     """Every call that is in a table of this folder, by client, without running anything."""
     npm = Path(__file__).with_name("npm_rows.mjs").read_text(encoding="utf-8")
     return {
-        "ax": [row.call for row in (*TASK_ROWS, *NOUN_ROWS, *WALKS)],
-        "arize": [row.call for row in (*arize_tasks.TASK_ROWS, *arize_nouns.NOUN_ROWS)],
+        "ax": [row.call for row in (*TASK_ROWS, *RESOURCE_ROWS, *WALKS)],
+        "arize": [row.call for row in (*arize_tasks.TASK_ROWS, *arize_resources.RESOURCE_ROWS)],
         "npm": re.findall(r'^row\("([^"]+)"', npm, re.MULTILINE),
     }
 

@@ -76,7 +76,7 @@ class AxWalk:
     """Pages of one, to the end, must give what one large page gives; `by` is the field that tells items apart."""
 
     arguments: tuple[str, ...]
-    noun: str
+    resource: str
     by: str = "id"
     why_not: str | None = None
 

@@ -26,7 +26,7 @@ _MANAGED = {"type": "MANAGED", "name": "tone", "managed_evaluator": "JSON_PARSEA
 
 
 async def _furnish(it: EngineInTest, space: str) -> dict[str, str]:
-    """One of everything in the space, under the same names in each; noun → id."""
+    """One of everything in the space, under the same names in each; resource → id."""
 
     async def make(path: str, **body: object) -> str:
         return str((await it.ask("POST", path, body))["id"])
@@ -76,26 +76,26 @@ async def _client(backend: str, it: EngineInTest, default_space: str | None) -> 
         yield client
 
 
-@pytest.mark.parametrize("noun", LISTS)
-async def test_a_list_of_one_space_holds_nothing_of_another(noun: str) -> None:
+@pytest.mark.parametrize("resource", LISTS)
+async def test_a_list_of_one_space_holds_nothing_of_another(resource: str) -> None:
     async with engine() as it:
         one, two = await _two_spaces(it)
         made = {space: await _furnish(it, space) for space in (one, two)}
-        path = LISTS[noun]
+        path = LISTS[resource]
 
         async def listed(**query: Any) -> set[str]:
             page = await it.ask("GET", path, **{"limit": 50, **query})
             # The judge that is built in is seen from everywhere.
-            return {item["id"] for item in page[noun] if not item.get("is_heuristic")}
+            return {item["id"] for item in page[resource] if not item.get("is_heuristic")}
 
         theirs = {space: await listed(space_id=space) for space in (one, two)}
         # AX's list of experiments knows no names of spaces.
-        by_name = await listed(**({"space_id": two} if noun == "experiments" else {"space_name": "TEAM-b"}))
+        by_name = await listed(**({"space_id": two} if resource == "experiments" else {"space_name": "TEAM-b"}))
         everywhere = await listed()
         cursor = (await it.ask("GET", path, limit=1))["pagination"]["next_cursor"]
         await it.ask("GET", path, limit=1, cursor=cursor, space_id=two, status=400)
         await it.ask("GET", path, space_id="U3BhY2U6MTphYmNk", status=404)
-    assert theirs == {space: {made[space][noun]} for space in (one, two)}
+    assert theirs == {space: {made[space][resource]} for space in (one, two)}
     assert by_name == theirs[two]
     assert everywhere == theirs[one] | theirs[two]
 

@@ -316,7 +316,7 @@ async def test_a_task_run_that_is_cancelled_on_its_way_to_a_bad_end_stays_so(bac
 # --- stuck ------------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_stuck_stays_pending_holds_nobody_up_and_can_be_cancelled(backend: str) -> None:
+async def test_what_is_stuck_stays_pending_holds_no_one_up_and_can_be_cancelled(backend: str) -> None:
     async with world(backend, "stuck-pending:stuck*") as it:
         project = await it.seed.seed_project()
         await it.seed.seed_spans(project, 2)

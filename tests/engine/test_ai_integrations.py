@@ -105,7 +105,7 @@ async def test_the_providers_of_the_extra_are_made_without_it_and_keep_their_met
         assert (made["provider"], made["provider_metadata"]) == (provider.upper(), metadata)
 
 
-async def test_what_the_surroundings_hold_is_for_the_clouds_own_hosts_only() -> None:
+async def test_what_the_environment_holds_is_for_the_clouds_own_hosts_only() -> None:
     async with engine() as it:
         for provider, own in (
             ("VERTEX_AI", "https://europe-west4-aiplatform.googleapis.com"),

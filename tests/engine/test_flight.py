@@ -240,7 +240,7 @@ async def test_commands_that_cannot_be_done_are_refused_in_words(command: object
     assert "Traceback" not in str(refused.value)
 
 
-async def test_a_door_with_keys_opens_for_those_keys_alone() -> None:
+async def test_a_port_with_keys_opens_for_those_keys_alone() -> None:
     for sent, fits in ((KEY, True), (OTHER_KEY, True), ("wrong", False)):
         async with flight(BOTH, sent) as it:
             dataset_id = await it.it.seed_dataset()

@@ -80,7 +80,7 @@ async def test_no_key_no_body_no_header_and_nothing_of_a_query_is_written(caplog
     assert not [word for word in (KEY, "secret", "stranger", "?") if word in caplog.text.split("POST")[1]]
 
 
-async def test_nobody_writes_a_line_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_one_writes_a_line_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
     path = "/v2/tasks/a%0A2026-01-01 WARNING root: all is lost%1b[31m" + "é" * 300
     async with logged() as it:
         await it.http.get(path)

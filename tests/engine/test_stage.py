@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evaltasks.api.tasks import Task, TaskType
 from evaltasks.engine.filters.index import WHOLE, Index
-from evaltasks.engine.stage import NO_STAGE, SECONDS, Doom, Failure, Stage, Staged, parse_stage
+from evaltasks.engine.stage import NO_STAGE, SECONDS, Failure, InjectedCancellation, Stage, Staged, parse_stage
 from tests.support.engines import engine
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -65,10 +65,10 @@ def test_what_cannot_be_staged_is_said(text: str, words: str) -> None:
 
 def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_the_types_that_know_it() -> None:
     stage = parse_stage("bad-integration:nightly*,code-contract=7,stuck-pending:slow?")
-    assert stage.doom(task("nightly one")) == Doom(1.0, 0)
-    assert stage.doom(task("nightly one", TaskType.RUN_EXPERIMENT)) == Doom(1.0, 0)
-    assert stage.doom(task("nightly one", TaskType.CODE_EVALUATION)) == Doom(7.0, 0)
-    assert stage.doom(task("Nightly")) is None
+    assert stage.injected_cancellation(task("nightly one")) == InjectedCancellation(1.0, 0)
+    assert stage.injected_cancellation(task("nightly one", TaskType.RUN_EXPERIMENT)) == InjectedCancellation(1.0, 0)
+    assert stage.injected_cancellation(task("nightly one", TaskType.CODE_EVALUATION)) == InjectedCancellation(7.0, 0)
+    assert stage.injected_cancellation(task("Nightly")) is None
     assert [stage.may_begin(name) for name in ("slow1", "slow", "fast")] == [False, True, True]
 
 
@@ -81,7 +81,7 @@ def test_lists_lag_six_times_as_long_as_evaluations_but_find_a_trace() -> None:
 
 def test_without_a_stage_everything_is_as_it_is() -> None:
     assert NO_STAGE.evaluation_index("any", 5) is WHOLE and NO_STAGE.list_index(5) is WHOLE
-    assert NO_STAGE.may_begin("any") and NO_STAGE.doom(task("any")) is None
+    assert NO_STAGE.may_begin("any") and NO_STAGE.injected_cancellation(task("any")) is None
 
 
 @pytest.mark.parametrize(

@@ -137,16 +137,16 @@ def test_all_four_hints_are_set_and_honest(spec: Spec) -> None:
 
 @each_tool
 async def test_the_example_is_valid_as_it_stands(spec: Spec, tmp_path: Path) -> None:
-    class Nobody:
+    class NonInteractive:
         async def ask(self, question: str, *, confirm_with: str) -> None:
-            raise AssertionError("parsing asks nobody")
+            raise AssertionError("parsing sends nothing")
 
     async with agent() as it:
         context = ToolContext(
             client=it.backend,
             settings=ToolSettings(),
             progress=SilentProgress(),
-            confirm=Nobody(),
+            confirm=NonInteractive(),
             time=it.server.app.time if it.server else None,  # type: ignore[arg-type]
         )
         spec.parse(spec.example, context)

@@ -37,7 +37,7 @@ def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: typ
 
 
 @pytest.mark.promise("tell.401")
-def test_a_401_names_both_readings_and_who_can_mend_it() -> None:
+def test_a_401_names_both_readings_and_who_can_fix_it() -> None:
     words = words_for(problems.Unauthorized("No key"))
 
     assert words is not None

@@ -262,7 +262,7 @@ async def test_a_cancelled_task_run_is_a_cancelled_task() -> None:
     assert "result" not in task
 
 
-async def test_cancelling_the_task_ends_nobodys_task_run() -> None:
+async def test_cancelling_the_task_ends_no_ones_task_run() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         answer = await cancelled(it, handle.task_id)
@@ -277,7 +277,7 @@ async def test_cancelling_the_task_ends_nobodys_task_run() -> None:
     assert task["result"]["structuredContent"]["task_run"]["status"] == "completed"
 
 
-async def test_an_answer_nobody_asked_for_is_acknowledged_and_changes_nothing() -> None:
+async def test_an_answer_no_one_asked_for_is_acknowledged_and_changes_nothing() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         answer = await updated(it, handle.task_id, question={"action": "accept"})

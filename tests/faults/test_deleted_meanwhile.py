@@ -99,9 +99,9 @@ async def _until_under_way(judge: JudgeServer) -> None:
         await judge.wait_for_requests(QUICK.in_flight_max)
 
 
-async def after_deleting(scene: Scene, noun: str) -> dict[str, Any]:
+async def after_deleting(scene: Scene, resource: str) -> dict[str, Any]:
     """The task run at its end."""
-    await scene.it.ask("DELETE", scene.paths[noun], status=204)
+    await scene.it.ask("DELETE", scene.paths[resource], status=204)
     scene.judge.release()
     return await scene.it.ended(scene.task_run)
 
@@ -125,7 +125,7 @@ def nothing_crashes(caplog: pytest.LogCaptureFixture) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("scene", "noun"),
+    ("scene", "resource"),
     [
         (spans_task, "task"),
         (spans_task, "project"),
@@ -136,11 +136,11 @@ def nothing_crashes(caplog: pytest.LogCaptureFixture) -> Any:
     ],
 )
 async def test_a_task_run_goes_with_its_task_or_with_what_the_task_is_about(
-    tmp_path: Path, scene: Any, noun: str
+    tmp_path: Path, scene: Any, resource: str
 ) -> None:
     path = tmp_path / "store.db"
     async with scene(path) as at:
-        await at.it.ask("DELETE", at.paths[noun], status=204)
+        await at.it.ask("DELETE", at.paths[resource], status=204)
         await at.it.idle()  # although no call has been answered yet
         await at.it.ask("GET", f"/v2/task-runs/{at.task_run}", status=404)
         assert len(at.judge.requests) == QUICK.in_flight_max

@@ -85,7 +85,7 @@ class Sequences(RowRules, TaskRules):
 
     @rule(pick=picks, scoped=st.booleans(), part=names | st.none(), size=sizes, what=st.integers(0, 4))
     def list_some(self, pick: int, scoped: bool, part: str | None, size: int, what: int) -> None:
-        noun, kind, query = (
+        resource, kind, query = (
             (self.client.projects, self.world.projects, ListProjects),
             (self.client.datasets, self.world.datasets, ListDatasets),
             (self.client.experiments, self.world.experiments, ListExperiments),
@@ -97,7 +97,7 @@ class Sequences(RowRules, TaskRules):
         asked = query(space_id=space, name=part, limit=size)
 
         async def walk() -> list[str]:
-            return [item.id async for item in noun.all(asked)]
+            return [item.id async for item in resource.all(asked)]
 
         found = self.expect(refusal, walk)
         if found is not None:

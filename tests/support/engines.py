@@ -87,9 +87,9 @@ class EngineInTest:
     http: httpx2.AsyncClient
     _count: int = field(default=0)
 
-    def _name(self, noun: str) -> str:
+    def _name(self, resource: str) -> str:
         self._count += 1
-        return f"{noun}-{self._count}"
+        return f"{resource}-{self._count}"
 
     async def ask(self, method: str, path: str, body: object = None, *, status: int | None = None, **query: Any) -> Any:
         """One request; the parsed answer (None when empty). `status` is asserted; any 2xx without it."""

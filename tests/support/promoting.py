@@ -315,10 +315,10 @@ async def told(made: Place) -> dict[str, dict[str, Any]]:
     Written apart from the code under test: ids are replaced wherever they are in the JSON.
     """
     words: dict[str, Any] = {}
-    for noun in ("spaces", "projects", "datasets", "experiments", "evaluators", "ai-integrations", "integrations"):
-        for one in await _every(made, f"/v2/{noun}", noun.replace("-", "_")):
-            words[one["id"]] = f"{noun}: {one['name']}"
-            if noun == "evaluators":
+    for resource in ("spaces", "projects", "datasets", "experiments", "evaluators", "ai-integrations", "integrations"):
+        for one in await _every(made, f"/v2/{resource}", resource.replace("-", "_")):
+            words[one["id"]] = f"{resource}: {one['name']}"
+            if resource == "evaluators":
                 for each in await _every(made, f"/v2/evaluators/{one['id']}/versions", "evaluator_versions"):
                     words[each["id"]] = each
     tasks = await _every(made, "/v2/tasks", "tasks")

@@ -99,7 +99,7 @@ async def test_a_key_goes_to_an_address_named_in_the_call_only_when_the_person_a
         assert (await it.call(SPEC, **call, confirm="llm.example")).has_api_key
 
 
-async def test_nobody_is_asked_about_a_server_of_this_machine_or_without_a_key() -> None:
+async def test_no_one_is_asked_about_a_server_of_this_machine_or_without_a_key() -> None:
     async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
         it.person.agrees = False
         for name, base_url, variable in [

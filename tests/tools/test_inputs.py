@@ -60,9 +60,9 @@ SPEC = ToolSpec("everything", "", "", Effect.READS, Group.TASKS, Everything, Not
 
 
 def context_for(settings: ToolSettings | None = None) -> ToolContext:
-    # Parsing asks nobody: a client that is none would show it.
-    nobody = cast(Client, object())
-    return ToolContext(nobody, settings or ToolSettings(), HeardProgress(), Person(), RealTime())
+    # Parsing sends nothing: this is not a client, so a call would fail.
+    no_client = cast(Client, object())
+    return ToolContext(no_client, settings or ToolSettings(), HeardProgress(), Person(), RealTime())
 
 
 def read(argument: str, value: object, settings: ToolSettings | None = None) -> tuple[Any, list[str]]:

@@ -163,7 +163,7 @@ def test_the_sentence_of_progress(run: TaskRun, after_seconds: float, sentence: 
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         RateLimited("slow down", retry_after_seconds=7),
         Unavailable("for a while"),
@@ -172,15 +172,15 @@ def test_the_sentence_of_progress(run: TaskRun, after_seconds: float, sentence: 
     ],
     ids=lambda issue: type(issue).__name__,
 )
-async def test_faults_while_looking_are_waited_out(trouble: Exception) -> None:
-    it = scripted([task_run(1, 9), trouble, trouble, task_run(9, 9, "COMPLETED")])
+async def test_failures_while_looking_are_waited_out(failure: Exception) -> None:
+    it = scripted([task_run(1, 9), failure, failure, task_run(9, 9, "COMPLETED")])
     answer = await wait(it)
     assert answer.outcome == "finished"
-    if isinstance(trouble, RateLimited):
+    if isinstance(failure, RateLimited):
         assert looks(it)[2] - looks(it)[1] >= 7
 
 
-async def test_trouble_at_the_end_of_a_call_is_told_with_the_counts_from_before() -> None:
+async def test_a_failure_at_the_end_of_a_call_is_reported_with_the_counts_from_before() -> None:
     it = scripted([task_run(3, 9), Unreachable("no connection")])
     answer = await wait(it, timeout=600)
     assert (answer.outcome, answer.task_run.done) == ("still_running", "3 of 9")
@@ -201,6 +201,6 @@ async def test_a_task_run_that_cannot_be_seen_ends_the_wait_at_once() -> None:
     assert it.time.sleeps == []
 
 
-async def test_a_status_nobody_has_heard_of_is_no_end() -> None:
+async def test_a_status_no_one_has_heard_of_is_no_end() -> None:
     it = scripted([task_run(1, 9, "PAUSED"), task_run(9, 9, "COMPLETED")])
     assert (await wait(it)).outcome == "finished"

@@ -111,10 +111,10 @@ async def test_a_key_goes_to_another_machine_in_plain_only_when_that_was_asked_f
         assert asked == [True]
 
 
-async def test_the_command_asks_for_its_keys_on_every_door_and_writes_them_nowhere(tmp_path: Path) -> None:
+async def test_the_command_asks_for_its_keys_on_every_port_and_writes_them_nowhere(tmp_path: Path) -> None:
     keys = f"{KEY},\n{OTHER_KEY}"
-    doors = ("--log-requests", "--host", "0.0.0.0", "--allow-host", "evals.test")
-    async with engine_command(tmp_path / "s.sqlite", *doors, key=keys) as it:
+    listeners = ("--log-requests", "--host", "0.0.0.0", "--allow-host", "evals.test")
+    async with engine_command(tmp_path / "s.sqlite", *listeners, key=keys) as it:
         address = it.address.replace("0.0.0.0", "127.0.0.1")
         async with open_remote_client(address, KEY) as client:
             assert client.is_engine

@@ -1,4 +1,4 @@
-"""Failures that are no answer of the API: no one's problem, or the network's.
+"""Failures that are not responses of the API, such as network errors.
 
 Problems of the API are in `api.problems`.
 """

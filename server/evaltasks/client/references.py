@@ -16,18 +16,20 @@ from evaltasks.client.errors import NotResolved
 class Kind:
     """One kind of resource.
 
-    `noun` is its word in errors, `id_words` are the kinds its ids carry inside, `link_words` the path segments
+    `resource` is its word in errors, `id_words` are the kinds its ids carry inside, `link_words` the path segments
     that stand before its id in a web link, and `link_parameters` the query parameters that hold its id.
     """
 
-    noun: str
+    resource: str
     id_words: frozenset[str]
     link_words: frozenset[str]
     link_parameters: frozenset[str]
 
 
-def _kind(noun: str, id_words: str, link_words: str, link_parameters: str = "") -> Kind:
-    return Kind(noun, frozenset(id_words.split()), frozenset(link_words.split()), frozenset(link_parameters.split()))
+def _kind(resource: str, id_words: str, link_words: str, link_parameters: str = "") -> Kind:
+    return Kind(
+        resource, frozenset(id_words.split()), frozenset(link_words.split()), frozenset(link_parameters.split())
+    )
 
 
 SPACE = _kind("space", "Space", "spaces", "spaceid space_id")
@@ -87,7 +89,9 @@ def id_in(text: str, kind: Kind) -> str | None:
         return None
     other = next((known for known in KINDS if word in known.id_words), kind)
     if other is not kind:
-        raise NotResolved(f"This is the id of {_a(other.noun)}; {_a(kind.noun)} is needed. Give its name or id.")
+        raise NotResolved(
+            f"This is the id of {_a(other.resource)}; {_a(kind.resource)} is needed. Give its name or id."
+        )
     return text
 
 
@@ -95,7 +99,7 @@ def _id_in_link(link: str, kind: Kind) -> str:
     try:
         parts = urlsplit(link)
     except ValueError:
-        raise NotResolved(f"The link cannot be read. Give the {kind.noun}'s name or id instead.") from None
+        raise NotResolved(f"The link cannot be read. Give the {kind.resource}'s name or id instead.") from None
     # Some pages keep their path behind the '#'.
     segments = [unquote(part) for part in f"{parts.path}/{parts.fragment}".split("/") if part]
     found: dict[Kind, str] = {}
@@ -107,12 +111,14 @@ def _id_in_link(link: str, kind: Kind) -> str:
     if kind in found:
         return found[kind]
     if not found:
-        raise NotResolved(f"The link holds no id of {_a(kind.noun)}. Give the {kind.noun}'s name or id instead.")
+        raise NotResolved(
+            f"The link holds no id of {_a(kind.resource)}. Give the {kind.resource}'s name or id instead."
+        )
     # Every link is in a space; what it leads to is what comes after.
     leads_to = [each for each in found if each is not SPACE] or [SPACE]
     raise NotResolved(
-        f"The link leads to {_a(leads_to[-1].noun)}; {_a(kind.noun)} is needed. "
-        f"Give the {kind.noun}'s name, id or own link."
+        f"The link leads to {_a(leads_to[-1].resource)}; {_a(kind.resource)} is needed. "
+        f"Give the {kind.resource}'s name, id or own link."
     )
 
 
@@ -128,5 +134,5 @@ def _keep(found: dict[Kind, str], kind: Kind | None, value: str) -> None:
         found[kind] = value
 
 
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiouA" else f"a {noun}"
+def _a(resource: str) -> str:
+    return f"an {resource}" if resource[0] in "aeiouA" else f"a {resource}"

@@ -233,18 +233,18 @@ async def _find(kind: Kind, name: str, listing: _Listing, *, scoped: bool = Fals
     if candidates:
         advice = "Names are compared exactly, letter case included; use one of the candidates or an id."
     elif others:
-        advice = f"List what there is, or give the {kind.noun}'s id."
+        advice = f"List what there is, or give the {kind.resource}'s id."
     else:
-        advice = f"There is no {kind.noun} there that this key can see."
-    raise NotResolved(f"No {kind.noun} is named {_quoted(name)}{where}. {advice}", candidates=candidates)
+        advice = f"There is no {kind.resource} there that this key can see."
+    raise NotResolved(f"No {kind.resource} is named {_quoted(name)}{where}. {advice}", candidates=candidates)
 
 
 def _check_name(kind: Kind, name: str) -> None:
     if not name.strip():
-        raise NotResolved(f"A {kind.noun} is needed, and an empty text was given. Give its name or id.")
+        raise NotResolved(f"A {kind.resource} is needed, and an empty text was given. Give its name or id.")
     if len(name) > NAME_LENGTH_MAX:
         raise NotResolved(
-            f"The {kind.noun} cannot be named so: a name has at most {NAME_LENGTH_MAX} characters, this text "
+            f"The {kind.resource} cannot be named so: a name has at most {NAME_LENGTH_MAX} characters, this text "
             f"{len(name)}. Give its name or id."
         )
 
@@ -252,7 +252,7 @@ def _check_name(kind: Kind, name: str) -> None:
 def _ambiguous(kind: Kind, name: str, matches: list[tuple[str, str]], *, scoped: bool) -> NotResolved:
     remedy = "Give the id." if scoped or kind is SPACE else "Give the id, or the space to look in."
     return NotResolved(
-        f"{len(matches)} {kind.noun}s are named {_quoted(name)}. {remedy}", candidates=matches[:CANDIDATES_MAX]
+        f"{len(matches)} {kind.resource}s are named {_quoted(name)}. {remedy}", candidates=matches[:CANDIDATES_MAX]
     )
 
 

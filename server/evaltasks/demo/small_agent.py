@@ -24,7 +24,7 @@ def answer(question: str, context: str) -> str:
     return max(sentences, key=lambda s: len(wanted & {w.lower() for w in _WORD.findall(s)}), default="")
 
 
-class _Door(BaseHTTPRequestHandler):
+class _Listener(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
@@ -42,7 +42,7 @@ class _Door(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Door)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Listener)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"endpoint": f"http://127.0.0.1:{server.server_address[1]}/answer"}), flush=True)
     sys.stdin.buffer.read()

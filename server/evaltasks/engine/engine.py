@@ -24,6 +24,7 @@ from evaltasks.engine.handlers.spaces import ensure_default_space
 from evaltasks.engine.handlers.table import HANDLERS
 from evaltasks.engine.ingest.intake import Intake
 from evaltasks.engine.ingest.routes import intake_routes
+from evaltasks.engine.integration_environment import IntegrationEnvironment
 from evaltasks.engine.outside import outside_routes
 from evaltasks.engine.providers.catalog import Judges, open_judges
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
@@ -32,7 +33,6 @@ from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import open_sandbox
 from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import OnCommit, Store
-from evaltasks.engine.surroundings import Surroundings
 
 
 class Engine:
@@ -69,7 +69,7 @@ class Engine:
         which no request can ask for. Raises StoreError, SandboxUnavailable.
         """
         limits = limits or ExecutorLimits()
-        environment = Surroundings(os.environ if environment is None else environment)
+        environment = IntegrationEnvironment(os.environ if environment is None else environment)
         # Closed from the last to the first: the executor stops before its connections and its store go.
         async with (
             Store.open(path, on_commit=on_commit) as store,

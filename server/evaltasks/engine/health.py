@@ -1,7 +1,7 @@
 """`GET /healthz`: whether the process answers, for whoever watches over it.
 
 Open to all, without a key and under any name, because a container's watcher has neither. It holds nothing, and it
-says nothing about the store: starting the engine again would fix none of a store's troubles.
+says nothing about the store: restarting the engine would not fix a storage error.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _OUTSIDE = {
     "/v2/audit-logs": ("logs", "audit logs"),
 }
 # Things of a resource of ours, answered like the above.
-_TAGS = "/v2/{noun}/{resource_id}/tags"
+_TAGS = "/v2/{resource}/{resource_id}/tags"
 _MEMBERS = "/v2/spaces/{space_id}/users"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _END = {"has_more": False}
@@ -55,10 +55,10 @@ def outside_routes() -> tuple[Route, ...]:
         *_refusing(_TAGS, "tags"),
         *_refusing(_MEMBERS, "members of spaces"),
     ]
-    for path, (listed, noun) in _OUTSIDE.items():
+    for path, (listed, resource) in _OUTSIDE.items():
         if listed is not None:
             routes.append(Route(path, _list(listed, []), methods=["GET"]))
-        routes += _refusing(path, noun)
+        routes += _refusing(path, resource)
     return tuple(routes)
 
 
@@ -83,12 +83,14 @@ async def _organization(request: Request) -> Response:
     return JSONResponse(_ORGANIZATION)
 
 
-def _refusing(path: str, noun: str) -> list[Route]:
+def _refusing(path: str, resource: str) -> list[Route]:
     """For the path itself and everything below it."""
 
     async def endpoint(request: Request) -> Response:
         if request.method == "GET":
-            return problem_response(NotFound(f"The embedded engine keeps no {noun}, so there is none with this id."))
-        return problem_response(Forbidden(f"The embedded engine keeps no {noun}; nothing was changed."))
+            return problem_response(
+                NotFound(f"The embedded engine keeps no {resource}, so there is none with this id.")
+            )
+        return problem_response(Forbidden(f"The embedded engine keeps no {resource}; nothing was changed."))
 
     return [Route(path, endpoint, methods=_METHODS), Route(f"{path}/{{rest:path}}", endpoint, methods=_METHODS)]

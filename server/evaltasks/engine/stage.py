@@ -5,7 +5,7 @@ changed nor asked for afterwards. It decides nothing by itself; three places ask
 
 * selection and lists: what is indexed? (`evaluation_index`, `list_index`)
 * claiming: may this task run begin? (`may_begin`)
-* processing it: does it come to a bad end? (`doom`)
+* processing it: is it cancelled? (`injected_cancellation`)
 
 An engine without a stage has an empty one, whose answers are "everything", "yes" and "no".
 """
@@ -46,7 +46,7 @@ SECONDS: dict[Failure, float] = {
 }
 # Failures that cancel a task run: how many rows are tried before, and whether it is code that fails or whoever stands
 # behind an integration. Other types of task do not know the failure.
-_DOOMS = {
+_CANCELLATIONS = {
     Failure.BAD_INTEGRATION: (0, False),
     Failure.JUDGE_FAILURE: (3, False),
     Failure.CODE_CONTRACT: (0, True),
@@ -82,7 +82,7 @@ class Staged:
 
 
 @dataclass(frozen=True, slots=True)
-class Doom:
+class InjectedCancellation:
     """The task run is cancelled, without a reason, after so many seconds and failed rows."""
 
     seconds: float
@@ -120,12 +120,12 @@ class Stage:
     def may_begin(self, task_name: str) -> bool:
         return next(self._of(Failure.STUCK_PENDING, task_name), None) is None
 
-    def doom(self, task: Task) -> Doom | None:
+    def injected_cancellation(self, task: Task) -> InjectedCancellation | None:
         is_code = task.type == TaskType.CODE_EVALUATION
-        for failure, (num_calls, of_code) in _DOOMS.items():
+        for failure, (num_calls, of_code) in _CANCELLATIONS.items():
             for staged in self._of(failure, task.name):
                 if of_code == is_code:
-                    return Doom(staged.time, num_calls)
+                    return InjectedCancellation(staged.time, num_calls)
         return None
 
     def _of(self, failure: Failure, task_name: str) -> Iterator[Staged]:

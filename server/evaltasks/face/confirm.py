@@ -95,7 +95,7 @@ class PersonConfirm:
         )
 
 
-class NobodyToAsk:
+class NonInteractiveConfirm:
     """For reads of resources: nothing there asks, and if it did, no one could answer."""
 
     async def ask(self, question: str, *, confirm_with: str) -> None:

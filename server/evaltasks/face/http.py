@@ -59,7 +59,7 @@ class BearerToken:
         await self._app(scope, receive, send)
 
 
-class Doorkeeper:
+class HostOriginMiddleware:
     """Lets only requests pass that are meant for us, and that no strange web page makes.
 
     The Host header must name us: the bound address with its port; bound to every address also any IP literal and
@@ -116,7 +116,7 @@ _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::(\d{1,5}))?", 
 
 
 def _name_and_port(authority: str, port: int) -> tuple[str, int] | None:
-    """The name in lower case and the port, or `port` where none is written; None for what is no `host[:port]`."""
+    """The name in lower case and the port, or `port` where none is written; None if it is not `host[:port]`."""
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
         return None
@@ -165,7 +165,7 @@ def make_http_app(
     )
     if token:
         app.user_middleware.insert(0, Middleware(BearerToken, token=token))
-    app.user_middleware.insert(0, Middleware(Doorkeeper, host=host, port=port, allowed=allowed_hosts))
+    app.user_middleware.insert(0, Middleware(HostOriginMiddleware, host=host, port=port, allowed=allowed_hosts))
     return app
 
 

@@ -33,7 +33,7 @@ from evaltasks.face.addresses import (
     Place,
     parse_address,
 )
-from evaltasks.face.confirm import NobodyToAsk
+from evaltasks.face.confirm import NonInteractiveConfirm
 from evaltasks.face.errors import crash_words, words_for
 from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import shrunk
@@ -139,7 +139,7 @@ class Resources:
             client=self._client,
             settings=self._settings,
             progress=SilentProgress(),
-            confirm=NobodyToAsk(),
+            confirm=NonInteractiveConfirm(),
             time=self._time,
         )
         try:

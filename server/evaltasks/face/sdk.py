@@ -29,7 +29,7 @@ Listening = Callable[[list[str]], AbstractAsyncContextManager[None]]
 
 
 class OpenServer(MCPServer[Any]):
-    """An `MCPServer` with three of its inner doors opened.
+    """An `MCPServer` with three of its internal hooks opened.
 
     It gives the input schema of one tool without listing all of them (the HTTP transport asks before every call),
     lets a method be answered by a handler of ours, and serves streams that are not the process's own.

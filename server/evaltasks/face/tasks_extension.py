@@ -37,7 +37,7 @@ from evaltasks.api.task_runs import TaskRun, TaskRunStatus
 from evaltasks.api.wire import rfc3339
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, WrongValue
-from evaltasks.face.confirm import NobodyToAsk
+from evaltasks.face.confirm import NonInteractiveConfirm
 from evaltasks.face.errors import words_for
 from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import answer_result
@@ -203,7 +203,7 @@ class TasksExtension(Extension):
         return answer_result(answer).model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def _context(self) -> ToolContext:
-        return ToolContext(self._client, self._settings, SilentProgress(), NobodyToAsk(), self._time)
+        return ToolContext(self._client, self._settings, SilentProgress(), NonInteractiveConfirm(), self._time)
 
     # --- subscriptions/listen ----------------------------------------------------------------------------------
 

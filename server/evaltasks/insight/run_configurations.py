@@ -30,7 +30,7 @@ _F_STRING = re.compile(r"(?<!\{)\{\s*[\w.\-]+\s*\}(?!\})")
 
 @dataclass
 class ReadConfiguration:
-    """`configuration` is None when there are faults: (where inside it, the problem, the remedy)."""
+    """`configuration` is None when there are issues: (where inside it, the problem, the remedy)."""
 
     configuration: ReadableConfiguration | None = None
     notes: list[str] = field(default_factory=list)

@@ -103,11 +103,11 @@ class TaskFile(Written):
         return [one.evaluator for one in self.evaluators or ()] + [name for name, _ in self.pins()]
 
     def references(self) -> list[tuple[str, str]]:
-        """(noun, name) of everything the task refers to."""
+        """(resource, name) of everything the task refers to."""
         found = [("project", self.project), ("dataset", self.dataset)]
         found += [("experiment", name) for name in self.experiments or ()]
         found += [("evaluator", name) for name in self.evaluator_names()]
-        return [(noun, name) for noun, name in found if name is not None] + integrations_named(self)
+        return [(resource, name) for resource, name in found if name is not None] + integrations_named(self)
 
     def normal(self) -> TaskFile:
         """The one way among several that say the same: as a service answers it."""
@@ -222,7 +222,7 @@ class AgentIntegrationFile(Written):
 AnyFile: TypeAlias = TaskFile | EvaluatorFile | AiIntegrationFile | AgentIntegrationFile
 
 
-# The nouns of integrations, as errors call them.
+# The resources of integrations, as errors call them.
 AI, AGENT = "AI integration", "agent integration"
 
 

@@ -106,10 +106,10 @@ async def _told(client: Client, task: Task, names: Names) -> tuple[TaskFile, dic
     except NotFound:
         names.gone.append("evaluator")
     if names.gone:
-        gone = " and ".join(f"the {noun}" for noun in dict.fromkeys(names.gone))
+        gone = " and ".join(f"the {resource}" for resource in dict.fromkeys(names.gone))
         raise Unmovable(f"{gone} it refers to cannot be seen any more; correct the task")
-    for noun, name in file.references():
-        refuse_id(noun, name)
+    for resource, name in file.references():
+        refuse_id(resource, name)
     return file, evaluators
 
 
@@ -150,21 +150,21 @@ async def _evaluator_file(evaluator: EvaluatorWithVersion, pinned: set[tuple[str
 async def _add_integrations(exported: Exported, names: Names) -> None:
     """Those that the files name; the embedded engine's own judge is everywhere where there is such an engine."""
     wanted = {reference for file in exported.files for reference in integrations_named(file)}
-    for integration in await names.ai_integrations() if any(noun == AI for noun, _ in wanted) else []:
+    for integration in await names.ai_integrations() if any(resource == AI for resource, _ in wanted) else []:
         if (AI, integration.name) in wanted and not is_builtin(integration):
             _add(exported, ai_integration_file, integration, AI)
             exported.notes += notes_of_ai(integration)
-    for agent in await names.agent_integrations() if any(noun == AGENT for noun, _ in wanted) else []:
+    for agent in await names.agent_integrations() if any(resource == AGENT for resource, _ in wanted) else []:
         if (AGENT, agent.name) in wanted:
             _add(exported, agent_integration_file, agent, AGENT)
             exported.notes += notes_of_agent(agent)
 
 
-def _add(exported: Exported, told: Callable[[IntegrationT], AnyFile], integration: IntegrationT, noun: str) -> None:
+def _add(exported: Exported, told: Callable[[IntegrationT], AnyFile], integration: IntegrationT, resource: str) -> None:
     try:
         exported.files.append(told(integration))
     except Unmovable as unmovable:
-        exported.left_out.append(f"{noun} '{integration.name}': {unmovable}; make it where the files are applied.")
+        exported.left_out.append(f"{resource} '{integration.name}': {unmovable}; make it where the files are applied.")
 
 
 def _refuse_keys(files: Sequence[AnyFile]) -> None:

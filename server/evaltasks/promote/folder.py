@@ -134,10 +134,10 @@ class Bundle:
         files: list[AnyFile] = [filed.content for filed in chosen.tasks.values()]
         files += [filed.content for filed in chosen.evaluators.values()]
         for file in files:
-            for noun, name in integrations_named(file):
-                if noun == AI and name in self.ai_integrations:
+            for resource, name in integrations_named(file):
+                if resource == AI and name in self.ai_integrations:
                     chosen.ai_integrations[name] = self.ai_integrations[name]
-                if noun == AGENT and name in self.agent_integrations:
+                if resource == AGENT and name in self.agent_integrations:
                     chosen.agent_integrations[name] = self.agent_integrations[name]
         return chosen
 
@@ -160,8 +160,8 @@ def read_folder(directory: Path) -> Bundle:
         except BadFiles as bad:
             issues += bad.issues
             continue
-        shelf: dict[str, Any] = getattr(bundle, relative.partition("/")[0])
-        first = shelf.setdefault(filed.content.name, filed)
+        resource_kind: dict[str, Any] = getattr(bundle, relative.partition("/")[0])
+        first = resource_kind.setdefault(filed.content.name, filed)
         if first is not filed:
             issues.append(filed.issue("name", f"{first.file} has this name already", "name one of them differently"))
     if issues:

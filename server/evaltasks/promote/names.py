@@ -31,7 +31,7 @@ class Unmovable(Exception):
 
 class Names:
     """Names in one space. `pins` collects the versions that tasks read so far have pinned, by evaluator id and label;
-    `gone` what was asked for and is not there any more, as nouns.
+    `gone` what was asked for and is not there any more, as resources.
     """
 
     def __init__(self, client: Client, space_id: str) -> None:
@@ -93,18 +93,18 @@ class Names:
         self.pins.setdefault(version.evaluator_id, {})[label] = version
         return label
 
-    async def _name(self, noun: str, id_: str, get: Callable[[str], Awaitable[Any]]) -> str:
-        if (noun, id_) not in self._known:
+    async def _name(self, resource: str, id_: str, get: Callable[[str], Awaitable[Any]]) -> str:
+        if (resource, id_) not in self._known:
             try:
-                self._known[noun, id_] = str((await get(id_)).name)
+                self._known[resource, id_] = str((await get(id_)).name)
             except NotFound:
-                self._known[noun, id_] = GONE
-        name = self._known[noun, id_]
-        return self._told(noun, None if name == GONE else name)
+                self._known[resource, id_] = GONE
+        name = self._known[resource, id_]
+        return self._told(resource, None if name == GONE else name)
 
-    def _told(self, noun: str, name: str | None) -> str:
+    def _told(self, resource: str, name: str | None) -> str:
         if name is None:
-            self.gone.append(noun)
+            self.gone.append(resource)
         return GONE if name is None else name
 
 
@@ -187,10 +187,10 @@ def as_file(model: type[FileT], given: dict[str, Any]) -> FileT:
     raise Unmovable(f"it has values that these files cannot hold, at: {', '.join(places[:5])}")
 
 
-def refuse_id(noun: str, name: str) -> None:
+def refuse_id(resource: str, name: str) -> None:
     """Raises Unmovable for a name that every client of the service would take for an id."""
     if is_id(name) or name.startswith(("http://", "https://")):
-        raise Unmovable(f"the name of its {noun} reads as an id or a link; rename the {noun} first")
+        raise Unmovable(f"the name of its {resource} reads as an id or a link; rename the {resource} first")
 
 
 def _dumped(model: BaseModel | None) -> dict[str, Any] | None:

@@ -98,15 +98,15 @@ def _step(filed: Filed[Any], found: list[Difference], target: Target, update: An
     return Step(file.kind, file.name, filed.file, Action.KEPT, found, ["change it in AX if it is not meant to differ"])
 
 
-async def _may_create(filed: Filed[Any], noun: str, target: Target, plan: Plan) -> bool:
+async def _may_create(filed: Filed[Any], resource: str, target: Target, plan: Plan) -> bool:
     """Whether a missing integration can be made here; a problem says why not."""
     name = filed.content.name
-    if await target.is_taken_elsewhere(noun, name):
-        what = f"an {noun} of this name is there, but not for this space"
+    if await target.is_taken_elsewhere(resource, name):
+        what = f"an {resource} of this name is there, but not for this space"
         plan.issues.append(filed.issue("name", what, "open it to the space, or rename this one"))
     elif not target.client.is_engine:
-        kind = filed.content.provider.lower() if noun == AI else "agent"
-        what = f"there is no {noun} '{name}' in this space of {target.client.where}"
+        kind = filed.content.provider.lower() if resource == AI else "agent"
+        what = f"there is no {resource} '{name}' in this space of {target.client.where}"
         remedy = f"make it there, with its key, under exactly this name ({kind}); then apply again"
         plan.issues.append(filed.issue("name", what, remedy))
     else:

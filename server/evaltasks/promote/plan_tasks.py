@@ -84,16 +84,18 @@ def _in_file_words(text: str) -> str:
 async def _reference_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
     """Everything that the task names and that is not there, together, with what is there instead."""
     file, issues = filed.content, list[FileError]()
-    for noun, name in file.references():
+    for resource, name in file.references():
         try:
-            refuse_id(noun, name)
+            refuse_id(resource, name)
         except Unmovable:
-            issues.append(filed.issue(noun, "is an id or a link", "files name things by their names; write the name"))
+            issues.append(
+                filed.issue(resource, "is an id or a link", "files name things by their names; write the name")
+            )
     if issues:
         return issues
-    for noun, home in (("project", file.project), ("dataset", file.dataset)):
-        if home is not None and (near := await target.find(noun, home)) is not None:
-            issues.append(filed.issue(noun, *_missing(noun, home, near)))
+    for resource, home in (("project", file.project), ("dataset", file.dataset)):
+        if home is not None and (near := await target.find(resource, home)) is not None:
+            issues.append(filed.issue(resource, *_missing(resource, home, near)))
     if file.dataset is not None and ("dataset", file.dataset) in target.ids:
         for index, name in enumerate(file.experiments or ()):
             if (near := await target.find("experiment", name, file.dataset)) is not None:
@@ -107,14 +109,14 @@ async def _reference_issues(filed: Filed[TaskFile], bundle: Bundle, target: Targ
     return issues + await _configuration_issues(filed, bundle, target)
 
 
-def _missing(noun: str, name: str, near: list[tuple[str, str]]) -> tuple[str, str]:
+def _missing(resource: str, name: str, near: list[tuple[str, str]]) -> tuple[str, str]:
     remedy = {
         "project": "a project comes with its first spans: send some, or name another",
         "dataset": "make it first, or name another",
         "experiment": "make it in the dataset first, or name another",
-    }[noun]
+    }[resource]
     listed = ", ".join(f"'{candidate}'" for candidate, _ in near)
-    return f"there is no {noun} '{name}'", f"{remedy}; there are: {listed}" if listed else remedy
+    return f"there is no {resource} '{name}'", f"{remedy}; there are: {listed}" if listed else remedy
 
 
 def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:

@@ -18,7 +18,7 @@ from evaltasks.promote.names import Names, Unmovable, version_file
 
 
 class Target:
-    """One space. `ids` maps (noun, name) to an id and grows as things are made; `versions` (evaluator, digest)."""
+    """One space. `ids` maps (resource, name) to an id and grows as things are made; `versions` (evaluator, digest)."""
 
     def __init__(self, client: Client, space: Named) -> None:
         self.client = client
@@ -53,10 +53,10 @@ class Target:
         self.ids |= {(AGENT, one.name): one.id for one in found.values()}
         return found
 
-    async def is_taken_elsewhere(self, noun: str, name: str) -> bool:
+    async def is_taken_elsewhere(self, resource: str, name: str) -> bool:
         """Whether an integration of this name is there for other spaces; names are unique over all of them."""
         found: AsyncIterator[AiIntegration | Integration]
-        if noun == AI:
+        if resource == AI:
             found = self.client.ai_integrations.all(ListAiIntegrations(name=name))
         else:
             found = self.client.integrations.all(ListIntegrations(type=IntegrationType.AGENT, name=name))
@@ -85,17 +85,17 @@ class Target:
         for version in sorted(found, key=lambda one: one.created_at):
             self.versions[evaluator.name, await self.digest(version)] = version.id
 
-    async def find(self, noun: str, name: str, dataset: str | None = None) -> list[tuple[str, str]] | None:
+    async def find(self, resource: str, name: str, dataset: str | None = None) -> list[tuple[str, str]] | None:
         """Note the id of a project, dataset or experiment. None when it is there, else the candidates."""
-        key = (noun, name if dataset is None else f"{dataset}/{name}")
+        key = (resource, name if dataset is None else f"{dataset}/{name}")
         if key in self.ids:
             return None
         resolve: Any = self.client.resolve
         try:
-            if noun == "experiment":
+            if resource == "experiment":
                 found = await resolve.experiment(name, dataset_id=self.ids["dataset", dataset or ""])
             else:
-                found = await getattr(resolve, noun)(name, space=self.space_id)
+                found = await getattr(resolve, resource)(name, space=self.space_id)
         except NotResolved as missing:
             return missing.candidates
         self.ids[key] = found.id

@@ -14,7 +14,7 @@ from evaltasks.client.errors import ClientError, NotResolved
 from evaltasks.client.references import TASK_RUN, id_in
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import Limit, Text, read_word
-from evaltasks.tools.shelves import SHELVES
+from evaltasks.tools.resource_kinds import RESOURCE_KINDS
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 
 KindWord: TypeAlias = Literal["space", "project", "dataset", "experiment", "evaluator", "ai_integration", "task"]
@@ -83,7 +83,7 @@ _NEXT = {
 async def _find(call: FindInput, context: ToolContext) -> FindOutput:
     if call.text is not None and (named := await _by_id(call.text, call.kind, context)) is not None:
         return FindOutput(matches=[named], found={named.kind: 1}, next_step=_next_step([named], call.text))
-    kinds = [call.kind] if call.kind else list(SHELVES)
+    kinds = [call.kind] if call.kind else list(RESOURCE_KINDS)
     wanted_space = call.space or context.settings.default_space
     space_id = (await context.client.resolve.space(wanted_space)).id if wanted_space else None
     items = await _look(kinds, space_id, call.text, context)
@@ -113,9 +113,9 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
     """The resource whose id or link the text is; None when it is a name. Raises NotResolved for a useless link."""
     useless: NotResolved | None = None
     # Innermost first: a link to an experiment also names its dataset and its space.
-    for one, shelf in SHELVES.items():
+    for one, resource_kind in RESOURCE_KINDS.items():
         try:
-            id_ = id_in(text, shelf.reference)
+            id_ = id_in(text, resource_kind.reference)
         except NotResolved as issue:
             useless = issue
             continue
@@ -123,7 +123,7 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
             return None
         if kind is None or kind == one:
             try:
-                item = await shelf.get(context.client, id_)
+                item = await resource_kind.get(context.client, id_)
             except NotFound:
                 # An id of a form that fits any kind, or one that is gone: as a name it may still be found.
                 if text == id_:
@@ -149,7 +149,7 @@ async def _look(kinds: list[str] | list[KindWord], space_id: str | None, part: s
 
     async def look(kind: str) -> None:
         try:
-            async for item in SHELVES[kind].listing(context.client, space_id, part):
+            async for item in RESOURCE_KINDS[kind].listing(context.client, space_id, part):
                 items[kind].append(item)
                 if len(items[kind]) == NAMES_READ_MAX:
                     context.note(
@@ -208,13 +208,13 @@ def _spread(ranked: list[_Ranked], kinds: list[Any], limit: int) -> list[_Ranked
 
 
 def _match(kind: str, item: Any, names: dict[str, str], how: str | None) -> Match:
-    shelf = SHELVES[kind]
-    home = shelf.home(item)
+    resource_kind = RESOURCE_KINDS[kind]
+    home = resource_kind.home(item)
     return Match(
         kind=kind,
         id=item.id,
         name=item.name,
-        type=shelf.type(item),
+        type=resource_kind.type(item),
         in_kind=home[0] if home else None,
         in_id=home[1] if home else None,
         in_name=names.get(home[1]) if home else None,

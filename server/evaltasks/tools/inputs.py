@@ -27,7 +27,7 @@ _FRACTION_PAST_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 
 def note(info: ValidationInfo, text: str) -> None:
     """Say a repair aloud, with the argument it was made on."""
-    told: Callable[[str], None] = (info.context or {}).get("note", _nobody)
+    told: Callable[[str], None] = (info.context or {}).get("note", _ignore)
     told(f"{argument_of(info)} {text}")
 
 
@@ -35,7 +35,7 @@ def argument_of(info: ValidationInfo) -> str:
     return str((info.context or {}).get("argument", info.field_name or "the argument"))
 
 
-def _nobody(_: str) -> None:
+def _ignore(_: str) -> None:
     return None
 
 

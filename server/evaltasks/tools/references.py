@@ -130,10 +130,12 @@ class References:
         except NotFound:
             pinned = attachment.evaluator_version_id
             argument = "evaluator_version_id" if pinned else "evaluator_id"
-            noun = "evaluator version" if pinned else "evaluator"
+            resource = "evaluator version" if pinned else "evaluator"
             self.issues.append(
                 ValidationIssue(
-                    f"{place}.{argument}", f"no {noun} has this id, or it is hidden from this key", "check it with find"
+                    f"{place}.{argument}",
+                    f"no {resource} has this id, or it is hidden from this key",
+                    "check it with find",
                 )
             )
             return None

@@ -67,8 +67,8 @@ async def waited_answer(
     waited: Waited, poll_interval: float, context: ToolContext, *, started: bool | None = None
 ) -> TaskRunAnswer:
     """The answer of a wait. What is left of the time-out is in the next call, so it counts over all calls."""
-    if waited.trouble:
-        context.note(waited.trouble)
+    if waited.last_failure:
+        context.note(waited.last_failure)
     task_run, chained = waited.job.task_run, waited.job.chained
     if waited.job.finished:
         outcome: Literal["finished", "timed_out", "still_running"] = "finished"

@@ -53,14 +53,14 @@ class Job:
 class Waited:
     """How far a wait came. `timed_out`: the caller's whole time is over, which is not the task run's problem.
 
-    `left_seconds` of the caller's time-out are for the next call. `trouble` tells of polls that failed last.
+    `left_seconds` of the caller's time-out are for the next call. `last_failure` tells of polls that failed last.
     """
 
     job: Job
     waited_seconds: float
     left_seconds: float
     timed_out: bool = False
-    trouble: str | None = None
+    last_failure: str | None = None
 
 
 async def wait_for(context: ToolContext, run_id: str, poll_interval: float, timeout: float) -> Waited:
@@ -73,7 +73,7 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
     interval = min(poll_interval, _ENGINE_POLL_SECONDS_MAX) if context.client.is_engine else poll_interval
     pause = min(_FIRST_POLL_SECONDS, interval) if context.client.is_engine else interval
     seen: Job | None = None
-    trouble: Problem | ClientError | None = None
+    last_failure: Problem | ClientError | None = None
     while True:
         left = seconds_max - (context.time.monotonic_seconds() - started)
         try:
@@ -81,21 +81,21 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
         except (Problem, ClientError) as issue:
             if not _passes(issue):
                 raise
-            trouble = issue
+            last_failure = issue
         else:
             if found is None:
                 # The client was still trying when the time for this look was over.
-                trouble = trouble or _unseen(run_id, context.time.monotonic_seconds() - started)
+                last_failure = last_failure or _unseen(run_id, context.time.monotonic_seconds() - started)
             else:
-                seen, trouble = found, None
+                seen, last_failure = found, None
                 await _report(context, seen)
         waited = context.time.monotonic_seconds() - started
         over = waited >= seconds_max
         if seen is not None and (seen.finished or over):
-            return _waited(seen, waited, timeout, trouble)
+            return _waited(seen, waited, timeout, last_failure)
         if over:
-            raise trouble or _unseen(run_id, waited)
-        rest = max(pause, told_seconds(trouble) or 0.0)
+            raise last_failure or _unseen(run_id, waited)
+        rest = max(pause, told_seconds(last_failure) or 0.0)
         await _rest(context, min(rest, seconds_max - waited), seen)
         pause = min(pause * 2, interval)
 
@@ -144,7 +144,7 @@ def _passes(issue: Problem | ClientError) -> bool:
     return isinstance(issue, (RateLimited, ServerError, Unreachable, Unreadable))
 
 
-def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientError | None) -> Waited:
+def _waited(job: Job, waited: float, timeout: float, last_failure: Problem | ClientError | None) -> Waited:
     left = max(0.0, timeout - waited)
     return Waited(
         job=job,
@@ -152,7 +152,9 @@ def _waited(job: Job, waited: float, timeout: float, trouble: Problem | ClientEr
         left_seconds=round(left, 1),
         # Less than a second is not a time to wait for: what rounds to nothing is over.
         timed_out=not job.finished and left < 1.0,
-        trouble=None if trouble is None else f"The last looks failed ({trouble}); the counts are from before.",
+        last_failure=None
+        if last_failure is None
+        else f"The last looks failed ({last_failure}); the counts are from before.",
     )
 
 

@@ -109,7 +109,7 @@ async def test_a_connection_that_breaks_off_is_the_error_httpx2_has_for_it(
         assert (await ask(opened, judge.base_url))["choices"]
 
 
-async def test_where_nobody_listens_it_is_a_connect_error() -> None:
+async def test_where_no_one_listens_it_is_a_connect_error() -> None:
     async with connections() as opened:
         with pytest.raises(httpx2.ConnectError):
             await ask(opened, "http://127.0.0.1:9")

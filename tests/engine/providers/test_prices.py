@@ -73,7 +73,7 @@ async def test_what_was_read_from_a_cache_costs_less() -> None:
     assert costs == [pytest.approx(0.00015), pytest.approx(0.000075)]
 
 
-async def test_a_model_nobody_lists_costs_an_unknown_amount() -> None:
+async def test_a_model_no_one_lists_costs_an_unknown_amount() -> None:
     body = {**exchange("openai", "text")["body"], "model": "ours-of-yesterday"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

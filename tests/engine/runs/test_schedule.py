@@ -206,7 +206,9 @@ async def test_a_task_tells_how_many_rows_a_day_it_would_evaluate() -> None:
         assert await projected([one], project_id=project) == 0
 
 
-async def test_a_task_read_again_tells_its_projection_anew_when_it_changed_or_a_span_came_or_the_day_moved_on() -> None:
+async def test_a_task_read_again_tells_its_projection_again_when_it_changed_or_a_span_came_or_the_day_moved_on() -> (
+    None
+):
     clock = HandClock()
     async with engine(clock=clock) as it:
         project = await it.seed_project()

@@ -42,7 +42,7 @@ def test_a_lease_that_is_over_needs_two_heartbeats_of_silence() -> None:
     assert found == [[], [], [], [], [], [lease], [lease]]
 
 
-def test_a_night_in_which_nobody_looked_counts_for_one_heartbeat() -> None:
+def test_a_night_in_which_no_one_looked_counts_for_one_heartbeat() -> None:
     watch, lease = Watch(LEASE, HEARTBEAT), Lease(1, "owner", 0)
     for monotonic in (0.0, 1.0, 30_000.0):
         assert watch.look([lease], now_us=10**15, monotonic_seconds=monotonic) == []

@@ -5,7 +5,7 @@ Two ways to write a placeholder: `{name}` (F_STRING, and its deprecated alias NO
 read again: braces in a row's data stay what they are, whatever they spell.
 
 Of mustache only variables are filled (`{{name}}`, `{{{name}}}`, `{{&name}}`, dotted paths), never escaped for HTML. Its
-other tags are told when a configuration is made (`mustache_faults`), not guessed at; docs/decisions say why.
+other tags are told when a configuration is made (`mustache_problems`), not guessed at; docs/decisions say why.
 
 In a single-brace template `{{` and `}}` mean literal braces, as in Python; a `}}` that closes no `{{` is left alone,
 and so are braces that hold no name, because prompts contain JSON examples and people do not escape them.

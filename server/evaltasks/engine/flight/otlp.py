@@ -1,6 +1,6 @@
 """OTLP over gRPC, which the published SDK's `experiments.run` sends its traces with.
 
-The same intake as OTLP over HTTP: only the door differs. gRPC serves in threads; a portal hands over to the event loop.
+The same intake as OTLP over HTTP: only the port differs. gRPC serves in threads; a portal hands over to the event loop.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def open_otlp(
     shown = f"[{host}]" if ":" in host else host
     # Bound before the portal is entered: a failure inside it would come out as a group of failures.
     portal = BlockingPortal()
-    handler = grpc.unary_unary_rpc_method_handler(_Door(intake, portal, keys).export)
+    handler = grpc.unary_unary_rpc_method_handler(_Listener(intake, portal, keys).export)
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp"),
         options=[("grpc.max_receive_message_length", body_bytes_max or OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
@@ -66,7 +66,7 @@ async def open_otlp(
                 await to_thread.run_sync(server.stop(_GRACE_SECONDS).wait, _GRACE_SECONDS)
 
 
-class _Door:
+class _Listener:
     def __init__(self, intake: Intake, portal: BlockingPortal, keys: Keys | None) -> None:
         self._intake = intake
         self._portal = portal

@@ -68,7 +68,7 @@ async def open_flight(services: Services, host: str, port: int, keys: Keys | Non
     # Bound before the portal is entered: a failure inside it would come out as a group of failures.
     portal = BlockingPortal()
     try:
-        server = FlightDoor(services, portal, f"grpc+tcp://{shown}:{port}", keys)
+        server = FlightListener(services, portal, f"grpc+tcp://{shown}:{port}", keys)
     except pa.ArrowException as error:
         raise OSError(f"Flight cannot serve on {shown}:{port}") from error
     async with portal:
@@ -79,7 +79,7 @@ async def open_flight(services: Services, host: str, port: int, keys: Keys | Non
                 await to_thread.run_sync(server.shutdown, abandon_on_cancel=True)
 
 
-class FlightDoor(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
+class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
     """Reads commands, hands them over, answers. Made by `open_flight`."""
 
     def __init__(self, services: Services, portal: BlockingPortal, location: str, keys: Keys | None) -> None:

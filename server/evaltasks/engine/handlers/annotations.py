@@ -99,9 +99,9 @@ def _rows_in_project(
                 seqs.setdefault(row["id"], []).append(row["seq"])
         rows = seqs
     if missing := [id_ for id_ in ids if id_ not in rows]:
-        noun = "session" if granularity is Granularity.SESSION else "span"
+        resource = "session" if granularity is Granularity.SESSION else "span"
         raise NotFound(
-            f"Nothing was written: the project has no {noun} of these ids in the window: {_shown(missing)}. "
+            f"Nothing was written: the project has no {resource} of these ids in the window: {_shown(missing)}. "
             f"Without start_time the window is the last {_WINDOW_DAYS_MAX[granularity]} days before end_time."
         )
     return rows

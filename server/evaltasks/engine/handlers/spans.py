@@ -171,8 +171,8 @@ class _Shape:
         )
         return spans.span_of(row, attributes, shown)
 
-    def _shows_annotation(self, noun: str, annotation: Annotation) -> bool:
-        return self.shows(f"{noun}.{annotation.name}")
+    def _shows_annotation(self, resource: str, annotation: Annotation) -> bool:
+        return self.shows(f"{resource}.{annotation.name}")
 
     def _evaluation(self, evaluation: SpanEvaluation) -> SpanEvaluation | None:
         """The evaluation with those fields that are shown; None when it has none."""

@@ -32,9 +32,12 @@ async def list_tasks(call: Call) -> TaskPage:
     given = query.model_dump(exclude={"limit", "cursor"})
 
     def work(tx: Transaction) -> tuple[list[Row], list[Task]]:
-        for noun in ("space", "project", "dataset"):
-            if given[f"{noun}_id"] is not None and tx.one(f"tasks.{noun}", {"id": given[f"{noun}_id"]}) is None:
-                raise NotFound(f"There is no {noun} with this {noun}_id.")
+        for resource in ("space", "project", "dataset"):
+            if (
+                given[f"{resource}_id"] is not None
+                and tx.one(f"tasks.{resource}", {"id": given[f"{resource}_id"]}) is None
+            ):
+                raise NotFound(f"There is no {resource} with this {resource}_id.")
         rows = tx.all("tasks.page", {**given, "before": before, "limit": query.limit + 1})
         return rows, tasks.tasks_from(tx, rows[: query.limit])
 

@@ -9,8 +9,8 @@
 
 PROXY_WITH_HEADERS sends the integration's headers, and a key where one is named, but never what a cloud's chain finds.
 
-What the surroundings hold (a cloud's chain) goes to that cloud's own hosts and nowhere else: an address may have been
-chosen by an agent, and a token sent there would be given away.
+What the environment provides (a cloud's credential chain) is sent to that cloud's own hosts and nowhere else: an agent
+may have chosen the address, and a token sent there would leak.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Access:
     provider: str
     base_url: str | None
     headers: Mapping[str, str] = field(repr=False)
-    uses_surroundings: bool = False
+    uses_ambient_credentials: bool = False
     is_express: bool = False
     project: str | None = None
     place: str | None = None
@@ -91,7 +91,7 @@ def access_of(integration: AiIntegration, key: str | None, environment: Mapping[
         provider=provider,
         base_url=_bare(integration.base_url) or _ADDRESSES.get(provider),
         headers={**credentials, **own},
-        uses_surroundings=_uses_surroundings(integration),
+        uses_ambient_credentials=_uses_ambient_credentials(integration),
         is_express=provider == ProviderName.VERTEX_AI and header in credentials,
         project=project,
         place=place,
@@ -100,7 +100,7 @@ def access_of(integration: AiIntegration, key: str | None, environment: Mapping[
 
 def ambient_credentials_error(integration: AiIntegration) -> str | None:
     """Why an address may not be sent what a cloud's chain finds, or None."""
-    if not integration.base_url or not _uses_surroundings(integration):
+    if not integration.base_url or not _uses_ambient_credentials(integration):
         return None
     cloud, hosts = _CLOUDS[str(integration.provider)]
     parts = urlsplit(integration.base_url)
@@ -119,7 +119,7 @@ def model_name_of(request: ChatRequest) -> str:
     return request.model_name
 
 
-def _uses_surroundings(integration: AiIntegration) -> bool:
+def _uses_ambient_credentials(integration: AiIntegration) -> bool:
     return (
         integration.provider in _CLOUDS
         and integration.api_key_env is None

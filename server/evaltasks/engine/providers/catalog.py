@@ -123,7 +123,7 @@ class Judges:
         access = access_of(integration, key, self._environment)
         return LibraryProvider(
             access,
-            Outgoing(connections, access.headers, keeps_credentials=access.uses_surroundings),
+            Outgoing(connections, access.headers, keeps_credentials=access.uses_ambient_credentials),
             now=self._now,
             max_tokens=self._max_tokens,
             timeout_seconds=self._timeout_seconds,

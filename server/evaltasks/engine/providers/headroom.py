@@ -34,10 +34,10 @@ def headroom_in(headers: Mapping[str, str], tokens_per_call: float | None) -> He
 
 
 def _told(headers: Mapping[str, str], tokens_per_call: float | None) -> Iterator[Headroom]:
-    for noun, each in (("requests", 1.0), ("tokens", tokens_per_call)):
-        limit = _number(headers.get(f"x-ratelimit-limit-{noun}"))
-        remaining = _number(headers.get(f"x-ratelimit-remaining-{noun}"))
-        reset = seconds_of(headers.get(f"x-ratelimit-reset-{noun}"))
+    for resource, each in (("requests", 1.0), ("tokens", tokens_per_call)):
+        limit = _number(headers.get(f"x-ratelimit-limit-{resource}"))
+        remaining = _number(headers.get(f"x-ratelimit-remaining-{resource}"))
+        reset = seconds_of(headers.get(f"x-ratelimit-reset-{resource}"))
         if limit is None or remaining is None or not reset or not each or remaining >= limit:
             continue
         yield Headroom(remaining / each, (limit - remaining) / reset / each)

@@ -84,10 +84,10 @@ def error_for(error: Exception, model_name: str, now: datetime) -> ProviderError
         return RetryLater(f"the provider {word}{status_words}", _wait(error, reply, now))
     if reply is not None:
         return error_for_reply(reply, model_name, {}, now)
-    return _of_surroundings(error) or _of_the_rest(error)
+    return _of_environment(error) or _of_the_rest(error)
 
 
-def _of_surroundings(error: Exception) -> ProviderError | None:
+def _of_environment(error: Exception) -> ProviderError | None:
     """The failure of a connection, or of a cloud's chain of credentials."""
     for cause in causes(error):
         if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL):

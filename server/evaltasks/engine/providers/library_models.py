@@ -71,7 +71,7 @@ def _vertex(access: Access, outgoing: Outgoing, timeout_seconds: float, request:
             )
         provider = GoogleCloudProvider(
             # None: the library looks for credentials as every Google program does.
-            credentials=None if access.uses_surroundings else Credentials(_PLACEHOLDER),  # type: ignore[no-untyped-call,unused-ignore]
+            credentials=None if access.uses_ambient_credentials else Credentials(_PLACEHOLDER),  # type: ignore[no-untyped-call,unused-ignore]
             project=access.project,
             location=access.place_for(request) or VERTEX_LOCATION_DEFAULT,
             **where,
@@ -94,7 +94,7 @@ def _bedrock(access: Access, outgoing: Outgoing, timeout_seconds: float, request
             "no AWS region: set provider_parameters.region of the evaluator, or AWS_REGION where the engine runs"
         )
     retries = {"total_max_attempts": 1, "mode": "standard"}
-    signing = {} if access.uses_surroundings else {"signature_version": UNSIGNED}
+    signing = {} if access.uses_ambient_credentials else {"signature_version": UNSIGNED}
     client = session.client(
         "bedrock-runtime",
         config=Config(retries=retries, read_timeout=timeout_seconds, **signing),

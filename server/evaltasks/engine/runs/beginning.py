@@ -42,8 +42,8 @@ class Beginning:
         return choose_rows(tx, claim, self.services.stage.evaluation_index(claim.task.name, self.now_us))
 
     def _ends_before_rows(self, claim: Claim) -> bool:
-        doom = self.services.stage.doom(claim.task)
-        return doom is not None and doom.comes_before_rows
+        injected_cancellation = self.services.stage.injected_cancellation(claim.task)
+        return injected_cancellation is not None and injected_cancellation.comes_before_rows
 
     def select(self, tx: Transaction, claim: Claim) -> None:
         """Write its rows into the ledger, in the claim's transaction."""

@@ -18,8 +18,8 @@ claimed task run is processed by a task of its own; judge calls of all of them s
 
 What goes wrong: `Broken` (no row can be judged) ends the task run FAILED with its reason, and keeps what is done.
 A store that cannot be written for now (`patience`) holds the task run up: no more calls are made, what was answered is
-kept until it is recorded. Trouble that lasts (a damaged file) ends it as far as this process goes. Anything else is a
-bug of ours: logged with a reference number, and the task run ends FAILED with that number. The executor itself goes on.
+kept until it is recorded. A storage error that lasts (a damaged file) ends it as far as this process goes. Anything
+else is a bug: logged with a reference number, and the task run ends FAILED with that number. The executor continues.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from evaltasks.engine.providers.provider import Broken
 from evaltasks.engine.runs import claims
 from evaltasks.engine.runs.beginning import Beginning
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.doomed import undergo
 from evaltasks.engine.runs.experiment import ExperimentJob
 from evaltasks.engine.runs.group_evaluation import evaluation_job
 from evaltasks.engine.runs.job import Job
@@ -53,6 +52,7 @@ from evaltasks.engine.runs.recording import Lost
 from evaltasks.engine.runs.rows import RowWork
 from evaltasks.engine.runs.schedule import make_continuous_runs
 from evaltasks.engine.runs.selection import ALREADY_LABELLED
+from evaltasks.engine.runs.simulated_cancellation import simulate_cancellation
 from evaltasks.engine.runs.watch import Lease, Watch
 from evaltasks.engine.store.store import StoreError, Transaction, owner_name
 
@@ -109,7 +109,7 @@ class Executor:
             self._told = ""
         except StoreError as error:
             # Others could not renew either.
-            self._watch.begin_anew()
+            self._watch.reset()
             if str(error) != self._told:  # said once, not every second
                 logger.error("the store failed; trying again: %s", error)
                 self._told = str(error)
@@ -146,15 +146,15 @@ class Executor:
             waited = services.clock.monotonic_seconds() - looked_at
             if seen.owner is not None and waited > self._limits.heartbeat_seconds:
                 # Whoever kept us from writing kept the owner from renewing.
-                self._watch.begin_anew()
+                self._watch.reset()
                 return None
             return claims.claim(tx, seen, owner=owner, now_us=now_us, lease_us=lease_us, start=beginning.select)
 
         try:
             await beginning.choose()
             return await services.store.write(work)
-        except Broken as trouble:
-            reason = trouble.reason
+        except Broken as failure:
+            reason = failure.reason
         except Problem as problem:
             # A filter that was right when the task was made, and is not any more.
             reason = problem.detail
@@ -225,9 +225,14 @@ class Executor:
         return ExperimentJob(self._services, self._judges, claim)
 
     async def _work_off(self, claim: Claim) -> None:
-        doom = self._services.stage.doom(claim.task)
-        if doom is not None:
-            await undergo(self._services, claim, doom, None if doom.comes_before_rows else self._job(claim))
+        injected_cancellation = self._services.stage.injected_cancellation(claim.task)
+        if injected_cancellation is not None:
+            await simulate_cancellation(
+                self._services,
+                claim,
+                injected_cancellation,
+                None if injected_cancellation.comes_before_rows else self._job(claim),
+            )
             return
         job = self._job(claim)
         try:
@@ -239,7 +244,7 @@ class Executor:
         await until_the_store_works(self._services.clock, finish)
 
     async def _give_up(self, claim: Claim, error: StoreError) -> None:
-        """Trouble that may pass leaves the task run to its lease. What lasts ends it, FAILED if that can be written:
+        """Leave the task run to its lease if the storage error may pass, else end it, FAILED if that can be written:
         judging rows again and again that cannot be recorded costs money."""
         if error.may_pass:
             logger.error("task run %s is left to its lease: %s", claim.run_id, error)

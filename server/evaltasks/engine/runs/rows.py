@@ -87,9 +87,9 @@ class RowWork:
                     with self._done:
                         await self._do_all()
                     all_done.set()
-            except* Broken as troubles:
+            except* Broken as failures:
                 # There is no place any more for what the lines leave behind.
-                self._broken = _first_of(troubles).reason
+                self._broken = _first_of(failures).reason
         return self._broken
 
     async def _do_all(self) -> None:
@@ -100,9 +100,9 @@ class RowWork:
                     workers.start_soon(self._feed, into)
                     for _ in range(self._limits.in_flight_max):
                         workers.start_soon(self._worker, lines, workers)
-        except* Broken as troubles:
+        except* Broken as failures:
             # No other row can fare better: all are stopped, what is done is kept.
-            self._broken = _first_of(troubles).reason
+            self._broken = _first_of(failures).reason
 
     async def _feed(self, into: MemoryObjectSendStream[Line]) -> None:
         after, limit = -1, self._limits.rows_per_fetch

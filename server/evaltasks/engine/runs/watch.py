@@ -9,7 +9,7 @@ has stood unchanged:
   a crash: a process that opens the store later goes on almost at once. The wall clock alone never decides, so a
   clock that jumps ahead takes nothing from anybody.
 * Time in which no one looked counts for one heartbeat at most: after a computer has slept, or a process was
-  stopped, the owner first gets the chance to renew. The same after the store could not be written (`begin_anew`).
+  stopped, the owner first gets the chance to renew. The same after the store could not be written (`reset`).
 
 What is found dead is taken over only if the lease still stands as it was seen (`task_runs.still_claimable`).
 """
@@ -43,7 +43,7 @@ class Watch:
         self._seen: dict[int, _Seen] = {}
         self._looked_at: float | None = None
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Count from the next look on: the store was not to be written, so no owner could renew."""
         self._seen = {}
 

@@ -267,7 +267,7 @@ def main() -> None:
     sys.stdout = sys.stderr = _Nowhere()
     send({"locked": True})
     space: dict[str, Any] = {"__name__": "evaluator"}
-    send({"faults": load(receive(), space)})
+    send({"problems": load(receive(), space)})
     feed, kind = space["__evaltasks_feed"], space["__evaltasks_kind"]
     while True:
         number, rows = receive()

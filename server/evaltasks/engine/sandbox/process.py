@@ -112,7 +112,7 @@ class ProcessCell:
             answer = await self._ask(message, self._limits.feed_seconds)
         except Died as died:
             raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
-        problems = answer.get("faults") if isinstance(answer, dict) else None
+        problems = answer.get("problems") if isinstance(answer, dict) else None
         if problems != []:
             raise LoadFailed(_sentences(problems))
 

@@ -24,7 +24,7 @@ _DAMAGED = (
     "the file is damaged; stop every process that uses it, then put a copy of it in its place or move it away to "
     "start again"
 )
-# SQLite's primary result codes that speak of the file and its surroundings; all others are mistakes of ours.
+# SQLite's primary result codes that are about the file and its environment; all others are mistakes of ours.
 _PASSING = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_BUSY: _BUSY,
@@ -39,11 +39,11 @@ _LASTING = {sqlite3.SQLITE_CORRUPT: _DAMAGED, sqlite3.SQLITE_NOTADB: _DAMAGED}
 
 
 def is_storage_error(error: BaseException) -> bool:
-    """True for an error of the file or its surroundings, false for a mistake of ours."""
+    """True for an error of the file or its environment, False for a bug of ours."""
     return isinstance(error, sqlite3.Error) and (_code(error) in _PASSING or _code(error) in _LASTING)
 
 
-def trouble(error: sqlite3.Error, doing: str) -> StoreError:
+def storage_error(error: sqlite3.Error, doing: str) -> StoreError:
     """In words, with what to do. `doing` is "written" or "read"."""
     code = _code(error)
     words = _PASSING.get(code) or _LASTING.get(code)

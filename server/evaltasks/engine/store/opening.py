@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaltasks.engine.store.errors import StoreError, is_storage_error, trouble
+from evaltasks.engine.store.errors import StoreError, is_storage_error, storage_error
 from evaltasks.engine.store.functions import register_functions
 from evaltasks.engine.store.versions import bring_up_to_date
 
@@ -80,7 +80,7 @@ def open_connections(path: str) -> tuple[Connections, bool]:
         if isinstance(error, StoreError):
             raise
         if isinstance(error, sqlite3.Error) and is_storage_error(error):
-            raise StoreError(f"'{path}': {trouble(error, 'opened')} {_WHAT_TO_DO}") from error
+            raise StoreError(f"'{path}': {storage_error(error, 'opened')} {_WHAT_TO_DO}") from error
         raise StoreError(
             f"The store '{path}' cannot be opened ({error}). {_WHAT_TO_DO[:-1]}, or move the file away to start again."
         ) from error

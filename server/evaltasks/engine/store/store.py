@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import anyio
 from anyio import to_thread
 
-from evaltasks.engine.store.errors import StoreError, is_storage_error, trouble
+from evaltasks.engine.store.errors import StoreError, is_storage_error, storage_error
 from evaltasks.engine.store.opening import Connections, StoreFile, open_connections
 from evaltasks.engine.store.queries import named_queries
 from evaltasks.engine.store.versions import SCHEMA_VERSION
@@ -207,7 +207,7 @@ class Store:
             self._commit(connection)
         except sqlite3.Error as error:
             _roll_back(connection)
-            in_words = trouble(error, "written")
+            in_words = storage_error(error, "written")
             for job in batch:
                 job.error = job.error or in_words
         except BaseException as error:  # out of `on_commit`: whoever waits for this commit must not think it took place
@@ -234,7 +234,7 @@ def _in_read_transaction(connection: sqlite3.Connection, file: StoreFile, work: 
     except sqlite3.Error as error:
         # Told "read-only" outright, it is we who tried to write on a connection for reading.
         if is_storage_error(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
-            raise trouble(error, "read") from error
+            raise storage_error(error, "read") from error
         raise
     finally:
         _roll_back(connection)

@@ -16,7 +16,7 @@ from tests.compat.arize_calls import (
     walk,
 )
 
-NOUN_ROWS: tuple[SdkRow, ...] = (
+RESOURCE_ROWS: tuple[SdkRow, ...] = (
     # --- spaces
     SdkRow("spaces.list", lambda c, w: SPACE in names(c.spaces.list(name="OMPA").spaces)),
     SdkRow("spaces.list, pages of one", lambda c, w: walk(c.spaces.list, "spaces")),

@@ -144,7 +144,7 @@ async def test_a_store_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
 async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     limits = replace(QUICK, lease_seconds=0.0)
-    # A call takes its time, as with a real judge: the trouble is noticed before a third round of calls begins.
+    # A call takes its time, as with a real judge: the error is noticed before a third round of calls begins.
     async with judge_server(latency_seconds=0.5) as judge, engine(path, limits=limits) as it:
         task_run = await started(it, judge)
         with closing(sqlite3.connect(path)) as other:

@@ -11,22 +11,28 @@ from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.job import Job
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.recording import record
-from evaltasks.engine.stage import Doom
+from evaltasks.engine.stage import InjectedCancellation
 
 _REFUSED = Failed("staged failure: the judge refused the call, as for a wrong model name or key")
 
 
-async def undergo(services: Services, claim: Claim, doom: Doom, job: Job | None) -> None:
-    """Record the errors of the doom's calls, evenly over its time, then cancel without a word why.
+async def simulate_cancellation(
+    services: Services, claim: Claim, injected_cancellation: InjectedCancellation, job: Job | None
+) -> None:
+    """Record the injected errors, evenly over the failure's time, then cancel without a reason.
 
-    `job` has the rows; None for a doom that comes before them. Rows without an outcome wait on: whoever triggers the
-    task again without the stage evaluates them.
+    `job` has the rows; None for a cancellation that comes before them. Rows without an outcome stay waiting: they are
+    evaluated when the task is triggered again without the injected failure.
     """
     clock, store = services.clock, services.store
-    lines = [] if job is None else await store.read(partial(job.lines, after_position=-1, limit=doom.num_calls))
-    parts = max(1, doom.num_calls)
+    lines = (
+        []
+        if job is None
+        else await store.read(partial(job.lines, after_position=-1, limit=injected_cancellation.num_calls))
+    )
+    parts = max(1, injected_cancellation.num_calls)
     for nth in range(parts):
-        await clock.sleep(doom.seconds / parts)
+        await clock.sleep(injected_cancellation.seconds / parts)
         for line in lines[nth : nth + 1]:
             assert job is not None
             failed = partial(record, claim=claim, job=job, batch=[(line, _REFUSED)], now_us=to_us(clock.now()))

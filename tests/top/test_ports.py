@@ -1,4 +1,4 @@
-"""`evaltasks engine` with the doors for bulk calls beside its REST port."""
+"""`evaltasks engine` with the ports for bulk calls beside its REST port."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pyarrow.flight as fl
 import pytest
 
 from evaltasks.engine.engine import Engine
-from evaltasks.ports import FurtherPorts, further_doors, serve_engine
+from evaltasks.ports import FurtherPorts, open_further_ports, serve_engine
 from evaltasks.settings import SettingsError
 
 
 def test_the_addresses_are_printed_the_rest_apis_first(tmp_path: Path) -> None:
-    doors = ("--port", "0", "--flight-port", "0", "--otlp-grpc-port", "0")
-    command = [sys.executable, "-m", "evaltasks", "engine", *doors, "--store", str(tmp_path / "s.sqlite")]
+    listeners = ("--port", "0", "--flight-port", "0", "--otlp-grpc-port", "0")
+    command = [sys.executable, "-m", "evaltasks", "engine", *listeners, "--store", str(tmp_path / "s.sqlite")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -30,7 +30,7 @@ def test_the_addresses_are_printed_the_rest_apis_first(tmp_path: Path) -> None:
     assert rest.startswith("http://127.0.0.1:") and otlp.startswith("http://127.0.0.1:")
 
 
-def test_without_the_extra_a_door_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_a_port_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "evaltasks.engine.flight.server", None)
     with pytest.raises(BaseExceptionGroup) as refused:
         anyio.run(partial(serve_engine, "127.0.0.1", 0, ":memory:", further=FurtherPorts(flight=0)))
@@ -40,9 +40,12 @@ def test_without_the_extra_a_door_says_what_to_install(monkeypatch: pytest.Monke
 
 async def test_a_taken_port_is_told_and_not_shared() -> None:
     both = FurtherPorts(flight=0, otlp_grpc=0)
-    async with Engine.open(":memory:", environment={}) as engine, further_doors(engine, "127.0.0.1", both) as found:
+    async with (
+        Engine.open(":memory:", environment={}) as engine,
+        open_further_ports(engine, "127.0.0.1", both) as found,
+    ):
         flight, otlp = (int(address.rpartition(":")[2]) for address in found)
         for taken in (FurtherPorts(flight=flight), FurtherPorts(otlp_grpc=otlp)):
             with pytest.raises(SettingsError, match="cannot serve on"):
-                async with further_doors(engine, "127.0.0.1", taken):
+                async with open_further_ports(engine, "127.0.0.1", taken):
                     raise AssertionError("the port was given twice")

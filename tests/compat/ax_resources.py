@@ -36,7 +36,7 @@ def _row(line: str, check: Check, *more: str, why_not: str | None = None, stdin:
     return AxRow((*line.split(), *more), check, why_not, stdin)
 
 
-NOUN_ROWS: tuple[AxRow, ...] = (
+RESOURCE_ROWS: tuple[AxRow, ...] = (
     # --- spaces
     _row("spaces list", lists("spaces", "compat")),
     _row("spaces get compat", shows(id="{space_id}", name="compat", organization_id="{organization_id}")),
@@ -158,8 +158,8 @@ NOUN_ROWS: tuple[AxRow, ...] = (
 )  # fmt: skip
 
 
-def _walk(line: str, noun: str, by: str = "id") -> AxWalk:
-    return AxWalk(tuple(line.split()), noun, by)
+def _walk(line: str, resource: str, by: str = "id") -> AxWalk:
+    return AxWalk(tuple(line.split()), resource, by)
 
 
 WALKS: tuple[AxWalk, ...] = (

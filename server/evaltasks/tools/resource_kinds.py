@@ -19,7 +19,7 @@ from evaltasks.tools.views import lower
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ResourceKind:
     """One kind: how it is listed and got, and what its resources belong to."""
 
     reference: Kind
@@ -48,32 +48,32 @@ def _type(item: Any) -> str:
 
 
 # Innermost first: a link to an experiment also names its dataset and its space.
-SHELVES: dict[str, Shelf] = {
-    "task": Shelf(
+RESOURCE_KINDS: dict[str, ResourceKind] = {
+    "task": ResourceKind(
         TASK, lambda c, s, n: c.tasks.all(ListTasks(space_id=s, name=n)), lambda c, i: c.tasks.get(i),
         _in_project_or_dataset, _type,
     ),
-    "evaluator": Shelf(
+    "evaluator": ResourceKind(
         EVALUATOR, lambda c, s, n: c.evaluators.all(ListEvaluators(space_id=s, name=n)),
         lambda c, i: c.evaluators.get(i), _in_space, _type,
     ),
-    "ai_integration": Shelf(
+    "ai_integration": ResourceKind(
         AI_INTEGRATION, lambda c, s, n: c.ai_integrations.all(ListAiIntegrations(space_id=s, name=n)),
         lambda c, i: c.ai_integrations.get(i), lambda _: None, lambda item: lower(item.provider),
     ),
-    "experiment": Shelf(
+    "experiment": ResourceKind(
         EXPERIMENT, lambda c, s, n: c.experiments.all(ListExperiments(space_id=s, name=n)),
         lambda c, i: c.experiments.get(i), _in_dataset_or_space,
     ),
-    "dataset": Shelf(
+    "dataset": ResourceKind(
         DATASET, lambda c, s, n: c.datasets.all(ListDatasets(space_id=s, name=n)),
         lambda c, i: c.datasets.get(i), _in_space,
     ),
-    "project": Shelf(
+    "project": ResourceKind(
         PROJECT, lambda c, s, n: c.projects.all(ListProjects(space_id=s, name=n)),
         lambda c, i: c.projects.get(i), _in_space,
     ),
-    "space": Shelf(
+    "space": ResourceKind(
         SPACE, lambda c, _, n: c.spaces.all(ListSpaces(name=n)), lambda c, i: c.spaces.get(i), lambda _: None
     ),
 }  # fmt: skip

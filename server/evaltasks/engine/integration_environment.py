@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 _OWN = "EVALTASKS_"
 
 
-class Surroundings(Mapping[str, str]):
+class IntegrationEnvironment(Mapping[str, str]):
     """A view, not a copy: a variable that is set later is seen."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Every noun made, read, changed and deleted through the client, on every backend."""
+"""Every resource made, read, changed and deleted through the client, on every backend."""
 
 from __future__ import annotations
 

@@ -1,0 +1,165 @@
+"""Can the tests fail? Mutate a fixed random sample of lines, and run the tests that execute each of them.
+
+    pip install cosmic-ray pytest-cov
+    pytest --cov=evaltasks --cov-context=test --cov-report=     # once: which test executes which line (.coverage)
+    python scripts/mutation_sample.py --sample 400 --seed 1 --out mutants.jsonl
+
+A mutant is one change of one place by an operator of cosmic-ray. It is killed when a test that executes its line (or,
+for a line that runs at import, any test that executes its file) fails. The survivors are printed at the end: each needs
+a test, or a reason why nobody can see the difference. A second call with the same --out goes on where the first ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import parso
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+from coverage import CoverageData
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path("server/evaltasks")
+# Operators whose mutants mean something here. Those on `|` change annotations, which are never evaluated.
+OPERATORS = [
+    f"core/{name}"
+    for name in (
+        "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd",
+        "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "NumberReplacer", "ZeroIterationForLoop",
+        "ExceptionReplacer", "ReplaceUnaryOperator_Delete_Not", "ReplaceComparisonOperator_Eq_NotEq",
+        "ReplaceComparisonOperator_NotEq_Eq", "ReplaceComparisonOperator_Lt_LtE", "ReplaceComparisonOperator_LtE_Lt",
+        "ReplaceComparisonOperator_Gt_GtE", "ReplaceComparisonOperator_GtE_Gt", "ReplaceComparisonOperator_Is_IsNot",
+        "ReplaceComparisonOperator_IsNot_Is", "ReplaceBinaryOperator_Add_Sub", "ReplaceBinaryOperator_Sub_Add",
+        "ReplaceBinaryOperator_Mul_Div", "ReplaceBinaryOperator_Div_Mul",
+    )
+]  # fmt: skip
+FIRST_TESTS = 40  # most mutants die in a few tests; the others run only for what survived these
+SECONDS_MAX = 240
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: the `occurrence`-th place in `file` where `operator` applies, on line `line`."""
+
+    file: str
+    operator: str
+    occurrence: int
+    line: int
+    end_line: int
+
+
+def all_mutants() -> Iterator[Mutant]:
+    """Every mutant of every file, in a fixed order."""
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        tree = parso.parse(path.read_text(encoding="utf-8"))
+        for name in OPERATORS:
+            operator = get_operator(name)()
+            places = [place for node in _nodes(tree) for place in operator.mutation_positions(node)]
+            for occurrence, (start, end) in enumerate(places):
+                yield Mutant(str(path.relative_to(ROOT)), name, occurrence, start[0], end[0])
+
+
+def _nodes(node: parso.tree.NodeOrLeaf) -> Iterator[parso.tree.NodeOrLeaf]:
+    yield node
+    for child in getattr(node, "children", ()):
+        yield from _nodes(child)
+
+
+def tests_of(mutant: Mutant, data: CoverageData, measured: dict[str, str]) -> list[str]:
+    """The tests that execute the mutant's lines, else its file, in an order that depends on the mutant alone."""
+    by_line = data.contexts_by_lineno(measured[mutant.file]) if mutant.file in measured else {}
+    lines = range(mutant.line, mutant.end_line + 1)
+    found = {context for line in lines for context in by_line.get(line, ())}
+    found = {c for c in found if c} or {context for contexts in by_line.values() for context in contexts if context}
+    tests = sorted({context.partition("|")[0] for context in found})
+    random.Random(f"{mutant}").shuffle(tests)
+    return tests
+
+
+def verdict(mutant: Mutant, tests: list[str], copy: Path) -> str:
+    """Run the tests on the mutated copy of the repository: killed, survived, not covered or not mutated."""
+    if not tests:
+        return "not covered"
+    path = copy / mutant.file
+    code = path.read_text(encoding="utf-8")
+    mutated = mutate_code(code, get_operator(mutant.operator)(), mutant.occurrence)
+    if mutated is None or mutated == code:
+        return "not mutated"
+    path.write_text(mutated, encoding="utf-8")
+    try:
+        for part in (tests[:FIRST_TESTS], tests[FIRST_TESTS:]):
+            if part and not _passes(part, copy):
+                return "killed"
+    finally:
+        path.write_text(code, encoding="utf-8")
+    return "survived"
+
+
+def _passes(tests: list[str], copy: Path) -> bool:
+    listed = copy / "tests.txt"
+    listed.write_text("\n".join(tests), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", f"@{listed}"]
+    environment = {**os.environ, "PYTHONPATH": str(copy / "server")}
+    try:
+        ended = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS_MAX, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return ended.returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sample", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--coverage", type=Path, default=ROOT / ".coverage")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    population = list(all_mutants())
+    sample = random.Random(given.seed).sample(population, given.sample)
+    seen = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    known = {(row["file"], row["operator"], row["occurrence"]) for row in seen}
+    todo = [mutant for mutant in sample if (mutant.file, mutant.operator, mutant.occurrence) not in known]
+    data = CoverageData(str(given.coverage))
+    data.read()
+    measured = {str(Path(name).relative_to(ROOT)): name for name in data.measured_files()}
+    print(f"{len(population)} mutants, sample of {len(sample)} (seed {given.seed}), {len(todo)} to do")
+    work = [(mutant, tests_of(mutant, data, measured)) for mutant in todo]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.jobs) as pool:
+        copies = [Path(folder) / str(number) for number in range(given.jobs)]
+        for copy in copies:
+            shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".mypy_cache"))
+
+        def examine(item: tuple[Mutant, list[str]]) -> None:
+            copy = copies.pop()
+            try:
+                row = {**asdict(item[0]), "tests": len(item[1]), "verdict": verdict(*item, copy)}
+            finally:
+                copies.append(copy)
+            with given.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+        list(pool.map(examine, work))
+    rows = [json.loads(line) for line in given.out.read_text().splitlines()]
+    counts = {name: sum(row["verdict"] == name for row in rows) for name in sorted({row["verdict"] for row in rows})}
+    for row in rows:
+        if row["verdict"] in {"survived", "not covered"}:
+            print(f"{row['verdict']}: {row['file']}:{row['line']} {row['operator']} #{row['occurrence']}")
+    print(counts)
+
+
+if __name__ == "__main__":
+    main()
