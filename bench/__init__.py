@@ -1,1 +1,1 @@
-"""Benchmarks: ratios in one run against a floor. `docs/performance.md` tells how to repeat them."""
+"""Benchmarks: ratios in one run against a floor. `docs/performance.md` says how to repeat them."""

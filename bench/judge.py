@@ -2,7 +2,7 @@
 
 It prints `{"base_url": …}` and serves until killed. `--refuse 0.1` answers that share of the calls, picked at random,
 429 with `Retry-After: 1`; `--admit 200` admits so many a second (a token bucket that holds 20) and refuses the rest
-likewise. `GET <base_url>/counts` tells how many calls were answered and refused since it was asked last.
+likewise. `GET <base_url>/counts` says how many calls were answered and refused since it was asked last.
 """
 
 from __future__ import annotations

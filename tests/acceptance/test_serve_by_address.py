@@ -53,7 +53,7 @@ async def _arrange(it: Agent, judge_url: str, rows: int) -> None:
     )  # fmt: skip
 
 
-async def test_the_whole_job_goes_over_the_address_and_a_wrong_key_is_told_in_both_readings(tmp_path: Path) -> None:
+async def test_the_whole_job_goes_over_the_address_and_a_wrong_key_is_reported_in_both_readings(tmp_path: Path) -> None:
     async with judge_server(latency_seconds=0.02) as judge, engine_command(tmp_path / "s.sqlite") as served:
         async with _tools(tmp_path, served.address) as it:
             tools = (await it.mcp.list_tools()).tools
@@ -71,13 +71,15 @@ async def test_the_whole_job_goes_over_the_address_and_a_wrong_key_is_told_in_bo
     assert results["evaluators"][0]["evaluated"] == "200 of 200"
     values = [value for value, _, _ in it.progress]
     assert values == sorted(values) and len(values) > 1
-    for told in (words, changing):
-        assert "none of its keys" in told and "no valid key reached the service" in told
-        assert "may not see this space" in told and "ARIZE_API_KEY" in told
-        assert "nobodys-key" not in told + served.log
+    for reported in (words, changing):
+        assert "none of its keys" in reported and "no valid key reached the service" in reported
+        assert "may not see this space" in reported and "ARIZE_API_KEY" in reported
+        assert "nobodys-key" not in reported + served.log
 
 
-async def test_an_engine_that_goes_away_in_the_middle_of_a_wait_is_told_and_waited_for_again(tmp_path: Path) -> None:
+async def test_an_engine_that_goes_away_in_the_middle_of_a_wait_is_reported_and_waited_for_again(
+    tmp_path: Path,
+) -> None:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

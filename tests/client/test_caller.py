@@ -350,10 +350,16 @@ async def test_the_key_is_in_no_error_no_repr_and_no_log(step: object, caplog: p
     async with client_over(network, timeout_seconds=0.05) as client:
         with pytest.raises((Problem, ClientError)) as caught:
             await client.tasks.list(ListTasks())
-        told = [_everything_told(caught.value), repr(client), repr(vars(client)), repr(vars(client.tasks)), caplog.text]
+        reported = [
+            _everything_told(caught.value),
+            repr(client),
+            repr(vars(client)),
+            repr(vars(client.tasks)),
+            caplog.text,
+        ]
         if isinstance(caught.value, Problem):
-            told.append(str(caught.value.document()))
-    assert not [text for text in told if KEY in text]
+            reported.append(str(caught.value.document()))
+    assert not [text for text in reported if KEY in text]
 
 
 @pytest.mark.parametrize("key", ["ak\nHost: evil", "ak 1", "schlüssel", "ak\x00"])

@@ -176,7 +176,7 @@ async def test_a_date_to_come_back_at_is_counted_from_the_services_own_clock() -
 
 
 @pytest.mark.promise("repeat.asked")
-async def test_a_longer_wait_than_anybody_sits_through_is_told_instead_of_waited() -> None:
+async def test_a_longer_wait_than_anybody_sits_through_is_reported_instead_of_waited() -> None:
     async with line(problem(429, "Later.", **{"retry-after": "75"}), NO_TASKS) as it:
         with pytest.raises(RateLimited) as caught:
             await it.client.tasks.list(ListTasks())

@@ -73,9 +73,9 @@ async def test_members_of_a_newer_service_change_nothing(it: Exchange) -> None:
         return
     newer = _with_new_members(copy.deepcopy(it.answer))
     plain, read = await _asked(it), await _asked(it, newer)
-    told, expected = json.loads(read.model_dump_json()), json.loads(plain.model_dump_json())
+    reported, expected = json.loads(read.model_dump_json()), json.loads(plain.model_dump_json())
     kept_as_the_users_own = "x_newer"
-    assert [each for each in differences(expected, told, "reply") if kept_as_the_users_own not in each] == []
+    assert [each for each in differences(expected, reported, "reply") if kept_as_the_users_own not in each] == []
 
 
 def _with_new_members(value: Any) -> Any:

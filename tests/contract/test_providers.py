@@ -53,7 +53,7 @@ async def test_plain_text_comes_with_its_tokens_and_latency_and_the_parameters_l
 
 
 @every_kind
-async def test_tool_calls_are_told_in_one_shape(kind: str) -> None:
+async def test_tool_calls_are_reported_in_one_shape(kind: str) -> None:
     async with replaying(kind, "function_call") as it:
         reply = await it.provider.complete(request(kind, tools=WEATHER, tool_choice="auto"))
 

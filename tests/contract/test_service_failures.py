@@ -128,7 +128,7 @@ async def test_a_page_of_a_proxy_with_a_success_is_no_answer_whatever_it_calls_i
     ],
 )
 @pytest.mark.parametrize("body", [PAGE, b"", b"\xff\xfe\x00", b"null", b'{"detail": 7}', b"[1]", b"upstream failed"])
-async def test_an_error_without_a_problem_document_is_told_by_its_status_alone(
+async def test_an_error_without_a_problem_document_is_reported_by_its_status_alone(
     status: int, kind: type[Problem], body: bytes
 ) -> None:
     async with line(answer(status, body, content_type="text/html")) as it:
@@ -266,7 +266,7 @@ async def test_every_trouble_has_words_for_an_agent_that_hold_no_key_and_no_text
 
 
 @pytest.mark.promise("tell.401")
-async def test_a_401_is_told_with_its_three_readings() -> None:
+async def test_a_401_is_reported_with_its_three_readings() -> None:
     async with line(problem(401, "Authentication required")) as it:
         with pytest.raises(Unauthorized) as caught:
             await it.read()
@@ -277,7 +277,7 @@ async def test_a_401_is_told_with_its_three_readings() -> None:
 
 
 @pytest.mark.promise("tell.404")
-async def test_a_404_on_the_list_of_a_hidden_space_is_told_with_both_readings() -> None:
+async def test_a_404_on_the_list_of_a_hidden_space_is_reported_with_both_readings() -> None:
     async with line(problem(404, "Resource not found")) as it:
         with pytest.raises(NotFound) as caught:
             await it.client.resolve.project("support bot", space="U3BhY2U6MTphQjNk")

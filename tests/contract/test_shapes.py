@@ -68,13 +68,15 @@ def test_a_body_is_sent_exactly_where_ax_takes_one() -> None:
         ("trigger_task_run", {}, {"data_start_time": "yesterday"}, "body.data_start_time is not like"),
     ],
 )
-def test_the_strict_service_tells_what_it_does_not_take(
+def test_the_strict_service_says_what_it_does_not_take(
     operation: str, query: Mapping[str, str], body: Any, issue: str
 ) -> None:
-    assert any(issue in told for told in problems_of(operation, query, body)), problems_of(operation, query, body)
+    assert any(issue in reported for reported in problems_of(operation, query, body)), problems_of(
+        operation, query, body
+    )
 
 
-def test_a_request_is_told_apart_by_its_literal_segments_first() -> None:
+def test_a_request_is_reported_apart_by_its_literal_segments_first() -> None:
     assert operation_of("POST", "/v2/spans/annotate") == ops.ANNOTATE_SPANS.name
     assert operation_of("GET", "/v2/tasks/T%3D") == ops.GET_TASK.name
     assert operation_of("PUT", "/v2/tasks/T%3D") is None

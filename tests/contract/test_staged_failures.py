@@ -83,13 +83,21 @@ async def world(
 
 def wire(task_run: TaskRun) -> dict[str, Any]:
     """What AX tells of a task run that does not depend on who asks."""
-    told = ("status", "num_successes", "num_errors", "num_skipped", "failure_reason", "experiment_id", "num_selected")
-    return {name: getattr(task_run, name) for name in told}
+    reported = (
+        "status",
+        "num_successes",
+        "num_errors",
+        "num_skipped",
+        "failure_reason",
+        "experiment_id",
+        "num_selected",
+    )
+    return {name: getattr(task_run, name) for name in reported}
 
 
-def cancelled(**told: object) -> dict[str, Any]:
+def cancelled(**reported: object) -> dict[str, Any]:
     nothing = {"num_successes": 0, "num_errors": 0, "num_skipped": 0, "failure_reason": None}
-    return {"status": "CANCELLED", **nothing, "experiment_id": None, "num_selected": None, **told}
+    return {"status": "CANCELLED", **nothing, "experiment_id": None, "num_selected": None, **reported}
 
 
 def lasted(task_run: TaskRun) -> timedelta:

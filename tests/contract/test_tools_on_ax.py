@@ -162,7 +162,7 @@ async def test_what_only_an_engine_has_is_refused_by_the_tool_and_not_sent() -> 
 
 
 @pytest.mark.promise("name.ambiguous")
-async def test_a_tool_tells_a_name_that_is_hidden_from_one_that_is_missing_as_far_as_ax_lets_it() -> None:
+async def test_a_tool_says_a_name_that_is_hidden_from_one_that_is_missing_as_far_as_ax_lets_it() -> None:
     async with tools_on_ax() as (it, _):
         await it.seed.seed_project("support bot")
         with pytest.raises(ValidationErrors) as caught:

@@ -22,7 +22,7 @@ async def _create(it: EngineInTest, status: int = 201, **fields: Any) -> dict[st
     return answer
 
 
-async def test_an_integration_tells_whether_its_variable_is_set_now_and_never_the_key() -> None:
+async def test_an_integration_says_whether_its_variable_is_set_now_and_never_the_key() -> None:
     environment = {"MY_KEY": SECRET}
     async with engine(environment=environment) as it:
         made = await _create(it, api_key_env="MY_KEY", model_names=["gpt-4o-mini"])

@@ -72,8 +72,8 @@ async def test_lists_hold_agents_newest_first_by_part_of_the_name_and_by_space()
         assert await names(space_id=own) == ["FIRST again", "second", "first"]
         assert await names(space_id=other, limit=1) == ["scoped"]
         assert await names(type="EVALUATOR") == []
-        told = await it.ask("GET", "/v2/integrations", type="LLM", status=501)
-        assert "/v2/ai-integrations" in told["detail"]
+        reported = await it.ask("GET", "/v2/integrations", type="LLM", status=501)
+        assert "/v2/ai-integrations" in reported["detail"]
 
 
 async def test_a_change_replaces_what_it_names_and_null_clears() -> None:

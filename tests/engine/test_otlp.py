@@ -181,7 +181,7 @@ async def test_sending_a_span_again_replaces_it() -> None:
         assert len(await _spans(it)) == 1
 
 
-async def test_what_is_malformed_is_a_400_told_in_the_encoding_of_the_request() -> None:
+async def test_what_is_malformed_is_a_400_reported_in_the_encoding_of_the_request() -> None:
     async with engine() as it:
         binary = await _send(it, b"\xff\xff\xff", PROTOBUF, status=400)
         text = await _send(it, b'{"resourceSpans": 3}', JSON, status=400)

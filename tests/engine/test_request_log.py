@@ -40,7 +40,7 @@ def _lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, str]]:
     return [match.groupdict() for match in found if match]
 
 
-async def test_a_line_tells_who_asked_what_with_which_answer_and_the_answer_carries_its_id(
+async def test_a_line_says_who_asked_what_with_which_answer_and_the_answer_carries_its_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keys = keys_from(f"{KEY} {OTHER_KEY}")

@@ -87,7 +87,7 @@ async def test_a_query_parameter_given_twice_is_refused() -> None:
     assert "limit" in reply.json()["detail"]
 
 
-async def test_a_body_over_the_limit_is_told_as_too_large() -> None:
+async def test_a_body_over_the_limit_is_reported_as_too_large() -> None:
     async with engine() as it:
         reply = await it.http.post("/v2/projects", content=b" " * (BODY_BYTES_MAX + 1), headers=JSON)
     assert (reply.status_code, reply.json()["title"]) == (413, "Content Too Large")

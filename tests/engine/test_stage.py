@@ -101,12 +101,12 @@ def test_only_a_filter_that_names_its_traces_gets_round_the_lag(text: str | None
     assert ("ingested_us" in Index(upto_us=5, finds_traces=True).filter(text).sql) is is_lagging
 
 
-async def test_an_engine_tells_what_is_staged() -> None:
+async def test_an_engine_says_what_is_staged() -> None:
     async with engine() as it:
         assert (await it.ask("GET", "/evaltasks/v1/info"))["staged"] == []
     async with engine(stage=parse_stage("stuck-pending:slow, judge-failure")) as it:
-        told = (await it.ask("GET", "/evaltasks/v1/info"))["staged"]
-    assert told == ["stuck-pending:slow", "judge-failure=180:*"]
+        reported = (await it.ask("GET", "/evaltasks/v1/info"))["staged"]
+    assert reported == ["stuck-pending:slow", "judge-failure=180:*"]
 
 
 async def test_no_request_stages_a_failure() -> None:

@@ -82,7 +82,7 @@ async def test_a_write_cancelled_before_its_turn_never_happens(tmp_path: Path) -
         assert await store.read(_space_names) == ["later"]
 
 
-async def test_a_commit_that_fails_is_told_to_every_caller_and_keeps_nothing(path: str) -> None:
+async def test_a_commit_that_fails_is_reported_to_every_caller_and_keeps_nothing(path: str) -> None:
     def fail(moment: str) -> None:
         if moment == "before":
             raise sqlite3.OperationalError("disk I/O error")

@@ -20,7 +20,7 @@ async def project_task(it: EngineInTest, spans: int = 3, **fields: object) -> st
     return await it.seed_task([await it.seed_code_evaluator()], project_id=project, **fields)
 
 
-async def test_a_finished_task_run_tells_what_it_did() -> None:
+async def test_a_finished_task_run_says_what_it_did() -> None:
     async with engine() as it:
         task = await project_task(it)
         pending = await it.trigger(task, **WINDOW)

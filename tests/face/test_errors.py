@@ -60,13 +60,13 @@ def test_a_429_says_when() -> None:
     assert "in about a minute" in (words_for(problems.RateLimited("Slow down")) or "")
 
 
-def test_an_unknown_5xx_tells_its_status() -> None:
+def test_an_unknown_5xx_says_its_status() -> None:
     assert "(507)" in (words_for(ServerError("Full", status=507)) or "")
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TimedOut])
 @pytest.mark.promise("tell.words")
-def test_a_lost_connection_tells_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
+def test_a_lost_connection_says_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
     assert "Nothing was changed" in (words_for(kind("No connection")) or "")
     assert "may have happened" in (words_for(kind("No answer", may_have_taken_effect=True)) or "")
 
@@ -80,7 +80,7 @@ def test_an_unresolved_name_lists_its_candidates_with_ids() -> None:
     assert "and 4 more" in words
 
 
-def test_several_errors_at_once_are_told_by_the_first_and_a_bug_among_them_is_a_bug() -> None:
+def test_several_errors_at_once_are_reported_by_the_first_and_a_bug_among_them_is_a_bug() -> None:
     known = ExceptionGroup("", [problems.NotFound("No a"), problems.Conflict("b")])
     mixed = ExceptionGroup("", [problems.NotFound("No a"), KeyError("b")])
 

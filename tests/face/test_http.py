@@ -246,14 +246,14 @@ async def test_progress_travels_over_http(mode: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
 @pytest.mark.parametrize("mode", MODES)
-async def test_changes_are_told_over_http(mode: str) -> None:
+async def test_changes_are_reported_over_http(mode: str) -> None:
     async with (
         _served(saying()) as (client, url),
         connected(url, mode) as it,
-        subscribed(it, mode, "ax://spaces") as told,
+        subscribed(it, mode, "ax://spaces") as reported,
     ):
         await client.spaces.create(CreateSpace(name="another"))
-        await told()
+        await reported()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

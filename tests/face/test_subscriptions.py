@@ -25,23 +25,23 @@ async def _task(it: Agent) -> str:
     return await it.seed.seed_task([evaluator], project_id=project)
 
 
-async def test_a_changed_task_is_told(mode: str) -> None:
+async def test_a_changed_task_is_reported(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with subscribed(it, mode, TASK.uri(task_id=task)) as told:
+        async with subscribed(it, mode, TASK.uri(task_id=task)) as reported:
             await it.backend.tasks.update(task, UpdateTask(name="renamed"))
-            await told()
+            await reported()
 
 
-async def test_a_new_run_of_a_task_is_told(mode: str) -> None:
+async def test_a_new_run_of_a_task_is_reported(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as told:
+        async with subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as reported:
             await it.seed.trigger(task, **WINDOW)
-            await told()
+            await reported()
 
 
-async def test_a_run_is_told_when_it_moves_and_when_it_is_over(mode: str) -> None:
+async def test_a_run_is_reported_when_it_moves_and_when_it_is_over(mode: str) -> None:
     async with judge_server() as judge, agent(mode) as it:
         judge.hold()
         project = await it.seed.seed_project()
@@ -51,21 +51,21 @@ async def test_a_run_is_told_when_it_moves_and_when_it_is_over(mode: str) -> Non
         task_run = (await it.seed.trigger(task, **WINDOW))["id"]
         await judge.wait_for_requests(3)
         async with (
-            subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as told,
+            subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as reported,
             subscribed(it, mode, RESULTS.uri(run_id=task_run)) as told_of_results,
         ):
             judge.release()
-            await told()
+            await reported()
             await told_of_results()
         assert (await it.seed.ended(task_run))["status"] == "COMPLETED"
 
 
-async def test_a_deleted_task_is_told(mode: str) -> None:
+async def test_a_deleted_task_is_reported(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with subscribed(it, mode, TASK.uri(task_id=task)) as told:
+        async with subscribed(it, mode, TASK.uri(task_id=task)) as reported:
             await it.backend.tasks.delete(task)
-            await told()
+            await reported()
 
 
 async def test_nothing_is_looked_at_before_somebody_subscribes_and_after_everybody_left(mode: str) -> None:

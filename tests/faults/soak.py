@@ -7,7 +7,7 @@ chained evaluation, new spans for continuous tasks, cancels, deletes) and serves
 missing, nothing that is on record may have been judged again, and no count may differ from its ledger. What is asked
 for and when somebody is killed is the seed's; what happens in between is the machine's.
 
-The judge numbers its answers and the number is in the explanation, so every line on record tells which answer it
+The judge numbers its answers and the number is in the explanation, so every line on record says which answer it
 keeps: an answer on two lines, or a call for a line after it was recorded, is found.
 """
 

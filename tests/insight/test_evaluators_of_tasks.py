@@ -114,7 +114,7 @@ def test_a_change_touches_only_what_it_names() -> None:
     ]
 
 
-def test_every_impossible_change_is_told() -> None:
+def test_every_impossible_change_is_reported() -> None:
     _, issues = merged(
         [A],
         add=[EvaluatorAttachment(evaluator_id="a")],

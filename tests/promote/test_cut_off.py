@@ -7,7 +7,7 @@ import pytest
 from evaltasks.promote.apply import perform
 from evaltasks.promote.export import export_space
 from evaltasks.promote.plan import Stopped
-from tests.support.promoting import Place, applied, evaluators_told, place, planned, told, world
+from tests.support.promoting import Place, applied, evaluators_told, place, planned, reported, world
 
 # Every kind of resource, evaluators with several versions, pins in attachments and in a run configuration.
 TASKS = ["Ask", "Judge", "Tone: live"]
@@ -29,7 +29,7 @@ async def test_cut_at_any_write_and_applied_again_the_end_is_the_same(after: boo
     async with place() as undisturbed:
         await applied(files, undisturbed)
         writes = undisturbed.network.writes
-        end = await told(undisturbed), await evaluators_told(undisturbed), await versions_told(undisturbed)
+        end = await reported(undisturbed), await evaluators_told(undisturbed), await versions_told(undisturbed)
     assert len(writes) > 9
     for number in range(len(writes)):
         async with place() as target:
@@ -40,7 +40,7 @@ async def test_cut_at_any_write_and_applied_again_the_end_is_the_same(after: boo
             assert "apply again" in str(stopped.value)
             target.network.cut_at = None
             await applied(files, target)
-            assert (await told(target), await evaluators_told(target), await versions_told(target)) == end
+            assert (await reported(target), await evaluators_told(target), await versions_told(target)) == end
             # What had taken effect was not asked for again.
             expected = len(writes) + (0 if after else 1)
             assert len(target.network.writes) == expected
@@ -63,5 +63,5 @@ async def test_an_update_that_was_cut_off_between_two_versions_ends_with_the_lat
         target.network.cut_at = None
         await applied(files, target)
         assert (await evaluators_told(target))["Tone"] == (await evaluators_told(source))["Tone"]
-        assert (await told(target))["Tone: live"] == (await told(source))["Tone: live"]
+        assert (await reported(target))["Tone: live"] == (await reported(source))["Tone: live"]
         assert not (await planned(files, target)).changes

@@ -30,7 +30,7 @@ def problems_of(folder: Path) -> list[str]:
     return [str(issue) for issue in bad.value.issues]
 
 
-def test_all_that_is_wrong_with_all_files_is_told_at_once_with_file_and_line(tmp_path: Path) -> None:
+def test_all_that_is_wrong_with_all_files_is_reported_at_once_with_file_and_line(tmp_path: Path) -> None:
     integration = f"evaltasks: 1\nkind: ai_integration\nname: i\nprovider: open_ia\napi_key: {KEY}\nheaders: {{a: b}}\n"
     put(
         tmp_path,
@@ -64,7 +64,7 @@ def test_all_that_is_wrong_with_all_files_is_told_at_once_with_file_and_line(tmp
     assert not [issue for issue in found if KEY in issue]
 
 
-def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_reported(tmp_path: Path) -> None:
     put(tmp_path, tasks__a=TASK, tasks__b=TASK)
     assert problems_of(tmp_path) == [
         "tasks/b.yaml:3: name: tasks/a.yaml has this name already; name one of them differently"
@@ -135,7 +135,7 @@ def test_names_that_look_alike_have_files_of_their_own_and_keep_them(tmp_path: P
     assert set(read_folder(tmp_path).tasks) == set(names)
 
 
-def test_stale_files_are_told_and_removed_only_when_asked(tmp_path: Path) -> None:
+def test_stale_files_are_reported_and_removed_only_when_asked(tmp_path: Path) -> None:
     write_folder(tmp_path, [task("a"), task("b")])
     (tmp_path / "tasks/notes.yaml").write_text("mine: true\n")
     assert write_folder(tmp_path, [task("a")]).stale == ["tasks/b.yaml"]

@@ -29,7 +29,7 @@ from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
 from evaltasks.promote.plan import Action, Continuous, Plan
 from evaltasks.promote.report import plan_json, plan_text
 from tests.support.backends import KEY, served
-from tests.support.promoting import applied, evaluator, managed, place, planned, told, without_heuristic, world
+from tests.support.promoting import applied, evaluator, managed, place, planned, reported, without_heuristic, world
 
 
 def task(name: str = "t", **fields: Any) -> TaskFile:
@@ -56,7 +56,7 @@ async def exported(names: Sequence[str] = ()) -> list[AnyFile]:
         return (await export_space(source.client, source.space.id, names)).files
 
 
-async def test_everything_that_is_missing_is_told_at_once_with_what_is_there_and_nothing_is_written() -> None:
+async def test_everything_that_is_missing_is_reported_at_once_with_what_is_there_and_nothing_is_written() -> None:
     files = await exported()
     async with place(bare=True) as target:
         await target.it.seed_project("chatt")
@@ -128,11 +128,11 @@ async def test_a_task_that_would_begin_to_spend_needs_a_word_and_can_be_applied_
         with pytest.raises(AssertionError):
             await perform(undecided, lambda step: None)
         await applied(files, target, Continuous.PAUSED)
-        assert (await told(target))["t"]["is_continuous"] is False
+        assert (await reported(target))["t"]["is_continuous"] is False
         assert not (await planned(files, target, Continuous.PAUSED)).changes
         assert (await planned(files, target, Continuous.UNDECIDED)).undecided == ["t"]
         await applied(files, target, Continuous.ALLOWED)
-        assert (await told(target))["t"]["is_continuous"] is True
+        assert (await reported(target))["t"]["is_continuous"] is True
         # It runs already: no one is asked again, nor is it switched off.
         for said in Continuous:
             later = await planned(files, target, said)
@@ -173,7 +173,7 @@ async def test_a_pin_is_known_by_its_content_whatever_its_label() -> None:
     pin = [{"evaluator": "Words", "version": "by-hand"}]
     async with place() as target:
         await applied([evaluator_file(words("a", label="by-hand"), words("b")), task(evaluators=pin)], target)
-        pinned = (await told(target))["t"]["evaluators"][0]["evaluator_version_id"]
+        pinned = (await reported(target))["t"]["evaluators"][0]["evaluator_version_id"]
         assert pinned["code_config"]["static_params"][0]["default_value"] == ["a"]
         renamed = [
             evaluator_file(words("a", label="other"), words("b")),
@@ -198,7 +198,7 @@ async def test_going_back_to_older_content_makes_it_the_latest_again() -> None:
     assert latest.code_config.static_values() == {"keywords": ["a"]}
 
 
-async def test_ax_gets_no_integration_and_what_is_missing_or_differs_there_is_told() -> None:
+async def test_ax_gets_no_integration_and_what_is_missing_or_differs_there_is_reported() -> None:
     files = await exported()
     async with place(is_engine=False) as ax:
         ax.network.rewrite = without_heuristic
@@ -234,7 +234,7 @@ async def test_applied_over_tcp_to_a_service_that_is_no_engine_tasks_arrive_and_
         plan = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
         await perform(plan, lambda step: None)
         again = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
-        assert await told(ax) == await told(source)
+        assert await reported(ax) == await reported(source)
     # What is left as it is on purpose is told, and is nothing that a job has to stop for.
     assert (again.changes, again.differs) == ([], False)
     assert "model_names" in plan_text(again)
@@ -246,7 +246,7 @@ async def test_applied_over_tcp_to_a_service_that_is_no_engine_tasks_arrive_and_
     }
 
 
-async def test_tasks_that_cannot_be_told_by_name_are_left_out_and_the_others_are_not() -> None:
+async def test_tasks_that_cannot_be_reported_by_name_are_left_out_and_the_others_are_not() -> None:
     async with world() as source:
         await evaluator(source, "Once", managed("JSON_PARSEABLE", "once"))
         await source.it.seed_task(
@@ -267,7 +267,7 @@ async def test_single_tasks_of_a_folder_are_applied_with_what_they_need() -> Non
     bundle = Bundle.of(await exported())
     async with place() as target:
         await applied(bundle.only(["Ask", "Exps"]), target)
-        assert set(await told(target)) == {"Ask", "Exps"}
+        assert set(await reported(target)) == {"Ask", "Exps"}
         page = await target.it.ask("GET", "/v2/evaluators")
     assert [one["name"] for one in page["evaluators"]] == ["Pattern"]
     with pytest.raises(BadFiles, match="hold no task 'Nope'; there are: Ask, Code monitor"):
@@ -291,7 +291,7 @@ def test_every_field_that_a_request_has_stands_in_a_file_or_is_left_out_on_purpo
         assert not missing, f"{file.__name__} has no {missing}"
 
 
-async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_told() -> None:
+async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_reported() -> None:
     def newer(path: str, document: Any) -> Any:
         name = document.get("name") if path.startswith("/v2/tasks/") else None
         if name == "Ask":

@@ -16,7 +16,17 @@ from evaltasks.promote.documents import canonical
 from evaltasks.promote.export import export_space
 from evaltasks.promote.folder import read_folder, write_folder
 from evaltasks.promote.yaml_text import dump, load
-from tests.support.promoting import Place, applied, evaluator, experiment_task, managed, place, planned, template, told
+from tests.support.promoting import (
+    Place,
+    applied,
+    evaluator,
+    experiment_task,
+    managed,
+    place,
+    planned,
+    reported,
+    template,
+)
 
 ODD = ["yes", "on", "null", "~", "1e5", "0x1F", "1_000", "2026-01-01", "12:30", "- a", "a: b", "#x", "!x", "&x", "*x",
        "{a}", " lead", "trail ", "a\n  b\n", "\n\na", "a \nb", "\ttab", "a\r\nb", "\u2028", "\x85", "\ufeff", "'", '"',
@@ -83,7 +93,7 @@ async def _check(drawn: dict[str, Any]) -> None:
             write_folder(Path(folder), exported.files)
             bundle = read_folder(Path(folder))
             await applied(bundle, target)
-            assert await told(target) == await told(source)
+            assert await reported(target) == await reported(source)
             assert not (await planned(bundle, target)).differs
             back = await export_space(target.client, target.space.id, allow_key_shaped=True)
             assert write_folder(Path(folder), back.files).changed == []

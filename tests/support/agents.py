@@ -120,11 +120,11 @@ class Agent:
         self._news.set()
 
 
-Told = Callable[[], Awaitable[None]]
+Reported = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Told]:
+async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Reported]:
     """Subscribe to a resource in the way of the era; what is yielded returns at the next news of it."""
     if mode == "legacy":
         await it.mcp.subscribe_resource(uri)
@@ -134,11 +134,11 @@ async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Told]:
     async with it.mcp.listen(resource_subscriptions=[uri]) as stream:
         events = aiter(stream)
 
-        async def told() -> None:
+        async def reported() -> None:
             with anyio.fail_after(10):
                 assert await anext(events) == ResourceUpdated(uri=uri)
 
-        yield told
+        yield reported
 
 
 def text_of(result: CallToolResult) -> str:

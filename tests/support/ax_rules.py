@@ -117,8 +117,8 @@ class Tagged:
 
     def issues(self, value: object, where: str) -> Iterator[str]:
         if not self.tag:
-            told = [list(choice.issues(value, where)) for choice in self.choices.values()]
-            yield from min(told, key=len)
+            reported = [list(choice.issues(value, where)) for choice in self.choices.values()]
+            yield from min(reported, key=len)
             return
         word = value.get(self.tag) if isinstance(value, dict) else None
         if word not in self.choices:

@@ -57,8 +57,8 @@ async def client_of(backend: str, *, default_space: str | None = "default", **op
             ) as client:
                 yield client
             # A change of nothing is refused on either side, and a test may ask for that.
-            if told := [issue for issue in strict.refused if not issue.endswith("changes nothing")]:
-                raise AssertionError("AX would refuse this: " + "; ".join(told))
+            if reported := [issue for issue in strict.refused if not issue.endswith("changes nothing")]:
+                raise AssertionError("AX would refuse this: " + "; ".join(reported))
             return
         async with (
             served(engine.app) as address,

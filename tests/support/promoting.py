@@ -309,7 +309,7 @@ _OF_ONE_SERVICE = frozenset(
 )  # fmt: skip
 
 
-async def told(made: Place) -> dict[str, dict[str, Any]]:
+async def reported(made: Place) -> dict[str, dict[str, Any]]:
     """The service's own answers about its tasks by name, with what each id stands for in its place.
 
     Written apart from the code under test: ids are replaced wherever they are in the JSON.

@@ -36,9 +36,12 @@ def answer(
 ) -> Said:  # fmt: skip
     """A whole answer; `length` may lie. A body that is not bytes is written as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    told = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    told["content-length"] = str(len(content) if length is None else length)
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    reported = {
+        "content-type": "application/json",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    reported["content-length"] = str(len(content) if length is None else length)
+    head = "".join(f"{name}: {value}\r\n" for name, value in reported.items())
     return Said(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode("latin-1") + content, then)
 
 

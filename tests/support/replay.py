@@ -126,5 +126,5 @@ async def replaying(expected: Sequence[Exchange], *, key: str) -> AsyncIterator[
     finally:
         # Told before what the client made of the refusal: the difference is the cause.
         missing = [f"{each.operation}, {each.case}: was not asked for" for each in replay.left]
-        if told := replay.differences + missing:
-            raise AssertionError("\n".join(told))
+        if reported := replay.differences + missing:
+            raise AssertionError("\n".join(reported))

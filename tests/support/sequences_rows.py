@@ -105,11 +105,11 @@ class RowRules(TwoSides):
             for span, texts in said.items()
         ]  # fmt: skip
         refusal = None if id_ in self.world.projects else NotFound
-        told = self.expect(refusal, self.client.spans.ingest, id_, IngestSpans.model_validate({"spans": spans}))
-        if told is None:
+        reported = self.expect(refusal, self.client.spans.ingest, id_, IngestSpans.model_validate({"spans": spans}))
+        if reported is None:
             return
         there = self.world.projects[id_]["spans"]
-        assert told.num_replaced == len(there.keys() & said.keys())
+        assert reported.num_replaced == len(there.keys() & said.keys())
         for span, texts in said.items():
             there[span] = {"output": texts[0], "evaluations": there.get(span, {}).get("evaluations", {})}
 
@@ -150,17 +150,17 @@ class RowRules(TwoSides):
     def append_examples(self, pick: int, version: int | None, rows: list[str]) -> None:
         id_, version_id, refusal = self._version(pick, version)
         examples = [{"question": text} for text in rows]
-        told = self.expect(
+        reported = self.expect(
             refusal,
             self.client.datasets.append_examples,
             id_,
             AppendExamples(examples=examples),
             version_id,
         )
-        if told is not None:
+        if reported is not None:
             held = self.world.datasets[id_]["versions"]
-            assert told.dataset_version_id == (version_id or list(held)[-1])
-            held[told.dataset_version_id]["rows"] |= dict(zip(told.example_ids, examples, strict=True))
+            assert reported.dataset_version_id == (version_id or list(held)[-1])
+            held[reported.dataset_version_id]["rows"] |= dict(zip(reported.example_ids, examples, strict=True))
 
     @precondition(lambda self: self.world.datasets)
     @rule(pick=picks, version=picks | st.none(), places=st.lists(st.integers(0, 4), min_size=1, max_size=3),
@@ -175,14 +175,14 @@ class RowRules(TwoSides):
         if refusal is None and into is not None and any(each["name"] == into for each in versions.values()):
             refusal = Conflict
         body = UpdateExamples(examples=[{"id": each, "question": text} for each in ids], new_version=into)
-        told = self.expect(refusal, self.client.datasets.update_examples, id_, body, version_id)
-        if told is None:
+        reported = self.expect(refusal, self.client.datasets.update_examples, id_, body, version_id)
+        if reported is None:
             return
         if into is not None:
             rows = {each: dict(columns) for each, columns in rows.items()}
-            versions[told.dataset_version_id] = {"name": into, "rows": rows}
-        assert told.example_ids == [each for each in dict.fromkeys(ids) if each in rows]
-        for each in told.example_ids:
+            versions[reported.dataset_version_id] = {"name": into, "rows": rows}
+        assert reported.example_ids == [each for each in dict.fromkeys(ids) if each in rows]
+        for each in reported.example_ids:
             rows[each]["question"] = text
 
     @precondition(lambda self: self.world.datasets)
@@ -193,10 +193,10 @@ class RowRules(TwoSides):
         rows = versions.get(version_id or "", {"rows": {}})["rows"]
         ids = list(dict.fromkeys(list(rows)[each] if each < len(rows) else "nobody" for each in sorted(places)))
         body = DeleteExamples(dataset_version_id=version_id or UNKNOWN, example_ids=ids)
-        told = self.expect(refusal, self.client.datasets.delete_examples, id_, body)
-        if told is not None:
-            assert told.deleted_example_ids == [each for each in ids if each in rows]
-            for each in told.deleted_example_ids:
+        reported = self.expect(refusal, self.client.datasets.delete_examples, id_, body)
+        if reported is not None:
+            assert reported.deleted_example_ids == [each for each in ids if each in rows]
+            for each in reported.deleted_example_ids:
                 del rows[each]
 
     # --- experiments --------------------------------------------------------------------------------------------------
@@ -224,9 +224,9 @@ class RowRules(TwoSides):
         id_ = self.one(self.world.experiments, pick)
         refusal = None if id_ in self.world.experiments else NotFound
         body = AppendExperimentRuns(experiment_runs=experiment_runs(said))
-        told = self.expect(refusal, self.client.experiments.append_experiment_runs, id_, body)
-        if told is not None:
-            self.world.experiments[id_]["runs"] |= held_runs(told.run_ids, said)
+        reported = self.expect(refusal, self.client.experiments.append_experiment_runs, id_, body)
+        if reported is not None:
+            self.world.experiments[id_]["runs"] |= held_runs(reported.run_ids, said)
 
     @precondition(lambda self: self.world.experiments)
     @rule(pick=picks)

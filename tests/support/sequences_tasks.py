@@ -94,9 +94,9 @@ class TaskRules(TwoSides):
         ids = [held[place] if place < len(held) else UNKNOWN for place in sorted(places)]
         refusal = self.world.deleting_versions(id_, ids)
         body = DeleteEvaluatorVersions(version_ids=ids)
-        told = self.expect(refusal, self.client.evaluators.delete_versions, id_, body)
-        if told is not None:
-            assert told.deleted_version_ids == self.world.drop_versions(id_, ids)
+        reported = self.expect(refusal, self.client.evaluators.delete_versions, id_, body)
+        if reported is not None:
+            assert reported.deleted_version_ids == self.world.drop_versions(id_, ids)
 
     @precondition(lambda self: self.world.evaluators)
     @rule(pick=picks)

@@ -63,12 +63,12 @@ def problem_bytes(status: int, detail: str) -> bytes:
 
 def head_issues(request: Came, key: str | None) -> list[str]:
     """What is wrong before the path is looked at."""
-    told = []
+    reported = []
     if key is not None and request.headers.get("authorization") != f"Bearer {key}":
-        told.append("authorization is not the key as Bearer")
+        reported.append("authorization is not the key as Bearer")
     if request.body is not None and request.headers.get("content-type") != "application/json":
-        told.append("a body without content-type: application/json")
-    return told
+        reported.append("a body without content-type: application/json")
+    return reported
 
 
 @dataclass
@@ -107,9 +107,9 @@ class StrictAx:
         await reply(send, answer.status_code, kept, body)
 
     def _judged(self, request: Came) -> tuple[int, list[str]]:
-        told = head_issues(request, self.key)
-        if told:
-            return 401, told
+        reported = head_issues(request, self.key)
+        if reported:
+            return 401, reported
         if request.path.startswith(OURS):
             return (404, ["no such operation"]) if self.is_ax else (200, [])
         operation = operation_of(request.method, request.path)

@@ -12,7 +12,7 @@ from tests.support.authoring import tools
 KEY = "sk-proj-a8Fk20Zq91LmPx77Rt4VbN3cQw"
 
 
-async def test_the_engine_keeps_the_name_of_the_variable_and_tells_whether_it_is_set() -> None:
+async def test_the_engine_keeps_the_name_of_the_variable_and_says_whether_it_is_set() -> None:
     async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
         answer = await it.call(
             SPEC, name="gateway", provider="OpenAI", api_key_env="$MY_LLM_API_KEY", models="gpt-4o-mini"

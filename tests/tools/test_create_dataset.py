@@ -10,7 +10,7 @@ from evaltasks.tools.create_dataset import SPEC
 from tests.support.authoring import tools
 
 
-async def test_rows_become_examples_and_their_ids_are_told_in_order() -> None:
+async def test_rows_become_examples_and_their_ids_are_reported_in_order() -> None:
     async with tools() as it:
         answer = await it.call(SPEC, name="faq", rows=[{"question": "a"}, {"question": "b", "expected": "c"}])
         examples = [one async for one in it.client.datasets.all_examples(answer.dataset_id)]

@@ -72,7 +72,7 @@ async def test_a_column_that_does_not_tell_examples_apart_is_refused() -> None:
     assert "does not tell the examples apart" in words
 
 
-async def test_an_unknown_dataset_is_told_with_the_nearest() -> None:
+async def test_an_unknown_dataset_is_reported_with_the_nearest() -> None:
     async with tools() as it:
         await dataset(it)
         words = await it.refused(SPEC, name="v1", dataset="faqs", rows=[{"example_id": "x", "output": "y"}])

@@ -95,7 +95,7 @@ def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read(root: Pa
         read_rows("rows.txt", settings(root))
 
 
-def test_jsonl_tells_every_bad_line_by_its_number_and_keeps_the_good_ones(root: Path) -> None:
+def test_jsonl_says_every_bad_line_by_its_number_and_keeps_the_good_ones(root: Path) -> None:
     content = (
         b'\xef\xbb\xbf{"a": 1}\n\n[1]\n{"a": \n\xff\xfe\n{"a": NaN, "b": 2}\n{"a": Infinity}\n{"a": "\\ud800"}\n7\n'
     )

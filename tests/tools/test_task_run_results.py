@@ -146,7 +146,7 @@ async def test_a_run_that_is_not_over_is_partial_and_says_how_to_go_on() -> None
     assert "cancelled" in cancelled.partial_because[0]
 
 
-async def test_errors_are_told_by_our_reason_and_the_providers_words_only_fenced_and_only_in_full() -> None:
+async def test_errors_are_reported_by_our_reason_and_the_providers_words_only_fenced_and_only_in_full() -> None:
     too_long = Answer.error(400, code="context_length_exceeded")
     async with tools() as it, judge_server(script=lambda _: too_long) as judge:
         project = await it.seed.seed_project()
@@ -174,7 +174,7 @@ async def test_a_newer_version_of_the_evaluator_is_mentioned() -> None:
     assert after.evaluators[0].version == "a newer one exists now: later runs use that, scores may drift"
 
 
-async def test_an_evaluator_that_is_not_the_tasks_is_told_with_those_that_are() -> None:
+async def test_an_evaluator_that_is_not_the_tasks_is_reported_with_those_that_are() -> None:
     async with tools() as it:
         run = await a_code_run(it, ["please"])
         other = await it.seed.seed_code_evaluator("other")

@@ -110,7 +110,7 @@ async def test_names_work_wherever_ids_do_also_inside_lists() -> None:
     assert got.task.evaluators[0].evaluator_id == ids["Regex"]
 
 
-async def test_every_unknown_name_of_a_call_is_told_at_once_with_candidates() -> None:
+async def test_every_unknown_name_of_a_call_is_reported_at_once_with_candidates() -> None:
     async with tools_in_test() as it:
         await world(it)
         issues = await it.issues(

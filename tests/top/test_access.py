@@ -106,8 +106,8 @@ async def test_a_key_goes_to_another_machine_in_plain_only_when_that_was_asked_f
         async with open_client(settings_from({"backend": "http://192.0.2.1:8700"}, {}), environment):
             raise AssertionError("it was opened")
     monkeypatch.setattr("evaltasks.app.open_remote_client", watched)
-    told = settings_from({"backend": "http://192.0.2.1:8700", "allow_plain_http": "true"}, {})
-    async with open_client(told, environment):
+    reported = settings_from({"backend": "http://192.0.2.1:8700", "allow_plain_http": "true"}, {})
+    async with open_client(reported, environment):
         assert asked == [True]
 
 

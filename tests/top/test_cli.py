@@ -182,13 +182,15 @@ def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None
             assert process.stdout is not None
             address = process.stdout.readline().strip()
             with httpx2.Client(base_url=address, trust_env=False) as http:
-                told = http.get("/evaltasks/v1/info").json()["staged"]
+                reported = http.get("/evaltasks/v1/info").json()["staged"]
         finally:
             process.terminate()
         assert process.stderr is not None
         warning = process.stderr.read()
-    assert told == ["stuck-pending:slow*", "judge-failure=5:*"]
-    assert warning.startswith("*** STAGED FAILURES: THIS ENGINE IS FOR TESTS") and all(one in warning for one in told)
+    assert reported == ["stuck-pending:slow*", "judge-failure=5:*"]
+    assert warning.startswith("*** STAGED FAILURES: THIS ENGINE IS FOR TESTS") and all(
+        one in warning for one in reported
+    )
 
 
 def test_only_the_engine_command_can_be_staged() -> None:

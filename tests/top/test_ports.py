@@ -38,7 +38,7 @@ def test_without_the_extra_a_port_says_what_to_install(monkeypatch: pytest.Monke
     assert isinstance(error, SettingsError) and "evaltasks[flight]" in str(error)
 
 
-async def test_a_taken_port_is_told_and_not_shared() -> None:
+async def test_a_taken_port_is_reported_and_not_shared() -> None:
     both = FurtherPorts(flight=0, otlp_grpc=0)
     async with (
         Engine.open(":memory:", environment={}) as engine,

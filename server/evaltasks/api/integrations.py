@@ -99,7 +99,7 @@ class UpdateIntegration(_WrittenAgent):
 
 
 class AgentConfig(Read):
-    """`headers` is never in an answer; `has_headers` tells whether any are sent, from wherever they come."""
+    """`headers` is never in an answer; `has_headers` says whether any are sent, from wherever they come."""
 
     endpoint: str | None = None
     has_headers: bool = False

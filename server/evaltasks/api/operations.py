@@ -40,7 +40,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 class Operation(Generic[ReplyT]):
     """One row: `body` and `query` are what is sent, `reply` what comes back (None: an empty body).
 
-    `reads` tells that repeating the call changes nothing, whatever its method.
+    `reads` says that repeating the call changes nothing, whatever its method.
     """
 
     name: str

@@ -98,12 +98,12 @@ class Caller:
     ) -> ReplyT:
         """The operation's reply. Raises `Problem` for an error answer, `ClientError` for no readable answer."""
         where, params = _path(operation, path or {}), _params(query)
-        content = await _aside(_is_large(body), lambda: _content(operation, body))
+        content = await _run_in_thread(_is_large(body), lambda: _content(operation, body))
         request = _Request(operation.method, where, params, content)
 
         async def attempt() -> ReplyT:
             answer = await self._exchange(operation, request)
-            return await _aside(len(answer.body) > _LARGE_BYTES, lambda: self._read(operation, answer))
+            return await _run_in_thread(len(answer.body) > _LARGE_BYTES, lambda: self._read(operation, answer))
 
         return await self.patience.call(attempt, name=operation.name, reads=operation.reads)
 
@@ -158,8 +158,8 @@ class Caller:
         raise self._unreadable(operation, reason)
 
     def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:
-        told = parse_retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-        problem = problem_from(answer.status, self._document(answer), retry_after_seconds=told)
+        reported = parse_retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date"))
+        problem = problem_from(answer.status, self._document(answer), retry_after_seconds=reported)
         if not operation.reads and answer.status >= 500 and not isinstance(problem, NotBuilt):
             problem.detail = f"{problem.detail} {_LOOK_FIRST}"
             problem.args = (problem.detail,)
@@ -226,7 +226,7 @@ def _is_large(body: BaseModel | None) -> bool:
     return body is not None and any(isinstance(value, list) and len(value) > _LARGE_LIST for _, value in body)
 
 
-async def _aside(is_large: bool, work: Callable[[], WorkT]) -> WorkT:
+async def _run_in_thread(is_large: bool, work: Callable[[], WorkT]) -> WorkT:
     """Large bodies are written and read in a thread, so that the event loop stays free."""
     return await to_thread.run_sync(work) if is_large else work()
 

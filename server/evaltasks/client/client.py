@@ -22,7 +22,7 @@ from evaltasks.client.traces import Traces
 class Client:
     """The resources, and `resolve` from names to ids.
 
-    `is_engine` tells whether the other side is an evaltasks engine, which has operations that AX has not.
+    `is_engine` says whether the other side is an evaltasks engine, which has operations that AX has not.
     `default_space` (name or id) scopes names given without a space.
     """
 

@@ -11,7 +11,7 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """No connection could be made or it broke. `may_have_taken_effect` tells whether a change may have happened."""
+    """No connection could be made or it broke. `may_have_taken_effect` says whether a change may have happened."""
 
     def __init__(self, text: str, *, may_have_taken_effect: bool = False) -> None:
         super().__init__(text)

@@ -261,13 +261,13 @@ def _nearest(wanted: str, named: Iterable[tuple[str, str]]) -> list[tuple[str, s
     pairs = list(named)
     folded = wanted.casefold()
 
-    def likeness(pair: tuple[str, str]) -> tuple[bool, bool, float]:
+    def similarity(pair: tuple[str, str]) -> tuple[bool, bool, float]:
         name = pair[0].casefold()
         # Texts are cut: the comparison is quadratic, and names may be long.
         share = difflib.SequenceMatcher(None, folded[:100], name[:100]).ratio()
         return name == folded, folded in name or name in folded, share
 
-    ranked = sorted(((likeness(pair), pair) for pair in pairs), key=lambda each: each[0], reverse=True)
+    ranked = sorted(((similarity(pair), pair) for pair in pairs), key=lambda each: each[0], reverse=True)
     few = len(pairs) <= CANDIDATES_MAX
     close = (pair for (same, part, share), pair in ranked if few or same or part or share >= 0.5)
     return list(islice(close, CANDIDATES_MAX))

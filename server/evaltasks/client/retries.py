@@ -53,9 +53,9 @@ class Patience:
         What the service asked for is a floor. Otherwise the wait doubles; half of it is chance, so that many
         clients that failed together do not come back together.
         """
-        told = told_seconds(failure)
-        if told is not None:
-            return told + self.jitter() * min(1.0, self.first_wait_seconds)
+        reported = retry_after_of(failure)
+        if reported is not None:
+            return reported + self.jitter() * min(1.0, self.first_wait_seconds)
         longest: float = min(self.wait_seconds_max, self.first_wait_seconds * 2 ** (attempt - 1))
         return longest * (0.5 + 0.5 * self.jitter())
 
@@ -64,15 +64,15 @@ class Patience:
 
         def worth_repeating(state: RetryCallState) -> bool:
             failure = _failure(state)
-            return (told_seconds(failure) or 0.0) <= self.retry_after_seconds_max and may_repeat(failure, reads)
+            return (retry_after_of(failure) or 0.0) <= self.retry_after_seconds_max and may_repeat(failure, reads)
 
-        def out_of_patience(state: RetryCallState) -> bool:
+        def deadline_exceeded(state: RetryCallState) -> bool:
             # Hand-turned sleeps take no real time: what was asked to be slept counts as elapsed too.
             elapsed = max(state.seconds_since_start or 0.0, state.idle_for)
             late = elapsed + state.upcoming_sleep > self.elapsed_seconds_max
             return late or state.attempt_number >= self.attempts_max
 
-        def say_so(state: RetryCallState) -> None:
+        def log_retry(state: RetryCallState) -> None:
             logger.info(
                 "%s failed with %s (attempt %d); again in %.1f s",
                 name, type(_failure(state)).__name__, state.attempt_number, state.upcoming_sleep,
@@ -82,8 +82,8 @@ class Patience:
             sleep=self.sleep,
             retry=worth_repeating,
             wait=lambda state: self.wait_seconds(state.attempt_number, _failure(state)),
-            stop=out_of_patience,
-            before_sleep=say_so,
+            stop=deadline_exceeded,
+            before_sleep=log_retry,
             reraise=True,
         )
         return await retrying(attempt)
@@ -102,7 +102,7 @@ def may_repeat(failure: BaseException | None, reads: bool) -> bool:
             return False
 
 
-def told_seconds(failure: BaseException | None) -> float | None:
+def retry_after_of(failure: BaseException | None) -> float | None:
     """How long the service asked to wait, when it did."""
     return getattr(failure, "retry_after_seconds", None) if isinstance(failure, Problem) else None
 

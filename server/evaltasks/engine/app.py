@@ -79,7 +79,7 @@ def _endpoint(
             body = await read_body(request, body_bytes_max) if row.body is not None else b""
             if body:
                 _require_json(request.headers.get("content-type", _JSON))
-            parsed = await _aside(len(body) > _LARGE_BYTES, _parse_body, row, body)
+            parsed = await _run_in_thread(len(body) > _LARGE_BYTES, _parse_body, row, body)
             call = Call(services, request.path_params, _parse_query(row, request), parsed)
             reply = await handler(call)
         except Problem as problem:
@@ -101,7 +101,7 @@ def _endpoint(
     return endpoint
 
 
-async def _aside(is_large: bool, work: Callable[..., BaseModel | None], *arguments: object) -> BaseModel | None:
+async def _run_in_thread(is_large: bool, work: Callable[..., BaseModel | None], *arguments: object) -> BaseModel | None:
     return await to_thread.run_sync(work, *arguments) if is_large else work(*arguments)
 
 

@@ -119,7 +119,7 @@ WORDS: dict[type[Exception], Words] = {
     Forbidden: _with("It exists, but the key in use may not do this; a person with more rights has to do or grant it."),
     NotFound: _with(
         "Either it does not exist (deleted, or the id is mistyped or of another kind), or the key in use cannot see "
-        "its space; the service does not tell which. Use find to see what is visible."
+        "its space; the service does not say which. Use find to see what is visible."
     ),
     Conflict: _with(
         "What is there now stands against it: look at it first (find, get_task, list_task_runs), then choose another "
@@ -140,8 +140,8 @@ def words_for(error: BaseException) -> str | None:
     A group of errors (several requests at once) is told by its first member, if all of them have words.
     """
     if isinstance(error, BaseExceptionGroup):
-        told = [words_for(member) for member in error.exceptions]
-        return told[0] if None not in told else None
+        reported = [words_for(member) for member in error.exceptions]
+        return reported[0] if None not in reported else None
     for kind in type(error).__mro__:
         if kind in WORDS:
             return cut(WORDS[kind](error), ERROR_CHARACTERS_MAX)

@@ -63,7 +63,7 @@ class Group:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
-    calls_paid: int = 0  # rows whose provider was called, and tells or does not tell what that cost
+    calls_paid: int = 0  # rows whose provider was called, and may not say what that cost
     calls_priced: int = 0
 
     @property
@@ -158,10 +158,10 @@ def completeness(run: TaskRun, groups: Sequence[Group]) -> Completeness:
     if waiting := counts[RowOutcome.WAITING]:
         why.append(f"{waiting} of {counts.total()} evaluations were not made")
     stored = (counts[RowOutcome.SUCCESS], counts[RowOutcome.ERROR], counts[RowOutcome.SKIPPED])
-    told = (run.num_successes, run.num_errors, run.num_skipped)
-    if run.finished and stored != told:
+    reported = (run.num_successes, run.num_errors, run.num_skipped)
+    if run.finished and stored != reported:
         why.append(
-            f"the run counts {told[0]} successes, {told[1]} errors and {told[2]} skipped, "
+            f"the run counts {reported[0]} successes, {reported[1]} errors and {reported[2]} skipped, "
             f"the rows read are {stored[0]}, {stored[1]} and {stored[2]}"
         )
     return Completeness(final=not why, why=why)

@@ -20,7 +20,7 @@ from evaltasks.promote.documents import TaskFile, VersionFile
 
 FileT = TypeVar("FileT", bound=BaseModel)
 
-# Stand for what an id no longer leads to; `Names.gone` tells that they were used.
+# Stand for what an id no longer leads to; `Names.gone` says that they were used.
 GONE = "(no longer there)"
 GONE_VERSION = "gone"
 
@@ -70,10 +70,12 @@ class Names:
         return await self._name("evaluator", id_, self._client.evaluators.get)
 
     async def ai_integration(self, id_: str) -> str:
-        return self._told("AI integration", {one.id: one.name for one in await self.ai_integrations()}.get(id_))
+        return self._reported("AI integration", {one.id: one.name for one in await self.ai_integrations()}.get(id_))
 
     async def agent_integration(self, id_: str) -> str:
-        return self._told("agent integration", {one.id: one.name for one in await self.agent_integrations()}.get(id_))
+        return self._reported(
+            "agent integration", {one.id: one.name for one in await self.agent_integrations()}.get(id_)
+        )
 
     async def version(self, id_: str) -> EvaluatorVersion | None:
         if id_ not in self._versions:
@@ -100,9 +102,9 @@ class Names:
             except NotFound:
                 self._known[resource, id_] = GONE
         name = self._known[resource, id_]
-        return self._told(resource, None if name == GONE else name)
+        return self._reported(resource, None if name == GONE else name)
 
-    def _told(self, resource: str, name: str | None) -> str:
+    def _reported(self, resource: str, name: str | None) -> str:
         if name is None:
             self.gone.append(resource)
         return GONE if name is None else name

@@ -128,7 +128,7 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
                 [
                     ValidationIssue(
                         "model" if call.model else "ai_integration",
-                        "the heuristic judges only what it has a rule for, and nothing tells which is meant here",
+                        "the heuristic judges only what it has a rule for, and nothing says which is meant here",
                         f"give model as one of {', '.join(HeuristicModel)}, or the AI integration of a language model",
                     )
                 ],
@@ -144,7 +144,7 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
     if not model:
         remedy = f"give one of: {', '.join(known[:10])}" if known else "give the model's name at the provider"
         raise ValidationErrors(
-            subject, [ValidationIssue("model", f"the integration '{integration.name}' does not tell which", remedy)]
+            subject, [ValidationIssue("model", f"the integration '{integration.name}' does not say which", remedy)]
         )
     if known and model not in known and not integration.enable_default_models:
         context.note(f"The integration '{integration.name}' lists other models: {', '.join(known[:10])}.")

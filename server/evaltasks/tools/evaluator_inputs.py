@@ -128,7 +128,7 @@ def check(given: Given) -> tuple[str, list[ValidationIssue]]:
     kind = kind_of(given)
     if kind is None:
         return "", [
-            ValidationIssue("kind", "nothing tells what to make", "give from_template, template, managed or code")
+            ValidationIssue("kind", "nothing says what to make", "give from_template, template, managed or code")
         ]
     rules = {"template": _template_issues, "managed_code": _managed_issues, "custom_code": _custom_issues}
     issues = _foreign(kind, given) + rules[kind](given)

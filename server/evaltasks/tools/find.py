@@ -181,18 +181,18 @@ def _ranked(kind: str, items: list[Any], text: str | None) -> list[_Ranked]:
     for item in items:
         name = item.name.casefold()
         # Texts are cut: the comparison is quadratic, and names may be long.
-        likeness = difflib.SequenceMatcher(None, folded[:100], name[:100]).ratio()
+        similarity = difflib.SequenceMatcher(None, folded[:100], name[:100]).ratio()
         if text in {item.name, item.id}:
             rank = _EXACT
         elif name == folded:
             rank = _SAME_LETTERS
         elif folded in name or (len(name) > 3 and name in folded):
             rank = _PART
-        elif likeness >= _LIKE:
+        elif similarity >= _LIKE:
             rank = _SIMILAR
         else:
             continue
-        ranked.append(((rank, -likeness, name), kind, item))
+        ranked.append(((rank, -similarity, name), kind, item))
     return ranked
 
 

@@ -1,7 +1,7 @@
 """Argument types shared by the tools: what is read, and which harmless slips are repaired and said aloud.
 
 Letter case is folded in silence; everything else that is repaired (a number as text, JSON as text, one value for a
-list, a time without an offset) is noted, so that the answer tells what was understood. What could mean two things
+list, a time without an offset) is noted, so that the answer says what was understood. What could mean two things
 is refused. Validators find `note`, `argument` and `settings` in pydantic's context (see `ToolSpec`).
 """
 
@@ -27,8 +27,8 @@ _FRACTION_PAST_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 
 def note(info: ValidationInfo, text: str) -> None:
     """Say a repair aloud, with the argument it was made on."""
-    told: Callable[[str], None] = (info.context or {}).get("note", _ignore)
-    told(f"{argument_of(info)} {text}")
+    reported: Callable[[str], None] = (info.context or {}).get("note", _ignore)
+    reported(f"{argument_of(info)} {text}")
 
 
 def argument_of(info: ValidationInfo) -> str:

@@ -10,11 +10,11 @@ from evaltasks.tools.context import ToolContext
 _NOTE = "The AX task API is pre-release (alpha): it may change without notice. This is said once."
 
 # One client lives as long as the process that serves; so this is once per process.
-_TOLD: WeakSet[Client] = WeakSet()
+_REPORTED: WeakSet[Client] = WeakSet()
 
 
 def say_prerelease(context: ToolContext) -> None:
     """Said with the first answer of any task tool, as the published clients do, and never again."""
-    if not context.client.is_engine and context.client not in _TOLD:
-        _TOLD.add(context.client)
+    if not context.client.is_engine and context.client not in _REPORTED:
+        _REPORTED.add(context.client)
         context.note(_NOTE)

@@ -5,7 +5,7 @@ What is left of the caller's `timeout` then travels in the exact next call that 
 the wait, any process can go on with it, and `timeout` counts over all calls together. A wait only looks. Ending it,
 in whatever way, leaves the task run as it is.
 
-A run_experiment task run may have triggered evaluation tasks on its experiment. Where the service tells which task runs
+A run_experiment task run may have triggered evaluation tasks on its experiment. Where the service says which task runs
 those are (an evaltasks engine does), they are one job with it: the wait is over when all of them are.
 
 Problems of the network and of an overloaded service are waited out inside the time; what says that the task run cannot
@@ -22,7 +22,7 @@ import anyio
 from evaltasks.api.problems import NotBuilt, NotFound, Problem, RateLimited, ServerError
 from evaltasks.api.task_runs import TaskRun
 from evaltasks.client.errors import ClientError, Unreachable, Unreadable
-from evaltasks.client.retries import told_seconds
+from evaltasks.client.retries import retry_after_of
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.views import progress_sentence, span_words
 
@@ -95,7 +95,7 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
             return _waited(seen, waited, timeout, last_failure)
         if over:
             raise last_failure or _unseen(run_id, waited)
-        rest = max(pause, told_seconds(last_failure) or 0.0)
+        rest = max(pause, retry_after_of(last_failure) or 0.0)
         await _rest(context, min(rest, seconds_max - waited), seen)
         pause = min(pause * 2, interval)
 

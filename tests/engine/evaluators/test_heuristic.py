@@ -151,7 +151,7 @@ async def test_variables_that_are_paths_are_known_by_their_words() -> None:
     assert outcome.label == "supported"
 
 
-async def test_on_the_vendored_sample_it_tells_right_from_hallucinated_better_than_chance() -> None:
+async def test_on_the_vendored_sample_it_says_right_from_hallucinated_better_than_chance() -> None:
     folder = Path(evaltasks.demo.__path__[0]) / "sample"
     labels = json.loads((folder / "halueval_qa.labels.json").read_text(encoding="utf-8"))
     evaluator = judge()

@@ -144,7 +144,7 @@ def test_a_reference_in_a_circle_or_to_nowhere_has_no_type() -> None:
     assert cast("7", {"$ref": "#/nowhere"}) == "7" and cast("7", {"$ref": "https://elsewhere/schema"}) == "7"
 
 
-def test_a_template_too_deep_is_told_and_so_is_a_schema() -> None:
+def test_a_template_too_deep_is_reported_and_so_is_a_schema() -> None:
     deep: dict[str, Any] = {}
     for _ in range(200):
         deep = {"a": deep}

@@ -78,7 +78,7 @@ async def test_with_labels_the_answer_is_asked_for_our_way_and_what_that_overrul
     ],
 )
 @pytest.mark.promise("judge.structured")
-async def test_every_row_tells_how_it_was_asked_and_how_the_answer_came(
+async def test_every_row_says_how_it_was_asked_and_how_the_answer_came(
     server: dict[str, Any], config: dict[str, Any], ways: tuple[str, str]
 ) -> None:
     async with judge_server(**server) as judge, evaluator(judge, **config) as it:

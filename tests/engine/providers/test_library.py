@@ -367,10 +367,10 @@ async def test_a_run_is_judged_by_anthropic_and_its_rows_tell_tokens_price_and_w
 
     assert (run["status"], run["num_successes"]) == ("COMPLETED", 3)
     assert {row["label"] for row in rows} == {"b"}
-    told = rows[0]["provenance"]
-    assert (told["provider"], told["answered_by"], told["answering_model"]) == (
+    reported = rows[0]["provenance"]
+    assert (reported["provider"], reported["answered_by"], reported["answering_model"]) == (
         "ANTHROPIC",
         "tool_call",
         "claude-haiku-4-5-20251001",
     )
-    assert (told["prompt_tokens"], told["completion_tokens"], told["cost_usd"]) == (100, 20, 0.0002)
+    assert (reported["prompt_tokens"], reported["completion_tokens"], reported["cost_usd"]) == (100, 20, 0.0002)

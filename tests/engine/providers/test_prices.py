@@ -54,7 +54,7 @@ async def test_the_providers_of_the_extra_have_their_prices(kind: str) -> None:
         {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}},
     ],
 )
-async def test_tokens_that_are_not_told_or_cannot_be_have_no_price(usage: Any) -> None:
+async def test_tokens_that_are_not_reported_or_cannot_be_have_no_price(usage: Any) -> None:
     body = {**exchange("openai", "text")["body"], "usage": usage}
     async with answering("OPEN_AI", lambda _: httpx2.Response(200, json=body)) as it:
         reply = await it.provider.complete(request("OPEN_AI"))

@@ -148,7 +148,7 @@ async def test_conversation_has_no_meaning_of_its_own_on_a_trace() -> None:
         assert "'conversation'" in row["reason"] and "no span of the trace" in row["reason"]
 
 
-async def test_a_traces_values_are_cut_at_100_000_characters_each_and_the_cut_is_told() -> None:
+async def test_a_traces_values_are_cut_at_100_000_characters_each_and_the_cut_is_reported() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, [span("t", i, "x" * 40_000, input="short", parent="p") for i in range(4)])

@@ -223,7 +223,7 @@ def test_answers_to_calls_sent_before_the_stop_do_not_stop_it_again() -> None:
     assert pace.rate == before
 
 
-def test_a_provider_that_tells_what_is_left_is_paced_before_it_refuses() -> None:
+def test_a_provider_that_says_what_is_left_is_paced_before_it_refuses() -> None:
     clock = VirtualClock()
     left = 100.0
     pace = Pace(clock, lambda: Headroom(calls_left=left, calls_per_second=40.0))

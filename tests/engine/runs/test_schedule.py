@@ -58,7 +58,7 @@ async def test_switched_on_later_it_starts_with_the_next_span_and_off_it_stops()
         assert len(await continuous_rows(it, task, 1)) == 1
 
 
-async def test_a_continuous_task_run_tells_what_time_its_spans_cover() -> None:
+async def test_a_continuous_task_run_says_what_time_its_spans_cover() -> None:
     async with engine() as it:
         project = await it.seed_project()
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
@@ -178,7 +178,7 @@ async def test_a_clock_that_is_put_back_does_not_stop_it() -> None:
 DAY = 24 * 3600.0
 
 
-async def test_a_task_tells_how_many_rows_a_day_it_would_evaluate() -> None:
+async def test_a_task_says_how_many_rows_a_day_it_would_evaluate() -> None:
     clock = HandClock()
     async with engine(clock=clock) as it:
         project, other = await it.seed_project(), await it.seed_project()
@@ -206,9 +206,7 @@ async def test_a_task_tells_how_many_rows_a_day_it_would_evaluate() -> None:
         assert await projected([one], project_id=project) == 0
 
 
-async def test_a_task_read_again_tells_its_projection_again_when_it_changed_or_a_span_came_or_the_day_moved_on() -> (
-    None
-):
+async def test_a_task_read_again_says_its_projection_again_when_it_changed_or_a_span_came_or_the_day_moved_on() -> None:
     clock = HandClock()
     async with engine(clock=clock) as it:
         project = await it.seed_project()
@@ -230,7 +228,7 @@ async def test_a_task_read_again_tells_its_projection_again_when_it_changed_or_a
         assert await projected() == 0
 
 
-async def test_the_rows_of_a_busy_day_are_told_from_a_sample() -> None:
+async def test_the_rows_of_a_busy_day_are_reported_from_a_sample() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
         for first in range(0, 4000, 500):

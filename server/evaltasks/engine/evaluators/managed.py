@@ -50,19 +50,19 @@ class Requirement:
 
 REQUIREMENTS: dict[ManagedEvaluator, Requirement] = {
     ManagedEvaluator.MATCHES_REGEX: Requirement(
-        "tells whether a regular expression matches somewhere in the text", {1: {"pattern": StaticParamType.REGEX}}
+        "says whether a regular expression matches somewhere in the text", {1: {"pattern": StaticParamType.REGEX}}
     ),
-    ManagedEvaluator.JSON_PARSEABLE: Requirement("tells whether the text is one JSON value", {1: {}}),
+    ManagedEvaluator.JSON_PARSEABLE: Requirement("says whether the text is one JSON value", {1: {}}),
     ManagedEvaluator.CONTAINS_ANY_KEYWORD: Requirement(
-        "tells whether any keyword occurs in the text, in any letter case",
+        "says whether any keyword occurs in the text, in any letter case",
         {1: {"keywords": StaticParamType.STRING_ARRAY}},
     ),
     ManagedEvaluator.CONTAINS_ALL_KEYWORDS: Requirement(
-        "tells whether all keywords occur in the text, in any letter case",
+        "says whether all keywords occur in the text, in any letter case",
         {1: {"keywords": StaticParamType.STRING_ARRAY}},
     ),
     ManagedEvaluator.EXACT_MATCH: Requirement(
-        "tells whether two variables, or one and the static `expected`, are the same text",
+        "says whether two variables, or one and the static `expected`, are the same text",
         {2: {}, 1: {"expected": StaticParamType.STRING}},
     ),
 }

@@ -30,7 +30,7 @@ NO_ANSWER = "the judge answered nothing"
 class TemplateEvaluator:
     """One template version and the provider it is judged by.
 
-    `calls_tools` tells that the provider may be asked by tool call. Raises RetryLater and Broken as the provider does;
+    `calls_tools` says that the provider may be asked by tool call. Raises RetryLater and Broken as the provider does;
     a call the provider refuses fails the row.
     """
 
@@ -120,7 +120,7 @@ def _account(provenance: Provenance, reply: ChatReply, tries_before: int) -> Non
 
 
 def _way(wants_schema: bool, prefers_tools: bool) -> str:
-    """How an answer is asked for at first; `answered_by` tells how it came, which shows every step down the ladder."""
+    """How an answer is asked for at first; `answered_by` says how it came, which shows every step down the ladder."""
     if not wants_schema:
         return "text"
     return "tool_call" if prefers_tools else "json_schema"

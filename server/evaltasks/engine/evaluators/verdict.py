@@ -48,7 +48,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`label` is one of the choices, spelt as there. `answered_by` tells how it was said."""
+    """`label` is one of the choices, spelt as there. `answered_by` says how it was said."""
 
     label: str
     explanation: str | None

@@ -36,7 +36,7 @@ _EVALUATION_FIELDS = ("label", "score", "explanation")
 
 @dataclass(frozen=True, slots=True)
 class GroupValues:
-    """`cut` tells how many characters are left of each value that was cut."""
+    """`cut` says how many characters are left of each value that was cut."""
 
     values: Mapping[str, object]
     num_spans: int

@@ -19,7 +19,7 @@ refused row waits apart for itself (`rows`), and the flow is steered here, by wh
 * A provider that accepts nothing at all is asked by single calls, after pauses that double up to half a minute. If it
   was so for longer than a slow limit explains, then once it accepts a call the pace doubles with every call it accepts,
   until it is full again: it was down, or a new minute has started.
-* A provider that tells how many calls are left, and how fast they come back (`Headroom`), is not driven into refusals:
+* A provider that says how many calls are left, and how fast they come back (`Headroom`), is not driven into refusals:
   the pace becomes what comes back as soon as little is left.
 
 Calls are let through in the order they asked, those of refused rows first: what was started is ended before more is
@@ -281,10 +281,10 @@ class Pace:
             self.rate, self._is_reopening = None, False
 
     def _heed_headroom(self) -> None:
-        told = self._headroom() if self.rate is None else None
-        if told is not None and told.calls_left < told.calls_per_second * _WINDOW_SECONDS:
-            self._set(told.calls_per_second, _CREEP)
-            self._next_at = self._clock.monotonic_seconds() + 1 / told.calls_per_second
+        reported = self._headroom() if self.rate is None else None
+        if reported is not None and reported.calls_left < reported.calls_per_second * _WINDOW_SECONDS:
+            self._set(reported.calls_per_second, _CREEP)
+            self._next_at = self._clock.monotonic_seconds() + 1 / reported.calls_per_second
 
 
 class Paces:

@@ -1,7 +1,7 @@
 """How many rows a day a task would evaluate if it were continuous: what the last 24 hours would have been.
 
 Spans are numbered in the order they came, so a few look-ups by number find where the last day begins, and a sample of
-evenly spaced numbers tells which share of it belongs to the task. The cost does not grow with the store; up to
+evenly spaced numbers says which share of it belongs to the task. The cost does not grow with the store; up to
 SAMPLE_MAX spans of a day the answer is exact, beyond that an estimate.
 """
 

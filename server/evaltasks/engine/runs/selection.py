@@ -26,7 +26,7 @@ _ALL_LABELLED = (
 def select_rows(tx: Transaction, claim: Claim, choice: Choice, now_us: int) -> None:
     """Fill the ledger with what was chosen; ends the task run when there is nothing to evaluate.
 
-    No rows at all: completed with nothing done. All of them labelled: cancelled with a reason that tells how to
+    No rows at all: completed with nothing done. All of them labelled: cancelled with a reason that says how to
     override. A row that was deleted since it was chosen is an error of its own when its turn comes.
     """
     row = tx.one("task_runs.by_seq", {"seq": claim.seq})

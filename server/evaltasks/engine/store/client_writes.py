@@ -1,7 +1,7 @@
 """What clients write onto spans that are there already: evaluations of their own, and metadata.
 
 An evaluation by a client stands where the engine's own would: in lists and filters, and task runs take its row as
-already labelled. Its metadata tells that a client wrote it.
+already labelled. Its metadata says that a client wrote it.
 """
 
 from __future__ import annotations

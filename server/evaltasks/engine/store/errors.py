@@ -8,7 +8,7 @@ import sqlite3
 class StoreError(Exception):
     """The store cannot be used; the text says why and what to do.
 
-    `may_pass` tells whether the same may work later without a restart: a full disk, a lock, missing rights.
+    `may_pass` says whether the same may work later without a restart: a full disk, a lock, missing rights.
     """
 
     def __init__(self, text: str, *, may_pass: bool = False) -> None:
