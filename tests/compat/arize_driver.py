@@ -38,7 +38,7 @@ def main() -> None:
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     for row in (*TASK_ROWS, *RESOURCE_ROWS):
         if only in row.call:
-            line = {"call": row.call, "why_not": row.why_not, "fault": issue_of(row, client, world)}
+            line = {"call": row.call, "why_not": row.why_not, "issue": issue_of(row, client, world)}
             sys.stdout.write(json.dumps(line) + "\n")
 
 

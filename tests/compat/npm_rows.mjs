@@ -193,14 +193,14 @@ row("listUsers", async () => (await ax.listUsers({ client })).data.length === 0)
 
 for (const { call, does, fails, whyNot } of rows) {
   if (!call.includes(only)) continue;
-  let fault = null;
+  let issue = null;
   try {
     const found = await does();
-    if (fails) fault = "expected an error, got an answer";
-    else if (!found) fault = `the answer was not as expected (${JSON.stringify(found)})`;
+    if (fails) issue = "expected an error, got an answer";
+    else if (!found) issue = `the answer was not as expected (${JSON.stringify(found)})`;
   } catch (error) {
     const said = `${error.name}: ${error.message} ${JSON.stringify(error)}`;
-    if (!fails || !said.includes(fails)) fault = said;
+    if (!fails || !said.includes(fails)) issue = said;
   }
-  console.log(JSON.stringify({ call, why_not: whyNot ?? null, fault }));
+  console.log(JSON.stringify({ call, why_not: whyNot ?? null, issue }));
 }

@@ -101,7 +101,7 @@ def shown(arguments: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One line of docs/compatibility.md. `fault` says what was wrong, for whoever runs the suite."""
+    """One line of docs/compatibility.md. `issue` says what was wrong, for whoever runs the suite."""
 
     client: Client
     call: str

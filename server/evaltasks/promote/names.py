@@ -26,7 +26,7 @@ GONE_VERSION = "gone"
 
 
 class Unmovable(Exception):
-    """This is unknown by names; the text says why and what to do."""
+    """This cannot be expressed by names; the text says why and what to do."""
 
 
 class Names:

@@ -131,7 +131,8 @@ def export_text(exported: Exported, written: Written, directory: str) -> str:
         f"{count} {kind.replace('_', ' ')}{'' if count == 1 else 's'}" for kind, count in kinds.items() if count
     )
     lines = [
-        f"{reported or 'No task'} in {directory}: {len(written.changed)} files written, {len(written.unchanged)} as before."
+        f"{reported or 'No task'} in {directory}: "
+        f"{len(written.changed)} files written, {len(written.unchanged)} as before."
     ]
     lines += [f"  wrote   {path}" for path in sorted(written.changed)]
     lines += [f"  removed {path}" for path in written.removed]

@@ -82,9 +82,9 @@ class CustomCodeEvaluator:
                 self._session = await self._sandbox.session(self._program)
             except SandboxUnavailable as missing:
                 raise Broken(str(missing)) from missing
-        merge_issues = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_feed))]
-        outcomes = await self._session.evaluate([asked.values for asked in merge_issues])
-        for asked, outcome in zip(merge_issues, outcomes, strict=True):
+        batch = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_feed))]
+        outcomes = await self._session.evaluate([asked.values for asked in batch])
+        for asked, outcome in zip(batch, outcomes, strict=True):
             asked.outcome = outcome
             # It may have been cancelled meanwhile.
             if asked in self._waiting:

@@ -36,8 +36,8 @@ def choice_problems(choices: Mapping[str, float] | None) -> list[str]:
         return ["classification_choices must map at least one non-blank label to a score; leave it out for free text"]
     if len({label.strip().casefold() for label in choices}) < len(choices):
         return [
-            "classification_choices must differ by more than letter case and blanks, or one answer is unknown "
-            "from another"
+            "classification_choices must differ by more than letter case and blanks, or two labels cannot be "
+            "distinguished"
         ]
     return []
 
