@@ -162,7 +162,7 @@ async def test_an_arrow_upload_that_cannot_be_is_refused_whole(content: bytes, s
     assert projects == []
 
 
-async def test_without_pyarrow_an_arrow_upload_is_reported_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_pyarrow_an_arrow_upload_learns_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(ingest, "uploads", raising=False)
     monkeypatch.setitem(sys.modules, "evaltasks.engine.ingest.uploads", None)
     async with engine() as it:

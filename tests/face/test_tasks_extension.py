@@ -299,7 +299,7 @@ async def test_an_unknown_task_is_refused_by_every_method_with_its_id(task_id: s
             assert refused.value.error.data == {"taskId": task_id}
 
 
-async def test_a_client_that_did_not_declare_the_extension_is_reported_what_to_declare() -> None:
+async def test_a_client_that_did_not_declare_the_extension_learns_what_to_declare() -> None:
     async with agent() as it:
         for kind in (GetTask, CancelTask):
             with pytest.raises(MCPError) as refused:

@@ -90,7 +90,7 @@ async def test_all_faults_of_a_call_come_out_together_by_kind() -> None:
         assert f"{argument}: " in words
 
 
-async def test_a_call_that_says_no_kind_is_reported_what_to_give() -> None:
+async def test_a_call_that_says_no_kind_learns_what_to_provide() -> None:
     async with tools() as it:
         assert "give from_template, template, managed or code" in await it.refused(SPEC, name="x")
 

@@ -53,7 +53,7 @@ async def test_an_agent_makes_runs_and_reads_a_custom_evaluator(mode: str) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_an_agent_is_reported_everything_that_is_wrong_with_its_code_at_once(mode: str) -> None:
+async def test_an_agent_learns_everything_that_is_wrong_with_its_code_at_once(mode: str) -> None:
     code = "import os\nclass A(CodeEvaluator):\n    def evaluate(self, **kwargs):\n        return {'label': 'x'}\n"
     async with agent(mode) as it:
         words = await it.refusal("create_evaluator", {"name": "x", "code": code})

@@ -70,7 +70,7 @@ async def agree_to_send(tool: str, host: str, confirm: str | None, question: str
     """Ask the person before something leaves for an address that a call named, unless `confirm` is that host.
 
     Otherwise a text that an agent has read could name an address of its own and have secrets or data sent there.
-    Raises Declined, and Problems for a `confirm` that is not the host.
+    Raises Declined, and ValidationErrors for a `confirm` that is not the host.
     """
     if confirm is None:
         await context.confirm.ask(question, confirm_with=host)

@@ -1,4 +1,4 @@
-"""Names to be beside ids in answers. A courtesy: bounded, remembered for a minute, and never a reason to fail."""
+"""Cache of display names for ids (bounded, one minute). A failed lookup is ignored."""
 
 from __future__ import annotations
 
