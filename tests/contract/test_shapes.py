@@ -76,7 +76,7 @@ def test_the_strict_service_says_what_it_does_not_take(
     )
 
 
-def test_a_request_is_reported_apart_by_its_literal_segments_first() -> None:
+def test_a_request_is_distinguished_by_its_literal_segments_first() -> None:
     assert operation_of("POST", "/v2/spans/annotate") == ops.ANNOTATE_SPANS.name
     assert operation_of("GET", "/v2/tasks/T%3D") == ops.GET_TASK.name
     assert operation_of("PUT", "/v2/tasks/T%3D") is None

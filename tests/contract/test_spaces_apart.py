@@ -146,7 +146,7 @@ async def test_the_same_task_name_in_two_spaces_is_ambiguous_only_without_a_spac
             assert (await client.resolve.task("nightly", space="default")).id == tasks[one]
 
 
-async def test_tools_stay_in_the_space_the_server_was_started_with_unless_reported_another() -> None:
+async def test_tools_stay_in_the_space_the_server_was_started_with_unless_a_call_names_another() -> None:
     async with engine() as it:
         one, two = await _two_spaces(it)
         made = {space: await _furnish(it, space) for space in (one, two)}

@@ -117,7 +117,7 @@ async def test_good_requests_of_every_operation_are_answered_as_described() -> N
 
 
 @pytest.mark.parametrize("path", ["/v2/tasks", "/v2/tasks/x"])
-async def test_a_method_that_a_path_has_not_is_reported_which_it_has(path: str) -> None:
+async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(path: str) -> None:
     async with engine() as it:
         reply = await it.http.request("PUT", path)
     assert (reply.status_code, reply.headers["content-type"]) == (405, "application/problem+json")

@@ -167,7 +167,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message", "kind"), REFUSED)
-def test_a_wrong_filter_is_reported_where_and_what_was_expected(text: str, message: str, kind: type[Problem]) -> None:
+def test_a_wrong_filter_is_reported_with_its_place_and_what_was_expected(
+    text: str, message: str, kind: type[Problem]
+) -> None:
     with pytest.raises(kind) as caught:
         compile_filter(text, Target.SPAN)
     assert type(caught.value) is kind

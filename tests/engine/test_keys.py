@@ -60,7 +60,7 @@ async def test_anything_else_is_a_401_in_the_services_shape_without_echo(sent: s
     assert KEY[:6] not in reply.text and "xxxx" not in reply.text
 
 
-async def test_no_key_and_a_wrong_key_are_reported_apart() -> None:
+async def test_no_key_and_a_wrong_key_are_distinguished() -> None:
     async with locked() as it:
         none = (await it.http.get("/v2/tasks")).json()["detail"]
         wrong = (await it.http.get("/v2/tasks", headers={"authorization": "Bearer wrong"})).json()["detail"]
@@ -141,7 +141,7 @@ def test_no_key_at_all_is_no_key(text: str) -> None:
 
 
 @given(keys=st.lists(_TEXTS, min_size=1, max_size=5, unique=True), separator=st.sampled_from([",", " ", "\n", " ,\t"]))
-def test_every_key_of_a_text_is_reported_apart_and_no_other_passes(keys: list[str], separator: str) -> None:
+def test_every_key_of_a_text_is_distinguished_and_no_other_passes(keys: list[str], separator: str) -> None:
     found = keys_from(separator.join(keys))
     assert found is not None
     callers = [found.caller(f"Bearer {key}".encode()) for key in keys]

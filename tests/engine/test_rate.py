@@ -30,7 +30,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         rate_from(text)
 
 
-async def test_each_key_has_a_rate_of_its_own_and_is_reported_when_to_come_back() -> None:
+async def test_each_key_has_a_rate_of_its_own_and_learns_when_to_come_back() -> None:
     clock = HandClock()
     keys = keys_from(f"{KEY} {OTHER_KEY}")
     assert keys is not None
@@ -100,7 +100,7 @@ async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPat
     assert len(limit._used_up_at) <= 10
 
 
-async def test_our_client_waits_as_it_is_reported_and_loses_nothing() -> None:
+async def test_our_client_waits_as_it_is_asked_to_and_loses_nothing() -> None:
     clock = HandClock()
 
     async def sleep(seconds: float) -> None:

@@ -77,7 +77,7 @@ def test_a_latency_stands_for_a_missing_end() -> None:
         ({"start_time": 1795255200, "span_id": "x" * 300}, "span_id"),
     ],
 )
-def test_a_row_that_is_no_span_is_reported_with_its_number(row: dict[str, Any], problem: str) -> None:
+def test_a_row_that_is_not_a_span_is_reported_with_its_number(row: dict[str, Any], problem: str) -> None:
     with pytest.raises(RowError, match=problem) as caught:
         incoming_span(row, 17)
     assert caught.value.number == 17

@@ -246,7 +246,7 @@ async def test_applied_over_tcp_to_a_service_that_is_no_engine_tasks_arrive_and_
     }
 
 
-async def test_tasks_that_cannot_be_reported_by_name_are_left_out_and_the_others_are_not() -> None:
+async def test_tasks_whose_references_cannot_be_named_are_left_out_and_the_others_are_not() -> None:
     async with world() as source:
         await evaluator(source, "Once", managed("JSON_PARSEABLE", "once"))
         await source.it.seed_task(

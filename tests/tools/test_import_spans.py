@@ -82,7 +82,7 @@ async def test_csv_and_parquet_give_the_same_spans_as_jsonl(tmp_path: Path) -> N
     assert seen[0][1]["attributes"]["llm.token_count.total"] == 12
 
 
-async def test_one_bad_row_keeps_all_out_and_every_kind_of_fault_is_reported_with_its_rows(tmp_path: Path) -> None:
+async def test_one_bad_row_keeps_all_out_and_every_kind_of_error_is_reported_with_its_rows(tmp_path: Path) -> None:
     lines = [json.dumps(row(1)), "{broken", json.dumps({"name": "x"}), json.dumps({"name": "y"}), json.dumps(row(5))]
     (tmp_path / "spans.jsonl").write_text("\n".join(lines))
     async with tools(tmp_path) as it:

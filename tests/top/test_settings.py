@@ -54,7 +54,7 @@ def test_several_directories_are_resolved(tmp_path: Path) -> None:
     assert settings.allow_dir == ((tmp_path / "a").resolve(), tmp_path.resolve())
 
 
-def test_several_host_names_are_reported_apart_by_commas_and_read_in_lower_case() -> None:
+def test_several_host_names_are_distinguished_by_commas_and_read_in_lower_case() -> None:
     settings = settings_from({}, {"EVALTASKS_ALLOW_HOST": "Evals.example.org, evals,"})
     assert settings.allow_host == ("evals.example.org", "evals")
 

@@ -16,7 +16,7 @@ How it works:
    An answer of 400 and above becomes its `Problem`, the same class the engine raised. Bodies of strangers (a proxy's
    HTML) give their status alone, and a body that holds the key is scrubbed first.
 6. **Reading.** Any 2xx will do if its body reads as the operation's reply: unknown fields are dropped, except in
-   models that keep them. Anything else is `Unreadable`; problems name fields, never values. Where nothing is replied,
+   models that keep them. Anything else is `Unreadable`; messages name fields, never values. Where nothing is replied,
    a body must at least be JSON: a proxy's sign-in page after a deletion is not a deletion.
 7. **Repeating** is left to `retries`.
 """
@@ -154,7 +154,7 @@ class Caller:
             reason = _where_unreadable(error)
         else:
             return cast(ReplyT, reply)
-        # Outside the except block: the cause holds the body, and must not travel with the problem.
+        # Outside the except block: the cause holds the body, and must not travel with the raised error.
         raise self._unreadable(operation, reason)
 
     def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:

@@ -1,8 +1,8 @@
 """When a call is repeated, and how long is waited before.
 
 Whether a repeat is *safe* is decided where the failure is named (`caller`): an `Unreachable` that may have taken
-effect is never repeated, and a problem of a gateway is repeated only for operations that read. What is left here is
-patience: how often, how long, and to obey a service that says when to come back.
+effect is never repeated, and a gateway error (502, 503, 504) is repeated only for operations that read. What is left
+here is patience: how often, how long, and to obey a service that says when to come back.
 """
 
 from __future__ import annotations

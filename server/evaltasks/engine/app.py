@@ -136,13 +136,13 @@ def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> Bas
         raise _invalid(error, "field") from None
 
 
-def _invalid(error: ValidationError, resource: str) -> Problem:
+def _invalid(error: ValidationError, location: str) -> Problem:
     """All problems of a request in one problem, without echoing what was sent."""
     findings = []
     for finding in error.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in finding["loc"])
         message = finding["msg"].removeprefix("Value error, ")
-        findings.append(f"{resource} {where}: {message}" if where else message)
+        findings.append(f"{location} {where}: {message}" if where else message)
     only_rules = all(finding["type"] in _RULE_ERRORS for finding in error.errors(include_input=False))
     kind: type[Problem] = Unprocessable if only_rules else BadRequest
     return kind("; ".join(findings))

@@ -58,7 +58,7 @@ def test_what_is_no_clear_label_is_no_verdict(text: str, choices: dict[str, floa
     assert said(text, choices) is None
 
 
-def test_choices_that_differ_by_case_alone_are_reported_apart_and_never_guessed() -> None:
+def test_choices_that_differ_by_case_alone_are_distinguished_and_never_guessed() -> None:
     choices = {"A": 1.0, "a": 0.0, "Yes": 2.0}
 
     assert [said("A", choices), said("a", choices), said("YES", choices)] == [

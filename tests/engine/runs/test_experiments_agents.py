@@ -205,7 +205,7 @@ async def test_a_variable_that_is_not_set_or_a_host_that_is_not_there_fails_the_
         assert done["status"] == "FAILED" and "NOT_SET" in done["failure_reason"]
 
 
-async def test_two_agent_experiments_share_one_agent_and_are_reported_apart() -> None:
+async def test_two_agent_experiments_share_one_agent_and_are_distinguished() -> None:
     async with engine() as it, judge_server(script=lambda request: says(request.body["question"])) as agent:
         task = await agent_task(it, agent, await it.seed_dataset([{"question": "q"}, {"question": "r"}]))
         first = await it.finish(task, experiment_name="first")
