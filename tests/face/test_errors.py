@@ -60,7 +60,7 @@ def test_a_429_says_when() -> None:
     assert "in about a minute" in (words_for(problems.RateLimited("Slow down")) or "")
 
 
-def test_an_unknown_5xx_says_its_status() -> None:
+def test_the_text_of_an_unknown_5xx_names_its_status() -> None:
     assert "(507)" in (words_for(ServerError("Full", status=507)) or "")
 
 

@@ -82,7 +82,7 @@ def test_a_missing_kind_is_taken_from_the_fields_that_only_one_has() -> None:
     assert "template_evaluation" in template.notes[0]
 
 
-def test_a_missing_kind_that_nothing_says_is_refused() -> None:
+def test_a_kind_that_is_missing_and_cannot_be_inferred_is_refused() -> None:
     assert set(problems_of({})) == {"experiment_type"}
 
 

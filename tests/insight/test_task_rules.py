@@ -130,7 +130,7 @@ def test_what_could_not_be_read_counts_as_given() -> None:
     assert creation_issues(given)[1] == []
 
 
-def test_a_misplaced_argument_is_to_be_removed_and_nothing_else() -> None:
+def test_a_misplaced_argument_has_one_issue_which_says_to_remove_it() -> None:
     unreadable = ValidationIssue("sampling_rate", "must be at most 1", "give 1 or less")
     misplaced = ValidationIssue("sampling_rate", "only for project tasks", "remove it", misplaced=True)
     other = ValidationIssue("name", "is empty", "give one")

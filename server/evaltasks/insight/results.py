@@ -63,7 +63,7 @@ class Group:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
-    calls_paid: int = 0  # rows whose provider was called, and may not say what that cost
+    calls_paid: int = 0  # rows whose provider was called, whether or not it reported a cost
     calls_priced: int = 0
 
     @property

@@ -161,10 +161,10 @@ async def _add_integrations(exported: Exported, names: Names) -> None:
 
 
 def _add(
-    exported: Exported, reported: Callable[[IntegrationT], AnyFile], integration: IntegrationT, resource: str
+    exported: Exported, to_file: Callable[[IntegrationT], AnyFile], integration: IntegrationT, resource: str
 ) -> None:
     try:
-        exported.files.append(reported(integration))
+        exported.files.append(to_file(integration))
     except Unmovable as unmovable:
         exported.left_out.append(f"{resource} '{integration.name}': {unmovable}; make it where the files are applied.")
 

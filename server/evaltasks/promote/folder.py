@@ -160,8 +160,8 @@ def read_folder(directory: Path) -> Bundle:
         except BadFiles as bad:
             issues += bad.issues
             continue
-        resource_kind: dict[str, Any] = getattr(bundle, relative.partition("/")[0])
-        first = resource_kind.setdefault(filed.content.name, filed)
+        files_by_name: dict[str, Any] = getattr(bundle, relative.partition("/")[0])
+        first = files_by_name.setdefault(filed.content.name, filed)
         if first is not filed:
             issues.append(filed.issue("name", f"{first.file} has this name already", "name one of them differently"))
     if issues:
