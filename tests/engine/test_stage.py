@@ -50,7 +50,7 @@ def test_a_stage_is_read_from_text(text: str, staged: list[Staged]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("stuck", "'stuck' is not a failure; it is one of delayed-indexing, unindexed-filter"),
+        ("stuck", "unknown failure 'stuck'; use one of delayed-indexing, unindexed-filter"),
         ("stuck-pending=3", "stuck-pending takes no time"),
         ("judge-failure=soon", "judge-failure needs a number of seconds after '='"),
         ("judge-failure=-1", "0 or more"),

@@ -243,7 +243,7 @@ class Soak:
                     return
                 await anyio.sleep(0.1)
 
-    async def issues(self, judge: NumberedJudge) -> list[str]:
+    async def problems(self, judge: NumberedJudge) -> list[str]:
         """Everything that is not as it must be."""
         found: list[str] = []
         kept: Counter[int] = Counter()
@@ -255,7 +255,7 @@ class Soak:
             for run in runs:
                 lines = await self.it.rows(run["id"])
                 done = [line for line in lines if line["outcome"] == "SUCCESS"]
-                found += self._count_issues(run, one, lines)
+                found += self._count_problems(run, one, lines)
                 rows += [line["row_id"] for line in lines]
                 if one.is_judged:
                     kept.update(_serial(line) for line in done)
@@ -268,7 +268,7 @@ class Soak:
         found += [f"answer {number} was never given" for number in kept if number not in judge.prompt_of]
         return found
 
-    def _count_issues(self, run: dict[str, Any], one: Asked, lines: list[dict[str, Any]]) -> list[str]:
+    def _count_problems(self, run: dict[str, Any], one: Asked, lines: list[dict[str, Any]]) -> list[str]:
         counted = (run["num_successes"], run["num_errors"], run["num_skipped"])
         outcomes = Counter(line["outcome"] for line in lines)
         found = []
@@ -393,12 +393,12 @@ async def soak(path: Path, seed: int, kills: int, at_most_seconds: float) -> tup
             for _ in range(2):
                 await nursery.bear()
             await at.until_all_is_done(at_most_seconds)
-        found = [*await at.issues(judge), *contradictions(path)]
+        found = [*await at.problems(judge), *contradictions(path)]
         runs = await at._runs()
     on_record = sum(run["num_successes"] for run in runs)
     said = (
         f"seed {seed}: {kills} kills in {time.monotonic() - began:.0f} s; {len(runs)} task runs, {on_record} lines on "
-        f"record, {len(judge.prompt_of)} calls of judges for {len(judge.asked_at)} prompts, {len(found)} faults"
+        f"record, {len(judge.prompt_of)} calls of judges for {len(judge.asked_at)} prompts, {len(found)} problems"
     )
     return found, said
 

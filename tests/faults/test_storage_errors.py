@@ -167,7 +167,7 @@ async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_fo
 
 @contextmanager
 def without_roots_rights(*paths: Path) -> Iterator[None]:
-    """Rights count for nothing with root: the paths are given to no one, and worked with as no one."""
+    """Run as the unprivileged user (uid 65534), who owns the paths: root ignores file permissions."""
     if os.geteuid() != 0:
         yield
         return
@@ -187,7 +187,7 @@ async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(what: str
         folder = Path(name) / "folder"
         folder.mkdir()
         path = folder / "store.db"
-        # Made with all rights: the program's own files may lie where no one may read.
+        # Made with all rights: the program's own files may be where the unprivileged user cannot read.
         async with Store.open(path):
             pass
         target = path if what == "file" else folder

@@ -195,7 +195,7 @@ def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None
 
 def test_only_the_engine_command_can_be_staged() -> None:
     refused = run_command("engine", "--stage", "stuck")
-    assert refused.returncode == 2 and "--stage: 'stuck' is not a failure" in refused.stderr
+    assert refused.returncode == 2 and "--stage: unknown failure 'stuck'" in refused.stderr
     assert run_command("serve", "--stage", "stuck-pending").returncode == 2
     assert "for tests" in run_command("engine", "--help").stdout
 

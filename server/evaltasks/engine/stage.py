@@ -146,7 +146,7 @@ def _parse_one(text: str) -> Staged:
     try:
         failure = Failure(name.strip().lower())
     except ValueError:
-        raise ValueError(f"'{name.strip()}' is not a failure; it is one of {', '.join(Failure)}") from None
+        raise ValueError(f"unknown failure '{name.strip()}'; use one of {', '.join(Failure)}") from None
     try:
         return Staged(failure, tasks.strip() or "*", float(seconds) if has_time else None)
     except ValueError as error:

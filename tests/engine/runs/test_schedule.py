@@ -206,7 +206,7 @@ async def test_a_task_says_how_many_rows_a_day_it_would_evaluate() -> None:
         assert await projected([one], project_id=project) == 0
 
 
-async def test_a_task_read_again_says_its_projection_again_when_it_changed_or_a_span_came_or_the_day_moved_on() -> None:
+async def test_projection_is_computed_again_after_a_change_a_new_span_or_a_new_day() -> None:
     clock = HandClock()
     async with engine(clock=clock) as it:
         project = await it.seed_project()
@@ -228,7 +228,7 @@ async def test_a_task_read_again_says_its_projection_again_when_it_changed_or_a_
         assert await projected() == 0
 
 
-async def test_the_rows_of_a_busy_day_are_reported_from_a_sample() -> None:
+async def test_the_rows_of_a_busy_day_are_estimated_from_a_sample() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
         for first in range(0, 4000, 500):

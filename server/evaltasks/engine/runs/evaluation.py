@@ -99,7 +99,7 @@ class EvaluationJob:
         return self._evaluators.setdefault(version_id, evaluator)
 
     def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
-        """What was said is on the row, under the evaluation's name, in place of what stood there."""
+        """Store the evaluation on the row under its name, replacing an earlier one."""
         if not isinstance(outcome, Evaluated):
             return
         metadata = {
