@@ -21,7 +21,7 @@ from evaltasks.tools.spec import Effect
 async def open_client(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Client]:
     """The client of the chosen backend; with the embedded one, its engine works as long as the block is open.
 
-    Raises SettingsError, StoreError and the client's problems.
+    Raises SettingsError, StoreError and the client's errors.
     """
     if settings.backend == "embedded":
         limits = ExecutorLimits.with_lease(settings.lease_seconds, in_flight_max=settings.in_flight)

@@ -131,9 +131,9 @@ async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[st
     async with client_of(network) as client:
         try:
             found = await client.resolve.dataset(name)
-        except NotResolved as issue:
+        except NotResolved as error:
             assert len(holders) != 1
-            assert {id_ for _, id_ in issue.candidates} <= {gid("Dataset", i) for i in range(len(names))}
+            assert {id_ for _, id_ in error.candidates} <= {gid("Dataset", i) for i in range(len(names))}
         else:
             assert [found.id] == holders
 

@@ -250,10 +250,10 @@ async def test_changes_are_reported_over_http(mode: str) -> None:
     async with (
         _served(saying()) as (client, url),
         connected(url, mode) as it,
-        subscribed(it, mode, "ax://spaces") as reported,
+        subscribed(it, mode, "ax://spaces") as next_update,
     ):
         await client.spaces.create(CreateSpace(name="another"))
-        await reported()
+        await next_update()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -28,17 +28,17 @@ async def _task(it: Agent) -> str:
 async def test_a_changed_task_is_reported(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with subscribed(it, mode, TASK.uri(task_id=task)) as reported:
+        async with subscribed(it, mode, TASK.uri(task_id=task)) as next_update:
             await it.backend.tasks.update(task, UpdateTask(name="renamed"))
-            await reported()
+            await next_update()
 
 
 async def test_a_new_run_of_a_task_is_reported(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as reported:
+        async with subscribed(it, mode, TASK_RUNS.uri(task_id=task)) as next_update:
             await it.seed.trigger(task, **WINDOW)
-            await reported()
+            await next_update()
 
 
 async def test_a_run_is_reported_when_it_moves_and_when_it_is_over(mode: str) -> None:
@@ -51,11 +51,11 @@ async def test_a_run_is_reported_when_it_moves_and_when_it_is_over(mode: str) ->
         task_run = (await it.seed.trigger(task, **WINDOW))["id"]
         await judge.wait_for_requests(3)
         async with (
-            subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as reported,
+            subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as next_update,
             subscribed(it, mode, RESULTS.uri(run_id=task_run)) as told_of_results,
         ):
             judge.release()
-            await reported()
+            await next_update()
             await told_of_results()
         assert (await it.seed.ended(task_run))["status"] == "COMPLETED"
 
@@ -63,9 +63,9 @@ async def test_a_run_is_reported_when_it_moves_and_when_it_is_over(mode: str) ->
 async def test_a_deleted_task_is_reported(mode: str) -> None:
     async with agent(mode) as it:
         task = await _task(it)
-        async with subscribed(it, mode, TASK.uri(task_id=task)) as reported:
+        async with subscribed(it, mode, TASK.uri(task_id=task)) as next_update:
             await it.backend.tasks.delete(task)
-            await reported()
+            await next_update()
 
 
 async def test_nothing_is_looked_at_before_somebody_subscribes_and_after_everybody_left(mode: str) -> None:

@@ -7,13 +7,13 @@ import pytest
 from evaltasks.promote.apply import perform
 from evaltasks.promote.export import export_space
 from evaltasks.promote.plan import Stopped
-from tests.support.promoting import Place, applied, evaluators_told, place, planned, reported, world
+from tests.support.promoting import Place, applied, evaluators_of, place, planned, tasks_of, world
 
 # Every kind of resource, evaluators with several versions, pins in attachments and in a run configuration.
 TASKS = ["Ask", "Judge", "Tone: live"]
 
 
-async def versions_told(made: Place) -> dict[str, int]:
+async def versions_of(made: Place) -> dict[str, int]:
     page = await made.it.ask("GET", "/v2/evaluators")
     ids = {one["name"]: one["id"] for one in page["evaluators"]}
     return {
@@ -29,7 +29,7 @@ async def test_cut_at_any_write_and_applied_again_the_end_is_the_same(after: boo
     async with place() as undisturbed:
         await applied(files, undisturbed)
         writes = undisturbed.network.writes
-        end = await reported(undisturbed), await evaluators_told(undisturbed), await versions_told(undisturbed)
+        end = await tasks_of(undisturbed), await evaluators_of(undisturbed), await versions_of(undisturbed)
     assert len(writes) > 9
     for number in range(len(writes)):
         async with place() as target:
@@ -40,7 +40,7 @@ async def test_cut_at_any_write_and_applied_again_the_end_is_the_same(after: boo
             assert "apply again" in str(stopped.value)
             target.network.cut_at = None
             await applied(files, target)
-            assert (await reported(target), await evaluators_told(target), await versions_told(target)) == end
+            assert (await tasks_of(target), await evaluators_of(target), await versions_of(target)) == end
             # What had taken effect was not asked for again.
             expected = len(writes) + (0 if after else 1)
             assert len(target.network.writes) == expected
@@ -62,6 +62,6 @@ async def test_an_update_that_was_cut_off_between_two_versions_ends_with_the_lat
             await perform(plan, lambda step: None)
         target.network.cut_at = None
         await applied(files, target)
-        assert (await evaluators_told(target))["Tone"] == (await evaluators_told(source))["Tone"]
-        assert (await reported(target))["Tone: live"] == (await reported(source))["Tone: live"]
+        assert (await evaluators_of(target))["Tone"] == (await evaluators_of(source))["Tone"]
+        assert (await tasks_of(target))["Tone: live"] == (await tasks_of(source))["Tone: live"]
         assert not (await planned(files, target)).changes

@@ -29,7 +29,7 @@ from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
 from evaltasks.promote.plan import Action, Continuous, Plan
 from evaltasks.promote.report import plan_json, plan_text
 from tests.support.backends import KEY, served
-from tests.support.promoting import applied, evaluator, managed, place, planned, reported, without_heuristic, world
+from tests.support.promoting import applied, evaluator, managed, place, planned, tasks_of, without_heuristic, world
 
 
 def task(name: str = "t", **fields: Any) -> TaskFile:
@@ -128,11 +128,11 @@ async def test_a_task_that_would_begin_to_spend_needs_a_word_and_can_be_applied_
         with pytest.raises(AssertionError):
             await perform(undecided, lambda step: None)
         await applied(files, target, Continuous.PAUSED)
-        assert (await reported(target))["t"]["is_continuous"] is False
+        assert (await tasks_of(target))["t"]["is_continuous"] is False
         assert not (await planned(files, target, Continuous.PAUSED)).changes
         assert (await planned(files, target, Continuous.UNDECIDED)).undecided == ["t"]
         await applied(files, target, Continuous.ALLOWED)
-        assert (await reported(target))["t"]["is_continuous"] is True
+        assert (await tasks_of(target))["t"]["is_continuous"] is True
         # It runs already: no one is asked again, nor is it switched off.
         for said in Continuous:
             later = await planned(files, target, said)
@@ -173,7 +173,7 @@ async def test_a_pin_is_known_by_its_content_whatever_its_label() -> None:
     pin = [{"evaluator": "Words", "version": "by-hand"}]
     async with place() as target:
         await applied([evaluator_file(words("a", label="by-hand"), words("b")), task(evaluators=pin)], target)
-        pinned = (await reported(target))["t"]["evaluators"][0]["evaluator_version_id"]
+        pinned = (await tasks_of(target))["t"]["evaluators"][0]["evaluator_version_id"]
         assert pinned["code_config"]["static_params"][0]["default_value"] == ["a"]
         renamed = [
             evaluator_file(words("a", label="other"), words("b")),
@@ -234,7 +234,7 @@ async def test_applied_over_tcp_to_a_service_that_is_no_engine_tasks_arrive_and_
         plan = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
         await perform(plan, lambda step: None)
         again = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
-        assert await reported(ax) == await reported(source)
+        assert await tasks_of(ax) == await tasks_of(source)
     # What is left as it is on purpose is told, and is nothing that a job has to stop for.
     assert (again.changes, again.differs) == ([], False)
     assert "model_names" in plan_text(again)
@@ -267,7 +267,7 @@ async def test_single_tasks_of_a_folder_are_applied_with_what_they_need() -> Non
     bundle = Bundle.of(await exported())
     async with place() as target:
         await applied(bundle.only(["Ask", "Exps"]), target)
-        assert set(await reported(target)) == {"Ask", "Exps"}
+        assert set(await tasks_of(target)) == {"Ask", "Exps"}
         page = await target.it.ask("GET", "/v2/evaluators")
     assert [one["name"] for one in page["evaluators"]] == ["Pattern"]
     with pytest.raises(BadFiles, match="hold no task 'Nope'; there are: Ask, Code monitor"):

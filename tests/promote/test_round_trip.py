@@ -9,7 +9,7 @@ import pytest
 from evaltasks.promote.export import export_space
 from evaltasks.promote.folder import read_folder, write_folder
 from evaltasks.promote.plan import Action
-from tests.support.promoting import applied, evaluators_told, place, planned, reported, world
+from tests.support.promoting import applied, evaluators_of, place, planned, tasks_of, world
 
 
 async def test_every_kind_of_task_arrives_as_it_was_and_a_second_application_only_reads(tmp_path: Path) -> None:
@@ -19,9 +19,9 @@ async def test_every_kind_of_task_arrives_as_it_was_and_a_second_application_onl
         write_folder(tmp_path, exported.files)
         bundle = read_folder(tmp_path)
         await applied(bundle, target)
-        assert await reported(target) == await reported(source)
-        assert len(await reported(target)) == 11
-        assert await evaluators_told(target) == await evaluators_told(source)
+        assert await tasks_of(target) == await tasks_of(source)
+        assert len(await tasks_of(target)) == 11
+        assert await evaluators_of(target) == await evaluators_of(source)
         writes = len(target.network.writes)
         again = await applied(bundle, target)
         assert {step.action for step in again.steps} == {Action.UNCHANGED}
@@ -63,7 +63,7 @@ async def test_what_is_already_there_in_part_is_completed_and_what_differs_is_ma
         )
         exported = (await export_space(source.client, source.space.id)).files
         plan = await applied(exported, target)
-        assert await reported(target) == await reported(source)
+        assert await tasks_of(target) == await tasks_of(source)
         assert not (await planned(exported, target)).differs
     assert {step.name: sorted(one.field for one in step.differences) for step in plan.changes} == {
         "local": ["base_url", "this_space_only"],
@@ -81,7 +81,7 @@ async def test_fields_that_a_file_leaves_out_are_cleared() -> None:
             made = await one.it.seed_code_evaluator("Regex")
             await one.it.seed_task([made], name="t", project_id=one.ids["chat"], **fields)
         await applied((await export_space(source.client, source.space.id)).files, target)
-        task = (await reported(target))["t"]
+        task = (await tasks_of(target))["t"]
     assert (task["sampling_rate"], task["query_filter"]) == (None, None)
 
 
@@ -90,8 +90,8 @@ async def test_single_tasks_bring_what_they_need_and_no_more(names: list[str]) -
     async with world() as source, place() as target:
         exported = await export_space(source.client, source.space.id, names)
         await applied(exported.files, target)
-        assert set(await reported(target)) == set(names)
-        wanted = {name: task for name, task in (await reported(source)).items() if name in names}
-        assert await reported(target) == wanted
+        assert set(await tasks_of(target)) == set(names)
+        wanted = {name: task for name, task in (await tasks_of(source)).items() if name in names}
+        assert await tasks_of(target) == wanted
     evaluators = [file.name for file in exported.files if file.kind == "evaluator"]
     assert evaluators == (["Tone"] if names == ["Judge"] else ["Tone", "Relevant"])

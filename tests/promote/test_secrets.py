@@ -10,7 +10,7 @@ import pytest
 from evaltasks.promote.export import HoldsKeys, export_space
 from evaltasks.promote.folder import write_folder
 from evaltasks.promote.report import export_text, plan_json, plan_text
-from tests.support.promoting import KEY, SECRET_HEADER, evaluator, managed, place, planned, reported, template, world
+from tests.support.promoting import KEY, SECRET_HEADER, evaluator, managed, place, planned, tasks_of, template, world
 
 
 def files_below(folder: Path) -> list[str]:
@@ -24,7 +24,7 @@ async def test_no_key_and_no_header_reaches_a_file_or_a_report(tmp_path: Path) -
         report = export_text(exported, write_folder(tmp_path, exported.files), str(tmp_path))
         plan = await planned(exported.files, target)
         everything = [*files_below(tmp_path), report, plan_text(plan), plan_json(plan, applied=False)]
-        assert await reported(source)
+        assert await tasks_of(source)
     assert len(everything) > 20
     for secret in (KEY, SECRET_HEADER, "***"):
         assert not [text for text in everything if secret in text]

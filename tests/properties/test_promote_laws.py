@@ -24,7 +24,7 @@ from tests.support.promoting import (
     managed,
     place,
     planned,
-    reported,
+    tasks_of,
     template,
 )
 
@@ -93,7 +93,7 @@ async def _check(drawn: dict[str, Any]) -> None:
             write_folder(Path(folder), exported.files)
             bundle = read_folder(Path(folder))
             await applied(bundle, target)
-            assert await reported(target) == await reported(source)
+            assert await tasks_of(target) == await tasks_of(source)
             assert not (await planned(bundle, target)).differs
             back = await export_space(target.client, target.space.id, allow_key_shaped=True)
             assert write_folder(Path(folder), back.files).changed == []

@@ -120,11 +120,11 @@ class Agent:
         self._news.set()
 
 
-Reported = Callable[[], Awaitable[None]]
+NextUpdate = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Reported]:
+async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[NextUpdate]:
     """Subscribe to a resource in the way of the era; what is yielded returns at the next news of it."""
     if mode == "legacy":
         await it.mcp.subscribe_resource(uri)
@@ -134,11 +134,11 @@ async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[Reported]:
     async with it.mcp.listen(resource_subscriptions=[uri]) as stream:
         events = aiter(stream)
 
-        async def reported() -> None:
+        async def next_update() -> None:
             with anyio.fail_after(10):
                 assert await anext(events) == ResourceUpdated(uri=uri)
 
-        yield reported
+        yield next_update
 
 
 def text_of(result: CallToolResult) -> str:

@@ -309,7 +309,7 @@ _OF_ONE_SERVICE = frozenset(
 )  # fmt: skip
 
 
-async def reported(made: Place) -> dict[str, dict[str, Any]]:
+async def tasks_of(made: Place) -> dict[str, dict[str, Any]]:
     """The service's own answers about its tasks by name, with what each id stands for in its place.
 
     Written apart from the code under test: ids are replaced wherever they are in the JSON.
@@ -341,7 +341,7 @@ def _replaced(value: Any, words: dict[str, Any]) -> Any:
     return _replaced(known, words) if isinstance(known, dict) else known or value
 
 
-async def evaluators_told(made: Place) -> dict[str, str]:
+async def evaluators_of(made: Place) -> dict[str, str]:
     """Each evaluator's latest version and description, as one text."""
     found = {}
     ids = {one["id"]: one["name"] for one in await _every(made, "/v2/ai-integrations", "ai_integrations")}

@@ -158,8 +158,8 @@ class Caller:
         raise self._unreadable(operation, reason)
 
     def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:
-        reported = parse_retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-        problem = problem_from(answer.status, self._document(answer), retry_after_seconds=reported)
+        retry_after = parse_retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date"))
+        problem = problem_from(answer.status, self._document(answer), retry_after_seconds=retry_after)
         if not operation.reads and answer.status >= 500 and not isinstance(problem, NotBuilt):
             problem.detail = f"{problem.detail} {_LOOK_FIRST}"
             problem.args = (problem.detail,)

@@ -53,9 +53,9 @@ class Patience:
         What the service asked for is a floor. Otherwise the wait doubles; half of it is chance, so that many
         clients that failed together do not come back together.
         """
-        reported = retry_after_of(failure)
-        if reported is not None:
-            return reported + self.jitter() * min(1.0, self.first_wait_seconds)
+        asked_seconds = retry_after_of(failure)
+        if asked_seconds is not None:
+            return asked_seconds + self.jitter() * min(1.0, self.first_wait_seconds)
         longest: float = min(self.wait_seconds_max, self.first_wait_seconds * 2 ** (attempt - 1))
         return longest * (0.5 + 0.5 * self.jitter())
 

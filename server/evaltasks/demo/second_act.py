@@ -97,8 +97,8 @@ async def _prepare_chain(agent: DemoAgent, spans: Sequence[Mapping[str, Any]], l
 
 async def _try_an_agent(agent: DemoAgent, folder: Path) -> None:
     step(9, "create_agent_integration, create_run_experiment_task: an agent behind HTTP, its evaluation chained to it")
-    async with child("evaltasks.demo.small_agent", folder) as reported:
-        await agent.call("create_agent_integration", name="small agent", endpoint=reported["endpoint"])
+    async with child("evaltasks.demo.small_agent", folder) as started:
+        await agent.call("create_agent_integration", name="small agent", endpoint=started["endpoint"])
         await agent.call(
             "create_run_experiment_task", name="ask the agent", dataset=DATASET,
             run_configuration={

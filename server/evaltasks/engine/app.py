@@ -138,14 +138,14 @@ def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> Bas
 
 def _invalid(error: ValidationError, location: str) -> Problem:
     """All problems of a request in one problem, without echoing what was sent."""
-    findings = []
-    for finding in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in finding["loc"])
-        message = finding["msg"].removeprefix("Value error, ")
-        findings.append(f"{location} {where}: {message}" if where else message)
-    only_rules = all(finding["type"] in _RULE_ERRORS for finding in error.errors(include_input=False))
+    messages = []
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        messages.append(f"{location} {where}: {message}" if where else message)
+    only_rules = all(detail["type"] in _RULE_ERRORS for detail in error.errors(include_input=False))
     kind: type[Problem] = Unprocessable if only_rules else BadRequest
-    return kind("; ".join(findings))
+    return kind("; ".join(messages))
 
 
 def problem_response(problem: Problem) -> Response:

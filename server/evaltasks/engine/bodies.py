@@ -18,8 +18,8 @@ _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
     """The body as it was sent. Raises TooLarge, before anything is read where the request says its length."""
-    reported = request.headers.get("content-length", "")
-    if reported.isdigit() and int(reported) > bytes_max:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > bytes_max:
         raise _too_large(bytes_max)
     parts: list[bytes] = []
     size = 0

@@ -82,7 +82,7 @@ def _not_resolved(error: NotResolved) -> str:
     return f"{_sentence(str(error))} Candidates, as name (id): {shown}{rest}. Call again with one of these ids."
 
 
-def _server_issue(error: ServerError) -> str:
+def _server_error_message(error: ServerError) -> str:
     return (
         f"The service failed ({error.status}): {_sentence(str(error))} This is on its side, not in the call. "
         "Try once more; before repeating a change, look whether it happened."
@@ -129,7 +129,7 @@ WORDS: dict[type[Exception], Words] = {
     RateLimited: _rate_limited,
     NotBuilt: _with("Trying again will not help; use another way, or the AX service where this exists."),
     Unavailable: _unavailable,
-    ServerError: _server_issue,
+    ServerError: _server_error_message,
     Problem: _with("The service refused the request."),
 }
 
@@ -140,8 +140,8 @@ def words_for(error: BaseException) -> str | None:
     A group of errors (several requests at once) is told by its first member, if all of them have words.
     """
     if isinstance(error, BaseExceptionGroup):
-        reported = [words_for(member) for member in error.exceptions]
-        return reported[0] if None not in reported else None
+        messages = [words_for(member) for member in error.exceptions]
+        return messages[0] if None not in messages else None
     for kind in type(error).__mro__:
         if kind in WORDS:
             return cut(WORDS[kind](error), ERROR_CHARACTERS_MAX)

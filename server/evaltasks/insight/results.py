@@ -158,10 +158,10 @@ def completeness(run: TaskRun, groups: Sequence[Group]) -> Completeness:
     if waiting := counts[RowOutcome.WAITING]:
         why.append(f"{waiting} of {counts.total()} evaluations were not made")
     stored = (counts[RowOutcome.SUCCESS], counts[RowOutcome.ERROR], counts[RowOutcome.SKIPPED])
-    reported = (run.num_successes, run.num_errors, run.num_skipped)
-    if run.finished and stored != reported:
+    counted = (run.num_successes, run.num_errors, run.num_skipped)
+    if run.finished and stored != counted:
         why.append(
-            f"the run counts {reported[0]} successes, {reported[1]} errors and {reported[2]} skipped, "
+            f"the run counts {counted[0]} successes, {counted[1]} errors and {counted[2]} skipped, "
             f"the rows read are {stored[0]}, {stored[1]} and {stored[2]}"
         )
     return Completeness(final=not why, why=why)

@@ -65,7 +65,7 @@ async def export_space(
     for found in await _tasks(client, space_id, tasks):
         task = await client.tasks.get(found.id)
         try:
-            file, used = await _reported(client, task, names)
+            file, used = await _task_file(client, task, names)
         except Unmovable as unmovable:
             exported.left_out.append(f"task '{task.name}': {unmovable}.")
             continue
@@ -93,7 +93,7 @@ async def _tasks(client: Client, space_id: str, wanted: Sequence[str]) -> list[T
     return [every[name] for name in sorted(wanted or every)]
 
 
-async def _reported(client: Client, task: Task, names: Names) -> tuple[TaskFile, dict[str, EvaluatorWithVersion]]:
+async def _task_file(client: Client, task: Task, names: Names) -> tuple[TaskFile, dict[str, EvaluatorWithVersion]]:
     """The task's file and its evaluators by id. Raises Unmovable."""
     names.gone.clear()
     refuse_id("task", task.name)

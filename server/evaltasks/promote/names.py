@@ -70,10 +70,10 @@ class Names:
         return await self._name("evaluator", id_, self._client.evaluators.get)
 
     async def ai_integration(self, id_: str) -> str:
-        return self._reported("AI integration", {one.id: one.name for one in await self.ai_integrations()}.get(id_))
+        return self._name_or_gone("AI integration", {one.id: one.name for one in await self.ai_integrations()}.get(id_))
 
     async def agent_integration(self, id_: str) -> str:
-        return self._reported(
+        return self._name_or_gone(
             "agent integration", {one.id: one.name for one in await self.agent_integrations()}.get(id_)
         )
 
@@ -102,9 +102,9 @@ class Names:
             except NotFound:
                 self._known[resource, id_] = GONE
         name = self._known[resource, id_]
-        return self._reported(resource, None if name == GONE else name)
+        return self._name_or_gone(resource, None if name == GONE else name)
 
-    def _reported(self, resource: str, name: str | None) -> str:
+    def _name_or_gone(self, resource: str, name: str | None) -> str:
         if name is None:
             self.gone.append(resource)
         return GONE if name is None else name

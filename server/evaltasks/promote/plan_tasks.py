@@ -209,7 +209,7 @@ async def _step(
     if fixed := [one for one in found if one.field in _FIXED]:
         what = f"a task of this name is there, and differs in {', '.join(one.field for one in fixed)}"
         remedy = "that cannot be changed: rename this task, or delete that one"
-        return [filed.issue(fixed[0].field, what, f"{remedy} ({_reported(fixed[0].before)})")]
+        return [filed.issue(fixed[0].field, what, f"{remedy} ({_as_text(fixed[0].before)})")]
     if not found:
         return Step(wanted.kind, wanted.name, filed.file, Action.UNCHANGED, notes=notes)
     changed = {one.field.partition(".")[0].partition("[")[0] for one in found}
@@ -217,7 +217,7 @@ async def _step(
     return Step(wanted.kind, wanted.name, filed.file, Action.UPDATE, found, notes, writes)
 
 
-def _reported(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return f"it has {value}" if value is not None else "it has none"
 
 

@@ -47,8 +47,8 @@ def _sum(plan: Plan) -> str:
         (plan.count(Action.KEPT), "left as they are though they differ"),
         (plan.count(Action.UNCHANGED), "unchanged"),
     )
-    reported = [f"{count} {what}" for count, what in counts if count]
-    return f"{'' if plan.differs else 'Nothing to change: '}{', '.join(reported) or 'no files'}."
+    counted = [f"{count} {what}" for count, what in counts if count]
+    return f"{'' if plan.differs else 'Nothing to change: '}{', '.join(counted) or 'no files'}."
 
 
 def _step_lines(step: Step) -> Iterator[str]:
@@ -127,11 +127,11 @@ def export_text(exported: Exported, written: Written, directory: str) -> str:
     kinds = {"task": 0, "evaluator": 0, "ai_integration": 0, "agent_integration": 0}
     for file in exported.files:
         kinds[file.kind] += 1
-    reported = ", ".join(
+    counted = ", ".join(
         f"{count} {kind.replace('_', ' ')}{'' if count == 1 else 's'}" for kind, count in kinds.items() if count
     )
     lines = [
-        f"{reported or 'No task'} in {directory}: "
+        f"{counted or 'No task'} in {directory}: "
         f"{len(written.changed)} files written, {len(written.unchanged)} as before."
     ]
     lines += [f"  wrote   {path}" for path in sorted(written.changed)]

@@ -116,9 +116,9 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
         )
     try:
         named = await context.client.resolve.ai_integration(call.ai_integration or BUILTIN_INTEGRATION, space_id)
-    except NotResolved as issue:
+    except NotResolved as error:
         # Integrations may belong to the account as a whole; a list scoped to the space need not show those.
-        named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, issue)
+        named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, error)
     integration = await context.client.ai_integrations.get(named.id)
     if integration.provider == Provider.HEURISTIC:
         model = call.model or _heuristic_model(prompt)
@@ -151,9 +151,9 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
     return _Judge(integration.id, model, f"{model} through {integration.name}")
 
 
-async def _unscoped(text: str, context: ToolContext, issue: NotResolved) -> Named:
+async def _unscoped(text: str, context: ToolContext, error: NotResolved) -> Named:
     if context.settings.default_space:
-        raise issue
+        raise error
     return await context.client.resolve.ai_integration(text)
 
 

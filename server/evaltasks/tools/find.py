@@ -116,8 +116,8 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
     for one, resource_kind in RESOURCE_KINDS.items():
         try:
             id_ = id_in(text, resource_kind.reference)
-        except NotResolved as issue:
-            useless = issue
+        except NotResolved as error:
+            useless = error
             continue
         if id_ is None:
             return None
@@ -132,8 +132,8 @@ async def _by_id(text: str, kind: KindWord | None, context: ToolContext) -> Matc
             return _match(one, item, {}, "exact")
     try:
         run_id = id_in(text, TASK_RUN)
-    except NotResolved as issue:
-        raise useless or issue from None
+    except NotResolved as error:
+        raise useless or error from None
     if run_id is None or kind is not None:
         return None
     task_run = await context.client.task_runs.get(run_id)
@@ -156,8 +156,8 @@ async def _look(kinds: list[str] | list[KindWord], space_id: str | None, part: s
                         f"Only the first {NAMES_READ_MAX} of kind {kind} were looked at; give more of the name."
                     )
                     return
-        except (Problem, ClientError) as issue:
-            failed[kind] = issue
+        except (Problem, ClientError) as error:
+            failed[kind] = error
 
     async with anyio.create_task_group() as tasks:
         for kind in kinds:

@@ -149,11 +149,11 @@ async def _project(client: Client, text: str, space: str | None, context: ToolCo
     """The project, made when nothing has its name. Raises NotResolved when several have, or for a wrong id or link."""
     try:
         return await client.resolve.project(text, space), False
-    except NotResolved as issue:
+    except NotResolved as error:
         is_name = not text.lower().startswith(("http://", "https://")) and _is_name(text)
-        if not is_name or any(name == text for name, _ in issue.candidates):
+        if not is_name or any(name == text for name, _ in error.candidates):
             raise
-        near = ", ".join(f"'{name}'" for name, _ in issue.candidates[:3])
+        near = ", ".join(f"'{name}'" for name, _ in error.candidates[:3])
     home = await client.resolve.space(space)
     try:
         made = await client.projects.create(CreateProject(name=text, space_id=home.id))

@@ -27,8 +27,8 @@ _FRACTION_PAST_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 
 def note(info: ValidationInfo, text: str) -> None:
     """Say a repair aloud, with the argument it was made on."""
-    reported: Callable[[str], None] = (info.context or {}).get("note", _ignore)
-    reported(f"{argument_of(info)} {text}")
+    report: Callable[[str], None] = (info.context or {}).get("note", _ignore)
+    report(f"{argument_of(info)} {text}")
 
 
 def argument_of(info: ValidationInfo) -> str:

@@ -102,8 +102,8 @@ def _judge(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], A
             continue
         try:
             convert(row, number)
-        except RowError as issue:
-            seen.add(number, issue.problem)
+        except RowError as error:
+            seen.add(number, error.problem)
     return seen
 
 

@@ -78,10 +78,10 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
         left = seconds_max - (context.time.monotonic_seconds() - started)
         try:
             found = await _look(context, run_id, left, seen)
-        except (Problem, ClientError) as issue:
-            if not _passes(issue):
+        except (Problem, ClientError) as error:
+            if not _passes(error):
                 raise
-            last_failure = issue
+            last_failure = error
         else:
             if found is None:
                 # The client was still trying when the time for this look was over.
@@ -137,11 +137,11 @@ async def _report(context: ToolContext, job: Job) -> None:
     await context.progress.report(float(sum(each.num_done for each in parts)), total, sentence)
 
 
-def _passes(issue: Problem | ClientError) -> bool:
+def _passes(error: Problem | ClientError) -> bool:
     """True for what may be over by the next look."""
-    if isinstance(issue, NotBuilt):
+    if isinstance(error, NotBuilt):
         return False
-    return isinstance(issue, (RateLimited, ServerError, Unreachable, Unreadable))
+    return isinstance(error, (RateLimited, ServerError, Unreachable, Unreadable))
 
 
 def _waited(job: Job, waited: float, timeout: float, last_failure: Problem | ClientError | None) -> Waited:

@@ -115,8 +115,8 @@ def _read(kind: type[CommandT], given: object) -> CommandT:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        findings = error.errors(include_url=False, include_input=False, include_context=False)
-        named = "; ".join(f"{'.'.join(map(str, finding['loc']))}: {finding['msg']}" for finding in findings)
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        named = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details)
         raise BadRequest(f"The command cannot be read: {named}.") from None
 
 

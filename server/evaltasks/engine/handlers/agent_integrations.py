@@ -153,34 +153,34 @@ def _check(agent: Integration) -> None:
         raise NotBuilt(
             "This engine keeps no request_presets: the input_template of a run configuration says what is sent."
         )
-    findings = ProblemList()
-    if finding := address_problem("config.endpoint", config.endpoint or ""):
-        findings.unprocessable(finding)
-    for finding in _config_problems(config):
-        findings.unprocessable(finding)
-    findings.raise_any()
+    problems = ProblemList()
+    if problem := address_problem("config.endpoint", config.endpoint or ""):
+        problems.unprocessable(problem)
+    for problem in _config_problems(config):
+        problems.unprocessable(problem)
+    problems.raise_any()
 
 
 def _config_problems(config: AgentConfig) -> list[str]:
     plain, named = config.headers or {}, config.headers_env or {}
-    findings = header_problems(plain) + header_problems(dict.fromkeys(named, ""))
+    problems = header_problems(plain) + header_problems(dict.fromkeys(named, ""))
     lower = [name.lower() for name in (*plain, *named)]
     if len(set(lower)) < len(lower):
-        findings.append("config.headers and config.headers_env name a header twice")
+        problems.append("config.headers and config.headers_env name a header twice")
     if _OURS & set(lower):
-        findings.append(f"config: the engine writes these headers itself: {', '.join(sorted(_OURS & set(lower)))}")
+        problems.append(f"config: the engine writes these headers itself: {', '.join(sorted(_OURS & set(lower)))}")
     if secret := sorted(_SECRET & {name.lower() for name in plain}):
-        findings.append(
+        problems.append(
             f"config.headers: {', '.join(secret)} would be stored in clear. Put the value into an environment variable "
             "where the engine runs and name it in config.headers_env, or name a bearer token's in config.api_key_env"
         )
     if config.api_key_env and "authorization" in lower:
-        findings.append("config.api_key_env and a header authorization exclude each other")
+        problems.append("config.api_key_env and a header authorization exclude each other")
     if len(json.dumps(config.input_schema)) > SCHEMA_BYTES_MAX:
-        findings.append(f"config.input_schema is larger than {SCHEMA_BYTES_MAX} bytes")
-    elif finding := schema_problem(config.input_schema):
-        findings.append(f"config.input_schema {finding}")
-    return findings
+        problems.append(f"config.input_schema is larger than {SCHEMA_BYTES_MAX} bytes")
+    elif problem := schema_problem(config.input_schema):
+        problems.append(f"config.input_schema {problem}")
+    return problems
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

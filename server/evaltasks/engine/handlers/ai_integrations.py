@@ -226,21 +226,21 @@ def _check(integration: AiIntegration) -> None:
         )
     if integration.auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
         raise NotBuilt("This engine cannot do OAUTH2_CLIENT_CREDENTIALS yet; use a key or headers.")
-    findings = ProblemList()
+    problems = ProblemList()
     if provider in _NEEDS_BASE_URL and not integration.base_url:
-        findings.unprocessable(f"base_url is needed with provider {provider}")
-    if integration.base_url and (finding := address_problem("base_url", integration.base_url)):
-        findings.unprocessable(finding)
+        problems.unprocessable(f"base_url is needed with provider {provider}")
+    if integration.base_url and (problem := address_problem("base_url", integration.base_url)):
+        problems.unprocessable(problem)
     if provider is Provider.HEURISTIC and (integration.base_url or integration.api_key_env or integration.headers):
-        findings.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
+        problems.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
     metadata = integration.provider_metadata
     if metadata and metadata.get("kind") != _METADATA_KINDS.get(str(provider)):
-        findings.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
-    if finding := ambient_credentials_error(integration):
-        findings.unprocessable(finding)
-    for finding in header_problems(integration.headers or {}):
-        findings.unprocessable(finding)
-    findings.raise_any()
+        problems.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
+    if problem := ambient_credentials_error(integration):
+        problems.unprocessable(problem)
+    for problem in header_problems(integration.headers or {}):
+        problems.unprocessable(problem)
+    problems.raise_any()
 
 
 def _refuse_taken(tx: Transaction, name: str) -> None:

@@ -238,15 +238,15 @@ async def _check_version(services: Services, version: CreateEvaluatorVersion) ->
     if config is None:
         raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a CODE evaluator.")
     if isinstance(config, CustomCodeConfig):
-        findings = await problems_of_custom(config, services.sandbox)
+        problems = await problems_of_custom(config, services.sandbox)
     else:
-        findings = problems_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_problems(config)
-    findings = [*findings, *_problems_of_filter(version)]
-    if findings:
+        problems = problems_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_problems(config)
+    problems = [*problems, *_problems_of_filter(version)]
+    if problems:
         extra = {}
         if isinstance(config, TemplateConfig) and (fixed := with_single_braces(config.template)) != config.template:
             extra["corrected_template"] = fixed
-        raise Unprocessable("; ".join(findings), extra=extra)
+        raise Unprocessable("; ".join(problems), extra=extra)
 
 
 def _problems_of_filter(version: CreateEvaluatorVersion) -> list[str]:

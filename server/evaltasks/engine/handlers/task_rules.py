@@ -26,44 +26,44 @@ _EVALUATOR_TYPES = {
 
 def judge_creation(tx: Transaction, body: CreateTask) -> str:
     """The space the task belongs to. Raises the problem of everything that is wrong."""
-    findings = ProblemList()
-    space_id = _space(tx, body, findings)
+    problems = ProblemList()
+    space_id = _space(tx, body, problems)
     if body.type.evaluates:
-        _judge_evaluation_task(tx, body, space_id, findings)
+        _judge_evaluation_task(tx, body, space_id, problems)
     else:
-        _judge_experiment_task(tx, body, space_id, findings)
+        _judge_experiment_task(tx, body, space_id, problems)
     if space_id is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": None}):
-        findings.conflict(_TAKEN)
-    findings.raise_any()
+        problems.conflict(_TAKEN)
+    problems.raise_any()
     assert space_id is not None
     return space_id
 
 
 def judge_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -> None:
     """Raises the problem of everything that is wrong with the change."""
-    findings = ProblemList()
+    problems = ProblemList()
     given = {name for name in body.model_fields_set if getattr(body, name) is not None}
     if task.evaluates:
         if "run_configuration" in given:
-            findings.bad_request(
+            problems.bad_request(
                 f"run_configuration applies to run_experiment tasks; this is a {task.type.lower()} task"
             )
         if task.project_id is None:
-            _refuse_project_fields(body, findings)
-        _judge_filter(body.query_filter, _target(task.project_id), "query_filter", findings)
+            _refuse_project_fields(body, problems)
+        _judge_filter(body.query_filter, _target(task.project_id), "query_filter", problems)
         if body.evaluators is not None:
-            _judge_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), findings)
+            _judge_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), problems)
         if body.model_fields_set & {"query_filter", "query_filters", "evaluators"}:
-            judge_shape(_changed_shape(tx, task, body), findings)
+            judge_shape(_changed_shape(tx, task, body), problems)
     else:
         for name in _EVALUATION_FIELDS:
             if name in body.model_fields_set and _says_something(getattr(body, name)):
-                findings.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
+                problems.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
         if body.run_configuration is not None:
-            judge_configuration(tx, body.run_configuration, space_id, findings)
+            judge_configuration(tx, body.run_configuration, space_id, problems)
     if body.name is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": task.id}):
-        findings.conflict(_TAKEN)
-    findings.raise_any()
+        problems.conflict(_TAKEN)
+    problems.raise_any()
 
 
 _TAKEN = "name: another task of this space has this name; choose another one, or update that task"
@@ -78,41 +78,41 @@ def _says_something(value: object) -> bool:
     return value is not None and value is not False and value not in ("", [])
 
 
-def _space(tx: Transaction, body: CreateTask, findings: ProblemList) -> str | None:
+def _space(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | None:
     """The space of the project or dataset the task names."""
     if body.project_id is not None and body.type.evaluates and body.dataset_id is None:
         row = tx.one("tasks.project", {"id": body.project_id})
         if row is None:
-            findings.not_found("project_id: there is no project with this id")
+            problems.not_found("project_id: there is no project with this id")
     elif body.dataset_id is not None:
         row = tx.one("tasks.dataset", {"id": body.dataset_id})
         if row is None:
-            findings.not_found("dataset_id: there is no dataset with this id")
+            problems.not_found("dataset_id: there is no dataset with this id")
     else:
         return None
     return None if row is None else str(row["space_id"])
 
 
-def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, findings: ProblemList) -> None:
+def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
     kind = body.type.lower()
     if body.run_configuration is not None:
-        findings.bad_request(f"run_configuration applies to run_experiment tasks; this is a {kind} task")
+        problems.bad_request(f"run_configuration applies to run_experiment tasks; this is a {kind} task")
     if body.project_id is None and body.dataset_id is None:
-        findings.bad_request(f"a {kind} task needs project_id or dataset_id")
+        problems.bad_request(f"a {kind} task needs project_id or dataset_id")
     if body.project_id is not None and body.dataset_id is not None:
-        findings.bad_request("project_id and dataset_id exclude each other; give one of them")
+        problems.bad_request("project_id and dataset_id exclude each other; give one of them")
     elif body.dataset_id is not None:
-        _refuse_project_fields(body, findings)
-        judge_experiments(tx, body.experiment_ids, body.dataset_id, findings)
+        _refuse_project_fields(body, problems)
+        judge_experiments(tx, body.experiment_ids, body.dataset_id, problems)
         if not body.experiment_ids:
-            findings.unprocessable("experiment_ids: a dataset task needs at least one experiment of its dataset")
+            problems.unprocessable("experiment_ids: a dataset task needs at least one experiment of its dataset")
     elif body.experiment_ids:
-        findings.bad_request("experiment_ids applies to dataset tasks; remove it for a project task")
-    _judge_filter(body.query_filter, _target(body.project_id), "query_filter", findings)
+        problems.bad_request("experiment_ids applies to dataset tasks; remove it for a project task")
+    _judge_filter(body.query_filter, _target(body.project_id), "query_filter", problems)
     if not body.evaluators:
-        findings.bad_request(f"evaluators: a {kind} task needs at least one evaluator")
+        problems.bad_request(f"evaluators: a {kind} task needs at least one evaluator")
     else:
-        _judge_evaluators(tx, body.type, body.evaluators, space_id, _target(body.project_id), findings)
+        _judge_evaluators(tx, body.type, body.evaluators, space_id, _target(body.project_id), problems)
     judge_shape(
         TaskShape(
             is_on_project=body.dataset_id is None,
@@ -121,7 +121,7 @@ def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | No
             attachments=body.evaluators or (),
             granularities=_granularities(tx, body.evaluators or ()),
         ),
-        findings,
+        problems,
     )
 
 
@@ -145,43 +145,43 @@ def _granularities(
     return [None if version is None else version.granularity for version in versions]
 
 
-def _refuse_project_fields(body: CreateTask | UpdateTask, findings: ProblemList) -> None:
+def _refuse_project_fields(body: CreateTask | UpdateTask, problems: ProblemList) -> None:
     if body.sampling_rate is not None:
-        findings.bad_request("sampling_rate applies to project tasks; a dataset task evaluates every experiment run")
+        problems.bad_request("sampling_rate applies to project tasks; a dataset task evaluates every experiment run")
     if body.is_continuous:
-        findings.bad_request("is_continuous applies to project tasks; a dataset gets no new spans")
+        problems.bad_request("is_continuous applies to project tasks; a dataset gets no new spans")
 
 
-def _judge_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, findings: ProblemList) -> None:
+def _judge_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
     for name in ("project_id", "experiment_ids", *_EVALUATION_FIELDS):
         if _says_something(getattr(body, name)):
-            findings.bad_request(f"{name} applies to evaluation tasks; remove it for a run_experiment task")
+            problems.bad_request(f"{name} applies to evaluation tasks; remove it for a run_experiment task")
     if body.dataset_id is None:
-        findings.bad_request("dataset_id: a run_experiment task needs the dataset whose examples it runs over")
+        problems.bad_request("dataset_id: a run_experiment task needs the dataset whose examples it runs over")
     if body.run_configuration is None:
-        findings.bad_request("run_configuration: a run_experiment task needs one")
+        problems.bad_request("run_configuration: a run_experiment task needs one")
     else:
-        judge_configuration(tx, body.run_configuration, space_id, findings)
+        judge_configuration(tx, body.run_configuration, space_id, problems)
 
 
 def judge_experiments(
-    tx: Transaction, experiment_ids: Sequence[str] | None, dataset_id: str, findings: ProblemList
+    tx: Transaction, experiment_ids: Sequence[str] | None, dataset_id: str, problems: ProblemList
 ) -> None:
     for index, experiment_id in enumerate(experiment_ids or ()):
         row = tx.one("tasks.experiment", {"id": experiment_id})
         if row is None:
-            findings.not_found(f"experiment_ids[{index}]: there is no experiment with this id")
+            problems.not_found(f"experiment_ids[{index}]: there is no experiment with this id")
         elif row["dataset_id"] != dataset_id:
-            findings.unprocessable(f"experiment_ids[{index}] is an experiment of another dataset")
+            problems.unprocessable(f"experiment_ids[{index}] is an experiment of another dataset")
 
 
-def _judge_filter(text: str | None, target: Target, where: str, findings: ProblemList) -> None:
+def _judge_filter(text: str | None, target: Target, where: str, problems: ProblemList) -> None:
     if not text:
         return
     try:
         compile_filter(text, target, field=where)
     except Problem as problem:
-        findings.add(problem)
+        problems.add(problem)
 
 
 def _judge_evaluators(
@@ -190,45 +190,45 @@ def _judge_evaluators(
     attachments: Sequence[EvaluatorAttachment],
     space_id: str | None,
     target: Target,
-    findings: ProblemList,
+    problems: ProblemList,
 ) -> None:
     if not attachments:
-        findings.bad_request("evaluators: an evaluation task needs at least one evaluator")
+        problems.bad_request("evaluators: an evaluation task needs at least one evaluator")
     seen: set[str] = set()
     versions: list[EvaluatorVersion] = []
     names: dict[str, int] = {}
     for index, attachment in enumerate(attachments):
         where = f"evaluators[{index}]"
-        _judge_filter(attachment.query_filter, target, f"{where}.query_filter", findings)
+        _judge_filter(attachment.query_filter, target, f"{where}.query_filter", problems)
         if attachment.evaluator_id in seen:
-            findings.unprocessable(f"{where}.evaluator_id is in the list twice; an evaluator may be attached once")
+            problems.unprocessable(f"{where}.evaluator_id is in the list twice; an evaluator may be attached once")
             continue
         seen.add(attachment.evaluator_id)
         row = tx.one("tasks.evaluator", {"id": attachment.evaluator_id})
         if row is None:
-            findings.not_found(f"{where}.evaluator_id: there is no evaluator with this id")
+            problems.not_found(f"{where}.evaluator_id: there is no evaluator with this id")
             continue
         if space_id is not None and row["space_id"] != space_id:
-            findings.unprocessable(f"{where}.evaluator_id is an evaluator of another space than the task's")
+            problems.unprocessable(f"{where}.evaluator_id is an evaluator of another space than the task's")
         if row["type"] != _EVALUATOR_TYPES[task_type]:
-            findings.unprocessable(
+            problems.unprocessable(
                 f"{where} is a {row['type'].lower()} evaluator; a {task_type.lower()} task takes "
                 f"{_EVALUATOR_TYPES[task_type].lower()} evaluators"
             )
         version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)
         if version is None:
-            findings.unprocessable(f"{where}.evaluator_version_id is not a version of this evaluator")
+            problems.unprocessable(f"{where}.evaluator_version_id is not a version of this evaluator")
             continue
         versions.append(version)
         if version.code_config is not None:
             _judge_filter(
-                version.code_config.query_filter, target, f"{where}: the evaluator's own query_filter", findings
+                version.code_config.query_filter, target, f"{where}: the evaluator's own query_filter", problems
             )
         name = version.evaluation_name
         if name is not None and names.setdefault(name, index) != index:
-            findings.unprocessable(
+            problems.unprocessable(
                 f"{where} writes the same evaluation name as evaluators[{names[name]}]; "
                 "one of the two would overwrite the other"
             )
     if sum(isinstance(version.code_config, CustomCodeConfig) for version in versions) > 1:
-        findings.unprocessable("Only one custom code evaluator runs per task. Create one task per custom evaluator.")
+        problems.unprocessable("Only one custom code evaluator runs per task. Create one task per custom evaluator.")

@@ -54,16 +54,16 @@ async def trigger_task_run(call: Call) -> TaskRun:
 
     def work(tx: Transaction) -> TaskRun:
         task = require_task(tx, call.path["task_id"])
-        findings = ProblemList()
+        problems = ProblemList()
         window: tuple[datetime | None, datetime | None] = (None, None)
         if task.evaluates:
-            _refuse_options(body, _EXPERIMENT_OPTIONS, "run_experiment", task, findings)
-            window = _window(tx, task, body, now, findings)
-            _judge_options(tx, task, body, findings)
+            _refuse_options(body, _EXPERIMENT_OPTIONS, "run_experiment", task, problems)
+            window = _window(tx, task, body, now, problems)
+            _judge_options(tx, task, body, problems)
         else:
-            _refuse_options(body, _EVALUATION_OPTIONS, "evaluation", task, findings)
-            _judge_experiment(tx, task, body, findings)
-        findings.raise_any()
+            _refuse_options(body, _EVALUATION_OPTIONS, "evaluation", task, problems)
+            _judge_experiment(tx, task, body, problems)
+        problems.raise_any()
         run_id = services.new_id("TaskRun")
         add_task_run(
             tx,
@@ -86,14 +86,14 @@ def _us(moment: datetime | None) -> int | None:
     return None if moment is None else to_us(moment)
 
 
-def _refuse_options(body: TriggerTaskRun, names: tuple[str, ...], kind: str, task: Task, findings: ProblemList) -> None:
+def _refuse_options(body: TriggerTaskRun, names: tuple[str, ...], kind: str, task: Task, problems: ProblemList) -> None:
     for name in names:
         if getattr(body, name) not in (None, []):
-            findings.bad_request(f"{name} applies to {kind} tasks; this is a {task.type.lower()} task")
+            problems.bad_request(f"{name} applies to {kind} tasks; this is a {task.type.lower()} task")
 
 
 def _window(
-    tx: Transaction, task: Task, body: TriggerTaskRun, now: datetime, findings: ProblemList
+    tx: Transaction, task: Task, body: TriggerTaskRun, now: datetime, problems: ProblemList
 ) -> tuple[datetime | None, datetime | None]:
     """Both ends. A dataset task may name a window, which is echoed; its rows have no time to select by."""
     start, end = body.data_start_time, body.data_end_time
@@ -103,7 +103,7 @@ def _window(
     if start is None and task.project_id is not None:
         start = _next_start(tx, task)
         if start is None:
-            findings.bad_request(
+            problems.bad_request(
                 "data_start_time is needed on the first run of a project task: there is no earlier run to go on from"
             )
             return None, end
@@ -111,11 +111,11 @@ def _window(
         return None, end
     if start >= end:
         went_on = "" if body.data_start_time else ", which is where the last run ended,"
-        findings.unprocessable(
+        problems.unprocessable(
             f"data_start_time ({_shown(start)}){went_on} must be before data_end_time ({_shown(end)})"
         )
     elif end - start > WINDOW_MAX:
-        findings.unprocessable(
+        problems.unprocessable(
             f"the window is {(end - start) / timedelta(days=1):.1f} days long, from {_shown(start)} to {_shown(end)}; "
             "at most 30 days are allowed: trigger one run for each part"
         )
@@ -137,49 +137,49 @@ def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _judge_options(tx: Transaction, task: Task, body: TriggerTaskRun, findings: ProblemList) -> None:
+def _judge_options(tx: Transaction, task: Task, body: TriggerTaskRun, problems: ProblemList) -> None:
     if body.experiment_ids and task.dataset_id is None:
-        findings.bad_request("experiment_ids applies to dataset tasks; this task evaluates a project's spans")
+        problems.bad_request("experiment_ids applies to dataset tasks; this task evaluates a project's spans")
     elif body.experiment_ids and task.dataset_id is not None:
-        judge_experiments(tx, body.experiment_ids, task.dataset_id, findings)
+        judge_experiments(tx, body.experiment_ids, task.dataset_id, problems)
 
 
-def _judge_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, findings: ProblemList) -> None:
+def _judge_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, problems: ProblemList) -> None:
     assert task.dataset_id is not None
     dataset_id = task.dataset_id
     if body.experiment_name is None:
-        findings.bad_request("experiment_name is needed: a run of a run_experiment task makes an experiment")
+        problems.bad_request("experiment_name is needed: a run of a run_experiment task makes an experiment")
     else:
         named = {"dataset_id": dataset_id, "name": body.experiment_name}
         if tx.one("task_runs.experiment_named", named) or tx.one("task_runs.provisional_name", named):
-            findings.conflict("experiment_name: the dataset already has an experiment of this name; choose another one")
+            problems.conflict("experiment_name: the dataset already has an experiment of this name; choose another one")
     if body.dataset_version_id is not None:
         version = tx.one("task_runs.dataset_version", {"id": body.dataset_version_id, "dataset_id": dataset_id})
     else:
         version = tx.one("task_runs.latest_dataset_version", {"dataset_id": dataset_id})
     if version is None:
-        findings.not_found("dataset_version_id: the task's dataset has no such version")
+        problems.not_found("dataset_version_id: the task's dataset has no such version")
     elif body.example_ids:
         ids = json.dumps(body.example_ids)
         for line in tx.all("task_runs.unknown_examples", {"ids": ids, "version_id": version["id"]}):
-            findings.unprocessable(f"example_ids[{line['place']}] is not an example of this version of the dataset")
+            problems.unprocessable(f"example_ids[{line['place']}] is not an example of this version of the dataset")
     if body.example_ids and body.max_examples is not None:
-        findings.bad_request("example_ids and max_examples exclude each other; give one of them")
+        problems.bad_request("example_ids and max_examples exclude each other; give one of them")
     if body.query_filter:
         try:
             compile_filter(body.query_filter, Target.EXAMPLE, field="query_filter")
         except Problem as problem:
-            findings.add(problem)
-    _judge_chained(tx, dataset_id, body.evaluation_task_ids or (), findings)
+            problems.add(problem)
+    _judge_chained(tx, dataset_id, body.evaluation_task_ids or (), problems)
 
 
-def _judge_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str], findings: ProblemList) -> None:
+def _judge_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str], problems: ProblemList) -> None:
     for index, task_id in enumerate(task_ids):
         row = tx.one("tasks.by_id", {"id": task_id})
         if row is None:
-            findings.not_found(f"evaluation_task_ids[{index}]: there is no task with this id")
+            problems.not_found(f"evaluation_task_ids[{index}]: there is no task with this id")
         elif row["type"] == "RUN_EXPERIMENT" or row["dataset_id"] != dataset_id:
-            findings.unprocessable(
+            problems.unprocessable(
                 f"evaluation_task_ids[{index}] must be an evaluation task on the same dataset as this task"
             )
 

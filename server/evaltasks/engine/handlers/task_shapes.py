@@ -36,45 +36,45 @@ class TaskShape:
     granularities: Sequence[DataGranularity | None]
 
 
-def judge_shape(task: TaskShape, findings: ProblemList) -> None:
+def judge_shape(task: TaskShape, problems: ProblemList) -> None:
     """Add everything that is wrong with the shape and the scope of the task."""
     if not task.is_on_project:
-        _judge_dataset_task(task, findings)
+        _judge_dataset_task(task, problems)
         return
     if _is_mixed(task):
-        findings.bad_request(_MIXED)
+        problems.bad_request(_MIXED)
     if task.query_filters is not None:
-        _judge_filters(task.query_filters, findings)
+        _judge_filters(task.query_filters, problems)
     ids = {named.id for named in task.query_filters.filters} if task.query_filters is not None else set()
     for index, attachment in enumerate(task.attachments):
         for place, mapping in enumerate(attachment.query_mappings or ()):
             unknown = ", ".join(sorted(set(mapping.query_ids) - ids))
             if unknown:
-                findings.unprocessable(
+                problems.unprocessable(
                     f"evaluators[{index}].query_mappings[{place}].query_ids names {unknown}, "
                     "which query_filters does not have"
                 )
         if attachment.query_mappings is not None and task.granularities[index] is DataGranularity.SPAN:
-            findings.unprocessable(
+            problems.unprocessable(
                 f"evaluators[{index}] judges single spans, and query_mappings are for traces and sessions: "
                 "use column_mappings, or an evaluator with data_granularity TRACE or SESSION"
             )
     if len(set(task.granularities) - {None}) > 1:
-        findings.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
+        problems.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
 
 
-def _judge_dataset_task(task: TaskShape, findings: ProblemList) -> None:
+def _judge_dataset_task(task: TaskShape, problems: ProblemList) -> None:
     if task.query_filters is not None:
-        findings.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
+        problems.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
     for index, attachment in enumerate(task.attachments):
         if attachment.query_mappings is not None:
-            findings.bad_request(
+            problems.bad_request(
                 f"evaluators[{index}].query_mappings applies to project tasks; "
                 "experiment runs belong to no trace: use column_mappings"
             )
         granularity = task.granularities[index]
         if granularity not in {None, DataGranularity.SPAN}:
-            findings.unprocessable(
+            problems.unprocessable(
                 f"evaluators[{index}] judges whole {str(granularity).lower()}s, and a dataset task evaluates single "
                 "experiment runs: use an evaluator with data_granularity SPAN"
             )
@@ -90,14 +90,14 @@ def _is_mixed(task: TaskShape) -> bool:
     return in_spans and in_groups
 
 
-def _judge_filters(given: QueryFilters, findings: ProblemList) -> None:
+def _judge_filters(given: QueryFilters, problems: ProblemList) -> None:
     for index, named in enumerate(given.filters):
         try:
             compile_filter(named.filter, Target.SPAN, field=f"query_filters.filters[{index}].filter")
         except Problem as problem:
-            findings.add(problem)
+            problems.add(problem)
     if (given.expression or "").strip():
         try:
             parse_expression(given.expression or "", {named.id for named in given.filters})
         except Problem as problem:
-            findings.add(problem)
+            problems.add(problem)

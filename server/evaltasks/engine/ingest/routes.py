@@ -80,8 +80,8 @@ async def _export_traces(request: Request, intake: Intake, bytes_max: int) -> Re
             parcel = await to_thread.run_sync(lambda: otlp.parcel_from(read(content()), project))
             await intake.put(_first_header(request, SPACE_HEADERS), parcel.rows)
         answer = otlp.answer_from(parcel)
-        reported = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
-        return Response(reported, media_type=encoding)
+        encoded = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
+        return Response(encoded, media_type=encoding)
 
     return await _answered(work, TRACES, lambda problem: status_response(problem, encoding))
 

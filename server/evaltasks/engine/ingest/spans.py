@@ -36,21 +36,21 @@ _SPAN_ID_BYTES = 8
 def span_rows_from(spans: Sequence[IncomingSpan]) -> list[SpanRow]:
     """The rows to store. Raises Unprocessable naming every span (by its place, from 0) that cannot be stored."""
     rows: list[SpanRow] = []
-    findings: list[str] = []
+    problems: list[str] = []
     for i, span in enumerate(spans):
         try:
             rows.append(span_row_from(span))
         except ValueError as error:
-            findings.append(f"spans[{i}]: {error}")
-    if findings:
-        raise nothing_stored(findings)
+            problems.append(f"spans[{i}]: {error}")
+    if problems:
+        raise nothing_stored(problems)
     return rows
 
 
-def nothing_stored(findings: Sequence[str]) -> Unprocessable:
+def nothing_stored(problems: Sequence[str]) -> Unprocessable:
     """The first problems of an upload, and how many more there are."""
-    more = len(findings) - _PROBLEMS_SHOWN_MAX
-    shown = "; ".join(findings[:_PROBLEMS_SHOWN_MAX])
+    more = len(problems) - _PROBLEMS_SHOWN_MAX
+    shown = "; ".join(problems[:_PROBLEMS_SHOWN_MAX])
     return Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
 
 
@@ -162,7 +162,7 @@ def _event_from(event: JsonObject, span: IncomingSpan) -> JsonObject:
     try:
         read = _IncomingEvent.model_validate(event)
     except ValidationError as error:
-        wrong = sorted({str(finding["loc"][0]) for finding in error.errors(include_url=False, include_input=False)})
+        wrong = sorted({str(detail["loc"][0]) for detail in error.errors(include_url=False, include_input=False)})
         raise ValueError(f"an event cannot be read (its {', '.join(wrong)})") from None
     moment = read.timestamp or span.start_time
     return {"name": read.name, "timestamp": rfc3339(moment), "attributes": flatten(read.attributes)}

@@ -139,17 +139,17 @@ def _evaluation_value(field: str, value: object, nth: int) -> str | float:
 
 def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
     """Raises Unprocessable naming the rows that are not spans."""
-    spans, findings = [], []
+    spans, problems = [], []
     for nth, row in enumerate(rows):
         try:
             spans.append(_span_from(row))
         except ValidationError as error:
-            finding = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            findings.append(f"row {nth}: {'.'.join(map(str, finding['loc']))}: {finding['msg']}")
+            detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            problems.append(f"row {nth}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}")
         except (ValueError, TypeError, OverflowError):
-            findings.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
-    if findings:
-        raise nothing_stored(findings)
+            problems.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
+    if problems:
+        raise nothing_stored(problems)
     return spans
 
 

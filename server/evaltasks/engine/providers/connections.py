@@ -99,7 +99,7 @@ class Lines:
                 self._certificates = await to_thread.run_sync(httpx2.create_ssl_context)
         if getproxies():
             return _ClientLine(httpx2.AsyncClient(verify=self._certificates, limits=_ONE, timeout=self._timeout))
-        # What it is on is loaded no earlier, either: most servers never judge.
+        # The library below it is loaded no earlier, either: most servers never judge.
         from evaltasks.engine.providers.line import DirectLine  # noqa: PLC0415  see above
 
         return DirectLine(self._certificates, self._timeout)

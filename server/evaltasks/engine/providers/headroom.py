@@ -29,11 +29,11 @@ def headroom_in(headers: Mapping[str, str], tokens_per_call: float | None) -> He
     """The scarcer of requests and tokens; None when the headers tell nothing, or nothing is used up."""
     if _LIMITS.isdisjoint(headers):
         return None
-    reported = list(_reported(headers, tokens_per_call))
-    return min(reported, key=lambda one: one.calls_left) if reported else None
+    found = list(_reported_headrooms(headers, tokens_per_call))
+    return min(found, key=lambda one: one.calls_left) if found else None
 
 
-def _reported(headers: Mapping[str, str], tokens_per_call: float | None) -> Iterator[Headroom]:
+def _reported_headrooms(headers: Mapping[str, str], tokens_per_call: float | None) -> Iterator[Headroom]:
     for resource, each in (("requests", 1.0), ("tokens", tokens_per_call)):
         limit = _number(headers.get(f"x-ratelimit-limit-{resource}"))
         remaining = _number(headers.get(f"x-ratelimit-remaining-{resource}"))

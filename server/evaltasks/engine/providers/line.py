@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection that is asked again and again, on `httpcore2`: what `httpx2` itself is on.
+"""One HTTP/1.1 connection that is asked again and again, on `httpcore2`, which `httpx2` itself uses.
 
 A client does much for a call that a judge's call has no use for: it looks for credentials, cookies, redirects and
 proxies, and chooses among connections. Without all that a call costs half (`bench/judge_throughput.py`). And it sends

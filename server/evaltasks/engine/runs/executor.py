@@ -81,7 +81,7 @@ class Executor:
         self._in_hand: dict[str, _InHand] = {}  # by owner
         self._given_up: set[int] = set()  # by the number of the task run: what this process cannot finish
         self._watch = Watch(limits.lease_seconds, limits.heartbeat_seconds)
-        self._reported = ""
+        self._last_logged_error = ""
         self.num_turns = 0  # how often it has looked for work
 
     @property
@@ -106,13 +106,13 @@ class Executor:
             await make_continuous_runs(self._services, self._limits)
             await self._claim_more(tasks)
             self.num_turns += 1
-            self._reported = ""
+            self._last_logged_error = ""
         except StoreError as error:
             # Others could not renew either.
             self._watch.reset()
-            if str(error) != self._reported:  # said once, not every second
+            if str(error) != self._last_logged_error:  # said once, not every second
                 logger.error("the store failed; trying again: %s", error)
-                self._reported = str(error)
+                self._last_logged_error = str(error)
         except Exception:
             logger.exception("crash %s in the executor's loop", secrets.token_hex(4))
 

@@ -281,10 +281,10 @@ class Pace:
             self.rate, self._is_reopening = None, False
 
     def _heed_headroom(self) -> None:
-        reported = self._headroom() if self.rate is None else None
-        if reported is not None and reported.calls_left < reported.calls_per_second * _WINDOW_SECONDS:
-            self._set(reported.calls_per_second, _CREEP)
-            self._next_at = self._clock.monotonic_seconds() + 1 / reported.calls_per_second
+        headroom = self._headroom() if self.rate is None else None
+        if headroom is not None and headroom.calls_left < headroom.calls_per_second * _WINDOW_SECONDS:
+            self._set(headroom.calls_per_second, _CREEP)
+            self._next_at = self._clock.monotonic_seconds() + 1 / headroom.calls_per_second
 
 
 class Paces:

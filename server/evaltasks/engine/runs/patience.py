@@ -23,15 +23,15 @@ async def until_the_store_works(clock: Clock, use: Callable[[], Awaitable[T]]) -
     Answers that were paid for are kept in memory meanwhile, and whoever makes more of them is held up by this one
     not going on: no further calls are made while their answers could not be stored.
     """
-    pause, reported = _PAUSE_SECONDS, ""
+    pause, last_logged_error = _PAUSE_SECONDS, ""
     while True:
         try:
             return await use()
         except StoreError as error:
             if not error.may_pass:
                 raise
-            if str(error) != reported:
+            if str(error) != last_logged_error:
                 logger.error("waiting for the store: %s", error)
-                reported = str(error)
+                last_logged_error = str(error)
         await clock.sleep(pause)
         pause = min(pause * 2, _PAUSE_SECONDS_MAX)
