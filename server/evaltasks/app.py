@@ -24,7 +24,7 @@ async def open_client(settings: Settings, environment: Mapping[str, str]) -> Asy
     Raises SettingsError, StoreError and the client's errors.
     """
     if settings.backend == "embedded":
-        limits = ExecutorLimits.with_lease(settings.lease_seconds, in_flight_max=settings.in_flight)
+        limits = ExecutorLimits(in_flight_max=settings.in_flight).with_lease(settings.lease_seconds)
         async with (
             Engine.open(
                 settings.store_path, environment=environment, limits=limits, sandbox=settings.sandbox

@@ -109,7 +109,7 @@ def _engine(given: argparse.Namespace) -> int:
     )
     further = FurtherPorts(given.flight_port, given.otlp_grpc_port)
     stage = _stage(given.stage or "")
-    limits = ExecutorLimits.with_lease(settings.lease_seconds)
+    limits = ExecutorLimits().with_lease(settings.lease_seconds)
     store, sandbox = _store_path(given), settings.sandbox
     return _run(serve_engine, given.host, given.port, store, sandbox, further, access, stage, limits)
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import platformdirs
 
+from evaltasks.engine.runs.limits import ExecutorLimits
 from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.tools.spec import Group
 
 PREFIX = "EVALTASKS_"
 # A shorter lease could expire between two heartbeats of a busy process.
 LEASE_SECONDS_MIN = 0.5
+SECONDS_MAX = 3600
+_LIMITS = ExecutorLimits()
 
 
 class SettingsError(ValueError):
@@ -42,11 +45,16 @@ def _store(text: str) -> str:
     return text if text == ":memory:" else str(Path(text).expanduser())
 
 
-def _patience(text: str) -> float:
-    seconds = float(text) if text.replace(".", "", 1).isdigit() else -1.0
-    if not 1 <= seconds <= 3600:
-        raise SettingsError("patience-seconds must be a number of seconds from 1 to 3600")
-    return seconds
+def _seconds(name: str, at_least: float) -> Callable[[str], float]:
+    """Return the reader of a number of seconds, up to an hour."""
+
+    def read(text: str) -> float:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else -1.0
+        if not at_least <= seconds <= SECONDS_MAX:
+            raise SettingsError(f"{name} must be a number of seconds from {at_least:g} to {SECONDS_MAX}")
+        return seconds
+
+    return read
 
 
 def _in_flight(text: str) -> int:
@@ -54,13 +62,6 @@ def _in_flight(text: str) -> int:
     if not 1 <= count <= 500:
         raise SettingsError("in-flight must be a whole number from 1 to 500")
     return count
-
-
-def _lease(text: str) -> float:
-    seconds = float(text) if text.replace(".", "", 1).isdigit() else 0.0
-    if not LEASE_SECONDS_MIN <= seconds <= 3600:
-        raise SettingsError(f"lease-seconds must be a number of seconds from {LEASE_SECONDS_MIN:g} to 3600")
-    return seconds
 
 
 def _directories(text: str) -> tuple[Path, ...]:
@@ -140,7 +141,7 @@ class Settings:
     )
     patience_seconds: float = _option(
         45.0,
-        _patience,
+        _seconds("patience-seconds", 1),
         "SECONDS",
         "longest time one waiting call stays open (default 45; hosts drop calls at 60)",
     )
@@ -158,12 +159,15 @@ class Settings:
     )
     read_only: bool = _option(False, _yes, None, "offer only tools that change nothing; wins over --groups")
     in_flight: int = _option(
-        20, _in_flight, "N", "judge calls the embedded engine keeps in flight at once (default 20)"
+        _LIMITS.in_flight_max,
+        _in_flight,
+        "N",
+        f"judge calls the embedded engine keeps in flight at once (default {_LIMITS.in_flight_max})",
     )
     lease_seconds: float = _option(
-        10.0, _lease, "SECONDS",
+        _LIMITS.lease_seconds, _seconds("lease-seconds", LEASE_SECONDS_MIN), "SECONDS",
         "how long a task run stays reserved for a process that stopped responding before another process on the same "
-        "store continues it (default 10); renewed four times in that time",
+        f"store continues it (default {_LIMITS.lease_seconds:g}); renewed four times in that time",
     )  # fmt: skip
     sandbox: SandboxKind = _option(  # noqa: RUF009  it makes a field
         SandboxKind.MONTY, _sandbox, "KIND",

@@ -1,6 +1,7 @@
 """The command `evaltasks`, run to its end: in this process, or started as a person starts it.
 
-A start costs a second of imports: `run_command` is for what a command does, `start_command` for how it starts and ends.
+A start costs a second of imports: `run_command` is for what a command does, `start_command` for how it starts and ends
+(or, with `quick_command`, for a process of its own).
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import io
 import logging
 import os
 import subprocess
-import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
 from unittest.mock import patch
 
 from evaltasks.cli import main
+from tests.support.starts import true_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,28 +28,38 @@ def run_command(*arguments: str, **environment: str) -> CompletedProcess[str]:
     An exception that the command lets out is raised here, where a started command would print its stack.
     """
     out, errors = io.StringIO(), io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers.clear()  # the command sets up its own, and would close pytest's
     with (
         patch.dict(os.environ, _environment(environment), clear=True),
         redirect_stdout(out),
         redirect_stderr(errors),
+        _root_logger_kept(),
     ):
         try:
             code = main(arguments)
         except SystemExit as ended:  # argparse's way out
             code = int(ended.code or 0)
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
     return CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
 
 
-def start_command(*arguments: str, **environment: str) -> CompletedProcess[str]:
-    """Start `python -m evaltasks` in the repository's folder and wait for its end."""
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """The command sets up handlers of its own, and would close pytest's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def start_command(
+    *arguments: str, start: Callable[..., list[str]] = true_command, **environment: str
+) -> CompletedProcess[str]:
+    """Start the command in the repository's folder and wait for its end; `start` is how it is started."""
     return subprocess.run(
-        [sys.executable, "-m", "evaltasks", *arguments],
+        start(*arguments),
         capture_output=True, text=True, timeout=50, env=_environment(environment), cwd=ROOT, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip

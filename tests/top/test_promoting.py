@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +19,7 @@ from evaltasks.cli import main
 from evaltasks.promote.plan import Continuous
 from evaltasks.promoting import DIFFERS, FAILED, ApplyOptions, apply_tasks, export_tasks
 from evaltasks.settings import Settings
+from tests.support.command_line import start_command
 from tests.support.engines import EngineInTest, engine
 from tests.support.starts import quick_command
 
@@ -27,12 +27,7 @@ KEY = "ak-Q7rP2wX9cV4bN6mL1zA5"
 
 
 def evaltasks(*arguments: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("EVALTASKS_")}
-    return subprocess.run(
-        quick_command(*arguments),
-        capture_output=True, text=True, timeout=50, env={**clean, "ARIZE_API_KEY": KEY}, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    return start_command(*arguments, start=quick_command, ARIZE_API_KEY=KEY)
 
 
 @contextmanager

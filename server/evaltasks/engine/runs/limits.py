@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _HEARTBEATS_PER_LEASE = 4
 
@@ -24,16 +24,10 @@ class ExecutorLimits:
     continuous_seconds: float = 5.0  # a continuous task makes a task run at most this often
     quiet_seconds: float = 60.0  # a continuous task takes a trace or session to which no span came for so long
 
-    @classmethod
-    def with_lease(cls, lease_seconds: float, *, in_flight_max: int = 20) -> ExecutorLimits:
-        """Return limits whose heartbeat fits the lease.
+    def with_lease(self, lease_seconds: float) -> ExecutorLimits:
+        """Return these limits with this lease and the heartbeat that fits it.
 
         Args:
             lease_seconds: How long a task run stays reserved for a process that does not renew it.
-            in_flight_max: Judge calls at once, over all task runs of this process.
         """
-        return cls(
-            in_flight_max=in_flight_max,
-            lease_seconds=lease_seconds,
-            heartbeat_seconds=lease_seconds / _HEARTBEATS_PER_LEASE,
-        )
+        return replace(self, lease_seconds=lease_seconds, heartbeat_seconds=lease_seconds / _HEARTBEATS_PER_LEASE)
