@@ -49,7 +49,7 @@ def _seconds(name: str, at_least: float) -> Callable[[str], float]:
     """Return the reader of a number of seconds, up to an hour."""
 
     def read(text: str) -> float:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else -1.0
+        seconds = float(text) if text.replace(".", "", 1).isdecimal() else -1.0
         if not at_least <= seconds <= SECONDS_MAX:
             raise SettingsError(f"{name} must be a number of seconds from {at_least:g} to {SECONDS_MAX}")
         return seconds
@@ -58,7 +58,7 @@ def _seconds(name: str, at_least: float) -> Callable[[str], float]:
 
 
 def _in_flight(text: str) -> int:
-    count = int(text) if text.isdigit() else 0
+    count = int(text) if text.isdecimal() else 0
     if not 1 <= count <= 500:
         raise SettingsError("in-flight must be a whole number from 1 to 500")
     return count
@@ -79,7 +79,7 @@ def _directories(text: str) -> tuple[Path, ...]:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise SettingsError("http must be HOST:PORT, for instance 127.0.0.1:8765")
     return host.strip("[]"), int(port)
 
@@ -234,7 +234,7 @@ def ax_address(environment: Mapping[str, str]) -> AxAddress:
     port = environment.get("ARIZE_API_PORT", "0")
     if scheme not in {"http", "https"}:
         raise SettingsError("ARIZE_API_SCHEME must be http or https")
-    if not port.isdigit():
+    if not port.isdecimal():
         raise SettingsError("ARIZE_API_PORT must be a number")
     if int(port):
         host = f"{host.partition(':')[0]}:{port}"

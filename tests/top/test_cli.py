@@ -60,6 +60,7 @@ def test_help_of_serve_names_every_option_with_its_variable() -> None:
         (["serve", "--backend", "ax"], "ARIZE_API_KEY"),
         (["serve", "--http", "nowhere"], "HOST:PORT"),
         (["engine", "--host", "0.0.0.0"], "127.0.0.1"),
+        (["engine", "--lease-seconds", "0.1"], "--lease-seconds"),
         (["load", "examples", "x.jsonl", "--project", "p"], "--dataset"),
     ],
 )

@@ -33,6 +33,11 @@ def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None
         ("in_flight", "0", "500"),
         ("lease_seconds", "0.1", "0.5"),
         ("lease_seconds", "nan", "seconds"),
+        # Python calls these digits, and reads no number from them.
+        ("lease_seconds", "²", "seconds"),
+        ("patience_seconds", "²", "seconds"),
+        ("in_flight", "²", "500"),
+        ("http", "127.0.0.1:²", "HOST:PORT"),
         ("sandbox", "docker", "monty, process"),
     ],
 )
