@@ -29,12 +29,12 @@ from evaltasks.engine.engine import Engine
 from evaltasks.engine.evaluators import catalog
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Outcome
-from evaltasks.engine.sandbox.cell import SandboxUnavailable
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.contract_imports import IMPORT_SENTENCE
 from evaltasks.engine.sandbox.limits import SandboxKind
 from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
 from evaltasks.engine.sandbox.session import Session
+from evaltasks.engine.sandbox.worker import SandboxUnavailable
 
 # Parse 500 characters of JSON, look for keys, say what was found: the shape of AX's own documented example.
 BODY = """

@@ -16,8 +16,8 @@ from evaltasks.engine.body_limits import BodyLimits
 from evaltasks.engine.guard import LOOPBACK, LOOPBACK_NAMES, Guard, OwnNames, own_names
 from evaltasks.engine.health import Health
 from evaltasks.engine.keys import HOW_TO_MAKE, KeyCheck, Keys, WeakKey, keys_from
-from evaltasks.engine.rate import Rate, RateLimit, rate_from
 from evaltasks.engine.request_log import RequestLog, logger
+from evaltasks.engine.request_rate import Rate, RequestRateLimit, rate_from
 from evaltasks.settings import SettingsError
 
 KEY_VARIABLE = "EVALTASKS_ENGINE_KEY"
@@ -38,7 +38,7 @@ class Access:
         """Return the app in its middleware. The outermost comes last, so refused requests are logged too."""
         app = BodyLimits(app)
         if self.rate is not None:
-            app = RateLimit(app, self.rate)
+            app = RequestRateLimit(app, self.rate)
         if self.keys is not None:
             app = KeyCheck(app, self.keys)
         app = Guard(app, self.own)

@@ -18,9 +18,9 @@ import anyio
 
 from evaltasks.api.problems import Problem
 from evaltasks.client.errors import ClientError
+from evaltasks.engine.fault_injection import FaultInjection, parse_fault_injection
 from evaltasks.engine.runs.limits import ExecutorLimits
-from evaltasks.engine.sandbox.cell import SandboxUnavailable
-from evaltasks.engine.stage import Stage, parse_stage
+from evaltasks.engine.sandbox.worker import SandboxUnavailable
 from evaltasks.engine.store.store import StoreError
 from evaltasks.insight.validation import ValidationErrors
 from evaltasks.logs import configure_logs
@@ -114,9 +114,9 @@ def _engine(given: argparse.Namespace) -> int:
     return _run(serve_engine, given.host, given.port, store, sandbox, further, access, stage, limits)
 
 
-def _stage(text: str) -> Stage:
+def _stage(text: str) -> FaultInjection:
     try:
-        return parse_stage(text)
+        return parse_fault_injection(text)
     except ValueError as error:
         raise SettingsError(f"--stage: {error}") from None
 
@@ -178,9 +178,9 @@ def _schemas(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from evaltasks.doctor import examine  # noqa: PLC0415  see above
+    from evaltasks.doctor import run_checks  # noqa: PLC0415  see above
 
-    return _run(examine, _settings(given))
+    return _run(run_checks, _settings(given))
 
 
 HANDLERS = {

@@ -25,32 +25,32 @@ from evaltasks.tools.context import ToolContext, ToolSettings
 DOCTOR_ROWS = 8
 
 
-class Ailment(Exception):
+class CheckFailed(Exception):
     """Something is wrong; the text says what and how to fix it."""
 
 
-async def examine(settings: Settings) -> int:
+async def run_checks(settings: Settings) -> int:
     """Every examination in turn, each with its finding; 0 when all is well."""
-    examinations: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
+    checks: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
         ("python and libraries", _libraries),
         ("settings", _settings),
         (f"backend '{settings.backend}'", _backend),
         ("keys of AI integrations", _keys),
         ("one evaluation from spans to scores", _evaluation),
     ]
-    ailing = 0
-    for name, look in examinations:
+    num_failed = 0
+    for name, check in checks:
         try:
-            finding, mark = await look(settings), "ok  "
+            finding, mark = await check(settings), "ok  "
         except Exception as error:
             finding, mark = (
-                f"{type(error).__name__}: {error}" if not isinstance(error, Ailment) else str(error),
+                f"{type(error).__name__}: {error}" if not isinstance(error, CheckFailed) else str(error),
                 "FAIL",
             )
-            ailing += 1
+            num_failed += 1
         print(f"{mark} {name}: {finding}")
-    print("All is well." if not ailing else f"{ailing} of {len(examinations)} need fixing.")
-    return 1 if ailing else 0
+    print("All is well." if not num_failed else f"{num_failed} of {len(checks)} need fixing.")
+    return 1 if num_failed else 0
 
 
 async def _libraries(_: Settings) -> str:
@@ -76,7 +76,7 @@ async def _keys(settings: Settings) -> str:
         found = [item async for item in client.ai_integrations.all(ListAiIntegrations())]
     missing = [f"'{item.name}' needs {item.api_key_env}" for item in found if item.api_key_env and not item.has_api_key]
     if missing:
-        raise Ailment(f"{'; '.join(missing)}: set the variable where the server is started")
+        raise CheckFailed(f"{'; '.join(missing)}: set the variable where the server is started")
     return f"{len(found)} integrations, none lacks its key"
 
 
@@ -110,7 +110,7 @@ async def _evaluate_once(client: Client) -> str:
     waited = await tool("trigger_task_run", task="check", wait=True, timeout=30)
     run = waited.model_dump(mode="json")["task_run"]
     if run["status"] != "completed":
-        raise Ailment(f"the task run ended {run['status']}: {run.get('failure_reason') or 'no reason given'}")
+        raise CheckFailed(f"the task run ended {run['status']}: {run.get('failure_reason') or 'no reason given'}")
     results = await tool("task_run_results", run_id=run["run_id"])
     return str(results.text().splitlines()[0])
 

@@ -13,15 +13,15 @@ import uvicorn
 from evaltasks.access import OPEN, Access
 from evaltasks.app import open_server
 from evaltasks.engine.engine import Engine
+from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
 from evaltasks.engine.request_log import logger as request_logger
 from evaltasks.engine.runs.limits import ExecutorLimits
 from evaltasks.engine.sandbox.limits import SandboxKind
-from evaltasks.engine.stage import NO_STAGE, Stage
-from evaltasks.face.http import UntilSignal, bracketed, listen_on, serve_http
+from evaltasks.face.http import GracefulServer, bracketed, listen_on, serve_http
 from evaltasks.settings import Settings, SettingsError
 
 GRACE_SECONDS = 2
-_STAGED = """\
+_FAULT_INJECTION_WARNING = """\
 *** STAGED FAILURES: THIS ENGINE IS FOR TESTS. Its task runs fail, hang or find nothing on purpose:
 {shown}
 *** Start it without --stage for real work.
@@ -61,7 +61,7 @@ async def open_further_ports(
             if ports.otlp_grpc is not None:
                 from evaltasks.engine.flight.otlp import open_otlp  # noqa: PLC0415  see above
 
-                opened = open_otlp(engine.intake, host, ports.otlp_grpc, access.keys, access.body_bytes_max)
+                opened = open_otlp(engine.ingestor, host, ports.otlp_grpc, access.keys, access.body_bytes_max)
                 addresses.append(await stack.enter_async_context(opened))
         except ImportError:
             raise SettingsError(
@@ -79,7 +79,7 @@ async def serve_engine(
     sandbox: SandboxKind = SandboxKind.MONTY,
     further: FurtherPorts = FurtherPorts(),
     access: Access = OPEN,
-    stage: Stage = NO_STAGE,
+    fault_injection: FaultInjection = NO_FAULTS,
     limits: ExecutorLimits | None = None,
 ) -> int:
     """Serve the embedded engine until a signal comes; the exit code.
@@ -87,14 +87,16 @@ async def serve_engine(
     Its addresses are printed on stdout, the REST API's first, once all listen. One that is staged says so on stderr
     before it opens its store.
     """
-    if stage.staged:
-        sys.stderr.write(_STAGED.format(shown="\n".join(f"***   {staged}" for staged in stage.staged)))
+    if fault_injection.staged:
+        sys.stderr.write(
+            _FAULT_INJECTION_WARNING.format(shown="\n".join(f"***   {staged}" for staged in fault_injection.staged))
+        )
     opening = Engine.open(
         store,
         environment=os.environ,
         sandbox=sandbox,
         body_bytes_max=access.body_bytes_max,
-        stage=stage,
+        fault_injection=fault_injection,
         limits=limits or ExecutorLimits(),
     )
     async with (
@@ -113,4 +115,4 @@ async def serve_engine(
         with listener:
             sys.stdout.write("\n".join([f"http://{bracketed(host)}:{listener.getsockname()[1]}", *addresses, ""]))
             sys.stdout.flush()
-            return await UntilSignal(config).serve_until_signal(listener)
+            return await GracefulServer(config).serve_until_signal(listener)

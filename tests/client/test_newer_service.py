@@ -32,7 +32,7 @@ from evaltasks.api.task_runs import ListTaskRuns
 from evaltasks.api.tasks import CreateTask, ListTasks, Task
 from evaltasks.client.caller import Caller
 from evaltasks.client.client import Client
-from evaltasks.client.retries import Patience
+from evaltasks.client.retries import RetryBudget
 from tests.support.agents import MODES, agent_of
 from tests.support.answers import NEVER_SEEN, at, whole_answers, whole_bodies
 from tests.support.transports import MOMENT
@@ -55,7 +55,7 @@ class Newer(httpx2.AsyncBaseTransport):
 @asynccontextmanager
 async def caller_of(service: Newer) -> AsyncIterator[Caller]:
     async with httpx2.AsyncClient(base_url="https://ax.test", transport=service) as http:
-        yield Caller(http, "ax.test", 5, Patience())
+        yield Caller(http, "ax.test", 5, RetryBudget())
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.api.tasks import ListTasks, UpdateTask
 from evaltasks.client.client import Client
 from evaltasks.client.errors import TimedOut, Unreachable
-from evaltasks.client.retries import Patience, parse_retry_after
+from evaltasks.client.retries import RetryBudget, parse_retry_after
 from evaltasks.client.transport import open_remote_client
 from tests.support.transports import MOMENT, Naps, Scripted, Step, answers, cut_mid_body, drips, fails, html, problem
 
@@ -45,10 +45,12 @@ class Line:
 
 
 @asynccontextmanager
-async def line(*steps: Step, patience: Patience | None = None, timeout_seconds: float = 30) -> AsyncIterator[Line]:
+async def line(
+    *steps: Step, retry_budget: RetryBudget | None = None, timeout_seconds: float = 30
+) -> AsyncIterator[Line]:
     network, naps = Scripted(*steps), Naps()
     async with open_remote_client(
-        "https://ax.test", "key", is_engine=False, transport=network, sleep=naps, patience=patience,
+        "https://ax.test", "key", is_engine=False, transport=network, sleep=naps, retry_budget=retry_budget,
         timeout_seconds=timeout_seconds,
     ) as client:  # fmt: skip
         yield Line(client, network, naps)
@@ -134,13 +136,13 @@ async def test_a_fault_that_stays_is_given_up_with_its_own_words() -> None:
     async with line(fails(httpx2.ConnectError)) as it:
         with pytest.raises(Unreachable, match="nothing was sent") as caught:
             await it.client.tasks.list(ListTasks())
-    assert it.attempts == Patience().attempts_max
+    assert it.attempts == RetryBudget().attempts_max
     assert not caught.value.may_have_taken_effect
 
 
 async def test_the_waits_grow_and_hold_a_share_of_chance() -> None:
-    low, high = Patience(jitter=lambda: 0.0), Patience(jitter=lambda: 1.0)
-    async with line(html(502), patience=low) as calm, line(html(502), patience=high) as eager:
+    low, high = RetryBudget(jitter=lambda: 0.0), RetryBudget(jitter=lambda: 1.0)
+    async with line(html(502), retry_budget=low) as calm, line(html(502), retry_budget=high) as eager:
         for it in (calm, eager):
             with pytest.raises(ServerError):
                 await it.client.tasks.list(ListTasks())
@@ -150,15 +152,15 @@ async def test_the_waits_grow_and_hold_a_share_of_chance() -> None:
 
 @given(attempt=st.integers(1, 60), share=st.floats(0, 1))
 def test_no_wait_is_longer_than_its_bound_or_of_no_length(attempt: int, share: float) -> None:
-    patience = Patience(jitter=lambda: share)
-    assert 0 < patience.wait_seconds(attempt, None) <= patience.wait_seconds_max
+    retry_budget = RetryBudget(jitter=lambda: share)
+    assert 0 < retry_budget.wait_seconds(attempt, None) <= retry_budget.wait_seconds_max
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.promise("repeat.asked")
 async def test_what_the_service_asks_to_wait_is_waited(status: int) -> None:
-    patience = Patience(jitter=lambda: 1.0)
-    async with line(problem(status, "Later.", **{"retry-after": "7"}), NO_TASKS, patience=patience) as it:
+    retry_budget = RetryBudget(jitter=lambda: 1.0)
+    async with line(problem(status, "Later.", **{"retry-after": "7"}), NO_TASKS, retry_budget=retry_budget) as it:
         await it.client.tasks.list(ListTasks())
     assert it.naps.seconds == [7.5]
 
@@ -169,8 +171,8 @@ async def test_a_date_to_come_back_at_is_counted_from_the_services_own_clock() -
         "date": format_datetime(theirs, usegmt=True),
         "retry-after": format_datetime(theirs + timedelta(seconds=42), usegmt=True),
     }
-    patience = Patience(jitter=lambda: 0.0)
-    async with line(problem(429, "Later.", **headers), NO_TASKS, patience=patience) as it:
+    retry_budget = RetryBudget(jitter=lambda: 0.0)
+    async with line(problem(429, "Later.", **headers), NO_TASKS, retry_budget=retry_budget) as it:
         await it.client.tasks.list(ListTasks())
     assert it.naps.seconds == [42.0]
 
@@ -186,8 +188,8 @@ async def test_a_longer_wait_than_anybody_sits_through_is_reported_instead_of_wa
 
 @pytest.mark.promise("repeat.bounded")
 async def test_all_waits_together_stay_within_the_bound() -> None:
-    patience = Patience(attempts_max=50, jitter=lambda: 0.0)
-    async with line(problem(503, "Later.", **{"retry-after": "40"}), patience=patience) as it:
+    retry_budget = RetryBudget(attempts_max=50, jitter=lambda: 0.0)
+    async with line(problem(503, "Later.", **{"retry-after": "40"}), retry_budget=retry_budget) as it:
         with pytest.raises(Unavailable):
             await it.client.tasks.list(ListTasks())
     assert it.naps.seconds == [40.0, 40.0], "a third would end after 90 s"

@@ -11,7 +11,7 @@ import anyio
 import httpx2
 import pytest
 
-from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 from tests.support.exchanges import EVERY_KIND, FOLDER, KEY, KINDS, answering, exchange, replaying, request
 
 SCHEMA = {
@@ -65,21 +65,21 @@ async def test_tool_calls_are_reported_in_one_shape(kind: str) -> None:
 
 
 FAILURES: list[tuple[str, type[Exception], str, float | None]] = [
-    ("unauthorized", Broken, "wrong", None),
-    ("unknown_model", Broken, "model", None),
-    ("quota_exhausted", Broken, "no quota left", None),
+    ("unauthorized", PermanentFailure, "wrong", None),
+    ("unknown_model", PermanentFailure, "model", None),
+    ("quota_exhausted", PermanentFailure, "no quota left", None),
     ("rate_limited", RetryLater, "asks to wait (429)", 7.0),
     ("overloaded", RetryLater, "is overloaded or down", 3.0),
     ("server_error", RetryLater, "is overloaded or down (500)", None),
     ("html_error", RetryLater, "is overloaded or down (502)", None),
     ("cut", RetryLater, "broke off", None),
     ("not_json", RetryLater, "is not JSON, or was cut off", None),
-    ("context_too_long", RefusedCall, "longer than the model's context", None),
-    ("filtered", RefusedCall, "", None),
-    ("refusal", RefusedCall, "", None),
-    ("rejected", RefusedCall, "refuse", None),
-    ("html", RefusedCall, "a web page", None),
-    ("wrong_shape", RefusedCall, "is base_url the address|is this an OpenAI-compatible", None),
+    ("context_too_long", CallRejected, "longer than the model's context", None),
+    ("filtered", CallRejected, "", None),
+    ("refusal", CallRejected, "", None),
+    ("rejected", CallRejected, "refuse", None),
+    ("html", CallRejected, "a web page", None),
+    ("wrong_shape", CallRejected, "is base_url the address|is this an OpenAI-compatible", None),
 ]
 
 
@@ -95,7 +95,7 @@ async def test_a_failure_means_the_same_whoever_says_it(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with replaying(kind, case) as it:
-        with pytest.raises((Broken, RetryLater, RefusedCall)) as caught:
+        with pytest.raises((PermanentFailure, RetryLater, CallRejected)) as caught:
             await it.provider.complete(request(kind))
 
     error: Any = caught.value
@@ -127,7 +127,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(kind: str, packed: bool)
     headers = {"content-type": "application/json", **({"content-encoding": "gzip"} if packed else {})}
     content = gzip.compress(body) if packed else body
     async with answering(kind, lambda _: httpx2.Response(200, headers=headers, content=content)) as it:
-        with pytest.raises(RefusedCall, match="longer than"):
+        with pytest.raises(CallRejected, match="longer than"):
             await it.provider.complete(request(kind))
 
 

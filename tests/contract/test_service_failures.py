@@ -24,7 +24,7 @@ from evaltasks.client import caller
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, TimedOut, Unreachable, Unreadable
 from evaltasks.client.transport import open_remote_client
-from evaltasks.face.errors import words_for
+from evaltasks.face.errors import message_for
 from tests.support.raw_server import RawServer, Said, answer, raw_server
 from tests.support.transports import MOMENT, Naps
 
@@ -259,7 +259,7 @@ async def test_every_trouble_has_words_for_an_agent_that_hold_no_key_and_no_text
         async with line(failure) as it:
             with pytest.raises((Problem, ClientError)) as caught:
                 await it.change()
-        words = words_for(caught.value)
+        words = message_for(caught.value)
         assert words is not None
         assert len(words) > 60
         assert not {"IGNORE", "<html", KEY} & {part for part in ("IGNORE", "<html", KEY) if part in words}
@@ -270,7 +270,7 @@ async def test_a_401_is_reported_with_its_three_readings() -> None:
     async with line(problem(401, "Authentication required")) as it:
         with pytest.raises(Unauthorized) as caught:
             await it.read()
-    words = words_for(caught.value) or ""
+    words = message_for(caught.value) or ""
     assert "no valid key" in words
     assert "another account" in words
     assert "may not see this space" in words
@@ -282,6 +282,6 @@ async def test_a_404_on_the_list_of_a_hidden_space_is_reported_with_both_reading
         with pytest.raises(NotFound) as caught:
             await it.client.resolve.project("support bot", space="U3BhY2U6MTphQjNk")
         assert len(it.server.requests) == 1, "not taken for an empty list, not asked for again"
-    words = words_for(caught.value) or ""
+    words = message_for(caught.value) or ""
     assert "does not exist" in words
     assert "cannot see" in words

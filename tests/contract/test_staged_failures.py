@@ -17,8 +17,8 @@ from evaltasks.api.task_runs import ListTaskRunRows, ListTaskRuns, TaskRun, Trig
 from evaltasks.api.traces import ListTraces
 from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client, open_remote_client
+from evaltasks.engine.fault_injection import parse_fault_injection
 from evaltasks.engine.runs.executor import ExecutorLimits
-from evaltasks.engine.stage import parse_stage
 from tests.support.backends import BACKENDS, KEY, served
 from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
 from tests.support.groups import put, span
@@ -72,7 +72,7 @@ async def world(
     backend: str, stage: str, path: str | Path = ":memory:", limits: ExecutorLimits = QUICK
 ) -> AsyncIterator[World]:
     clock = HandClock()
-    async with engine(path, stage=parse_stage(stage), clock=clock, limits=limits) as it:
+    async with engine(path, stage=parse_fault_injection(stage), clock=clock, limits=limits) as it:
         if backend == "in_process":
             async with open_app_client(it.engine.app, default_space="default") as client:
                 yield World(client, it, clock)
@@ -176,11 +176,11 @@ async def test_a_continuous_task_takes_delayed_spans_later_each_once(backend: st
             """The rows of all its task runs, after the executor has had turns."""
             with anyio.fail_after(10):
                 while True:
-                    turns = it.seed.engine.executor.num_turns
+                    turns = it.seed.engine.executor.poll_count
                     await it.ended((await it.trigger(probe, **WINDOW)).id)
                     runs = (await it.client.tasks.list_task_runs(task, ListTaskRuns())).task_runs
                     rows = [row.row_id for run in runs for row in await it.rows(run.id)]
-                    settled = it.seed.engine.executor.num_turns > turns and all(run.finished for run in runs)
+                    settled = it.seed.engine.executor.poll_count > turns and all(run.finished for run in runs)
                     if settled and len(rows) >= expected:
                         return sorted(rows)
 

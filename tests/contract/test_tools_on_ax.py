@@ -15,7 +15,7 @@ import pytest
 from evaltasks.api.problems import NotFound
 from evaltasks.client.transport import open_remote_client
 from evaltasks.engine.engine import Engine
-from evaltasks.face.errors import words_for
+from evaltasks.face.errors import message_for
 from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools import (
     create_agent_integration,
@@ -169,7 +169,7 @@ async def test_a_tool_says_a_name_that_is_hidden_from_one_that_is_missing_as_far
             await it.call(list_tasks.SPEC, project="Support Bot")
         with pytest.raises(NotFound) as hidden:
             await it.call(list_tasks.SPEC, project="support bot", space="U3BhY2U6OTk5OmFCM2Q=")
-    assert "cannot see its space" in (words_for(hidden.value) or "")
-    words = words_for(caught.value) or ""
+    assert "cannot see its space" in (message_for(hidden.value) or "")
+    words = message_for(caught.value) or ""
     assert "candidates: 'support bot' (" in words
     assert "letter case included" in words

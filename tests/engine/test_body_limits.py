@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from evaltasks.engine.body_limits import BodyLimits
-from evaltasks.engine.ingest.intake import IN_HAND_MAX
+from evaltasks.engine.ingest.ingestor import IN_HAND_MAX
 from tests.support.backends import served
 from tests.support.engines import EngineInTest, engine
 from tests.support.otlp import span_request

@@ -270,7 +270,7 @@ async def test_otlp_over_grpc_enters_where_otlp_over_http_does(keys: str, sent: 
             return bytes(call(span_request(spans=2).SerializeToString(), metadata=metadata, timeout=20))
 
     with anyio.fail_after(30):
-        async with engine() as it, open_otlp(it.engine.intake, "127.0.0.1", 0, keys_from(keys)) as address:
+        async with engine() as it, open_otlp(it.engine.ingestor, "127.0.0.1", 0, keys_from(keys)) as address:
             if not fits:
                 with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
                     await to_thread.run_sync(export, address)

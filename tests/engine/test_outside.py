@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaltasks.engine.outside import outside_routes
+from evaltasks.engine.unsupported import unsupported_routes
 from tests.support.engines import engine
 
 
@@ -45,4 +45,4 @@ async def test_tags_and_members_of_what_is_kept_are_none() -> None:
 
 
 def test_no_route_of_these_hides_an_operation() -> None:
-    assert not any(route.path.startswith("/v2/tasks") for route in outside_routes())
+    assert not any(route.path.startswith("/v2/tasks") for route in unsupported_routes())

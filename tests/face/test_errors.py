@@ -13,8 +13,8 @@ from evaltasks.api import problems
 from evaltasks.api.problems import Problem, ServerError
 from evaltasks.client import errors as client_errors
 from evaltasks.client.errors import ClientError, NotResolved, TimedOut, Unreachable
-from evaltasks.face.errors import ERROR_CHARACTERS_MAX, WORDS, words_for
-from evaltasks.face.results import ANSWER_CHARACTERS_MAX, shrunk
+from evaltasks.face.errors import ERROR_CHARACTERS_MAX, WORDS, message_for
+from evaltasks.face.results import ANSWER_CHARACTERS_MAX, truncated_to_fit
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 
 
@@ -29,7 +29,7 @@ def test_every_class_of_error_has_a_row_of_its_own(kind: type[Exception]) -> Non
 
 @pytest.mark.parametrize("kind", _classes(problems, Problem))
 def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: type[Problem]) -> None:
-    words = words_for(kind("The widget is bent"))
+    words = message_for(kind("The widget is bent"))
 
     assert words is not None
     assert "The widget is bent." in words
@@ -38,7 +38,7 @@ def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: typ
 
 @pytest.mark.promise("tell.401")
 def test_a_401_names_both_readings_and_who_can_fix_it() -> None:
-    words = words_for(problems.Unauthorized("No key"))
+    words = message_for(problems.Unauthorized("No key"))
 
     assert words is not None
     assert "no valid key" in words
@@ -48,7 +48,7 @@ def test_a_401_names_both_readings_and_who_can_fix_it() -> None:
 
 @pytest.mark.promise("tell.404")
 def test_a_404_names_both_readings() -> None:
-    words = words_for(problems.NotFound("No task 't9'"))
+    words = message_for(problems.NotFound("No task 't9'"))
 
     assert words is not None
     assert "does not exist" in words
@@ -56,25 +56,25 @@ def test_a_404_names_both_readings() -> None:
 
 
 def test_a_429_says_when() -> None:
-    assert "in 17 s" in (words_for(problems.RateLimited("Slow down", retry_after_seconds=16.7)) or "")
-    assert "in about a minute" in (words_for(problems.RateLimited("Slow down")) or "")
+    assert "in 17 s" in (message_for(problems.RateLimited("Slow down", retry_after_seconds=16.7)) or "")
+    assert "in about a minute" in (message_for(problems.RateLimited("Slow down")) or "")
 
 
 def test_the_text_of_an_unknown_5xx_names_its_status() -> None:
-    assert "(507)" in (words_for(ServerError("Full", status=507)) or "")
+    assert "(507)" in (message_for(ServerError("Full", status=507)) or "")
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TimedOut])
 @pytest.mark.promise("tell.words")
 def test_a_lost_connection_says_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
-    assert "Nothing was changed" in (words_for(kind("No connection")) or "")
-    assert "may have happened" in (words_for(kind("No answer", may_have_taken_effect=True)) or "")
+    assert "Nothing was changed" in (message_for(kind("No connection")) or "")
+    assert "may have happened" in (message_for(kind("No answer", may_have_taken_effect=True)) or "")
 
 
 def test_an_unresolved_name_lists_its_candidates_with_ids() -> None:
     candidates = [(f"task {i}", f"id-{i}") for i in range(12)]
 
-    words = words_for(NotResolved("No task is called 'tsk'", candidates=candidates)) or ""
+    words = message_for(NotResolved("No task is called 'tsk'", candidates=candidates)) or ""
 
     assert "task 0 (id-0)" in words
     assert "and 4 more" in words
@@ -84,25 +84,25 @@ def test_several_errors_at_once_are_reported_by_the_first_and_a_bug_among_them_i
     known = ExceptionGroup("", [problems.NotFound("No a"), problems.Conflict("b")])
     mixed = ExceptionGroup("", [problems.NotFound("No a"), KeyError("b")])
 
-    assert (words_for(known) or "").startswith("No a.")
-    assert words_for(mixed) is None
+    assert (message_for(known) or "").startswith("No a.")
+    assert message_for(mixed) is None
 
 
 def test_a_bug_has_no_words() -> None:
-    assert words_for(KeyError("x")) is None
+    assert message_for(KeyError("x")) is None
 
 
 def test_words_are_bounded_and_say_so() -> None:
     issues = [ValidationIssue(f"argument_{i}", "is wrong " * 20, "fix it") for i in range(200)]
 
-    words = words_for(ValidationErrors("a_tool", issues)) or ""
+    words = message_for(ValidationErrors("a_tool", issues)) or ""
 
     assert len(words) < ERROR_CHARACTERS_MAX + 100
     assert "more characters were cut" in words
 
 
 def test_an_answer_without_lists_is_cut_in_its_texts() -> None:
-    answer = shrunk({"parts": {str(i): "x" * 3000 for i in range(200)}})
+    answer = truncated_to_fit({"parts": {str(i): "x" * 3000 for i in range(200)}})
 
     assert len(str(answer)) < ANSWER_CHARACTERS_MAX
     assert "Long texts were shortened" in answer["notes"][-1]
@@ -120,7 +120,7 @@ _answers = st.dictionaries(
 def test_whatever_the_answer_it_fits_and_what_stands_in_it_was_in_it(answer: dict[str, Any]) -> None:
     before = json.loads(json.dumps(answer))
 
-    after = shrunk(answer)
+    after = truncated_to_fit(answer)
 
     assert len(json.dumps(after, ensure_ascii=False)) < ANSWER_CHARACTERS_MAX + 2_000
     assert answer == before
@@ -133,4 +133,4 @@ def test_whatever_the_answer_it_fits_and_what_stands_in_it_was_in_it(answer: dic
 def test_an_answer_that_fits_is_left_alone() -> None:
     answer = {"a": ["x" * 5000], "notes": ["one"]}
 
-    assert shrunk(answer) == answer
+    assert truncated_to_fit(answer) == answer

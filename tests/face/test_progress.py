@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaltasks.face.progress import ALIVE_SECONDS, RisingProgress
+from evaltasks.face.progress import ALIVE_SECONDS, MonotonicProgress
 from tests.face.probes import reporting
 from tests.support.agents import MODES, agent
 from tests.support.engines import HandClock
@@ -12,13 +12,13 @@ from tests.support.engines import HandClock
 Sent = list[tuple[float, float | None, str | None]]
 
 
-def _progress(clock: HandClock) -> tuple[RisingProgress, Sent]:
+def _progress(clock: HandClock) -> tuple[MonotonicProgress, Sent]:
     sent: Sent = []
 
     async def send(value: float, total: float | None, message: str | None) -> None:
         sent.append((value, total, message))
 
-    return RisingProgress(send, clock), sent
+    return MonotonicProgress(send, clock), sent
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -37,17 +37,17 @@ class Pair:
                 await self.owners_clock.turn(1)
             await self.clock.turn(1)
             # The watcher looks once more; its polling is real time.
-            looked = self.other.engine.executor.num_turns
+            looked = self.other.engine.executor.poll_count
             with anyio.fail_after(10):
                 while True:
-                    if self.other.engine.executor.num_turns >= looked + 2:
+                    if self.other.engine.executor.poll_count >= looked + 2:
                         break
                     await anyio.sleep(0.001)
 
     def is_with_its_owner(self) -> bool:
         return (
-            self.owner.engine.executor.task_runs_in_hand == {self.task_run}
-            and not self.other.engine.executor.task_runs_in_hand
+            self.owner.engine.executor.active_task_run_ids == {self.task_run}
+            and not self.other.engine.executor.active_task_run_ids
         )
 
     async def finish(self) -> None:
@@ -101,7 +101,7 @@ async def test_an_owner_that_died_with_a_wrong_clock_is_not_waited_for_longer_th
         await it.let_pass(4)  # a renewal with the wrong time
         # From here on its clock stands still: it renews no more.
         await it.let_pass(QUICK.lease_seconds + 2, both=False)
-        assert it.other.engine.executor.task_runs_in_hand == {it.task_run}
+        assert it.other.engine.executor.active_task_run_ids == {it.task_run}
         await it.finish()
         assert (await it.other.task_run(it.task_run))["num_successes"] == SPANS
 

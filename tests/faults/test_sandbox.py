@@ -20,12 +20,12 @@ import pytest
 
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.sandbox import process
-from evaltasks.engine.sandbox.cell import ENDED, SLEPT, TOO_MUCH_MEMORY, SandboxUnavailable
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
+from evaltasks.engine.sandbox.worker import ENDED, SLEPT, TOO_MUCH_MEMORY, SandboxUnavailable
 from tests.support.custom_code import custom_config
 
 LIMITS = SandboxLimits(feed_seconds=0.25, request_seconds=2.5)
@@ -145,7 +145,7 @@ async def test_an_evaluator_whose_every_row_breaks_a_limit_is_given_up(kind: San
     with pytest.raises(BaseExceptionGroup) as raised:
         await outcomes_of(kind, "while True: pass", ["a"] * 10, limits=limits)
     (broken,) = raised.value.exceptions
-    assert isinstance(broken, Broken) and "3 rows in a row the evaluator's code ran longer" in broken.reason
+    assert isinstance(broken, PermanentFailure) and "3 rows in a row the evaluator's code ran longer" in broken.reason
 
 
 # --- output -----------------------------------------------------------------------------------------------------------

@@ -155,14 +155,14 @@ async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_fo
         judge.release()
         await it.idle()
         asked = len(judge.requests)
-        turns = it.engine.executor.num_turns
+        turns = it.engine.executor.poll_count
         for address in ("/v2/tasks", f"/v2/task-runs/{task_run}"):
             problem = await it.ask("GET", address, status=503)
             assert "the file is damaged" in problem["detail"] and "put a copy of it" in problem["detail"]
         problem = await it.ask("POST", "/v2/projects", {"name": "p", "space_id": "x"}, status=503)
         assert "damaged" in problem["detail"]
         assert len(judge.requests) == asked <= 2 * QUICK.in_flight_max
-        assert it.engine.executor.num_turns == turns  # it could not look for work, and lives
+        assert it.engine.executor.poll_count == turns  # it could not look for work, and lives
 
 
 @contextmanager

@@ -50,11 +50,11 @@ async def test_a_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path:
         task_run = await one.trigger(task, **WINDOW)
         with anyio.fail_after(20):
             await judge.wait_for_requests(QUICK.in_flight_max)
-            holder = one if one.engine.executor.task_runs_in_hand else two
+            holder = one if one.engine.executor.active_task_run_ids else two
             for _ in range(20):
                 await clock.turn(QUICK.heartbeat_seconds)
                 await clock.until_sleeping(2)  # both have renewed and sleep again
-        assert holder.engine.executor.task_runs_in_hand == {task_run["id"]}
+        assert holder.engine.executor.active_task_run_ids == {task_run["id"]}
         assert len(judge.requests) == QUICK.in_flight_max
         judge.release()
         await one.ended(task_run["id"])
@@ -72,13 +72,13 @@ async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another
         with anyio.fail_after(20):
             await judge.wait_for_requests(QUICK.in_flight_max)
         async with engine(path, clock=clock) as other:
-            assert other.engine.executor.task_runs_in_hand == frozenset()
+            assert other.engine.executor.active_task_run_ids == frozenset()
             with anyio.fail_after(20):
-                while not other.engine.executor.task_runs_in_hand:
+                while not other.engine.executor.active_task_run_ids:
                     await clock.turn(QUICK.heartbeat_seconds)
                     await anyio.sleep(QUICK.poll_seconds)
                 await judge.wait_for_requests(2 * QUICK.in_flight_max)
-            assert other.engine.executor.task_runs_in_hand == {task_run["id"]}
+            assert other.engine.executor.active_task_run_ids == {task_run["id"]}
             judge.release()
             done = await other.ended(task_run["id"])
             await stalled.idle()

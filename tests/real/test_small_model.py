@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 from evaltasks.engine.providers.catalog import open_judges
-from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, RefusedCall
+from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest
 from tests.support.engines import WINDOW, engine
 from tests.support.exchanges import integration
 
@@ -83,7 +83,7 @@ async def test_text_comes_with_counted_tokens_measured_time_and_an_unknown_price
 
 
 async def test_a_prompt_over_the_context_refuses_this_row_and_no_other(model: Model) -> None:
-    with pytest.raises(RefusedCall, match="longer than the model's context"):
+    with pytest.raises(CallRejected, match="longer than the model's context"):
         await ask(model, "lighthouse " * 6000)
 
     assert (await ask(model, "Say yes.")).text

@@ -267,7 +267,7 @@ class EngineInTest:
         """Once the executor has nothing in hand."""
         with anyio.fail_after(at_most_seconds):
             while True:
-                if not self.engine.executor.task_runs_in_hand:
+                if not self.engine.executor.active_task_run_ids:
                     return
                 await anyio.sleep(0.005)
 

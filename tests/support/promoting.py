@@ -19,7 +19,7 @@ import httpx2
 
 from evaltasks.client.client import Client
 from evaltasks.client.resolve import Named
-from evaltasks.client.retries import Patience
+from evaltasks.client.retries import RetryBudget
 from evaltasks.client.transport import open_remote_client
 from evaltasks.promote.apply import make_plan, perform
 from evaltasks.promote.documents import AnyFile
@@ -104,7 +104,11 @@ async def place(
     async with engine(path, environment=environment or {}) as it:
         network = Watched(it)
         async with open_remote_client(
-            "http://127.0.0.1:9", "ak-a-key", is_engine=is_engine, transport=network, patience=Patience(sleep=Naps())
+            "http://127.0.0.1:9",
+            "ak-a-key",
+            is_engine=is_engine,
+            transport=network,
+            retry_budget=RetryBudget(sleep=Naps()),
         ) as client:
             made = Place(it, client, Named(await it.space_id(), "default"), network)
             if not bare:

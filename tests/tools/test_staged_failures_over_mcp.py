@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evaltasks.engine.stage import parse_stage
+from evaltasks.engine.fault_injection import parse_fault_injection
 from tests.support.agents import MODES, Agent, agent, text_of
 from tests.support.engines import WINDOW
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize("mode", MODES)
 @asynccontextmanager
 async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]:
     """An agent, and a task named `check` over three spans that a judge no one reaches would evaluate."""
-    async with agent(mode, engine_options={"stage": parse_stage(stage)}, **settings) as it:
+    async with agent(mode, engine_options={"stage": parse_fault_injection(stage)}, **settings) as it:
         project = await it.seed.seed_project("app")
         await it.seed.seed_spans(project, 3)
         evaluator = await it.seed.seed_template_evaluator("http://127.0.0.1:9/v1")

@@ -127,12 +127,12 @@ class AiIntegration(Read):
         return self.provider is Provider.HEURISTIC
 
     @field_serializer("provider", when_used="json")
-    def _as_ax_knows_it(self, provider: str) -> str:
+    def _to_wire(self, provider: str) -> str:
         return Provider.CUSTOM if provider is Provider.HEURISTIC else provider
 
     @model_validator(mode="before")
     @classmethod
-    def _as_we_know_it(cls, given: Any) -> Any:
+    def _from_wire(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("is_heuristic") is True:
             return {**given, "provider": Provider.HEURISTIC}
         return given

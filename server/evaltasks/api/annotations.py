@@ -51,7 +51,7 @@ class AnnotateSpans(Written):
     granularity: Folded[Granularity] | None = None
 
     @model_validator(mode="after")
-    def _fewer_sessions(self) -> AnnotateSpans:
+    def _validate_session_count(self) -> AnnotateSpans:
         if self.granularity is Granularity.SESSION and len(self.annotations) > 100:
             raise ValueError("at most 100 sessions can be annotated at once")
         return self

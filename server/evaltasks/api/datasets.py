@@ -127,7 +127,7 @@ class DeleteExamples(Written):
 
     @field_validator("example_ids", mode="after")
     @classmethod
-    def _once(cls, ids: list[str]) -> list[str]:
+    def _validate_unique(cls, ids: list[str]) -> list[str]:
         if len(set(ids)) < len(ids):
             raise ValueError("an id stands twice")
         return ids

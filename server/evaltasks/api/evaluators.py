@@ -80,7 +80,7 @@ class TemplateConfig(Written):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_spelling(cls, given: object) -> object:
+    def _normalize_spelling(cls, given: object) -> object:
         """What was read from the engine may be written back: both spellings at once are fine while they agree."""
         if isinstance(given, dict) and {"use_function_calling", "use_function_calling_if_available"} <= given.keys():
             given = dict(given)
@@ -90,7 +90,7 @@ class TemplateConfig(Written):
 
     @field_validator("classification_choices", mode="after")
     @classmethod
-    def _some_choice(cls, choices: dict[str, float] | None) -> dict[str, float] | None:
+    def _validate_choices(cls, choices: dict[str, float] | None) -> dict[str, float] | None:
         if choices is not None and (not choices or any(not label.strip() for label in choices)):
             raise ValueError("classification_choices must map at least one non-blank label to a score")
         return choices
@@ -191,7 +191,7 @@ class CreateEvaluatorVersion(_Version):
     commit_message: str = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="after")
-    def _one_config(self) -> CreateEvaluatorVersion:
+    def _validate_single_config(self) -> CreateEvaluatorVersion:
         given = [c for c in (self.template_config, self.code_config, self.remote_config) if c is not None]
         if len(given) != 1:
             raise ValueError("exactly one of template_config, code_config and remote_config is needed")

@@ -48,7 +48,7 @@ class ListExperiments(ListQuery):
     name: str | None = Field(default=None, max_length=255)
 
     @model_validator(mode="after")
-    def _one_scope(self) -> ListExperiments:
+    def _validate_single_scope(self) -> ListExperiments:
         if self.dataset_id and self.space_id:
             raise ValueError("dataset_id and space_id exclude each other; give one of them")
         return self
@@ -98,7 +98,7 @@ class CreateExperiment(Written):
     _rows = field_validator("experiment_runs", mode="after")(_experiment_rows)
 
     @model_validator(mode="after")
-    def _one_home(self) -> CreateExperiment:
+    def _validate_single_parent(self) -> CreateExperiment:
         if bool(self.dataset_id) == bool(self.space_id):
             raise ValueError("exactly one of dataset_id and space_id is needed")
         if self.dataset_id:

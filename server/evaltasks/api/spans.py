@@ -96,7 +96,7 @@ class ListSpans(Written):
     truncate_string_length: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _one_column_list(self) -> ListSpans:
+    def _validate_column_lists(self) -> ListSpans:
         if self.included_columns and self.excluded_columns:
             raise ValueError("included_columns and excluded_columns exclude each other; give one of them")
         return self

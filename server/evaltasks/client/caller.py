@@ -41,7 +41,7 @@ from evaltasks.api.operations import Operation
 from evaltasks.api.problems import NotBuilt, Problem, problem_from
 from evaltasks.api.wire import READING
 from evaltasks.client.errors import ClientError, TimedOut, Unreachable, Unreadable, WrongValue
-from evaltasks.client.retries import Patience, parse_retry_after
+from evaltasks.client.retries import RetryBudget, parse_retry_after
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Caller:
     http: httpx2.AsyncClient = field(repr=False)
     where: str
     timeout_seconds: float
-    patience: Patience
+    retry_budget: RetryBudget
     secret: str | None = field(default=None, repr=False)
 
     async def call(
@@ -105,7 +105,7 @@ class Caller:
             answer = await self._exchange(operation, request)
             return await _run_in_thread(len(answer.body) > _LARGE_BYTES, lambda: self._read(operation, answer))
 
-        return await self.patience.call(attempt, name=operation.name, reads=operation.reads)
+        return await self.retry_budget.call(attempt, name=operation.name, reads=operation.reads)
 
     async def _exchange(self, operation: Operation[ReplyT], request: _Request) -> _Answer:
         try:

@@ -31,7 +31,7 @@ PASSING_STATUSES = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryBudget:
     """Bounds on repeating one call.
 
     `elapsed_seconds_max` bounds attempts and waits together: a wait that would end later is not started. A service

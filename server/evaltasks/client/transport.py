@@ -20,7 +20,7 @@ from evaltasks.client.caller import Caller
 from evaltasks.client.client import Client
 from evaltasks.client.engine import EngineCalls
 from evaltasks.client.errors import Unreadable, WrongValue
-from evaltasks.client.retries import Patience, Sleep
+from evaltasks.client.retries import RetryBudget, Sleep
 
 _Scope: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,7 +39,7 @@ async def open_app_client(app: AsgiApp, *, default_space: str | None = None) -> 
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app), base_url="http://engine.localhost", headers=_headers(None)
     ) as http:
-        caller = Caller(http, "The embedded engine", LOCAL_TIMEOUT_SECONDS, Patience())
+        caller = Caller(http, "The embedded engine", LOCAL_TIMEOUT_SECONDS, RetryBudget())
         yield Client(caller, is_engine=True, default_space=default_space)
 
 
@@ -53,7 +53,7 @@ async def open_remote_client(
     is_engine: bool | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
     sleep: Sleep | None = None,
-    patience: Patience | None = None,
+    retry_budget: RetryBudget | None = None,
     allow_plain_http: bool = False,
 ) -> AsyncIterator[Client]:
     """A client of the service at `base_url`, AX or an evaltasks engine.
@@ -70,7 +70,7 @@ async def open_remote_client(
             f"The API key would go to {url.host} unencrypted. Use https://, or allow plain HTTP explicitly "
             "(--allow-plain-http) if the network between is yours."
         )
-    bounds = patience or Patience()
+    bounds = retry_budget or RetryBudget()
     if sleep is not None:
         bounds = replace(bounds, sleep=sleep)
     connect_seconds = min(10.0, timeout_seconds / 2)

@@ -34,10 +34,10 @@ from evaltasks.api.problems import (
     Unprocessable,
     problem_from,
 )
-from evaltasks.engine.bodies import read_body
 from evaltasks.engine.call import Call, Handler, Services
-from evaltasks.engine.plain_json import require_plain
+from evaltasks.engine.request_body import read_body
 from evaltasks.engine.store.store import StoreError
+from evaltasks.engine.strict_json import require_strict_json
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> Bas
     if row.body is None:
         return None
     # A number that went wrong in an application must not cost its span; it is stored as null.
-    require_plain(body, any_number=row is INGEST_SPANS)
+    require_strict_json(body, any_number=row is INGEST_SPANS)
     try:
         return row.body.model_validate_json(body or b"{}", strict=True)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 A client that sends a byte now and then would otherwise keep its request open for ever. Only the time that is spent
 waiting for the client counts, and what it did send buys more of it: a large body over a slow line comes through, one
-that does not come does not. How large one body may be is a matter of its route (`bodies`).
+that does not come does not. How large one body may be is a matter of its route (`request_body`).
 """
 
 from __future__ import annotations

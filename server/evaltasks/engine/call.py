@@ -9,11 +9,11 @@ from typing import TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from evaltasks.engine.clock import Clock
+from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
 from evaltasks.engine.ids import NewId, new_id, new_row_id
 from evaltasks.engine.runs.projection import Projections
 from evaltasks.engine.runs.wake_signal import WakeSignal
 from evaltasks.engine.sandbox.sandbox import Sandbox
-from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import Store
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -24,7 +24,7 @@ class Services:
     """What the engine's parts work with; made once by `Engine.open`.
 
     `environment` holds the keys that AI integrations name. `wake_signal` wakes the executor when there is work.
-    `sandbox` runs the code of custom evaluators. `stage` lists the AX failures that are simulated on purpose.
+    `sandbox` runs the code of custom evaluators. `fault_injection` lists the AX failures that are simulated on purpose.
     """
 
     store: Store
@@ -32,7 +32,7 @@ class Services:
     wake_signal: WakeSignal
     environment: Mapping[str, str] = field(repr=False)
     sandbox: Sandbox
-    stage: Stage = NO_STAGE
+    fault_injection: FaultInjection = NO_FAULTS
     projections: Projections = field(default_factory=Projections)
     new_id: NewId = new_id
     new_row_id: Callable[[], str] = new_row_id

@@ -104,7 +104,7 @@ def openapi_document() -> JsonObject:
         # Either: an engine asks for a key only when it was started with some.
         "security": [{}, {"key": []}],
         "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, OPERATIONS))] + [{"name": "telemetry"}],
-        "paths": {**_operation_paths(schemas), **_intake_paths()},
+        "paths": {**_operation_paths(schemas), **_ingest_paths()},
         "components": {
             "schemas": dict(sorted(schemas.definitions.items())),
             "responses": {kind.__name__: _problem_response(kind, text) for kind, text in _all_problems().items()},
@@ -144,13 +144,13 @@ class _Schemas:
     def _name(self, model: type[BaseModel]) -> str:
         return str(self._refs[model, "validation"]["$ref"]).removeprefix(_REF)
 
-    def read(self, model: type[BaseModel]) -> JsonObject:
+    def request_ref(self, model: type[BaseModel]) -> JsonObject:
         return self._refs[model, "validation"]
 
-    def written(self, model: type[BaseModel]) -> JsonObject:
+    def response_ref(self, model: type[BaseModel]) -> JsonObject:
         return self._refs[model, "serialization"]
 
-    def may_be_left_out(self, model: type[BaseModel]) -> bool:
+    def is_optional(self, model: type[BaseModel]) -> bool:
         """True for a body that needs no field: none sent is read as an empty object."""
         return not self.definitions[self._name(model)].get("required")
 
@@ -178,26 +178,26 @@ def _operation_paths(schemas: _Schemas) -> dict[str, JsonObject]:
 
 def _operation(row: Operation[BaseModel] | Operation[None], schemas: _Schemas) -> JsonObject:
     described = (HANDLERS[row.name].__doc__ or "").strip()
-    written: JsonObject = {
+    described_operation: JsonObject = {
         "operationId": row.name,
         "tags": [_tag(row)],
         "summary": row.name.replace("_", " ").capitalize(),
     }
     if described:
-        written["description"] = " ".join(described.split())
+        described_operation["description"] = " ".join(described.split())
     if parameters := [*_path_parameters(row), *_query_parameters(row, schemas)]:
-        written["parameters"] = parameters
+        described_operation["parameters"] = parameters
     if row.body is not None:
-        written["requestBody"] = {
-            "required": not schemas.may_be_left_out(row.body),
-            "content": {JSON: {"schema": schemas.read(row.body)}},
+        described_operation["requestBody"] = {
+            "required": not schemas.is_optional(row.body),
+            "content": {JSON: {"schema": schemas.request_ref(row.body)}},
         }
     answer = answer_model(row)
     done: JsonObject = {"description": "Done." if answer is None else "The answer."}
     if answer is not None:
-        done["content"] = {JSON: {"schema": schemas.written(answer)}}
-    written["responses"] = {str(row.status): done, **_problem_refs(_problems_of(row))}
-    return written
+        done["content"] = {JSON: {"schema": schemas.response_ref(answer)}}
+    described_operation["responses"] = {str(row.status): done, **_problem_refs(_problems_of(row))}
+    return described_operation
 
 
 def _path_parameters(row: Operation[BaseModel] | Operation[None]) -> list[JsonObject]:
@@ -257,7 +257,7 @@ def _problem_response(kind: type[Problem], description: str) -> JsonObject:
     return response
 
 
-def _intake_paths() -> dict[str, JsonObject]:
+def _ingest_paths() -> dict[str, JsonObject]:
     """The two addresses of telemetry, shortly: their bodies are protocols that others wrote down."""
     refused = _problem_refs(kind for kind in _all_problems() if kind.status in PROBLEM_STATUSES)
     traces = {

@@ -17,7 +17,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from evaltasks.api.problems import Unauthorized
-from evaltasks.engine.refusal import refuse
+from evaltasks.engine.error_response import send_problem
 
 KEY_CHARACTERS_MIN = 24
 _DIFFERENT_CHARACTERS_MIN = 8
@@ -101,7 +101,7 @@ class KeyCheck:
         caller = self._keys.caller(given[0]) if len(given) == 1 else None
         scope[CALLER] = caller or (WRONG_KEY if given else NO_KEY)
         if caller is None:
-            await refuse(Unauthorized(_WRONG if given else _MISSING), scope, receive, send)
+            await send_problem(Unauthorized(_WRONG if given else _MISSING), scope, receive, send)
             return
         await self._app(scope, receive, send)
 

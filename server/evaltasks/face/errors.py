@@ -134,13 +134,13 @@ WORDS: dict[type[Exception], Words] = {
 }
 
 
-def words_for(error: BaseException) -> str | None:
+def message_for(error: BaseException) -> str | None:
     """What to tell the model about an error, or None when it is a crash of ours.
 
     A group of errors (several requests at once) is told by its first member, if all of them have words.
     """
     if isinstance(error, BaseExceptionGroup):
-        messages = [words_for(member) for member in error.exceptions]
+        messages = [message_for(member) for member in error.exceptions]
         return messages[0] if None not in messages else None
     for kind in type(error).__mro__:
         if kind in WORDS:
@@ -148,7 +148,7 @@ def words_for(error: BaseException) -> str | None:
     return None
 
 
-def crash_words(error: BaseException, subject: str) -> str:
+def internal_error_message(error: BaseException, subject: str) -> str:
     """Log a crash under a reference number and say no more than that number."""
     reference = secrets.token_hex(4)
     log.error("crash %s in %s", reference, subject, exc_info=error)

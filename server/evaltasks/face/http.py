@@ -169,7 +169,7 @@ def make_http_app(
     return app
 
 
-class UntilSignal(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """Serves until SIGTERM or SIGINT and then returns, so that what is open around it is closed in order.
 
     uvicorn itself raises the signal again when it is done, and the process would be gone before that.
@@ -184,7 +184,7 @@ class UntilSignal(uvicorn.Server):
         caught = 0
         async with anyio.create_task_group() as tasks:
 
-            async def end_on_signal() -> None:
+            async def shutdown_on_signal() -> None:
                 nonlocal caught
                 with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     async for number in signals:
@@ -193,7 +193,7 @@ class UntilSignal(uvicorn.Server):
                             on_signal()
                         self.should_exit = True
 
-            tasks.start_soon(end_on_signal)
+            tasks.start_soon(shutdown_on_signal)
             await self.serve(sockets=[listener])
             tasks.cancel_scope.cancel()
         return 128 + caught if caught else 0
@@ -214,7 +214,7 @@ async def serve_http(
             app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
         log.warning("serving MCP on http://%s:%d%s", bracketed(host), bound, PATH)
-        return await UntilSignal(config).serve_until_signal(listener, server.end_streams)
+        return await GracefulServer(config).serve_until_signal(listener, server.end_streams)
 
 
 def listen_on(host: str, port: int) -> socket.socket:

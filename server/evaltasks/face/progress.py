@@ -14,7 +14,7 @@ TRIFLE = 0.001
 Send = Callable[[float, float | None, str | None], Awaitable[None]]
 
 
-class RisingProgress:
+class MonotonicProgress:
     """Passes a report on when it is news. `send` is the SDK's own, silent when the client sent no token."""
 
     def __init__(self, send: Send, time: Time) -> None:

@@ -34,9 +34,9 @@ from evaltasks.face.addresses import (
     parse_address,
 )
 from evaltasks.face.confirm import NonInteractiveConfirm
-from evaltasks.face.errors import crash_words, words_for
+from evaltasks.face.errors import internal_error_message, message_for
 from evaltasks.face.progress import SilentProgress
-from evaltasks.face.results import shrunk
+from evaltasks.face.results import truncated_to_fit
 from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.catalog import BY_NAME
 from evaltasks.tools.context import Time, ToolContext, ToolSettings
@@ -145,13 +145,13 @@ class Resources:
         try:
             output = await BY_NAME[tool].call(arguments(address), context)
         except _ABSENT as error:
-            raise ResourceNotFoundError(words_for(error) or "Not found.") from None
+            raise ResourceNotFoundError(message_for(error) or "Not found.") from None
         except Exception as error:
-            words = words_for(error) or crash_words(error, f"reading {address.place.name}")
+            words = message_for(error) or internal_error_message(error, f"reading {address.place.name}")
             raise ResourceError(words) from None
         if address.place is EVALUATOR and not _is_it(output, address.values["evaluator_id"]):
             raise ResourceNotFoundError("There is no evaluator with this id; use find to see which there are.")
-        return json.dumps(shrunk(output.model_dump(mode="json", exclude_none=True)), ensure_ascii=False)
+        return json.dumps(truncated_to_fit(output.model_dump(mode="json", exclude_none=True)), ensure_ascii=False)
 
     async def complete(self, argument: str, typed: str) -> Completion:
         """Ids of what really exists, by the beginning of the id or any part of the name.

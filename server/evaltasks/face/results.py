@@ -11,7 +11,7 @@ from typing import Any
 
 from mcp.types import CallToolResult, TextContent
 
-from evaltasks.face.errors import crash_words, cut, words_for
+from evaltasks.face.errors import cut, internal_error_message, message_for
 from evaltasks.tools.spec import Output
 
 # About 20,000 tokens; hosts warn at 10,000 and refuse at 25,000.
@@ -23,7 +23,7 @@ STRING_CHARACTERS_MAX = 2_000
 
 def answer_result(output: Output) -> CallToolResult:
     """A tool's answer. What did not fit is cut from the longest lists first, and the answer says so."""
-    structured = shrunk(output.model_dump(mode="json", exclude_none=True))
+    structured = truncated_to_fit(output.model_dump(mode="json", exclude_none=True))
     return CallToolResult(
         content=[TextContent(type="text", text=cut(output.text(), TEXT_CHARACTERS_MAX))],
         structured_content=structured,
@@ -32,14 +32,14 @@ def answer_result(output: Output) -> CallToolResult:
 
 def error_result(error: BaseException, tool: str) -> CallToolResult:
     """An error as a result the model reads; a crash as its reference number."""
-    return refusal(words_for(error) or crash_words(error, tool))
+    return refusal(message_for(error) or internal_error_message(error, tool))
 
 
 def refusal(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
-def shrunk(answer: dict[str, Any]) -> dict[str, Any]:
+def truncated_to_fit(answer: dict[str, Any]) -> dict[str, Any]:
     """The answer, cut until it fits; `notes` name each list that lost entries, with its numbers."""
     size = _size(answer)
     if size <= ANSWER_CHARACTERS_MAX:

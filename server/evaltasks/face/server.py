@@ -41,8 +41,8 @@ from evaltasks.client.errors import ClientError
 from evaltasks.face.addresses import PLACES, SCHEME
 from evaltasks.face.confirm import AnswerNeeded, PersonConfirm
 from evaltasks.face.definitions import tool_definition
-from evaltasks.face.errors import words_for
-from evaltasks.face.progress import RisingProgress
+from evaltasks.face.errors import message_for
+from evaltasks.face.progress import MonotonicProgress
 from evaltasks.face.resources import JSON, Resources
 from evaltasks.face.results import answer_result, error_result, refusal
 from evaltasks.face.sdk import OpenServer, RequestContext, WatchedListenHandler, untouched_logging
@@ -160,7 +160,7 @@ class EvaltasksServer(OpenServer):
         tool_context = ToolContext(
             client=self.app.client,
             settings=settings,
-            progress=RisingProgress(context.report_progress, self.app.time),
+            progress=MonotonicProgress(context.report_progress, self.app.time),
             confirm=PersonConfirm(context, spec.name),
             time=self.app.time,
         )
@@ -204,10 +204,10 @@ class EvaltasksServer(OpenServer):
         try:
             page, cursor = await self._resources.page(params.cursor)
         except (BadRequest, Unprocessable) as error:
-            raise MCPError(INVALID_PARAMS, words_for(error) or "This cursor cannot be used.") from None
+            raise MCPError(INVALID_PARAMS, message_for(error) or "This cursor cannot be used.") from None
         except (Problem, ClientError) as error:
             if params.cursor:
-                raise MCPError(INTERNAL_ERROR, words_for(error) or "The service cannot be reached.") from None
+                raise MCPError(INTERNAL_ERROR, message_for(error) or "The service cannot be reached.") from None
             log.warning("the tasks could not be listed as resources: %s", type(error).__name__)
             page, cursor = [], None
         return ListResourcesResult(resources=[*listed, *page], next_cursor=cursor)

@@ -97,7 +97,7 @@ async def serve_stdio(server: OpenServer) -> int:
     try:
         async with anyio.create_task_group() as tasks:
 
-            async def end_on_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+            async def shutdown_on_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
                 nonlocal caught
                 with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     task_status.started()
@@ -106,7 +106,7 @@ async def serve_stdio(server: OpenServer) -> int:
                         tasks.cancel_scope.cancel()
                         return
 
-            await tasks.start(end_on_signal)
+            await tasks.start(shutdown_on_signal)
             await server.serve_lines(cast(Any, source), cast(Any, sink))
             tasks.cancel_scope.cancel()
     except* (BrokenPipeError, ConnectionResetError):

@@ -38,7 +38,7 @@ from evaltasks.api.wire import rfc3339
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, WrongValue
 from evaltasks.face.confirm import NonInteractiveConfirm
-from evaltasks.face.errors import words_for
+from evaltasks.face.errors import message_for
 from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import answer_result
 from evaltasks.face.sdk import RequestContext
@@ -169,7 +169,7 @@ class TasksExtension(Extension):
                 {"taskId": task_id},
             ) from None
         except (Problem, ClientError) as error:
-            raise MCPError(INTERNAL_ERROR, words_for(error) or "The task run cannot be read now") from None
+            raise MCPError(INTERNAL_ERROR, message_for(error) or "The task run cannot be read now") from None
 
     def _task(self, task_run: TaskRun) -> dict[str, Any]:
         """A task run as a task, without its result.
@@ -199,7 +199,7 @@ class TasksExtension(Extension):
         try:
             answer = await wait_for_task_run.SPEC.call({"run_id": task_run.id}, self._context())
         except (Problem, ClientError) as error:
-            raise MCPError(INTERNAL_ERROR, words_for(error) or "The task run cannot be read now") from None
+            raise MCPError(INTERNAL_ERROR, message_for(error) or "The task run cannot be read now") from None
         return answer_result(answer).model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def _context(self) -> ToolContext:

@@ -1,7 +1,7 @@
 """Which argument belongs to which kind of task: every "refused" of the specification, as pure functions.
 
-All work on the arguments that could be read, collect every problem, and raise nothing. `Given` maps the name of an
-argument to its value and holds only what was given; see `was_given` for what could not be read.
+All work on the arguments that could be read, collect every problem, and raise nothing. `Provided` maps the name of an
+argument to its value and holds only what was given; see `is_provided` for what could not be read.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskType
-from evaltasks.insight.validation import ValidationIssue, was_given
+from evaltasks.insight.validation import ValidationIssue, is_provided
 
-Given = Mapping[str, Any]
+Provided = Mapping[str, Any]
 
 WINDOW_DAYS_MAX = 30
 WINDOW_MAX = timedelta(days=WINDOW_DAYS_MAX)
@@ -38,7 +38,7 @@ def _only_for(argument: str, kind: str) -> ValidationIssue:
 
 
 # --- creating -----------------------------------------------------------------------------------------------------
-def creation_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
+def creation_issues(given: Provided) -> tuple[str, list[ValidationIssue]]:
     """The rules of creating by `task_type`; silent about the type's rules when the type could not be read."""
     word = given.get("task_type")
     if word is None:
@@ -46,7 +46,7 @@ def creation_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
     task_type = TaskType(str(word).upper())
     if task_type is TaskType.RUN_EXPERIMENT:
         return "run_experiment", list(_experiment_creation(given))
-    return subject_of(task_type, was_given(given, "project"), was_given(given, "dataset")), list(
+    return subject_of(task_type, is_provided(given, "project"), is_provided(given, "dataset")), list(
         _evaluation_creation(task_type, given)
     )
 
@@ -59,38 +59,38 @@ def subject_of(task_type: TaskType | str, on_project: bool, on_dataset: bool) ->
     return f"{word} on a {'project' if on_project else 'dataset'}"
 
 
-def _experiment_creation(given: Given) -> Iterator[ValidationIssue]:
-    if not was_given(given, "dataset"):
+def _experiment_creation(given: Provided) -> Iterator[ValidationIssue]:
+    if not is_provided(given, "dataset"):
         yield ValidationIssue("dataset", "is required for run_experiment", "give the dataset's name or id")
-    if not was_given(given, "run_configuration"):
+    if not is_provided(given, "run_configuration"):
         yield ValidationIssue(
             "run_configuration",
             "is required for run_experiment",
             "give an object with experiment_type llm_generation, template_evaluation or agent_call",
         )
-    if was_given(given, "project"):
+    if is_provided(given, "project"):
         yield ValidationIssue(
             "project", "a run_experiment task works on a dataset", "remove it and give dataset", misplaced=True
         )
     for argument in _OF_EVALUATIONS:
-        if was_given(given, argument):
+        if is_provided(given, argument):
             yield _only_for(argument, "evaluation tasks")
 
 
-def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[ValidationIssue]:
+def _evaluation_creation(task_type: TaskType, given: Provided) -> Iterator[ValidationIssue]:
     word = task_type.lower()
-    if not was_given(given, "evaluators"):
+    if not is_provided(given, "evaluators"):
         yield ValidationIssue(
             "evaluators", f"is required for {word}", 'give at least one: [{"evaluator_id": "<name or id>"}]'
         )
-    if was_given(given, "run_configuration"):
+    if is_provided(given, "run_configuration"):
         yield _only_for("run_configuration", "run_experiment tasks")
-    project, dataset = was_given(given, "project"), was_given(given, "dataset")
+    project, dataset = is_provided(given, "project"), is_provided(given, "dataset")
     if project and dataset:
         yield ValidationIssue("dataset", "project and dataset exclude each other", "keep exactly one of them")
     elif not project and not dataset:
         yield ValidationIssue("project", "an evaluation task needs a project or a dataset", "give exactly one of them")
-    elif project and was_given(given, "experiment_ids"):
+    elif project and is_provided(given, "experiment_ids"):
         yield _only_for("experiment_ids", "dataset tasks")
     elif dataset:
         yield from _project_only(given)
@@ -100,16 +100,16 @@ def _evaluation_creation(task_type: TaskType, given: Given) -> Iterator[Validati
         yield from shape_issues(given["evaluators"], given.get("query_filter"), given.get("query_filters"))
 
 
-def _project_only(given: Given) -> Iterator[ValidationIssue]:
-    if was_given(given, "sampling_rate"):
+def _project_only(given: Provided) -> Iterator[ValidationIssue]:
+    if is_provided(given, "sampling_rate"):
         yield _only_for("sampling_rate", "project tasks")
     # `false` is what a dataset task is anyway, and the documents' own example gives it.
     if given.get("is_continuous"):
         yield _only_for("is_continuous", "project tasks")
 
 
-def _filter_issues(given: Given) -> Iterator[ValidationIssue]:
-    if given.get("query_filter") and was_given(given, "query_filters"):
+def _filter_issues(given: Provided) -> Iterator[ValidationIssue]:
+    if given.get("query_filter") and is_provided(given, "query_filters"):
         yield ValidationIssue(
             "query_filters",
             "query_filter (one row at a time) and query_filters (traces and sessions) exclude each other",
@@ -158,9 +158,9 @@ def shape_issues(
 
 
 # --- updating -----------------------------------------------------------------------------------------------------
-def update_shape_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
+def update_shape_issues(given: Provided) -> tuple[str, list[ValidationIssue]]:
     """What can be said without knowing the task."""
-    if not any(was_given(given, argument) for argument in UPDATABLE):
+    if not any(is_provided(given, argument) for argument in UPDATABLE):
         return "", [
             ValidationIssue("update_task", "no fields to update", f"give at least one of: {', '.join(UPDATABLE)}")
         ]
@@ -171,25 +171,25 @@ def update_shape_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
     return "", issues
 
 
-def update_issues(task: Task, given: Given) -> tuple[str, list[ValidationIssue]]:
+def update_issues(task: Task, given: Provided) -> tuple[str, list[ValidationIssue]]:
     """The rules of updating this task."""
     return subject_of(task.type, bool(task.project_id), bool(task.dataset_id)), list(_update_of(task, given))
 
 
-def _update_of(task: Task, given: Given) -> Iterator[ValidationIssue]:
+def _update_of(task: Task, given: Provided) -> Iterator[ValidationIssue]:
     if not task.evaluates:
         for argument in _OF_EVALUATIONS:
-            if was_given(given, argument):
+            if is_provided(given, argument):
                 yield _only_for(argument, "evaluation tasks")
         return
-    if was_given(given, "run_configuration"):
+    if is_provided(given, "run_configuration"):
         yield _only_for("run_configuration", "run_experiment tasks")
     if task.dataset_id:
         yield from _project_only(given)
 
 
 # --- triggering ---------------------------------------------------------------------------------------------------
-def trigger_shape_issues(given: Given) -> tuple[str, list[ValidationIssue]]:
+def trigger_shape_issues(given: Provided) -> tuple[str, list[ValidationIssue]]:
     """What can be said of a trigger without knowing the task's type."""
     return "", [*_window_issues(given.get("data_start_time"), given.get("data_end_time")), *_example_issues(given)]
 
@@ -208,33 +208,33 @@ def _window_issues(start: datetime | None, end: datetime | None) -> Iterator[Val
         )
 
 
-def _example_issues(given: Given) -> Iterator[ValidationIssue]:
-    if was_given(given, "example_ids") and was_given(given, "max_examples"):
+def _example_issues(given: Provided) -> Iterator[ValidationIssue]:
+    if is_provided(given, "example_ids") and is_provided(given, "max_examples"):
         yield ValidationIssue("max_examples", "example_ids and max_examples exclude each other", "keep one of them")
 
 
-def trigger_issues(task: Task, given: Given, now: datetime) -> tuple[str, list[ValidationIssue]]:
+def trigger_issues(task: Task, given: Provided, now: datetime) -> tuple[str, list[ValidationIssue]]:
     """The rules of triggering this task at this time, besides those of the shape."""
     return subject_of(task.type, bool(task.project_id), bool(task.dataset_id)), list(_trigger_of(task, given, now))
 
 
-def _trigger_of(task: Task, given: Given, now: datetime) -> Iterator[ValidationIssue]:
+def _trigger_of(task: Task, given: Provided, now: datetime) -> Iterator[ValidationIssue]:
     if not task.evaluates:
         for argument in TRIGGER_OF_EVALUATIONS:
-            if was_given(given, argument):
+            if is_provided(given, argument):
                 yield _only_for(argument, "evaluation tasks")
-        if not was_given(given, "experiment_name"):
+        if not is_provided(given, "experiment_name"):
             yield ValidationIssue(
                 "experiment_name", "is required for run_experiment", "give a name that is new in the dataset"
             )
         return
     for argument in TRIGGER_OF_EXPERIMENTS:
-        if was_given(given, argument):
+        if is_provided(given, argument):
             yield _only_for(argument, "run_experiment tasks")
-    if task.project_id and was_given(given, "experiment_ids"):
+    if task.project_id and is_provided(given, "experiment_ids"):
         yield _only_for("experiment_ids", "dataset tasks")
     start = given.get("data_start_time")
-    if start is not None and not was_given(given, "data_end_time"):
+    if start is not None and not is_provided(given, "data_end_time"):
         if start >= now:
             yield ValidationIssue(
                 "data_start_time", "is not in the past, and the window ends now", "give an earlier start"

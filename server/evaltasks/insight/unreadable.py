@@ -14,7 +14,7 @@ _PART_CHARACTERS_MAX = 60
 _SAID = "said"
 
 
-def said(problem: str, remedy: str) -> PydanticCustomError:
+def as_value_error(problem: str, remedy: str) -> PydanticCustomError:
     """For validators: an error whose two halves reach the caller exactly as they are."""
     return PydanticCustomError(_SAID, "{problem}; {remedy}", {"problem": problem, "remedy": remedy})
 

@@ -38,7 +38,7 @@ class ReadArguments(dict[str, Any]):
     unreadable: frozenset[str] = frozenset()
 
 
-def was_given(given: Mapping[str, Any], argument: str) -> bool:
+def is_provided(given: Mapping[str, Any], argument: str) -> bool:
     """Whether the caller gave this argument, readable or not."""
     return argument in given or argument in getattr(given, "unreadable", ())
 

@@ -151,7 +151,7 @@ class VersionFile(Written):
     code_config: CodeConfig | None = None
 
     @model_validator(mode="after")
-    def _one_config(self) -> VersionFile:
+    def _validate_single_config(self) -> VersionFile:
         if (self.template_config is None) == (self.code_config is None):
             raise ValueError("needs exactly one of template_config and code_config; give one of them")
         return self

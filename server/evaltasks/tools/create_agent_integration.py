@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from evaltasks.api.integrations import CreateAgentConfig, CreateIntegration
-from evaltasks.insight.unreadable import said
+from evaltasks.insight.unreadable import as_value_error
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import Text, read_json_text
 from evaltasks.tools.key_inputs import agree_to_send, read_address, read_key_variable, read_keyless, remote_host
@@ -17,7 +17,9 @@ from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 def _read_schema(value: object, info: ValidationInfo) -> object:
     value = read_json_text(value, info)
     if not isinstance(value, dict):
-        raise said("must be an object, a JSON Schema", 'write it like {"properties": {"top_k": {"type": "integer"}}}')
+        raise as_value_error(
+            "must be an object, a JSON Schema", 'write it like {"properties": {"top_k": {"type": "integer"}}}'
+        )
     return value
 
 

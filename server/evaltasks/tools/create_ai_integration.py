@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from evaltasks.api.ai_integrations import CreateAiIntegration, Provider
-from evaltasks.insight.unreadable import said
+from evaltasks.insight.unreadable import as_value_error
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import Flag, Text, read_json_text, read_word
 from evaltasks.tools.key_inputs import agree_to_send, read_address, read_key_variable, read_keyless, remote_host
-from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 from evaltasks.tools.views import lower
 
 _NEEDS_EXTRA = {"anthropic", "gemini", "vertex_ai", "aws_bedrock"}
@@ -35,7 +35,7 @@ def _read_models(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         value = [part for part in value.split(",") if part.strip()]
     if not isinstance(value, list) or not value:
-        raise said("must be a list of model names", 'write it as ["gpt-4o-mini"]')
+        raise as_value_error("must be a list of model names", 'write it as ["gpt-4o-mini"]')
     return [read_keyless(part) for part in value]
 
 
@@ -80,7 +80,7 @@ class CreateAiIntegrationOutput(Output):
         return f"AI integration {self.name} ({self.ai_integration_id}), {self.provider}. {self.next_step}"
 
 
-def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
+def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
     provider = given.get("provider")
     issues = []
     if provider in _NEEDS_BASE_URL and "base_url" not in given:
@@ -151,7 +151,7 @@ SPEC = ToolSpec(
     input=CreateAiIntegrationInput,
     output=CreateAiIntegrationOutput,
     handler=_create,
-    check=_check,
+    validate=_check,
     example={
         "name": "local-llm",
         "provider": "custom",

@@ -15,7 +15,7 @@ from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
 from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
-from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 
 IDS_SHOWN_MAX = 20
 COLUMNS_SHOWN_MAX = 40
@@ -49,7 +49,7 @@ class CreateDatasetOutput(Output):
         return f"Dataset {self.name} ({self.dataset_id}): {self.num_examples} examples. {self.next_step}"
 
 
-def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
+def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
     return "", one_source(given)
 
 
@@ -132,6 +132,6 @@ SPEC = ToolSpec(
     input=CreateDatasetInput,
     output=CreateDatasetOutput,
     handler=_create,
-    check=_check,
+    validate=_check,
     example=EXAMPLE,
 )

@@ -79,7 +79,7 @@ SPEC = ToolSpec(
     input=CreateEvaluationTaskInput,
     output=CreatedTask,
     handler=create_evaluation_task,
-    check=creation_issues,
+    validate=creation_issues,
     example={
         "name": "Relevance Monitor",
         "task_type": "template_evaluation",

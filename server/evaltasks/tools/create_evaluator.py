@@ -22,7 +22,7 @@ from evaltasks.tools.evaluator_configs import (
     template_config,
     variables_in,
 )
-from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput, check, kind_of
+from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput, kind_of, validate
 from evaltasks.tools.spec import Effect, Group, Output, ToolSpec
 from evaltasks.tools.views import lower
 
@@ -146,6 +146,6 @@ SPEC = ToolSpec(
     input=CreateEvaluatorInput,
     output=CreateEvaluatorOutput,
     handler=_create,
-    check=check,
+    validate=validate,
     example={"name": "grounded", "from_template": "faithfulness"},
 )

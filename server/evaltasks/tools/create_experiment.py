@@ -20,7 +20,7 @@ from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import ExperimentNameText, Text
 from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
-from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 
 _EVALUATION = re.compile(r"^(eval\.|evaluations?$)")
 
@@ -64,7 +64,7 @@ class CreateExperimentOutput(Output):
         )
 
 
-def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
+def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
     return "", one_source(given)
 
 
@@ -212,6 +212,6 @@ SPEC = ToolSpec(
     input=CreateExperimentInput,
     output=CreateExperimentOutput,
     handler=_create,
-    check=_check,
+    validate=_check,
     example=EXAMPLE,
 )

@@ -86,7 +86,7 @@ SPEC = ToolSpec(
     input=CreateTaskInput,
     output=CreatedTask,
     handler=create_task,
-    check=creation_issues,
+    validate=creation_issues,
     example={
         "name": "Relevance Monitor",
         "task_type": "template_evaluation",

@@ -68,7 +68,7 @@ async def template_config(
 async def _prompt(call: CreateEvaluatorInput, context: ToolContext) -> _Prompt:
     direction = Direction(call.direction.upper()) if call.direction else None
     if call.from_template is None:
-        assert call.template is not None, "check() refuses a template evaluator without a prompt"
+        assert call.template is not None, "validate() refuses a template evaluator without a prompt"
         return _Prompt(call.template, call.choices, direction or Direction.MAXIMIZE, None)
     entry = await _catalog_entry(call.from_template, context)
     # `template` and `choices` belong together: own wording with the catalogue's labels is the caller's to keep in line.
@@ -162,7 +162,7 @@ def _heuristic_model(prompt: _Prompt) -> str:
 
 
 def managed_config(call: CreateEvaluatorInput, evaluation_name: str) -> ManagedCodeConfig:
-    assert call.managed is not None, "check() refuses managed code without its check"
+    assert call.managed is not None, "validate() refuses managed code without its check"
     static = []
     if call.pattern is not None:
         static.append(StaticParam(name="pattern", type=StaticParamType.REGEX, default_value=call.pattern))

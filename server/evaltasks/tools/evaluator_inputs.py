@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, FiniteFloat, ValidationInfo
 
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.inputs import FilterText, Flag, NameText, Text, Texts, read_json_text, read_text, read_word
-from evaltasks.tools.spec import Given, Input
+from evaltasks.tools.spec import Input, Provided
 from evaltasks.tools.static_params import StaticParams
 
 _NAME = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
@@ -112,7 +112,7 @@ class CreateEvaluatorInput(Input):
     space: Text | None = Field(None, description="Name or id of the space. Default: the default space.")
 
 
-def kind_of(given: Given) -> KindWord | None:
+def kind_of(given: Provided) -> KindWord | None:
     """The kind asked for, or the one that the other arguments tell; None when they tell nothing."""
     if given.get("kind"):
         kind: KindWord = given["kind"]
@@ -124,7 +124,7 @@ def kind_of(given: Given) -> KindWord | None:
     return "template" if "template" in given or "from_template" in given else None
 
 
-def check(given: Given) -> tuple[str, list[ValidationIssue]]:
+def validate(given: Provided) -> tuple[str, list[ValidationIssue]]:
     kind = kind_of(given)
     if kind is None:
         return "", [
@@ -144,7 +144,7 @@ def check(given: Given) -> tuple[str, list[ValidationIssue]]:
     return kind, issues
 
 
-def _foreign(kind: KindWord, given: Given) -> list[ValidationIssue]:
+def _foreign(kind: KindWord, given: Provided) -> list[ValidationIssue]:
     """Arguments of another kind."""
     owners = {
         "template": _TEMPLATE_ONLY,
@@ -160,7 +160,7 @@ def _foreign(kind: KindWord, given: Given) -> list[ValidationIssue]:
     return issues
 
 
-def _template_issues(given: Given) -> list[ValidationIssue]:
+def _template_issues(given: Provided) -> list[ValidationIssue]:
     if "template" not in given and "from_template" not in given:
         return [ValidationIssue("template", "a template evaluator needs a prompt", "give template, or from_template")]
     if "template" in given and "from_template" not in given and "choices" not in given:
@@ -174,7 +174,7 @@ def _template_issues(given: Given) -> list[ValidationIssue]:
     return []
 
 
-def _managed_issues(given: Given) -> list[ValidationIssue]:
+def _managed_issues(given: Provided) -> list[ValidationIssue]:
     managed = given.get("managed")
     if managed is None:
         return [
@@ -194,7 +194,7 @@ def _managed_issues(given: Given) -> list[ValidationIssue]:
     return issues
 
 
-def _custom_issues(given: Given) -> list[ValidationIssue]:
+def _custom_issues(given: Provided) -> list[ValidationIssue]:
     issues = (
         [] if "code" in given else [ValidationIssue("code", "custom code needs its source", "give the class as text")]
     )

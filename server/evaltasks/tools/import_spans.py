@@ -19,7 +19,7 @@ from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
 from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
-from evaltasks.tools.spec import Effect, Given, Group, Input, Output, ToolSpec
+from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 
 KINDS_SHOWN_MAX = 15
 # The longest window that a task run takes.
@@ -85,7 +85,7 @@ class _Tally:
         return self.first.replace(microsecond=0), self.last.replace(microsecond=0) + timedelta(seconds=1)
 
 
-def _check(given: Given) -> tuple[str, list[ValidationIssue]]:
+def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
     return "", one_source(given)
 
 
@@ -187,7 +187,7 @@ SPEC = ToolSpec(
     input=ImportSpansInput,
     output=ImportSpansOutput,
     handler=_import,
-    check=_check,
+    validate=_check,
     example={
         "project": "support-bot",
         "rows": [

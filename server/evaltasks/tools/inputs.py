@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, PlainValidator, StrictBool, ValidationInfo, WithJsonSchema
 
-from evaltasks.insight.unreadable import said
+from evaltasks.insight.unreadable import as_value_error
 from evaltasks.tools.context import Refused
 from evaltasks.tools.files import read_json_argument
 
@@ -44,14 +44,14 @@ def read_text(value: object, info: ValidationInfo) -> object:
     """Text without the blanks around it; a number is taken as its digits."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if isinstance(value, int) and value.bit_length() > 512:
-            raise said("is too large a number to be a name or id", "give it in quotes")
+            raise as_value_error("is too large a number to be a name or id", "give it in quotes")
         note(info, "was a number and was read as text.")
         return str(value)
     if not isinstance(value, str):
-        raise said("must be text", "give it in quotes")
+        raise as_value_error("must be text", "give it in quotes")
     text = value.strip()
     if not text:
-        raise said("is empty", "give a value or leave it out")
+        raise as_value_error("is empty", "give a value or leave it out")
     return text
 
 
@@ -64,9 +64,9 @@ def read_word(value: object) -> object:
 
 def read_number(value: object, info: ValidationInfo) -> object:
     if isinstance(value, bool):
-        raise said("is true or false where a number belongs", "give digits")
+        raise as_value_error("is true or false where a number belongs", "give digits")
     if isinstance(value, int) and value.bit_length() > 512:
-        raise said("is too large a number", "give a smaller one")
+        raise as_value_error("is too large a number", "give a smaller one")
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -76,7 +76,7 @@ def read_number(value: object, info: ValidationInfo) -> object:
     except ValueError:
         number = None
     if number is None:
-        raise said("is text where a number belongs", "give digits without quotes")
+        raise as_value_error("is text where a number belongs", "give digits without quotes")
     if percent:
         number /= 100
     exact = int(number) if number.is_integer() else number
@@ -89,7 +89,7 @@ def read_bool(value: object, info: ValidationInfo) -> object:
         return value
     word = str(value).strip().lower() if isinstance(value, (str, int)) else ""
     if word not in _TRUE | _FALSE:
-        raise said("must be true or false", "give true or false without quotes")
+        raise as_value_error("must be true or false", "give true or false without quotes")
     note(info, f"was read as {'true' if word in _TRUE else 'false'}.")
     return word in _TRUE
 
@@ -100,22 +100,24 @@ def read_moment(value: object, info: ValidationInfo) -> object:
         moment = value
     else:
         if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().lstrip("-").isdigit()):
-            raise said("is a bare number", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
+            raise as_value_error("is a bare number", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
         if not isinstance(value, str) or not value.strip():
-            raise said("is not a time", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
+            raise as_value_error("is not a time", "give an ISO 8601 time such as 2026-11-01T00:00:00Z")
         try:
             moment = datetime.fromisoformat(_FRACTION_PAST_MICROSECONDS.sub(r"\1", value.strip().upper()))
         except ValueError:
-            raise said("is not an ISO 8601 time", "write it like 2026-11-01T00:00:00Z") from None
+            raise as_value_error("is not an ISO 8601 time", "write it like 2026-11-01T00:00:00Z") from None
     try:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
             note(info, f"had no offset and was read as UTC: {moment:%Y-%m-%dT%H:%M:%SZ}.")
         moment = moment.astimezone(UTC)
     except (OverflowError, ValueError):
-        raise said("is outside the calendar", "write it like 2026-11-01T00:00:00Z") from None
+        raise as_value_error("is outside the calendar", "write it like 2026-11-01T00:00:00Z") from None
     if moment.year <= 1970:
-        raise said("is the beginning of computer time, which is an unset value", "give the time that is meant")
+        raise as_value_error(
+            "is the beginning of computer time, which is an unset value", "give the time that is meant"
+        )
     return moment
 
 
@@ -128,9 +130,11 @@ def read_json_text(value: object, info: ValidationInfo) -> object:
         parsed = json.loads(value)
     except ValueError as error:
         place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise said(f"is text that is not valid JSON{place}", "give the JSON itself, without quotes around it") from None
+        raise as_value_error(
+            f"is text that is not valid JSON{place}", "give the JSON itself, without quotes around it"
+        ) from None
     except RecursionError:
-        raise said("is nested too deep", "give a simpler value") from None
+        raise as_value_error("is nested too deep", "give a simpler value") from None
     note(info, "was JSON in a text and was read as JSON.")
     return parsed
 
@@ -140,11 +144,13 @@ def read_file_or_json(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str) and value.strip().startswith("@"):
         settings = (info.context or {}).get("settings")
         if settings is None:
-            raise said("names a file, and no files can be read here", "give the object itself")
+            raise as_value_error("names a file, and no files can be read here", "give the object itself")
         try:
             content: object = read_json_argument(value.strip(), settings)
         except Refused as refusal:
-            raise said(str(refusal).rstrip("."), "give the object itself, or a file that may be read") from None
+            raise as_value_error(
+                str(refusal).rstrip("."), "give the object itself, or a file that may be read"
+            ) from None
         note(info, "was read from the file.")
         return content
     return read_json_text(value, info)
@@ -160,9 +166,9 @@ def read_texts(value: object, info: ValidationInfo) -> object:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         value = [value]
     if not isinstance(value, list):
-        raise said("must be a list of texts", 'write it as ["first", "second"]')
+        raise as_value_error("must be a list of texts", 'write it as ["first", "second"]')
     if not value:
-        raise said("is an empty list", "give at least one or leave it out")
+        raise as_value_error("is an empty list", "give at least one or leave it out")
     texts = [read_text(part, info) for part in value]
     once = list(dict.fromkeys(texts))
     if len(once) < len(texts):
@@ -174,7 +180,7 @@ def read_text_map(value: object, info: ValidationInfo) -> object:
     """An object of text → text; numbers and booleans as values become text."""
     value = read_file_or_json(value, info)
     if not isinstance(value, Mapping):
-        raise said("must be an object of text to text", 'write it as {"key": "value"} or @file.json')
+        raise as_value_error("must be an object of text to text", 'write it as {"key": "value"} or @file.json')
     read: dict[str, str] = {}
     for key, part in value.items():
         if isinstance(part, str):
@@ -183,7 +189,7 @@ def read_text_map(value: object, info: ValidationInfo) -> object:
             read[str(key)] = json.dumps(part)
             note(info, "had a value that is not text; it was sent as text.")
         else:
-            raise said("has a value that is neither text nor a number", 'write it as {"key": "value"}')
+            raise as_value_error("has a value that is neither text nor a number", 'write it as {"key": "value"}')
     return read
 
 
@@ -215,7 +221,7 @@ def _read_filter(value: object, info: ValidationInfo) -> object:
     """A filter as it stands; empty text means "no filter"."""
     del info
     if not isinstance(value, str):
-        raise said("must be text", "write the filter in quotes")
+        raise as_value_error("must be text", "write the filter in quotes")
     return value.strip()
 
 
@@ -233,7 +239,7 @@ TaskRunStatusWord = Annotated[
 def _read_experiment_name(value: object, info: ValidationInfo) -> object:
     text: Any = read_text(value, info)
     if '"' in text or "\\" in text:
-        raise said('has a " or a \\, which experiment names may not have', "leave that character out")
+        raise as_value_error('has a " or a \\, which experiment names may not have', "leave that character out")
     return text
 
 

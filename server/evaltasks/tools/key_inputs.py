@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
-from evaltasks.insight.unreadable import said
+from evaltasks.insight.unreadable import as_value_error
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 
@@ -30,30 +30,32 @@ _NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|K
 def read_keyless(value: object) -> object:
     """Text that is not a key. The text is never repeated."""
     if not isinstance(value, str):
-        raise said("must be text", "give it in quotes")
+        raise as_value_error("must be text", "give it in quotes")
     if looks_like_key(value):
-        raise said("looks like a key, which belongs in no argument", _EXPOSED)
+        raise as_value_error("looks like a key, which belongs in no argument", _EXPOSED)
     if not value.strip():
-        raise said("is empty", "give a value or leave it out")
+        raise as_value_error("is empty", "give a value or leave it out")
     return value.strip()
 
 
 def read_address(value: object) -> object:
     text = read_keyless(value)
     if not isinstance(text, str) or not re.match(r"https?://[^/\s]", text):
-        raise said("is not a web address", "write it like https://host/v1")
+        raise as_value_error("is not a web address", "write it like https://host/v1")
     if url_holds_secret(text):
-        raise said("carries a user, password or key", "give the bare address; " + _EXPOSED)
+        raise as_value_error("carries a user, password or key", "give the bare address; " + _EXPOSED)
     return text
 
 
 def read_key_variable(value: object) -> object:
     text = read_keyless(value)
     if not isinstance(text, str) or not _VARIABLE.fullmatch(text.removeprefix("$")):
-        raise said("is not the name of an environment variable", "give a name such as OPENAI_API_KEY; " + _EXPOSED)
+        raise as_value_error(
+            "is not the name of an environment variable", "give a name such as OPENAI_API_KEY; " + _EXPOSED
+        )
     name = text.removeprefix("$")
     if _NEVER_SENT.search(name) or not _KEY_VARIABLE.search(name):
-        raise said(
+        raise as_value_error(
             "is not the name of a variable that holds a key for a model or an agent",
             "use a variable of its own, named like LLM_API_KEY; other secrets are never sent to a provider",
         )

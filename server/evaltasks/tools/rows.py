@@ -20,7 +20,7 @@ from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.files import BadRow, NumberedRow, read_rows
 from evaltasks.tools.inputs import note, read_json_text
-from evaltasks.tools.spec import Given
+from evaltasks.tools.spec import Provided
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class _Seen:
         self.problems[problem] = (count + 1, [*numbers, number] if count < NUMBERS_SHOWN_MAX else numbers)
 
 
-def one_source(given: Given) -> list[ValidationIssue]:
+def one_source(given: Provided) -> list[ValidationIssue]:
     """Exactly one of `rows` and `file` is needed."""
     if "rows" in given and "file" in given:
         return [ValidationIssue("file", "rows and file exclude each other", "give one of them")]

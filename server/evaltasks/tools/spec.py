@@ -2,7 +2,7 @@
 
 A call goes through `ToolSpec.call`: unknown and missing arguments, every argument on its own (harmless repairs said
 aloud), then the rules of the task type over what was readable. All problems of all three come out together; where the
-type is known only after the task was read, `judge` reads it and adds its problems to the others.
+type is known only after the task was read, `validate_with_context` reads it and adds its problems to the others.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ InputT = TypeVar("InputT", bound=Input)
 OutputT = TypeVar("OutputT", bound=Output)
 
 # The arguments that could be read, by name; `was_given` knows of the unreadable ones as well.
-Given = Mapping[str, Any]
-Check = Callable[[Given], tuple[str, list[ValidationIssue]]]
-Judge = Callable[[Given, ToolContext], Awaitable[tuple[str, list[ValidationIssue]]]]
+Provided = Mapping[str, Any]
+Validate = Callable[[Provided], tuple[str, list[ValidationIssue]]]
+ValidateWithContext = Callable[[Provided, ToolContext], Awaitable[tuple[str, list[ValidationIssue]]]]
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,11 @@ class _Reading:
 
 @dataclass(frozen=True)
 class ToolSpec(Generic[InputT, OutputT]):
-    """One tool. `check` judges the readable arguments by task type: (what was judged, its problems).
+    """One tool. `validate` judges the readable arguments by task type: (what was judged, its problems).
 
-    `judge` does so for tools that must read something first (the type of a task that exists). It is asked only when
-    there are problems already, so that they come out together; in a faultless call the handler judges by itself.
+    `validate_with_context` does so for tools that must read something first (the type of a task that exists). It is
+    asked only when there are problems already, so that they come out together; in a faultless call the handler judges
+    by itself.
     """
 
     name: str
@@ -94,15 +95,15 @@ class ToolSpec(Generic[InputT, OutputT]):
     output: type[OutputT]
     handler: Callable[[InputT, ToolContext], Awaitable[OutputT]]
     example: dict[str, Any] = field(default_factory=dict)
-    check: Check | None = None
-    judge: Judge | None = None
+    validate: Validate | None = None
+    validate_with_context: ValidateWithContext | None = None
     idempotent: bool = False
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> OutputT:
         """Validate and handle one call. Raises ValidationErrors, and whatever the handler raises."""
         reading = self._read(arguments, context)
         if reading.issues:
-            raise await self._judged(reading, context)
+            raise await self._with_type_issues(reading, context)
         answer = await self.handler(self._input(reading.given), context)
         if context.notes:
             answer = answer.model_copy(update={"notes": [*context.notes, *(answer.notes or [])]})
@@ -134,18 +135,18 @@ class ToolSpec(Generic[InputT, OutputT]):
                 issues += [issue_of(name, detail) for detail in error.errors(include_url=False)]
                 given.unreadable |= {name}
         subject = self.name
-        if self.check is not None:
-            subject_detail, rule_issues = self.check(given)
+        if self.validate is not None:
+            subject_detail, rule_issues = self.validate(given)
             subject = self.subject(subject_detail)
             issues = merge_issues(issues, rule_issues)
         return _Reading(given, issues, subject)
 
-    async def _judged(self, reading: _Reading, context: ToolContext) -> ValidationErrors:
+    async def _with_type_issues(self, reading: _Reading, context: ToolContext) -> ValidationErrors:
         """The problems of the reading and, where something can be read that tells the type, those of the type."""
-        if self.judge is None:
+        if self.validate_with_context is None:
             return ValidationErrors(reading.subject, reading.issues)
         try:
-            subject_detail, issues = await self.judge(reading.given, context)
+            subject_detail, issues = await self.validate_with_context(reading.given, context)
         except (Problem, ClientError):
             # What could not be read is not what was asked about; the problems found so far are.
             return ValidationErrors(reading.subject, reading.issues)

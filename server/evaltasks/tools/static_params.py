@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from evaltasks.api.evaluators import StaticParam, StaticParamType
-from evaltasks.insight.unreadable import said
+from evaltasks.insight.unreadable import as_value_error
 from evaltasks.tools.inputs import note, read_json_text, read_word
 from evaltasks.tools.task_inputs import Fallen, Place, raise_all
 
@@ -28,7 +28,7 @@ def _read(value: object, info: ValidationInfo) -> list[StaticParam]:
             note(info, "was an object and was read as names and values.")
             value = [{"name": name, "default_value": part} for name, part in value.items()]
     if not isinstance(value, list) or not value:
-        raise said("must be a list of static parameters", _EXAMPLE)
+        raise as_value_error("must be a list of static parameters", _EXAMPLE)
     fallen: list[Fallen] = []
     read = [_read_one(part, (place,), fallen, info) for place, part in enumerate(value)]
     names = [param.name for param in read if param is not None]

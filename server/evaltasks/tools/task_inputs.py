@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails
 from evaltasks.api.run_configurations import RunConfiguration
 from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters
 from evaltasks.insight.run_configurations import ReadableConfiguration, read_run_configuration
-from evaltasks.insight.unreadable import said, words_of
+from evaltasks.insight.unreadable import as_value_error, words_of
 from evaltasks.tools.inputs import argument_of, note, read_file_or_json, read_json_text, read_texts
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -41,7 +41,10 @@ def raise_all(argument: str, fallen: list[Fallen]) -> None:
     if fallen:
         raise ValidationError.from_exception_data(
             argument,
-            [InitErrorDetails(type=said(problem, remedy), loc=place, input=None) for place, problem, remedy in fallen],
+            [
+                InitErrorDetails(type=as_value_error(problem, remedy), loc=place, input=None)
+                for place, problem, remedy in fallen
+            ],
         )
 
 
@@ -133,7 +136,7 @@ def _read_query_filters(value: object, info: ValidationInfo) -> QueryFilters:
 def _read_run_configuration(value: object, info: ValidationInfo) -> ReadableConfiguration:
     value = read_file_or_json(value, info)
     if not isinstance(value, Mapping):
-        raise said("must be an object", "give the object itself, or @file.json")
+        raise as_value_error("must be an object", "give the object itself, or @file.json")
     read = read_run_configuration(value)
     raise_all(argument_of(info), read.issues)
     tell: Callable[[str], None] | None = (info.context or {}).get("note")

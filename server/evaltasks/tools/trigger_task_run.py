@@ -13,7 +13,7 @@ from evaltasks.api.tasks import Task
 from evaltasks.insight.task_rules import (
     TRIGGER_OF_EVALUATIONS,
     TRIGGER_OF_EXPERIMENTS,
-    Given,
+    Provided,
     trigger_issues,
     trigger_shape_issues,
 )
@@ -87,7 +87,7 @@ class TriggerTaskRunInput(Input):
     timeout: Seconds = Field(default=TIMEOUT_SECONDS, description=TIMEOUT)
 
 
-async def judge(given: Given, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
+async def validate_with_context(given: Provided, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
     """The rules of the task's type, when the task can be read."""
     if "task" not in given:
         return "", []
@@ -115,7 +115,7 @@ async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext)
 
 
 async def _fields(
-    arguments: TriggerTaskRunInput, given: Given, task: Task, context: ToolContext, subject: str
+    arguments: TriggerTaskRunInput, given: Provided, task: Task, context: ToolContext, subject: str
 ) -> dict[str, Any]:
     """What will be sent, with ids for names."""
     references = References(context.client, arguments.space)
@@ -193,8 +193,8 @@ SPEC = ToolSpec(
     input=TriggerTaskRunInput,
     output=TaskRunAnswer,
     handler=trigger_task_run,
-    check=trigger_shape_issues,
-    judge=judge,
+    validate=trigger_shape_issues,
+    validate_with_context=validate_with_context,
     example={
         "task": "Relevance Monitor",
         "data_start_time": "2026-11-01T00:00:00Z",

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from evaltasks.api.tasks import EvaluatorAttachment, Task, UpdateTask
 from evaltasks.insight.task_difference import attachment_of, differences, merged
-from evaltasks.insight.task_rules import UPDATABLE, Given, shape_issues, update_issues, update_shape_issues
-from evaltasks.insight.validation import ValidationErrors, ValidationIssue, was_given
+from evaltasks.insight.task_rules import UPDATABLE, Provided, shape_issues, update_issues, update_shape_issues
+from evaltasks.insight.validation import ValidationErrors, ValidationIssue, is_provided
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import SPACE, TASK, FilterText, Flag, Fraction, NameText, Text
 from evaltasks.tools.names import names_of, remember
@@ -68,9 +68,9 @@ class UpdateTaskOutput(Output):
         return "\n".join([f"Updated {task_line(self.task)}", *lines])
 
 
-async def judge(given: Given, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
+async def validate_with_context(given: Provided, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
     """The rules of the task's type, when there is something to judge and the task can be read."""
-    if "task" not in given or not any(was_given(given, argument) for argument in UPDATABLE):
+    if "task" not in given or not any(is_provided(given, argument) for argument in UPDATABLE):
         return "", []
     named = await context.client.resolve.task(given["task"], given.get("space"))
     return update_issues(await context.client.tasks.get(named.id), given)
@@ -98,7 +98,7 @@ async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> Updat
 
 
 async def _body(
-    arguments: UpdateTaskInput, given: Given, before: Task, context: ToolContext, subject: str
+    arguments: UpdateTaskInput, given: Provided, before: Task, context: ToolContext, subject: str
 ) -> UpdateTask:
     references = References(context.client, arguments.space)
     fields = {
@@ -197,8 +197,8 @@ SPEC = ToolSpec(
     input=UpdateTaskInput,
     output=UpdateTaskOutput,
     handler=update_task,
-    check=update_shape_issues,
-    judge=judge,
+    validate=update_shape_issues,
+    validate_with_context=validate_with_context,
     idempotent=True,
     example={"task": "Relevance Monitor", "name": "Relevance Monitor v2", "sampling_rate": 0.25},
 )

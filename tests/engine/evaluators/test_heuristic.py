@@ -10,7 +10,7 @@ import evaltasks.demo
 from evaltasks.api.evaluators import TemplateConfig
 from evaltasks.engine.evaluators.heuristic import HONESTY, HeuristicEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Skipped
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 
 FAITHFULNESS = "{input} {context} {output}"
 
@@ -132,7 +132,7 @@ async def test_a_refusal_is_known_by_its_opening(answer: str, label: str) -> Non
     ],
 )
 def test_what_it_cannot_judge_is_refused_when_it_is_made(model: str, template: str, words: str) -> None:
-    with pytest.raises(Broken, match=words):
+    with pytest.raises(PermanentFailure, match=words):
         judge(model, template)
 
 

@@ -15,7 +15,7 @@ from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.evaluators.catalog import make_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed
 from evaltasks.engine.providers.catalog import open_judges
-from evaltasks.engine.providers.provider import Broken, RetryLater
+from evaltasks.engine.providers.provider import PermanentFailure, RetryLater
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import Sandbox
 from tests.support.judges import Answer, JudgeServer, judge_server
@@ -178,11 +178,11 @@ async def test_each_kind_of_version_has_its_evaluator_or_says_that_it_is_not_bui
         judge = await make_evaluator(template_version(llm_config=heuristic), judges, local, SANDBOX)
         with pytest.raises(NotBuilt):
             await make_evaluator(version(remote_config={"integration_id": "r"}), judges, None, SANDBOX)
-        with pytest.raises(Broken, match="needs the static parameter"):
+        with pytest.raises(PermanentFailure, match="needs the static parameter"):
             await make_evaluator(
                 version(code_config={**managed, "managed_evaluator": "MATCHES_REGEX"}), judges, None, SANDBOX
             )
-        with pytest.raises(Broken, match="does not exist any more"):
+        with pytest.raises(PermanentFailure, match="does not exist any more"):
             await make_evaluator(template_version(), judges, None, SANDBOX)
 
     assert (code.variables, judge.variables) == (("output",), ("output",))

@@ -12,8 +12,8 @@ import pytest
 from evaltasks.api.integrations import Integration
 from evaltasks.engine.providers.agent import HttpAgent
 from evaltasks.engine.providers.catalog import open_judges
-from evaltasks.engine.providers.connections import BODY_BYTES_MAX
-from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from evaltasks.engine.providers.connection_pool import BODY_BYTES_MAX
+from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 from tests.support.judges import Answer, judge_server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ async def calling(
 async def test_an_agent_that_does_not_answer_in_time_is_not_asked_again() -> None:
     async with judge_server() as server, calling(server.base_url, timeout_seconds=0.05) as agent:
         server.hold()
-        with pytest.raises(RefusedCall, match=r"within 0\.05 s"):
+        with pytest.raises(CallRejected, match=r"within 0\.05 s"):
             await agent.call({})
         server.release()
 
@@ -66,14 +66,14 @@ async def test_how_long_to_wait_is_what_the_agent_says() -> None:
 
 async def test_a_request_beyond_all_bounds_is_never_sent() -> None:
     async with judge_server() as server, calling(server.base_url) as agent:
-        with pytest.raises(RefusedCall, match="longer than"):
+        with pytest.raises(CallRejected, match="longer than"):
             await agent.call({"text": "x" * BODY_BYTES_MAX})
         assert server.requests == []
 
 
 @pytest.mark.parametrize("value", ["", "two\nlines", "naïve"])
 async def test_a_variable_that_no_header_can_carry_is_named_and_its_value_is_not(value: str) -> None:
-    with pytest.raises(Broken, match="AGENT_KEY") as broken:
+    with pytest.raises(PermanentFailure, match="AGENT_KEY") as broken:
         async with calling("http://127.0.0.1:9/", {"AGENT_KEY": value}, headers_env={"x-key": "AGENT_KEY"}):
             pass
     assert not value or value not in broken.value.reason
@@ -84,7 +84,7 @@ async def test_errors_never_hold_a_header_and_the_agents_words_stay_apart_and_sh
         judge_server(script=[Answer(418, b"teapot " * 1000)]) as server,
         calling(server.base_url, {"AGENT_KEY": "secret-1"}, api_key_env="AGENT_KEY") as agent,
     ):
-        with pytest.raises(RefusedCall) as refused:
+        with pytest.raises(CallRejected) as refused:
             await agent.call({})
     assert refused.value.reason == "the agent answered 418"
     assert refused.value.detail is not None and len(refused.value.detail) <= 500

@@ -14,8 +14,8 @@ import httpcore2
 import httpx2
 import pytest
 
-from evaltasks.engine.providers.connections import Connections, Lines
-from evaltasks.engine.providers.line import DirectLine, Together
+from evaltasks.engine.providers.connection_pool import ConnectionFactory, ConnectionPool
+from evaltasks.engine.providers.http1 import Http1Connection, Together
 from tests.support.judges import Answer, completion, judge_server
 
 TIMEOUT = httpx2.Timeout(5)
@@ -30,15 +30,15 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def connections() -> AsyncIterator[Connections]:
-    opened = Connections(Lines(None, TIMEOUT).make)
+async def connections() -> AsyncIterator[ConnectionPool]:
+    opened = ConnectionPool(ConnectionFactory(None, TIMEOUT).make)
     try:
         yield opened
     finally:
         await opened.aclose()
 
 
-async def ask(opened: Connections, url: str, **body: Any) -> Any:
+async def ask(opened: ConnectionPool, url: str, **body: Any) -> Any:
     async with opened.post(f"{url}/chat/completions", json.dumps(body).encode(), {"x-mine": "1"}) as response:
         return json.loads(await response.aread())
 
@@ -159,4 +159,4 @@ async def test_an_answer_that_was_given_before_all_was_sent_is_read() -> None:
 
 
 async def test_a_line_never_opened_is_closed_without_ado() -> None:
-    await DirectLine(ssl.create_default_context(), TIMEOUT).aclose()
+    await Http1Connection(ssl.create_default_context(), TIMEOUT).aclose()

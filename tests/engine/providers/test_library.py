@@ -15,7 +15,7 @@ import pytest
 
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.providers.catalog import open_judges
-from evaltasks.engine.providers.provider import Broken, ChatMessage, ChatRequest, RefusedCall, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatRequest, PermanentFailure, RetryLater
 from tests.support.engines import WINDOW, engine
 from tests.support.exchanges import KEY, KINDS, answer, answering, exchange, needs_libraries, replaying, request
 
@@ -42,7 +42,7 @@ async def test_without_the_extra_a_run_ends_at_its_first_call_with_the_command_t
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
     monkeypatch.setitem(sys.modules, "pydantic_ai.direct", None)
     async with replaying(kind, "text") as it:
-        with pytest.raises(Broken, match=r"pip install 'evaltasks\[providers\]'"):
+        with pytest.raises(PermanentFailure, match=r"pip install 'evaltasks\[providers\]'"):
             await it.provider.complete(request(kind))
     assert it.requests == []
 
@@ -194,7 +194,7 @@ async def test_a_cloud_without_credentials_is_broken_in_words(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     fields = {"provider_metadata": PLACE} if kind == "VERTEX_AI" else {}
     async with replaying(kind, "text", api_key_env=None, **fields) as it:
-        with pytest.raises(Broken, match="no usable credentials of the cloud"):
+        with pytest.raises(PermanentFailure, match="no usable credentials of the cloud"):
             await it.provider.complete(request(kind))
     assert it.requests == []
 
@@ -215,7 +215,7 @@ async def test_settings_that_cannot_work_end_a_run_before_a_request_leaves(
     kind: str, fields: dict[str, Any], asked: dict[str, Any], words: str
 ) -> None:
     async with replaying(kind, "text", **fields) as it:
-        with pytest.raises(Broken, match=words):
+        with pytest.raises(PermanentFailure, match=words):
             await it.provider.complete(request(kind, **asked))
     assert it.requests == []
 
@@ -223,10 +223,10 @@ async def test_settings_that_cannot_work_end_a_run_before_a_request_leaves(
 @pytest.mark.parametrize(
     ("kind", "fields", "problem", "words"),
     [
-        ("ANTHROPIC", {"api_key_env": None}, Broken, "names no key"),
-        ("GEMINI", {"api_key_env": "NO_KEY"}, Broken, "variable NO_KEY"),
-        ("VERTEX_AI", {"api_key_env": None, "auth_type": "BEARER_TOKEN"}, Broken, "names no api_key_env"),
-        ("AWS_BEDROCK", {"api_key_env": None, "base_url": "https://collector.example"}, Broken, "own hosts"),
+        ("ANTHROPIC", {"api_key_env": None}, PermanentFailure, "names no key"),
+        ("GEMINI", {"api_key_env": "NO_KEY"}, PermanentFailure, "variable NO_KEY"),
+        ("VERTEX_AI", {"api_key_env": None, "auth_type": "BEARER_TOKEN"}, PermanentFailure, "names no api_key_env"),
+        ("AWS_BEDROCK", {"api_key_env": None, "base_url": "https://collector.example"}, PermanentFailure, "own hosts"),
         ("ANTHROPIC", {"auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, NotBuilt, "OAuth2"),
     ],
 )
@@ -335,7 +335,7 @@ async def test_whatever_a_provider_answers_only_the_three_failures_come_out(kind
     async with answering(kind, lambda _: response) as it:
         try:
             reply = await it.provider.complete(request(kind))
-        except (RetryLater, RefusedCall):
+        except (RetryLater, CallRejected):
             return
     assert isinstance(reply.text, str)
 

@@ -16,12 +16,12 @@ from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.providers.catalog import Judges, open_judges
 from evaltasks.engine.providers.provider import (
-    Broken,
+    CallRejected,
     ChatMessage,
     ChatReply,
     ChatRequest,
+    PermanentFailure,
     Provider,
-    RefusedCall,
     RetryLater,
 )
 from tests.support.exchanges import exchange
@@ -48,11 +48,11 @@ async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
         yield judges.provider(integration(base_url))
 
 
-async def problem_of(answer: Answer, **fields: Any) -> RetryLater | RefusedCall | Broken:
+async def problem_of(answer: Answer, **fields: Any) -> RetryLater | CallRejected | PermanentFailure:
     async with judge_server(script=lambda _: answer) as judge, provider(judge.base_url) as it:
-        with pytest.raises((RetryLater, RefusedCall, Broken)) as problem:
+        with pytest.raises((RetryLater, CallRejected, PermanentFailure)) as problem:
             await it.complete(request(**fields))
-    assert isinstance(problem.value, RetryLater | RefusedCall | Broken)
+    assert isinstance(problem.value, RetryLater | CallRejected | PermanentFailure)
     assert KEY not in repr(problem.value) + str(vars(problem.value))
     return problem.value
 
@@ -60,23 +60,27 @@ async def problem_of(answer: Answer, **fields: Any) -> RetryLater | RefusedCall 
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (Answer.error(401, f"Incorrect API key provided: {KEY}"), Broken, "the key is wrong"),
-        (Answer.error(403, "no"), Broken, "the key is wrong"),
-        (Answer.error(402, "Payment required"), Broken, "no quota left"),
-        (Answer.error(429, "You exceeded your quota", code="insufficient_quota"), Broken, "no quota left"),
-        (Answer.error(404, "The model `m` does not exist", code="model_not_found"), Broken, "knows no model 'm'"),
-        (Answer.page(404), Broken, "base_url is not its address"),
-        (Answer(301, headers={"location": "/"}), Broken, "answered 301"),
-        (Answer.error(400, "context_length_exceeded"), RefusedCall, "longer than the model's context"),
-        (Answer.error(413, "too large"), RefusedCall, "longer than the model's context"),
-        (Answer.error(400, "blocked", code="content_filter"), RefusedCall, "content filter refused"),
-        (Answer.error(400, "no", param="messages"), RefusedCall, "refuses the parameter 'messages'"),
-        (Answer.error(422, "no"), RefusedCall, "refused the call (422)"),
-        (Answer.page(), RefusedCall, "a web page"),
-        (Answer(body=b'{"ok": true}'), RefusedCall, "holds no message"),
+        (Answer.error(401, f"Incorrect API key provided: {KEY}"), PermanentFailure, "the key is wrong"),
+        (Answer.error(403, "no"), PermanentFailure, "the key is wrong"),
+        (Answer.error(402, "Payment required"), PermanentFailure, "no quota left"),
+        (Answer.error(429, "You exceeded your quota", code="insufficient_quota"), PermanentFailure, "no quota left"),
+        (
+            Answer.error(404, "The model `m` does not exist", code="model_not_found"),
+            PermanentFailure,
+            "knows no model 'm'",
+        ),
+        (Answer.page(404), PermanentFailure, "base_url is not its address"),
+        (Answer(301, headers={"location": "/"}), PermanentFailure, "answered 301"),
+        (Answer.error(400, "context_length_exceeded"), CallRejected, "longer than the model's context"),
+        (Answer.error(413, "too large"), CallRejected, "longer than the model's context"),
+        (Answer.error(400, "blocked", code="content_filter"), CallRejected, "content filter refused"),
+        (Answer.error(400, "no", param="messages"), CallRejected, "refuses the parameter 'messages'"),
+        (Answer.error(422, "no"), CallRejected, "refused the call (422)"),
+        (Answer.page(), CallRejected, "a web page"),
+        (Answer(body=b'{"ok": true}'), CallRejected, "holds no message"),
         (Answer(body=b"[]"), RetryLater, "not JSON"),
         (Answer(body=b'{"choices": ['), RetryLater, "not JSON"),
-        (Answer.text(None, refusal="I won't."), RefusedCall, "declined"),
+        (Answer.text(None, refusal="I won't."), CallRejected, "declined"),
         (Answer.error(200, "slow down", code=429), RetryLater, "asks to wait"),
         (Answer.error(500, "oops"), RetryLater, "overloaded or down"),
         (Answer.page(502), RetryLater, "overloaded or down"),
@@ -119,7 +123,7 @@ async def test_a_wish_to_wait_is_read_in_seconds_milliseconds_or_as_a_date(
 async def test_a_providers_words_are_detail_and_keys_in_them_are_taken_out() -> None:
     problem = await problem_of(Answer.error(400, f"your key {KEY} may not say " + "x" * 5000))
 
-    assert isinstance(problem, RefusedCall)
+    assert isinstance(problem, CallRejected)
     assert problem.detail is not None
     assert "[key]" in problem.detail
     assert len(problem.detail) <= 500
@@ -128,7 +132,7 @@ async def test_a_providers_words_are_detail_and_keys_in_them_are_taken_out() -> 
 async def test_an_endless_answer_is_not_read_to_its_end() -> None:
     problem = await problem_of(Answer(body=b" " * (9 * 1024 * 1024)))
 
-    assert isinstance(problem, RefusedCall)
+    assert isinstance(problem, CallRejected)
 
 
 async def test_a_provider_that_does_not_answer_is_tried_later_and_a_closed_port_too() -> None:
@@ -232,7 +236,7 @@ async def test_openais_unknown_model_is_broken() -> None:
 
     problem = await problem_of(Answer(recorded["status"], json.dumps(recorded["body"]).encode()))
 
-    assert isinstance(problem, Broken)
+    assert isinstance(problem, PermanentFailure)
 
 
 async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:
@@ -294,12 +298,12 @@ async def test_an_integrations_own_headers_are_sent() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "words"),
     [
-        ({"base_url": "http://h", "api_key_env": "OTHER_KEY"}, Broken, "variable OTHER_KEY"),
-        ({"base_url": "http://h", "api_key_env": "BAD_KEY"}, Broken, "does not hold a key"),
-        ({"provider": "OPEN_AI", "api_key_env": None}, Broken, "names no key"),
-        ({}, Broken, "has no base_url"),
-        ({"provider": "HEURISTIC"}, Broken, "not a language model"),
-        ({"provider": "ANTHROPIC", "api_key_env": None}, Broken, "names no key"),
+        ({"base_url": "http://h", "api_key_env": "OTHER_KEY"}, PermanentFailure, "variable OTHER_KEY"),
+        ({"base_url": "http://h", "api_key_env": "BAD_KEY"}, PermanentFailure, "does not hold a key"),
+        ({"provider": "OPEN_AI", "api_key_env": None}, PermanentFailure, "names no key"),
+        ({}, PermanentFailure, "has no base_url"),
+        ({"provider": "HEURISTIC"}, PermanentFailure, "not a language model"),
+        ({"provider": "ANTHROPIC", "api_key_env": None}, PermanentFailure, "names no key"),
         ({"provider": "NEW_ONE"}, NotBuilt, "does not speak to NEW_ONE"),
         ({"base_url": "http://h", "auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, NotBuilt, "OAuth2"),
     ],

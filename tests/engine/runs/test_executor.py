@@ -192,7 +192,7 @@ async def test_a_row_is_given_up_after_its_patience_and_says_so() -> None:
     def script(request: Any) -> Answer | None:
         return Answer.rate_limited(None) if request.first_prompt.endswith(" 7?") else None
 
-    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=1.5, poll_seconds=0.02)
+    limits = ExecutorLimits(retry_seconds=0.01, row_retry_seconds_max=1.5, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(script=script) as judge:
         task = await judged_task(it, judge, 12)
         done = await it.finish(task, **WINDOW)
@@ -208,7 +208,7 @@ async def test_a_provider_that_accepts_nothing_ends_the_task_run_and_the_rows_st
     def script(request: Any) -> Answer | None:
         return Answer.rate_limited(None) if down else None
 
-    limits = ExecutorLimits(retry_seconds=0.01, row_patience_seconds=0.1, poll_seconds=0.02)
+    limits = ExecutorLimits(retry_seconds=0.01, row_retry_seconds_max=0.1, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(script=script) as judge:
         task = await judged_task(it, judge, 60)
         done = await it.finish(task, **WINDOW)
@@ -261,7 +261,7 @@ async def test_a_bug_of_ours_fails_the_task_run_with_a_reference_and_the_executo
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 5)
         with monkeypatch.context() as patch:
-            patch.setattr(evaluation.EvaluationJob, "do", crash)
+            patch.setattr(evaluation.EvaluationJob, "process", crash)
             done = await it.finish(task, **WINDOW)
         assert done["status"] == "FAILED" and "secret" not in done["failure_reason"]
         reference = done["failure_reason"].split()[-1].rstrip(".")

@@ -348,9 +348,9 @@ class Watched:
 
     async def looked(self) -> None:
         """Once the executor has looked for work two more times: it knows everything that was there before."""
-        turns = self.it.engine.executor.num_turns + 2
+        turns = self.it.engine.executor.poll_count + 2
         with anyio.fail_after(10):
-            while self.it.engine.executor.num_turns < turns:
+            while self.it.engine.executor.poll_count < turns:
                 self.it.engine.services.wake_signal.notify()
                 await anyio.sleep(0.001)
 

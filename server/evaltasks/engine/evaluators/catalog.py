@@ -13,7 +13,7 @@ from evaltasks.engine.evaluators.managed import ManagedCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluator
 from evaltasks.engine.evaluators.template import TemplateEvaluator
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.sandbox.sandbox import Sandbox
 
 
@@ -24,8 +24,8 @@ async def make_evaluator(
 
     A CustomCodeEvaluator is to be closed when its rows are done.
 
-    Raises Broken when this version can judge no row (its settings, a missing key), NotBuilt for a kind or a provider
-    this engine does not have.
+    Raises PermanentFailure when this version can judge no row (its settings, a missing key), NotBuilt for a kind or a
+    provider this engine does not have.
     """
     if version.template_config is not None:
         return make_template_evaluator(version.template_config, judges, integration)
@@ -35,7 +35,7 @@ async def make_evaluator(
         try:
             return ManagedCodeEvaluator(version.code_config)
         except ValueError as error:
-            raise Broken(str(error)) from None
+            raise PermanentFailure(str(error)) from None
     raise NotBuilt("The embedded engine does not call remote evaluators; use a template or a managed code evaluator.")
 
 
@@ -47,7 +47,7 @@ def make_template_evaluator(
 ) -> Evaluator:
     """The same for a template alone, such as the MUSTACHE one of a run configuration. Raises as `make_evaluator`."""
     if integration is None:
-        raise Broken("the AI integration that the evaluator names does not exist any more")
+        raise PermanentFailure("the AI integration that the evaluator names does not exist any more")
     if integration.provider == ProviderName.HEURISTIC:
         return HeuristicEvaluator(config, format)
     return TemplateEvaluator(

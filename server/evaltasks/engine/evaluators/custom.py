@@ -17,11 +17,11 @@ import anyio.lowlevel
 from evaltasks.api.evaluators import CustomCodeConfig
 from evaltasks.api.problems import Unavailable
 from evaltasks.engine.evaluators.outcome import Outcome
-from evaltasks.engine.providers.provider import Broken
-from evaltasks.engine.sandbox.cell import SandboxUnavailable
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.sandbox import Sandbox
 from evaltasks.engine.sandbox.session import Session
+from evaltasks.engine.sandbox.worker import SandboxUnavailable
 
 
 @dataclass(slots=True, eq=False)
@@ -45,13 +45,13 @@ async def problems_of_custom(config: CustomCodeConfig, sandbox: Sandbox) -> list
 class CustomCodeEvaluator:
     """One version, for one task run, which closes it. Its session opens with the first row.
 
-    Raises Broken at making when the version breaks the contract, which one made by this engine does not.
+    Raises PermanentFailure at making when the version breaks the contract, which one made by this engine does not.
     """
 
     def __init__(self, config: CustomCodeConfig, sandbox: Sandbox) -> None:
         contract = read_contract(config)
         if contract.problems:
-            raise Broken(f"The custom evaluator cannot be run: {'; '.join(contract.problems)}.")
+            raise PermanentFailure(f"The custom evaluator cannot be run: {'; '.join(contract.problems)}.")
         self.variables = tuple(config.variables)
         self._program = contract.program
         self._sandbox = sandbox
@@ -60,7 +60,7 @@ class CustomCodeEvaluator:
         self._turn = anyio.Lock()
 
     async def evaluate(self, values: Mapping[str, object]) -> Outcome:
-        """Raises Broken."""
+        """Raises PermanentFailure."""
         asked = _Asked(values)
         self._waiting.append(asked)
         try:
@@ -81,7 +81,7 @@ class CustomCodeEvaluator:
             try:
                 self._session = await self._sandbox.session(self._program)
             except SandboxUnavailable as missing:
-                raise Broken(str(missing)) from missing
+                raise PermanentFailure(str(missing)) from missing
         batch = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_feed))]
         outcomes = await self._session.evaluate([asked.values for asked in batch])
         for asked, outcome in zip(batch, outcomes, strict=True):

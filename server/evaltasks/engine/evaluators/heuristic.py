@@ -28,7 +28,7 @@ from evaltasks.api.models import HeuristicModel
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.engine.evaluators.outcome import Evaluated, Outcome, Provenance, Skipped
 from evaltasks.engine.evaluators.prompt import text_of, variables_of
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 
 HONESTY = "heuristic, not a language model"
 GOOD_FROM = 0.9
@@ -123,13 +123,14 @@ _KINDS: dict[HeuristicModel, _Kind] = {
 class HeuristicEvaluator:
     """A template version whose AI integration is the heuristic judge.
 
-    Raises Broken at making when the model is none of its four, or when a variable it needs is not in the template.
+    Raises PermanentFailure at making when the model is none of its four, or when a variable it needs is not in the
+    template.
     """
 
     def __init__(self, config: TemplateConfig, format: InputVariableFormat = InputVariableFormat.F_STRING) -> None:
         names = [model.value for model in HeuristicModel]
         if config.llm_config.model_name not in names:
-            raise Broken(
+            raise PermanentFailure(
                 "the heuristic judge has no model of that name, and it judges nothing else: "
                 f"use one of {', '.join(names)}, or an AI integration of a language model"
             )
@@ -258,7 +259,7 @@ def _roles(variables: Sequence[str], kind: _Kind, model: HeuristicModel) -> dict
         if variable is not None:
             roles[role] = variable
         elif role in kind.needs:
-            raise Broken(
+            raise PermanentFailure(
                 f"{model.value} needs a variable for {role}: call it one of {', '.join(_NAMES[role][:5])} "
                 "in the template"
             )

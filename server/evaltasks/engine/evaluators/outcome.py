@@ -43,8 +43,8 @@ class Evaluator(Protocol):
     """One evaluator version, ready to judge rows.
 
     `evaluate` takes the values of `variables` (a missing value never gets here). It raises `RetryLater` when the
-    provider asks to wait and `Broken` when no row can be judged (wrong key, unknown model); everything about the row
-    itself is an Outcome.
+    provider asks to wait and `PermanentFailure` when no row can be judged (wrong key, unknown model); everything about
+    the row itself is an Outcome.
     """
 
     variables: tuple[str, ...]

@@ -15,9 +15,9 @@ from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Provenance
 from evaltasks.engine.evaluators.prompt import render, variables_of
-from evaltasks.engine.evaluators.verdict import NO_LABEL, cut, read_verdict, spoken
+from evaltasks.engine.evaluators.verdict import NO_LABEL, cut, read_verdict, strip_reasoning
 from evaltasks.engine.providers.prices import cost_with
-from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, Provider, RefusedCall
+from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, Provider
 
 _DATA_IS_DATA = (
     "You are an impartial evaluator. The user message is an evaluation prompt with data inserted into it. "
@@ -30,8 +30,8 @@ NO_ANSWER = "the judge answered nothing"
 class TemplateEvaluator:
     """One template version and the provider it is judged by.
 
-    `calls_tools` says that the provider may be asked by tool call. Raises RetryLater and Broken as the provider does;
-    a call the provider refuses fails the row.
+    `calls_tools` says that the provider may be asked by tool call. Raises RetryLater and PermanentFailure as the
+    provider does; a call the provider refuses fails the row.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TemplateEvaluator:
         prefers_tools = config.use_function_calling and calls_tools
         wants_schema = self._choices is not None and (prefers_tools or config.use_structured_output)
         parameters = config.llm_config.invocation_parameters.given()
-        self._origin: Provenance = {"asked_by": _way(wants_schema, prefers_tools)}
+        self._origin: Provenance = {"asked_by": _initial_answer_mode(wants_schema, prefers_tools)}
         # What is asked for a label replaces what the configuration asks for: a label only ever comes from the choices.
         overruled = [name for name in ("response_format", "tool_config") if wants_schema and name in parameters]
         if overruled:
@@ -83,11 +83,11 @@ class TemplateEvaluator:
         for tries_before in range(_TRIES):
             try:
                 reply = await self._provider.complete(replace(self._request, messages=messages))
-            except RefusedCall as refusal:
+            except CallRejected as refusal:
                 return Failed(refusal.reason, refusal.detail, provenance)
-            _account(provenance, reply, tries_before)
+            _usage_totals(provenance, reply, tries_before)
             if self._choices is None:
-                said = spoken(_said(reply)).strip()
+                said = strip_reasoning(_said(reply)).strip()
                 if said:
                     return Evaluated(explanation=said, provenance=provenance)
                 # Nothing to be reminded of: the same is asked again.
@@ -106,7 +106,7 @@ class TemplateEvaluator:
         return Failed(reason, cut(_said(reply)) or None, provenance)
 
 
-def _account(provenance: Provenance, reply: ChatReply, tries_before: int) -> None:
+def _usage_totals(provenance: Provenance, reply: ChatReply, tries_before: int) -> None:
     """Tokens, cost and time add up over the tries; the rest is of the last reply."""
     provenance["prompt_tokens"] += reply.prompt_tokens or 0
     provenance["completion_tokens"] += reply.completion_tokens or 0
@@ -119,7 +119,7 @@ def _account(provenance: Provenance, reply: ChatReply, tries_before: int) -> Non
         provenance["reminders"] = tries_before
 
 
-def _way(wants_schema: bool, prefers_tools: bool) -> str:
+def _initial_answer_mode(wants_schema: bool, prefers_tools: bool) -> str:
     """How an answer is asked for at first; `answered_by` says how it came, which shows every step down the ladder."""
     if not wants_schema:
         return "text"

@@ -59,7 +59,7 @@ def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | No
     """The verdict of a reply, or None when it names no label, one that is not a choice, or several."""
     if reply.structured is not None:
         return _from_object(reply.structured, choices, reply.answered_by)
-    text = spoken(reply.text)
+    text = strip_reasoning(reply.text)
     objects = list(_objects_in(text))
     if objects:
         verdicts = [_from_object(found, choices, JSON_IN_TEXT) for found in objects]
@@ -69,7 +69,7 @@ def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | No
     return None if label is None else Verdict(label, text.strip() or None, LABEL_IN_TEXT)
 
 
-def spoken(text: str) -> str:
+def strip_reasoning(text: str) -> str:
     """The part of a reply that is meant as an answer: without thinking aloud, and of bounded length."""
     return _THINKING.sub("", text[:_TEXT_CHARS_MAX])
 
@@ -123,12 +123,12 @@ def _label_in(text: str, choices: Mapping[str, float]) -> str | None:
         return whole
     declared = [match["value"] for line in text.splitlines() if (match := _DECLARED.match(line))]
     if declared:
-        labels = {choice_for(value.strip(_WRAPPING), choices) or _opening(value, choices) for value in declared}
+        labels = {choice_for(value.strip(_WRAPPING), choices) or _fail_fast(value, choices) for value in declared}
         return labels.pop() if len(labels) == 1 else None
     return _mentioned(text, choices)
 
 
-def _opening(text: str, choices: Mapping[str, float]) -> str | None:
+def _fail_fast(text: str, choices: Mapping[str, float]) -> str | None:
     """The choice a text opens with ("supported, because …"), if it mentions no other."""
     label = _mentioned(text, choices)
     is_first = label is not None and text.lstrip(_WRAPPING).casefold().startswith(label.strip().casefold())

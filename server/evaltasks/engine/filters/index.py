@@ -32,7 +32,7 @@ class Index:
     finds_traces: bool = False
     lacks_custom_columns: bool = False
 
-    def without_lag(self) -> Index:
+    def exclude_unsettled(self) -> Index:
         return replace(self, upto_us=None)
 
     def filter(self, text: str | None, *, prefix: str = "f", field: str = "filter") -> CompiledFilter:

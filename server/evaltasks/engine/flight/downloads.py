@@ -18,11 +18,11 @@ from evaltasks.engine.clock import from_us, to_us
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.flight.commands import ExportSpans, GetDataset, GetExperiment
 from evaltasks.engine.flight.tables import TEXTS, TIME, table_from
-from evaltasks.engine.ingest.intake import project_named, space_named
+from evaltasks.engine.ingest.ingestor import project_named, space_named
 from evaltasks.engine.store import bulk, datasets, experiments
 from evaltasks.engine.store.bulk import SpanSelection
 from evaltasks.engine.store.functions import lookup
-from evaltasks.engine.store.spans import Standing, standing_on
+from evaltasks.engine.store.spans import SpanFeedback, feedback_for
 from evaltasks.engine.store.store import Row, Transaction
 
 _EXAMPLE = {"id": pa.string(), "created_at": pa.int64(), "updated_at": pa.int64()}
@@ -121,9 +121,9 @@ def span_table(tx: Transaction, command: ExportSpans) -> pa.Table:
 
     def pages() -> Iterator[Sequence[JsonObject]]:
         for rows in bulk.span_pages(tx, selection):
-            standing = standing_on(tx, [row["seq"] for row in rows])
+            feedback = feedback_for(tx, [row["seq"] for row in rows])
             yield [
-                {name: value for name, value in _span_row(row, standing[row["seq"]]).items() if shows(name)}
+                {name: value for name, value in _span_row(row, feedback[row["seq"]]).items() if shows(name)}
                 for row in rows
             ]
 
@@ -134,7 +134,7 @@ def span_table(tx: Transaction, command: ExportSpans) -> pa.Table:
     return table.drop_columns(empty) if empty else table
 
 
-def _span_row(row: Row, standing: Standing) -> JsonObject:
+def _span_row(row: Row, feedback: SpanFeedback) -> JsonObject:
     found: JsonObject = {
         "time": from_us(row["start_us"]),
         "context.trace_id": row["trace_id"],
@@ -150,10 +150,10 @@ def _span_row(row: Row, standing: Standing) -> JsonObject:
     if events := json.loads(row["events"]):
         found["events"] = [_json(event) for event in events]
     found.update({f"attributes.{name}": value for name, value in _attributes(json.loads(row["attributes"])).items()})
-    for evaluation in standing.evaluations:
+    for evaluation in feedback.evaluations:
         for field in ("label", "score", "explanation"):
             found[f"eval.{evaluation.name}.{field}"] = getattr(evaluation, field)
-    for annotation in standing.annotations:
+    for annotation in feedback.annotations:
         for field in ("label", "score", "text"):
             found[f"annotation.{annotation.name}.{field}"] = getattr(annotation, field)
     return found

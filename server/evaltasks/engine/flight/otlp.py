@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal
 
 from evaltasks.api.problems import Problem
 from evaltasks.engine.ingest import otlp
-from evaltasks.engine.ingest.intake import Intake
+from evaltasks.engine.ingest.ingestor import Ingestor
 from evaltasks.engine.ingest.routes import OTLP_BYTES_MAX, PROJECT_HEADERS, SPACE_HEADERS
 from evaltasks.engine.keys import Keys
 
@@ -37,7 +37,7 @@ _CODES = {
 
 @asynccontextmanager
 async def open_otlp(
-    intake: Intake, host: str, port: int, keys: Keys | None = None, body_bytes_max: int | None = None
+    ingestor: Ingestor, host: str, port: int, keys: Keys | None = None, body_bytes_max: int | None = None
 ) -> AsyncIterator[str]:
     """Serve OTLP/gRPC while the block is open; gives `http://host:port`, as exporters want it (port 0 picks one).
 
@@ -47,7 +47,7 @@ async def open_otlp(
     shown = f"[{host}]" if ":" in host else host
     # Bound before the portal is entered: a failure inside it would come out as a group of failures.
     portal = BlockingPortal()
-    handler = grpc.unary_unary_rpc_method_handler(_Listener(intake, portal, keys).export)
+    handler = grpc.unary_unary_rpc_method_handler(_Listener(ingestor, portal, keys).export)
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp"),
         options=[("grpc.max_receive_message_length", body_bytes_max or OTLP_BYTES_MAX), ("grpc.so_reuseport", 0)],
@@ -67,8 +67,8 @@ async def open_otlp(
 
 
 class _Listener:
-    def __init__(self, intake: Intake, portal: BlockingPortal, keys: Keys | None) -> None:
-        self._intake = intake
+    def __init__(self, ingestor: Ingestor, portal: BlockingPortal, keys: Keys | None) -> None:
+        self._ingestor = ingestor
         self._portal = portal
         self._keys = keys
 
@@ -91,8 +91,8 @@ class _Listener:
         def named(names: tuple[str, ...]) -> str | None:
             return next((headers[name] for name in names if headers.get(name)), None)
 
-        with self._intake.place():
+        with self._ingestor.place():
             project = named(PROJECT_HEADERS)
-            parcel = await to_thread.run_sync(lambda: otlp.parcel_from(otlp.request_from_protobuf(body), project))
-            await self._intake.put(named(SPACE_HEADERS), parcel.rows)
-        return otlp.answer_from(parcel).SerializeToString()
+            batch = await to_thread.run_sync(lambda: otlp.batch_from(otlp.request_from_protobuf(body), project))
+            await self._ingestor.put(named(SPACE_HEADERS), batch.rows)
+        return otlp.answer_from(batch).SerializeToString()

@@ -26,7 +26,7 @@ from evaltasks.engine.flight.commands import (
 )
 from evaltasks.engine.flight.downloads import dataset_named
 from evaltasks.engine.handlers.columns import columns_text
-from evaltasks.engine.ingest.intake import ensure_project, project_named, space_named
+from evaltasks.engine.ingest.ingestor import ensure_project, project_named, space_named
 from evaltasks.engine.ingest.messages import message
 from evaltasks.engine.ingest.spans import flatten
 from evaltasks.engine.ingest.uploads import SPAN_ID, evaluations_from

@@ -80,7 +80,7 @@ async def create_integration(call: Call) -> Integration:
 
 
 async def get_integration(call: Call) -> Integration:
-    return _shown(await call.services.store.read_point(lambda tx: require_agent(tx, call.path["integration_id"])))
+    return _shown(await call.services.store.read_by_key(lambda tx: require_agent(tx, call.path["integration_id"])))
 
 
 async def update_integration(call: Call) -> Integration:

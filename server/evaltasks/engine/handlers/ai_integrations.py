@@ -112,7 +112,7 @@ async def create_ai_integration(call: Call) -> AiIntegration:
 
 
 async def get_ai_integration(call: Call) -> AiIntegration:
-    found = await call.services.store.read_point(lambda tx: require_integration(tx, call.path["integration_id"]))
+    found = await call.services.store.read_by_key(lambda tx: require_integration(tx, call.path["integration_id"]))
     return _shown(call.services, found)
 
 

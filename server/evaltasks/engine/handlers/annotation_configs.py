@@ -72,7 +72,7 @@ async def create_annotation_config(call: Call) -> AnnotationConfig:
 
 
 async def get_annotation_config(call: Call) -> AnnotationConfig:
-    return await call.services.store.read_point(lambda tx: require_config(tx, call.path["annotation_config_id"]))
+    return await call.services.store.read_by_key(lambda tx: require_config(tx, call.path["annotation_config_id"]))
 
 
 async def update_annotation_config(call: Call) -> AnnotationConfig:

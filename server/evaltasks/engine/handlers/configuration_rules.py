@@ -17,7 +17,7 @@ from evaltasks.engine.evaluators.prompt import mustache_problems
 from evaltasks.engine.evaluators.template_rules import choice_problems, double_brace_problems
 from evaltasks.engine.handlers.ai_integrations import sees
 from evaltasks.engine.handlers.problem_list import ProblemList
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.example_judging import judge_config
 from evaltasks.engine.store.agent_integrations import find_agent
 from evaltasks.engine.store.ai_integrations import find_integration
@@ -27,7 +27,7 @@ from evaltasks.engine.store.store import Transaction
 _WHERE = "run_configuration"
 
 
-def judge_configuration(
+def validate_configuration(
     tx: Transaction, configuration: RunConfiguration, space_id: str | None, problems: ProblemList
 ) -> None:
     """Adds everything that is wrong; without a space (which is wrong by itself) the scope is not judged."""
@@ -39,9 +39,9 @@ def judge_configuration(
                     for problem in mustache_problems(message.content or ""):
                         problems.unprocessable(f"{_WHERE}.messages[{index}]: {problem}")
         case TemplateEvaluation():
-            _judge_template(tx, configuration, space_id, problems)
+            _validate_template(tx, configuration, space_id, problems)
         case AgentCall():
-            _judge_agent_call(tx, configuration, space_id, problems)
+            _validate_agent_call(tx, configuration, space_id, problems)
 
 
 def as_stored(configuration: RunConfiguration | None) -> RunConfiguration | None:
@@ -66,7 +66,7 @@ def _integration(
     return integration
 
 
-def _judge_template(
+def _validate_template(
     tx: Transaction, configuration: TemplateEvaluation, space_id: str | None, problems: ProblemList
 ) -> None:
     integration = _integration(tx, configuration, space_id, problems)
@@ -90,11 +90,13 @@ def _judge_template(
         model_name = configuration.model_name or (integration.model_names or [""])[0]
         try:
             HeuristicEvaluator(judge_config(configuration, model_name), InputVariableFormat.MUSTACHE)
-        except Broken as broken:
+        except PermanentFailure as broken:
             problems.unprocessable(f"{_WHERE}: {broken.reason}")
 
 
-def _judge_agent_call(tx: Transaction, configuration: AgentCall, space_id: str | None, problems: ProblemList) -> None:
+def _validate_agent_call(
+    tx: Transaction, configuration: AgentCall, space_id: str | None, problems: ProblemList
+) -> None:
     agent = find_agent(tx, configuration.integration_id)
     if agent is not None and (space_id is None or sees(agent, space_id)):
         for problem in template_problems(configuration.input_template, agent.config.input_schema):

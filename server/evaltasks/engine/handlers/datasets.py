@@ -80,7 +80,7 @@ async def create_dataset(call: Call) -> Dataset:
 
 
 async def get_dataset(call: Call) -> Dataset:
-    return await call.services.store.read_point(lambda tx: require_dataset(tx, call.path["dataset_id"]))
+    return await call.services.store.read_by_key(lambda tx: require_dataset(tx, call.path["dataset_id"]))
 
 
 async def rename_dataset(call: Call) -> Dataset:

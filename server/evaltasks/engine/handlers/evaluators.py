@@ -39,7 +39,7 @@ from evaltasks.engine.handlers.evaluator_answers import (
 )
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -105,7 +105,7 @@ async def get_evaluator(call: Call) -> EvaluatorAnswer:
             raise NotFound("version_id is not a version of this evaluator; leave it out for the latest one.")
         return evaluator_answer(evaluator, version)
 
-    return await call.services.store.read_point(work)
+    return await call.services.store.read_by_key(work)
 
 
 async def update_evaluator(call: Call) -> Evaluator:
@@ -204,7 +204,7 @@ async def delete_evaluator_versions(call: Call) -> DeletedEvaluatorVersions:
 
 
 async def get_evaluator_version(call: Call) -> VersionAnswer:
-    return await call.services.store.read_point(lambda tx: _version(tx, call.path["version_id"]))
+    return await call.services.store.read_by_key(lambda tx: _version(tx, call.path["version_id"]))
 
 
 async def list_evaluator_templates(call: Call) -> EvaluatorTemplates:  # noqa: ARG001  every handler takes the call
@@ -271,7 +271,7 @@ def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_i
     if integration.provider is Provider.HEURISTIC:
         try:
             HeuristicEvaluator(version.template_config)
-        except Broken as broken:
+        except PermanentFailure as broken:
             raise Unprocessable(broken.reason) from broken
 
 

@@ -90,7 +90,7 @@ async def create_experiment(call: Call) -> Experiment:
 
 
 async def get_experiment(call: Call) -> Experiment:
-    return await call.services.store.read_point(lambda tx: require_experiment(tx, call.path["experiment_id"]))
+    return await call.services.store.read_by_key(lambda tx: require_experiment(tx, call.path["experiment_id"]))
 
 
 async def delete_experiment(call: Call) -> None:

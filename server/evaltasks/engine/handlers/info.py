@@ -10,11 +10,11 @@ from evaltasks.engine.store.store import SCHEMA_VERSION
 
 
 async def get_engine_info(call: Call) -> EngineInfo:
-    space = await call.services.store.read_point(require_default_space)
+    space = await call.services.store.read_by_key(require_default_space)
     return EngineInfo(
         product="evaltasks",
         version=__version__,
         store_schema=SCHEMA_VERSION,
         default_space_id=space.id,
-        staged=[str(staged) for staged in call.services.stage.staged],
+        staged=[str(staged) for staged in call.services.fault_injection.staged],
     )

@@ -39,7 +39,7 @@ async def list_projects(call: Call) -> ProjectPage:
 
 
 async def get_project(call: Call) -> Project:
-    return await call.services.store.read_point(lambda tx: require_project(tx, call.path["project_id"]))
+    return await call.services.store.read_by_key(lambda tx: require_project(tx, call.path["project_id"]))
 
 
 async def create_project(call: Call) -> Project:

@@ -60,7 +60,7 @@ async def list_spaces(call: Call) -> SpacePage:
 
 
 async def get_space(call: Call) -> Space:
-    return await call.services.store.read_point(lambda tx: require_space(tx, call.path["space_id"]))
+    return await call.services.store.read_by_key(lambda tx: require_space(tx, call.path["space_id"]))
 
 
 async def create_space(call: Call) -> Space:

@@ -29,7 +29,7 @@ from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_
 from evaltasks.engine.handlers.projects import require_project
 from evaltasks.engine.ingest.spans import span_rows_from
 from evaltasks.engine.store import spans
-from evaltasks.engine.store.spans import SpanKey, Standing
+from evaltasks.engine.store.spans import SpanFeedback, SpanKey
 from evaltasks.engine.store.store import Row, Transaction
 
 WINDOW_DEFAULT = timedelta(days=7)
@@ -55,7 +55,7 @@ async def list_spans(call: Call) -> SpanPage:
     scope = scope_of("spans", query)
     now_us = to_us(call.services.clock.now())
     window_us, after = place_of(scope, page_query.cursor, window_us_of(query.start_time, query.end_time, now_us))
-    filter_ = call.services.stage.list_index(now_us).filter(query.filter)
+    filter_ = call.services.fault_injection.list_index(now_us).filter(query.filter)
     shape = _Shape.of(query)
 
     def work(tx: Transaction) -> SpanPage:
@@ -153,21 +153,21 @@ class _Shape:
         return cls(lambda column: not excluded.cover(column), query.truncate_string_length)
 
     def spans(self, tx: Transaction, rows: Sequence[Row]) -> list[Span]:
-        standing = spans.standing_on(tx, [row["seq"] for row in rows])
-        return [self._span(row, standing[row["seq"]]) for row in rows]
+        feedback = spans.feedback_for(tx, [row["seq"] for row in rows])
+        return [self._span(row, feedback[row["seq"]]) for row in rows]
 
-    def _span(self, row: Row, standing: Standing) -> Span:
+    def _span(self, row: Row, feedback: SpanFeedback) -> Span:
         stored: JsonObject = json.loads(row["attributes"])
         attributes = {
             name: value if self.length_max is None else _truncate(value, self.length_max)
             for name, value in stored.items()
             if self.shows(f"attributes.{name}")
         }
-        evaluations = [self._evaluation(evaluation) for evaluation in standing.evaluations]
-        shown = Standing(
+        evaluations = [self._evaluation(evaluation) for evaluation in feedback.evaluations]
+        shown = SpanFeedback(
             [evaluation for evaluation in evaluations if evaluation is not None],
-            [annotation for annotation in standing.annotations if self._shows_annotation("annotation", annotation)],
-            [each for each in standing.trace_annotations if self._shows_annotation("trace_annotation", each)],
+            [annotation for annotation in feedback.annotations if self._shows_annotation("annotation", annotation)],
+            [each for each in feedback.trace_annotations if self._shows_annotation("trace_annotation", each)],
         )
         return spans.span_of(row, attributes, shown)
 

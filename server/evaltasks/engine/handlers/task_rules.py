@@ -11,9 +11,9 @@ from evaltasks.api.evaluators import CustomCodeConfig, DataGranularity, Evaluato
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, TaskEvaluator, TaskType, UpdateTask
 from evaltasks.engine.filters.compile import Target, compile_filter
-from evaltasks.engine.handlers.configuration_rules import judge_configuration
+from evaltasks.engine.handlers.configuration_rules import validate_configuration
 from evaltasks.engine.handlers.problem_list import ProblemList
-from evaltasks.engine.handlers.task_shapes import TaskShape, judge_shape
+from evaltasks.engine.handlers.task_shapes import TaskShape, validate_shape
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Transaction
 
@@ -24,22 +24,24 @@ _EVALUATOR_TYPES = {
 }
 
 
-def judge_creation(tx: Transaction, body: CreateTask) -> str:
+def validate_creation(tx: Transaction, body: CreateTask) -> str:
     """The space the task belongs to. Raises the problem of everything that is wrong."""
     problems = ProblemList()
     space_id = _space(tx, body, problems)
     if body.type.evaluates:
-        _judge_evaluation_task(tx, body, space_id, problems)
+        _validate_evaluation_task(tx, body, space_id, problems)
     else:
-        _judge_experiment_task(tx, body, space_id, problems)
-    if space_id is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": None}):
+        _validate_experiment_task(tx, body, space_id, problems)
+    if space_id is not None and tx.fetch_one(
+        "tasks.named", {"space_id": space_id, "name": body.name, "except_id": None}
+    ):
         problems.conflict(_TAKEN)
     problems.raise_any()
     assert space_id is not None
     return space_id
 
 
-def judge_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -> None:
+def validate_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -> None:
     """Raises the problem of everything that is wrong with the change."""
     problems = ProblemList()
     given = {name for name in body.model_fields_set if getattr(body, name) is not None}
@@ -50,18 +52,20 @@ def judge_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -
             )
         if task.project_id is None:
             _refuse_project_fields(body, problems)
-        _judge_filter(body.query_filter, _target(task.project_id), "query_filter", problems)
+        _validate_filter(body.query_filter, _target(task.project_id), "query_filter", problems)
         if body.evaluators is not None:
-            _judge_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), problems)
+            _validate_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), problems)
         if body.model_fields_set & {"query_filter", "query_filters", "evaluators"}:
-            judge_shape(_changed_shape(tx, task, body), problems)
+            validate_shape(_changed_shape(tx, task, body), problems)
     else:
         for name in _EVALUATION_FIELDS:
             if name in body.model_fields_set and _says_something(getattr(body, name)):
                 problems.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
         if body.run_configuration is not None:
-            judge_configuration(tx, body.run_configuration, space_id, problems)
-    if body.name is not None and tx.one("tasks.named", {"space_id": space_id, "name": body.name, "except_id": task.id}):
+            validate_configuration(tx, body.run_configuration, space_id, problems)
+    if body.name is not None and tx.fetch_one(
+        "tasks.named", {"space_id": space_id, "name": body.name, "except_id": task.id}
+    ):
         problems.conflict(_TAKEN)
     problems.raise_any()
 
@@ -81,11 +85,11 @@ def _says_something(value: object) -> bool:
 def _space(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | None:
     """The space of the project or dataset the task names."""
     if body.project_id is not None and body.type.evaluates and body.dataset_id is None:
-        row = tx.one("tasks.project", {"id": body.project_id})
+        row = tx.fetch_one("tasks.project", {"id": body.project_id})
         if row is None:
             problems.not_found("project_id: there is no project with this id")
     elif body.dataset_id is not None:
-        row = tx.one("tasks.dataset", {"id": body.dataset_id})
+        row = tx.fetch_one("tasks.dataset", {"id": body.dataset_id})
         if row is None:
             problems.not_found("dataset_id: there is no dataset with this id")
     else:
@@ -93,7 +97,7 @@ def _space(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | No
     return None if row is None else str(row["space_id"])
 
 
-def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
+def _validate_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
     kind = body.type.lower()
     if body.run_configuration is not None:
         problems.bad_request(f"run_configuration applies to run_experiment tasks; this is a {kind} task")
@@ -103,17 +107,17 @@ def _judge_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | No
         problems.bad_request("project_id and dataset_id exclude each other; give one of them")
     elif body.dataset_id is not None:
         _refuse_project_fields(body, problems)
-        judge_experiments(tx, body.experiment_ids, body.dataset_id, problems)
+        validate_experiments(tx, body.experiment_ids, body.dataset_id, problems)
         if not body.experiment_ids:
             problems.unprocessable("experiment_ids: a dataset task needs at least one experiment of its dataset")
     elif body.experiment_ids:
         problems.bad_request("experiment_ids applies to dataset tasks; remove it for a project task")
-    _judge_filter(body.query_filter, _target(body.project_id), "query_filter", problems)
+    _validate_filter(body.query_filter, _target(body.project_id), "query_filter", problems)
     if not body.evaluators:
         problems.bad_request(f"evaluators: a {kind} task needs at least one evaluator")
     else:
-        _judge_evaluators(tx, body.type, body.evaluators, space_id, _target(body.project_id), problems)
-    judge_shape(
+        _validate_evaluators(tx, body.type, body.evaluators, space_id, _target(body.project_id), problems)
+    validate_shape(
         TaskShape(
             is_on_project=body.dataset_id is None,
             query_filter=body.query_filter,
@@ -152,7 +156,7 @@ def _refuse_project_fields(body: CreateTask | UpdateTask, problems: ProblemList)
         problems.bad_request("is_continuous applies to project tasks; a dataset gets no new spans")
 
 
-def _judge_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
+def _validate_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
     for name in ("project_id", "experiment_ids", *_EVALUATION_FIELDS):
         if _says_something(getattr(body, name)):
             problems.bad_request(f"{name} applies to evaluation tasks; remove it for a run_experiment task")
@@ -161,21 +165,21 @@ def _judge_experiment_task(tx: Transaction, body: CreateTask, space_id: str | No
     if body.run_configuration is None:
         problems.bad_request("run_configuration: a run_experiment task needs one")
     else:
-        judge_configuration(tx, body.run_configuration, space_id, problems)
+        validate_configuration(tx, body.run_configuration, space_id, problems)
 
 
-def judge_experiments(
+def validate_experiments(
     tx: Transaction, experiment_ids: Sequence[str] | None, dataset_id: str, problems: ProblemList
 ) -> None:
     for index, experiment_id in enumerate(experiment_ids or ()):
-        row = tx.one("tasks.experiment", {"id": experiment_id})
+        row = tx.fetch_one("tasks.experiment", {"id": experiment_id})
         if row is None:
             problems.not_found(f"experiment_ids[{index}]: there is no experiment with this id")
         elif row["dataset_id"] != dataset_id:
             problems.unprocessable(f"experiment_ids[{index}] is an experiment of another dataset")
 
 
-def _judge_filter(text: str | None, target: Target, where: str, problems: ProblemList) -> None:
+def _validate_filter(text: str | None, target: Target, where: str, problems: ProblemList) -> None:
     if not text:
         return
     try:
@@ -184,7 +188,7 @@ def _judge_filter(text: str | None, target: Target, where: str, problems: Proble
         problems.add(problem)
 
 
-def _judge_evaluators(
+def _validate_evaluators(
     tx: Transaction,
     task_type: TaskType,
     attachments: Sequence[EvaluatorAttachment],
@@ -199,12 +203,12 @@ def _judge_evaluators(
     names: dict[str, int] = {}
     for index, attachment in enumerate(attachments):
         where = f"evaluators[{index}]"
-        _judge_filter(attachment.query_filter, target, f"{where}.query_filter", problems)
+        _validate_filter(attachment.query_filter, target, f"{where}.query_filter", problems)
         if attachment.evaluator_id in seen:
             problems.unprocessable(f"{where}.evaluator_id is in the list twice; an evaluator may be attached once")
             continue
         seen.add(attachment.evaluator_id)
-        row = tx.one("tasks.evaluator", {"id": attachment.evaluator_id})
+        row = tx.fetch_one("tasks.evaluator", {"id": attachment.evaluator_id})
         if row is None:
             problems.not_found(f"{where}.evaluator_id: there is no evaluator with this id")
             continue
@@ -221,7 +225,7 @@ def _judge_evaluators(
             continue
         versions.append(version)
         if version.code_config is not None:
-            _judge_filter(
+            _validate_filter(
                 version.code_config.query_filter, target, f"{where}: the evaluator's own query_filter", problems
             )
         name = version.evaluation_name

@@ -22,7 +22,7 @@ from evaltasks.engine.clock import from_us, to_us
 from evaltasks.engine.filters.compile import Target, compile_filter
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.problem_list import ProblemList
-from evaltasks.engine.handlers.task_rules import judge_experiments
+from evaltasks.engine.handlers.task_rules import validate_experiments
 from evaltasks.engine.handlers.tasks import require_task
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.store.store import Row, Transaction
@@ -42,7 +42,7 @@ _EXPERIMENT_OPTIONS = (
 
 
 def require_task_run(tx: Transaction, run_id: str) -> Row:
-    row = tx.one("task_runs.by_id", {"id": run_id})
+    row = tx.fetch_one("task_runs.by_id", {"id": run_id})
     if row is None:
         raise NotFound("There is no task run with this id; it goes when its task is deleted.")
     return row
@@ -59,10 +59,10 @@ async def trigger_task_run(call: Call) -> TaskRun:
         if task.evaluates:
             _refuse_options(body, _EXPERIMENT_OPTIONS, "run_experiment", task, problems)
             window = _window(tx, task, body, now, problems)
-            _judge_options(tx, task, body, problems)
+            _validate_options(tx, task, body, problems)
         else:
             _refuse_options(body, _EVALUATION_OPTIONS, "evaluation", task, problems)
-            _judge_experiment(tx, task, body, problems)
+            _validate_experiment(tx, task, body, problems)
         problems.raise_any()
         run_id = services.new_id("TaskRun")
         add_task_run(
@@ -125,7 +125,7 @@ def _window(
 def _next_start(tx: Transaction, task: Task) -> datetime | None:
     """Where the last run ended. Runs that failed or were cancelled did not do their window: it is taken up again."""
     undone: datetime | None = None
-    for row in tx.all("task_runs.last_windows", {"task_id": task.id}):
+    for row in tx.fetch_all("task_runs.last_windows", {"task_id": task.id}):
         if row["status"] not in {TaskRunStatus.FAILED, TaskRunStatus.CANCELLED}:
             return from_us(row["data_end_us"])
         if row["data_start_us"] is not None:
@@ -137,31 +137,31 @@ def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _judge_options(tx: Transaction, task: Task, body: TriggerTaskRun, problems: ProblemList) -> None:
+def _validate_options(tx: Transaction, task: Task, body: TriggerTaskRun, problems: ProblemList) -> None:
     if body.experiment_ids and task.dataset_id is None:
         problems.bad_request("experiment_ids applies to dataset tasks; this task evaluates a project's spans")
     elif body.experiment_ids and task.dataset_id is not None:
-        judge_experiments(tx, body.experiment_ids, task.dataset_id, problems)
+        validate_experiments(tx, body.experiment_ids, task.dataset_id, problems)
 
 
-def _judge_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, problems: ProblemList) -> None:
+def _validate_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, problems: ProblemList) -> None:
     assert task.dataset_id is not None
     dataset_id = task.dataset_id
     if body.experiment_name is None:
         problems.bad_request("experiment_name is needed: a run of a run_experiment task makes an experiment")
     else:
         named = {"dataset_id": dataset_id, "name": body.experiment_name}
-        if tx.one("task_runs.experiment_named", named) or tx.one("task_runs.provisional_name", named):
+        if tx.fetch_one("task_runs.experiment_named", named) or tx.fetch_one("task_runs.provisional_name", named):
             problems.conflict("experiment_name: the dataset already has an experiment of this name; choose another one")
     if body.dataset_version_id is not None:
-        version = tx.one("task_runs.dataset_version", {"id": body.dataset_version_id, "dataset_id": dataset_id})
+        version = tx.fetch_one("task_runs.dataset_version", {"id": body.dataset_version_id, "dataset_id": dataset_id})
     else:
-        version = tx.one("task_runs.latest_dataset_version", {"dataset_id": dataset_id})
+        version = tx.fetch_one("task_runs.latest_dataset_version", {"dataset_id": dataset_id})
     if version is None:
         problems.not_found("dataset_version_id: the task's dataset has no such version")
     elif body.example_ids:
         ids = json.dumps(body.example_ids)
-        for line in tx.all("task_runs.unknown_examples", {"ids": ids, "version_id": version["id"]}):
+        for line in tx.fetch_all("task_runs.unknown_examples", {"ids": ids, "version_id": version["id"]}):
             problems.unprocessable(f"example_ids[{line['place']}] is not an example of this version of the dataset")
     if body.example_ids and body.max_examples is not None:
         problems.bad_request("example_ids and max_examples exclude each other; give one of them")
@@ -170,12 +170,12 @@ def _judge_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, problem
             compile_filter(body.query_filter, Target.EXAMPLE, field="query_filter")
         except Problem as problem:
             problems.add(problem)
-    _judge_chained(tx, dataset_id, body.evaluation_task_ids or (), problems)
+    _validate_chained(tx, dataset_id, body.evaluation_task_ids or (), problems)
 
 
-def _judge_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str], problems: ProblemList) -> None:
+def _validate_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str], problems: ProblemList) -> None:
     for index, task_id in enumerate(task_ids):
-        row = tx.one("tasks.by_id", {"id": task_id})
+        row = tx.fetch_one("tasks.by_id", {"id": task_id})
         if row is None:
             problems.not_found(f"evaluation_task_ids[{index}]: there is no task with this id")
         elif row["type"] == "RUN_EXPERIMENT" or row["dataset_id"] != dataset_id:
@@ -193,14 +193,14 @@ async def list_task_runs(call: Call) -> TaskRunPage:
     def work(tx: Transaction) -> list[Row]:
         require_task(tx, task_id)
         wanted = {"task_id": task_id, "status": query.status, "before": before, "limit": query.limit + 1}
-        return tx.all("task_runs.page", wanted)
+        return tx.fetch_all("task_runs.page", wanted)
 
     rows, pagination = paginate(await call.services.store.read(work), query.limit, scope, lambda row: [row["seq"]])
     return TaskRunPage(task_runs=[task_run_from(row) for row in rows], pagination=pagination)
 
 
 async def get_task_run(call: Call) -> TaskRun:
-    row = await call.services.store.read_point(lambda tx: require_task_run(tx, call.path["run_id"]))
+    row = await call.services.store.read_by_key(lambda tx: require_task_run(tx, call.path["run_id"]))
     return task_run_from(row)
 
 
@@ -245,7 +245,7 @@ async def list_task_run_rows(call: Call) -> TaskRunRowPage:
             "evaluator_id": query.evaluator_id,
             "limit": query.limit + 1,
         }
-        return tx.all("ledger.page", wanted)
+        return tx.fetch_all("ledger.page", wanted)
 
     lines, pagination = paginate(
         await call.services.store.read(work), query.limit, scope, lambda line: [line["position"]]

@@ -36,15 +36,15 @@ class TaskShape:
     granularities: Sequence[DataGranularity | None]
 
 
-def judge_shape(task: TaskShape, problems: ProblemList) -> None:
+def validate_shape(task: TaskShape, problems: ProblemList) -> None:
     """Add everything that is wrong with the shape and the scope of the task."""
     if not task.is_on_project:
-        _judge_dataset_task(task, problems)
+        _validate_dataset_task(task, problems)
         return
     if _is_mixed(task):
         problems.bad_request(_MIXED)
     if task.query_filters is not None:
-        _judge_filters(task.query_filters, problems)
+        _validate_filters(task.query_filters, problems)
     ids = {named.id for named in task.query_filters.filters} if task.query_filters is not None else set()
     for index, attachment in enumerate(task.attachments):
         for place, mapping in enumerate(attachment.query_mappings or ()):
@@ -63,7 +63,7 @@ def judge_shape(task: TaskShape, problems: ProblemList) -> None:
         problems.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
 
 
-def _judge_dataset_task(task: TaskShape, problems: ProblemList) -> None:
+def _validate_dataset_task(task: TaskShape, problems: ProblemList) -> None:
     if task.query_filters is not None:
         problems.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
     for index, attachment in enumerate(task.attachments):
@@ -90,7 +90,7 @@ def _is_mixed(task: TaskShape) -> bool:
     return in_spans and in_groups
 
 
-def _judge_filters(given: QueryFilters, problems: ProblemList) -> None:
+def _validate_filters(given: QueryFilters, problems: ProblemList) -> None:
     for index, named in enumerate(given.filters):
         try:
             compile_filter(named.filter, Target.SPAN, field=f"query_filters.filters[{index}].filter")

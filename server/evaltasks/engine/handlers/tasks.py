@@ -11,7 +11,7 @@ from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
-from evaltasks.engine.handlers.task_rules import judge_creation, judge_update
+from evaltasks.engine.handlers.task_rules import validate_creation, validate_update
 from evaltasks.engine.runs.projection import last_span_seq, projected_rows_per_day
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Row, Transaction
@@ -35,10 +35,10 @@ async def list_tasks(call: Call) -> TaskPage:
         for resource in ("space", "project", "dataset"):
             if (
                 given[f"{resource}_id"] is not None
-                and tx.one(f"tasks.{resource}", {"id": given[f"{resource}_id"]}) is None
+                and tx.fetch_one(f"tasks.{resource}", {"id": given[f"{resource}_id"]}) is None
             ):
                 raise NotFound(f"There is no {resource} with this {resource}_id.")
-        rows = tx.all("tasks.page", {**given, "before": before, "limit": query.limit + 1})
+        rows = tx.fetch_all("tasks.page", {**given, "before": before, "limit": query.limit + 1})
         return rows, tasks.tasks_from(tx, rows[: query.limit])
 
     rows, found = await call.services.store.read(work)
@@ -50,7 +50,7 @@ async def create_task(call: Call) -> Task:
     body, services = call.body(CreateTask), call.services
 
     def work(tx: Transaction) -> Task:
-        space_id = judge_creation(tx, body)
+        space_id = validate_creation(tx, body)
         task_id = services.new_id("OnlineTask")
         is_continuous = bool(body.is_continuous)
         tx.run(
@@ -83,7 +83,7 @@ async def get_task(call: Call) -> Task:
     def look(tx: Transaction) -> tuple[Task, int]:
         return require_task(tx, call.path["task_id"]), last_span_seq(tx)
 
-    task, newest = await call.services.store.read_point(look)
+    task, newest = await call.services.store.read_by_key(look)
     known = call.services.projections.recent(task, newest, call.services.clock.monotonic_seconds())
     if known is not None:
         return task.model_copy(update={"projected_rows_per_day": known[0]})
@@ -114,9 +114,9 @@ async def update_task(call: Call) -> Task:
 
     def work(tx: Transaction) -> Task:
         task = require_task(tx, call.path["task_id"])
-        row = tx.one("tasks.by_id", {"id": task.id})
+        row = tx.fetch_one("tasks.by_id", {"id": task.id})
         assert row is not None
-        judge_update(tx, task, str(row["space_id"]), body)
+        validate_update(tx, task, str(row["space_id"]), body)
         tx.run(
             "tasks.update",
             {

@@ -21,7 +21,7 @@ async def list_traces(call: Call) -> TracePage:
     scope = scope_of("traces", query)
     now_us = to_us(call.services.clock.now())
     window_us, after = place_of(scope, page_query.cursor, window_us_of(query.start_time, query.end_time, now_us))
-    filter_ = call.services.stage.list_index(now_us).filter(query.filter)
+    filter_ = call.services.fault_injection.list_index(now_us).filter(query.filter)
 
     def work(tx: Transaction) -> TracePage:
         require_project(tx, query.project_id)

@@ -30,7 +30,7 @@ from evaltasks.api.problems import BadRequest
 from evaltasks.api.spans import IncomingSpan
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.clock import from_us
-from evaltasks.engine.ingest.intake import Parcel
+from evaltasks.engine.ingest.ingestor import IngestBatch
 from evaltasks.engine.ingest.spans import span_row_from
 from evaltasks.engine.store.spans import SpanRow
 
@@ -85,33 +85,33 @@ def _objects(document: JsonObject, *names: str) -> Iterable[JsonObject]:
             yield from (member for member in members if isinstance(member, dict))
 
 
-def parcel_from(request: ExportTraceServiceRequest, project_name: str | None = None) -> Parcel:
+def batch_from(request: ExportTraceServiceRequest, project_name: str | None = None) -> IngestBatch:
     """The rows of a request. A span that cannot be stored is counted under its reason, and spoils nothing else.
 
     `project_name` is what the request's headers say, for resources that name no project.
     """
-    parcel = Parcel()
+    batch = IngestBatch()
     for resource_spans in request.resource_spans:
         project = _project_of(resource_spans.resource, project_name)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
                 if len(project) > _PROJECT_NAME_MAX:
-                    parcel.rejected[f"the project's name has more than {_PROJECT_NAME_MAX} characters"] += 1
+                    batch.rejected[f"the project's name has more than {_PROJECT_NAME_MAX} characters"] += 1
                     continue
                 try:
-                    parcel.add(project, _row_from(span))
+                    batch.add(project, _row_from(span))
                 except ValidationError as error:
-                    parcel.rejected[_reason(error)] += 1
+                    batch.rejected[_reason(error)] += 1
                 except (ValueError, OverflowError) as error:
-                    parcel.rejected[str(error)] += 1
-    return parcel
+                    batch.rejected[str(error)] += 1
+    return batch
 
 
-def answer_from(parcel: Parcel) -> ExportTraceServiceResponse:
+def answer_from(batch: IngestBatch) -> ExportTraceServiceResponse:
     answer = ExportTraceServiceResponse()
-    if parcel.num_rejected:
-        answer.partial_success.rejected_spans = parcel.num_rejected
-        answer.partial_success.error_message = parcel.reasons
+    if batch.num_rejected:
+        answer.partial_success.rejected_spans = batch.num_rejected
+        answer.partial_success.error_message = batch.reasons
     return answer
 
 

@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from evaltasks.api.problems import NotBuilt, Problem, ServerError, Unavailable, UnknownMedia
 from evaltasks.engine.app import problem_response
-from evaltasks.engine.bodies import is_packed, read_body, unpacked
-from evaltasks.engine.ingest.intake import STORE_RETRY_AFTER_SECONDS, Intake
+from evaltasks.engine.ingest.ingestor import STORE_RETRY_AFTER_SECONDS, Ingestor
 from evaltasks.engine.ingest.messages import message
+from evaltasks.engine.request_body import is_packed, read_body, unpacked
 from evaltasks.engine.store.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ _KEPT_HEADERS = frozenset({"retry-after", "www-authenticate", "connection"})
 PROBLEM_STATUSES = frozenset({400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 503})
 
 
-def intake_routes(intake: Intake, body_bytes_max: int | None = None) -> list[Route]:
+def ingest_routes(ingestor: Ingestor, body_bytes_max: int | None = None) -> list[Route]:
     """Routes for the engine's app. `body_bytes_max` bounds every body, as sent and unpacked; None: each its own."""
 
     async def traces(request: Request) -> Response:
-        return await _export_traces(request, intake, body_bytes_max or OTLP_BYTES_MAX)
+        return await _export_traces(request, ingestor, body_bytes_max or OTLP_BYTES_MAX)
 
     async def arrow(request: Request) -> Response:
-        return await _upload_arrow(request, intake, body_bytes_max or ARROW_BYTES_MAX)
+        return await _upload_arrow(request, ingestor, body_bytes_max or ARROW_BYTES_MAX)
 
     return [Route(TRACES, traces, methods=["POST"]), Route(ARROW, arrow, methods=["POST"])]
 
@@ -62,7 +62,7 @@ def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-async def _export_traces(request: Request, intake: Intake, bytes_max: int) -> Response:
+async def _export_traces(request: Request, ingestor: Ingestor, bytes_max: int) -> Response:
     content_type = request.headers.get("content-type", "")
     encoding = encoding_of(content_type)
 
@@ -75,18 +75,18 @@ async def _export_traces(request: Request, intake: Intake, bytes_max: int) -> Re
         read = otlp.request_from_protobuf if encoding == PROTOBUF else otlp.request_from_json
         project = _first_header(request, PROJECT_HEADERS)
 
-        content = await _received(request, intake, bytes_max)
-        with intake.place():
-            parcel = await to_thread.run_sync(lambda: otlp.parcel_from(read(content()), project))
-            await intake.put(_first_header(request, SPACE_HEADERS), parcel.rows)
-        answer = otlp.answer_from(parcel)
+        content = await _received(request, ingestor, bytes_max)
+        with ingestor.place():
+            batch = await to_thread.run_sync(lambda: otlp.batch_from(read(content()), project))
+            await ingestor.put(_first_header(request, SPACE_HEADERS), batch.rows)
+        answer = otlp.answer_from(batch)
         encoded = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
         return Response(encoded, media_type=encoding)
 
     return await _answered(work, TRACES, lambda problem: status_response(problem, encoding))
 
 
-async def _upload_arrow(request: Request, intake: Intake, bytes_max: int) -> Response:
+async def _upload_arrow(request: Request, ingestor: Ingestor, bytes_max: int) -> Response:
     async def work() -> Response:
         try:
             # pyarrow is an optional extra: 170 MB that OTLP does not need.
@@ -96,22 +96,22 @@ async def _upload_arrow(request: Request, intake: Intake, bytes_max: int) -> Res
                 "Arrow uploads need pyarrow, which is not installed where this engine runs: "
                 "install evaltasks[flight] there, or send spans over OTLP to /v1/traces."
             ) from None
-        content = await _received(request, intake, bytes_max)
-        with intake.place():
+        content = await _received(request, ingestor, bytes_max)
+        with ingestor.place():
             upload = await to_thread.run_sync(lambda: uploads.upload_from(content()))
-            stored = await uploads.put_upload(intake, _first_header(request, SPACE_HEADERS), upload)
+            stored = await uploads.put_upload(ingestor, _first_header(request, SPACE_HEADERS), upload)
         return JSONResponse(stored)
 
     return await _answered(work, ARROW, problem_response)
 
 
-async def _received(request: Request, intake: Intake, bytes_max: int) -> Callable[[], bytes]:
+async def _received(request: Request, ingestor: Ingestor, bytes_max: int) -> Callable[[], bytes]:
     """What gives the upload's content, in any thread, once it is here as it was sent.
 
     No one holds a place while their body is still coming: a few slow senders would keep all others out.
     """
     packed = is_packed(request)
-    intake.refuse_when_full()
+    ingestor.refuse_when_full()
     body = await read_body(request, bytes_max)
     return lambda: unpacked(body, bytes_max) if packed else body
 

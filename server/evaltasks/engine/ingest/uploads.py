@@ -28,7 +28,7 @@ from evaltasks.api.problems import BadRequest, NotBuilt
 from evaltasks.api.spans import IncomingSpan
 from evaltasks.api.wire import JsonObject, rfc3339
 from evaltasks.engine.clock import from_us, to_us
-from evaltasks.engine.ingest.intake import Intake, ensure_project, project_named, space_named
+from evaltasks.engine.ingest.ingestor import Ingestor, ensure_project, project_named, space_named
 from evaltasks.engine.ingest.spans import nothing_stored, span_rows_from
 from evaltasks.engine.store.client_writes import ClientEvaluation, put_evaluations
 from evaltasks.engine.store.spans import SpanRow, put_spans
@@ -71,9 +71,9 @@ def upload_from(body: bytes) -> Upload:
     return Upload(project_name, span_rows_from(_incoming(rows)), evaluations)
 
 
-async def put_upload(intake: Intake, space: str | None, upload: Upload) -> JsonObject:
+async def put_upload(ingestor: Ingestor, space: str | None, upload: Upload) -> JsonObject:
     """Store all of it or nothing. Spans make an absent project; evaluations alone do not. Raises NotFound."""
-    services = intake.services
+    services = ingestor.services
     now_us = to_us(services.clock.now())
 
     def work(tx: Transaction) -> JsonObject:

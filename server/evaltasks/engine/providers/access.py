@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from evaltasks.api.ai_integrations import AiIntegration, AuthType
 from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.problems import NotBuilt
-from evaltasks.engine.providers.provider import Broken, ChatRequest
+from evaltasks.engine.providers.provider import ChatRequest, PermanentFailure
 
 _ADDRESSES: dict[str, str] = {
     ProviderName.ANTHROPIC: "https://api.anthropic.com",
@@ -64,24 +64,27 @@ class Access:
     place: str | None = None
 
     def place_for(self, request: ChatRequest) -> str | None:
-        """The region or location for a request: its own, or the integration's. Raises Broken for no place."""
+        """The region or location for a request: its own, or the integration's. Raises PermanentFailure for no place."""
         place = request.provider_parameters.get("region") or self.place
         if place is not None and not (isinstance(place, str) and _PLACE.fullmatch(place)):
-            raise Broken("provider_parameters.region is not the name of a region, such as us-east-1")
+            raise PermanentFailure("provider_parameters.region is not the name of a region, such as us-east-1")
         return place
 
 
 def access_of(integration: AiIntegration, key: str | None, environment: Mapping[str, str]) -> Access:
-    """Raises Broken for settings that cannot work, NotBuilt for a kind of authentication that is not done here."""
+    """Raises PermanentFailure for settings that cannot work, NotBuilt for a kind of authentication that is not done
+    here."""
     provider, auth_type = str(integration.provider), integration.auth_type
     if auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
         raise NotBuilt("The embedded engine does not do OAuth2 client credentials; use a key or headers.")
     own = {name.lower(): value for name, value in (integration.headers or {}).items()}
     problem = ambient_credentials_error(integration)
     if problem is not None:
-        raise Broken(problem)
+        raise PermanentFailure(problem)
     if auth_type == AuthType.BEARER_TOKEN and key is None:
-        raise Broken(f"the AI integration '{integration.name}' has auth_type BEARER_TOKEN and names no api_key_env")
+        raise PermanentFailure(
+            f"the AI integration '{integration.name}' has auth_type BEARER_TOKEN and names no api_key_env"
+        )
     credentials: dict[str, str] = {}
     header = None if auth_type == AuthType.BEARER_TOKEN else _KEY_HEADERS.get(provider)
     if key is not None:
@@ -113,9 +116,9 @@ def ambient_credentials_error(integration: AiIntegration) -> str | None:
 
 
 def model_name_of(request: ChatRequest) -> str:
-    """Raises Broken for what is not a model's name."""
+    """Raises PermanentFailure for what is not a model's name."""
     if not _MODEL.fullmatch(request.model_name) or ".." in request.model_name:
-        raise Broken("model_name is not the name of a model")
+        raise PermanentFailure("model_name is not the name of a model")
     return request.model_name
 
 
@@ -133,7 +136,7 @@ def _project_and_place(integration: AiIntegration, environment: Mapping[str, str
         project = metadata.get("project_id") or environment.get("GOOGLE_CLOUD_PROJECT")
         place = metadata.get("location") or environment.get("GOOGLE_CLOUD_LOCATION")
         if project is not None and not _PROJECT.fullmatch(str(project)):
-            raise Broken("provider_metadata.project_id is not the id of a Google Cloud project")
+            raise PermanentFailure("provider_metadata.project_id is not the id of a Google Cloud project")
         return project, place
     if integration.provider == ProviderName.AWS_BEDROCK:
         return None, environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")

@@ -2,10 +2,12 @@
 
 | the other side                                                   | means                                          |
 | ---------------------------------------------------------------- | ---------------------------------------------- |
-| 401, 403; a variable that is not set; no such host; a bad certificate | Broken: no example can be done            |
-| 405, a redirect to another host                                  | Broken: this is not the endpoint               |
-| 408, 425, 429, 502, 503, 504; no connection                      | RetryLater, as long as it asks                 |
-| any other 4xx or 5xx; no answer in time; a web page; too long    | RefusedCall: this example                      |
+| 401, 403; a variable that is not set; no such host; a bad certificate | PermanentFailure: no example can be done
+      | | 405, a redirect to another host                                  | PermanentFailure: this is not the endpoint
+
+      | | 408, 425, 429, 502, 503, 504; no connection                      | RetryLater, as long as it asks
+    | | any other 4xx or 5xx; no answer in time; a web page; too long    | CallRejected: this example
+   |
 
 A 500 is this example's failure and no reason to wait: an agent that crashes on an input does so again, and a call of an
 agent is dear and may have effects, which is also why a call that was not answered in time is not repeated.
@@ -29,9 +31,9 @@ import httpx2
 
 from evaltasks.api.integrations import Integration
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.connections import BODY_BYTES_MAX, Connections, body_of
+from evaltasks.engine.providers.connection_pool import BODY_BYTES_MAX, ConnectionPool, body_of
 from evaltasks.engine.providers.openai_compatible import Now
-from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 from evaltasks.engine.providers.refusals import causes, retry_after_seconds
 
 _REDIRECTS_MAX = 3
@@ -49,11 +51,11 @@ class AgentReply:
 
 
 class HttpAgent:
-    """Raises RetryLater, RefusedCall or Broken; no error of it holds a header's value."""
+    """Raises RetryLater, CallRejected or PermanentFailure; no error of it holds a header's value."""
 
     def __init__(
         self,
-        connections: Connections,
+        connections: ConnectionPool,
         endpoint: str,
         headers: Mapping[str, str],
         *,
@@ -69,7 +71,7 @@ class HttpAgent:
     async def call(self, body: JsonObject) -> AgentReply:
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         if len(content) > BODY_BYTES_MAX:
-            raise RefusedCall(f"the request for the agent is longer than {BODY_BYTES_MAX} bytes")
+            raise CallRejected(f"the request for the agent is longer than {BODY_BYTES_MAX} bytes")
         started = time.perf_counter()
         with anyio.move_on_after(self._timeout_seconds):
             try:
@@ -87,7 +89,7 @@ class HttpAgent:
                     url = _within_origin(self._endpoint, url, response.headers.get("location"))
                     continue
                 return self._read(response, await body_of(response, "agent"))
-        raise Broken("the agent's endpoint redirects in circles; name its final address as endpoint")
+        raise PermanentFailure("the agent's endpoint redirects in circles; name its final address as endpoint")
 
     def _read(self, response: httpx2.Response, body: bytes) -> Any:
         status = response.status_code
@@ -97,41 +99,44 @@ class HttpAgent:
             except (ValueError, RecursionError):
                 return _text(response, body)
         if status in {401, 403}:
-            raise Broken(
+            raise PermanentFailure(
                 f"the agent answered {status}: the credentials are wrong; check the variables that the agent "
                 "integration names"
             )
         if status == 405 or 300 <= status < 400:
-            raise Broken(f"the agent's endpoint answered {status}; set endpoint to the address that takes a POST")
+            raise PermanentFailure(
+                f"the agent's endpoint answered {status}; set endpoint to the address that takes a POST"
+            )
         if status in _LATER:
             word = "asks to wait" if status == 429 else "is overloaded or down"
             raise RetryLater(f"the agent {word} ({status})", retry_after_seconds(response.headers, self._now()))
         said = body[: 4 * _DETAIL_CHARS_MAX].decode("utf-8", "replace").strip()
-        raise RefusedCall(f"the agent answered {status}", said[:_DETAIL_CHARS_MAX] or None)
+        raise CallRejected(f"the agent answered {status}", said[:_DETAIL_CHARS_MAX] or None)
 
-    def _error_for_connection(self, error: Exception) -> Broken | RefusedCall | RetryLater:  # noqa: PLR0911  a table
+    def _error_for_connection(self, error: Exception) -> PermanentFailure | CallRejected | RetryLater:  # noqa: PLR0911  a table
         """Its own text may hold an address with a secret, so it is not repeated."""
         if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
-            return Broken("the agent's endpoint is not an address that can be called")
+            return PermanentFailure("the agent's endpoint is not an address that can be called")
         for cause in causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return Broken("the certificate of the agent's endpoint could not be verified")
+                return PermanentFailure("the certificate of the agent's endpoint could not be verified")
             if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-                return Broken("the host of the agent's endpoint does not exist")
+                return PermanentFailure("the host of the agent's endpoint does not exist")
         if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
             return RetryLater("the agent could not be reached")
         if isinstance(error, httpx2.TimeoutException):
             return self._too_slow()
         if isinstance(error, httpx2.DecodingError):
-            return RefusedCall("the agent's answer could not be decoded")
+            return CallRejected("the agent's answer could not be decoded")
         return RetryLater("the connection to the agent broke off")
 
-    def _too_slow(self) -> RefusedCall:
-        return RefusedCall(f"the agent did not answer within {self._timeout_seconds:g} s")
+    def _too_slow(self) -> CallRejected:
+        return CallRejected(f"the agent did not answer within {self._timeout_seconds:g} s")
 
 
 def agent_headers(integration: Integration, environment: Mapping[str, str]) -> dict[str, str]:
-    """The headers an integration asks for, secrets read from the environment. Raises Broken for one that is not set."""
+    """The headers an integration asks for, secrets read from the environment. Raises PermanentFailure for one that is
+    not set."""
     config = integration.config
     headers = {name.lower(): value for name, value in (config.headers or {}).items()}
     named = {name.lower(): variable for name, variable in (config.headers_env or {}).items()}
@@ -140,22 +145,22 @@ def agent_headers(integration: Integration, environment: Mapping[str, str]) -> d
     for name, variable in named.items():
         value = environment.get(variable, "").strip()
         if not value:
-            raise Broken(
+            raise PermanentFailure(
                 f"the environment variable {variable}, which the agent integration '{integration.name}' names, "
                 "is not set where the engine is running"
             )
         if not value.isascii() or not value.isprintable():
-            raise Broken(f"the environment variable {variable} does not hold what a header can carry")
+            raise PermanentFailure(f"the environment variable {variable} does not hold what a header can carry")
         headers[name] = f"Bearer {value}" if name == "authorization" and config.api_key_env else value
     return headers
 
 
 def _within_origin(endpoint: str, url: str, location: str | None) -> str:
-    """Where a redirect leads. Raises Broken when that is another scheme, host or port than the endpoint's."""
+    """Where a redirect leads. Raises PermanentFailure when that is another scheme, host or port than the endpoint's."""
     own = httpx2.URL(endpoint)
     target = httpx2.URL(url).join(location or "")
     if (target.scheme, target.host, target.port) != (own.scheme, own.host, own.port):
-        raise Broken("the agent's endpoint redirects to another host; name the final address as endpoint")
+        raise PermanentFailure("the agent's endpoint redirects to another host; name the final address as endpoint")
     return str(target)
 
 
@@ -163,7 +168,7 @@ def _text(response: httpx2.Response, body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     kind = response.headers.get("content-type", "")
     if "html" in kind or text[:200].lstrip().lower().startswith(("<!doctype", "<html")):
-        raise RefusedCall("the agent answered with a web page; is endpoint the address of its API?")
+        raise CallRejected("the agent answered with a web page; is endpoint the address of its API?")
     if "json" in kind:
-        raise RefusedCall("the agent's answer is not JSON, or was cut off", text[:_DETAIL_CHARS_MAX] or None)
+        raise CallRejected("the agent's answer is not JSON, or was cut off", text[:_DETAIL_CHARS_MAX] or None)
     return text

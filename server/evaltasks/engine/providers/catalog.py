@@ -16,8 +16,7 @@ from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, access_of
 from evaltasks.engine.providers.agent import HttpAgent, agent_headers
-from evaltasks.engine.providers.connections import Connections, Lines
-from evaltasks.engine.providers.headroom import Headroom
+from evaltasks.engine.providers.connection_pool import ConnectionFactory, ConnectionPool
 from evaltasks.engine.providers.library import LibraryProvider
 from evaltasks.engine.providers.openai_compatible import (
     MAX_TOKENS_DEFAULT,
@@ -29,7 +28,8 @@ from evaltasks.engine.providers.openai_compatible import (
 )
 from evaltasks.engine.providers.outgoing import Outgoing
 from evaltasks.engine.providers.prices import Priced, Prices
-from evaltasks.engine.providers.provider import Broken, ChatRequest, Provider
+from evaltasks.engine.providers.provider import ChatRequest, PermanentFailure, Provider
+from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus
 
 _AZURE_API_VERSION = "2024-10-21"
 _CONNECT_SECONDS = 10.0
@@ -59,7 +59,7 @@ class Judges:
     def __init__(
         self,
         environment: Mapping[str, str],
-        lines: Lines,
+        lines: ConnectionFactory,
         *,
         max_tokens: int,
         timeout_seconds: float,
@@ -67,7 +67,7 @@ class Judges:
     ) -> None:
         self._environment = environment
         self._lines = lines
-        self._connections: dict[str, Connections] = {}  # by integration
+        self._connections: dict[str, ConnectionPool] = {}  # by integration
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
         self._now = now
@@ -77,11 +77,11 @@ class Judges:
     def provider(self, integration: AiIntegration) -> Provider:
         """The provider behind an integration.
 
-        Raises Broken when its settings cannot work (a variable that is not set, no address), NotBuilt for a provider
-        or a kind of authentication this engine does not speak to.
+        Raises PermanentFailure when its settings cannot work (a variable that is not set, no address), NotBuilt for a
+        provider or a kind of authentication this engine does not speak to.
         """
         if integration.provider == ProviderName.HEURISTIC:
-            raise Broken(
+            raise PermanentFailure(
                 "the heuristic judge is not a language model and writes no text; "
                 "name an AI integration of a language model here"
             )
@@ -100,9 +100,9 @@ class Judges:
         return provider
 
     def agent(self, integration: Integration) -> HttpAgent:
-        """The agent behind an integration. Raises Broken for a variable that is not set."""
+        """The agent behind an integration. Raises PermanentFailure for a variable that is not set."""
         return HttpAgent(
-            self._connections.setdefault(integration.id, Connections(self._lines.make)),
+            self._connections.setdefault(integration.id, ConnectionPool(self._lines.make)),
             str(integration.config.endpoint),
             agent_headers(integration, self._environment),
             now=self._now,
@@ -110,7 +110,7 @@ class Judges:
         )
 
     def _made(self, integration: AiIntegration, key: str | None) -> Provider:
-        connections = self._connections.setdefault(integration.id, Connections(self._lines.make))
+        connections = self._connections.setdefault(integration.id, ConnectionPool(self._lines.make))
         adapter = _ADAPTERS.get(integration.provider)
         if adapter is not None:
             return OpenAiCompatible(
@@ -130,29 +130,29 @@ class Judges:
             holds_threads=integration.provider == ProviderName.AWS_BEDROCK,
         )
 
-    def headroom(self, integration_id: str) -> Headroom | None:
+    def rate_limit_status(self, integration_id: str) -> RateLimitStatus | None:
         """What the provider behind an integration last told about its limits."""
         known = self._known.get(integration_id)
         asked = known[2].unpriced if known is not None else None
-        return asked.headroom if isinstance(asked, OpenAiCompatible) else None
+        return asked.rate_limit_status if isinstance(asked, OpenAiCompatible) else None
 
     def _key_of(self, integration: AiIntegration) -> str | None:
         name = integration.api_key_env
         if name is None:
             if integration.provider in _NEEDS_KEY and not integration.headers:
-                raise Broken(
+                raise PermanentFailure(
                     f"the AI integration '{integration.name}' names no key: set its api_key_env to the name of an "
                     "environment variable that holds one"
                 )
             return None
         key = self._environment.get(name, "").strip()
         if not key:
-            raise Broken(
+            raise PermanentFailure(
                 f"the environment variable {name}, which the AI integration '{integration.name}' names for its key, "
                 "is not set where the engine is running"
             )
         if not key.isascii() or not key.isprintable():
-            raise Broken(f"the environment variable {name} does not hold a key: it has characters no key has")
+            raise PermanentFailure(f"the environment variable {name} does not hold a key: it has characters no key has")
         return key
 
     async def aclose(self) -> None:
@@ -176,7 +176,7 @@ async def open_judges(
     """
     # The adapter bounds the whole call as well.
     timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None)
-    lines = Lines(transport, timeout)
+    lines = ConnectionFactory(transport, timeout)
     judges = Judges(environment, lines, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
     try:
         yield judges
@@ -190,7 +190,7 @@ Adapter = Callable[[AiIntegration, str | None], AddressOf]
 def _openai(integration: AiIntegration, key: str | None) -> AddressOf:
     base_url = integration.base_url or _BASE_URLS[ProviderName(integration.provider)]
     if base_url is None:
-        raise Broken(
+        raise PermanentFailure(
             f"the AI integration '{integration.name}' has no base_url, which {integration.provider} needs: "
             "set it to the address of the API, such as http://127.0.0.1:8000/v1"
         )
@@ -207,7 +207,7 @@ def _azure(integration: AiIntegration, key: str | None) -> AddressOf:
         azure = given if isinstance(given, dict) else {}
         endpoint = str(azure.get("azure_openai_endpoint") or integration.base_url or "").rstrip("/")
         if not endpoint.startswith(("https://", "http://")):
-            raise Broken(
+            raise PermanentFailure(
                 "no Azure endpoint: set provider_parameters.azure_params.azure_openai_endpoint of the evaluator, or "
                 f"base_url of the AI integration '{integration.name}'"
             )

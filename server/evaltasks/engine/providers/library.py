@@ -23,7 +23,7 @@ from evaltasks.engine.providers.access import Access
 from evaltasks.engine.providers.library_settings import settings_of
 from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL, Now
 from evaltasks.engine.providers.outgoing import Outgoing
-from evaltasks.engine.providers.provider import Broken, ChatReply, ChatRequest, RefusedCall, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, ChatReply, ChatRequest, PermanentFailure, RetryLater
 from evaltasks.engine.providers.refusals import Refusal, refused_feature
 
 EXTRA = "evaltasks[providers]"
@@ -34,7 +34,7 @@ _UNLIMITED_CALLS = 10_000
 
 
 class LibraryProvider:
-    """Raises RetryLater, RefusedCall or Broken as `Provider` promises; no error of it holds a key."""
+    """Raises RetryLater, CallRejected or PermanentFailure as `Provider` promises; no error of it holds a key."""
 
     def __init__(
         self,
@@ -60,26 +60,26 @@ class LibraryProvider:
     async def complete(self, request: ChatRequest) -> ChatReply:
         settings = settings_of(self._access.provider, request, self._max_tokens)
         model = await self._model(request)
-        without = self._without.setdefault(request.model_name, set())
+        unsupported = self._without.setdefault(request.model_name, set())
         async with self._places:
             started = time.perf_counter()
             for _ in range(_STEPS_MAX):
-                way = _way(request, without, self._calls.has_json_schema(model))
-                reply = await self._ask(model, request, settings, way)
+                mode = _answer_mode(request, unsupported, self._calls.has_json_schema(model))
+                reply = await self._ask(model, request, settings, mode)
                 if reply is not None:
                     return replace(reply, latency_ms=round((time.perf_counter() - started) * 1000, 1))
-                without.add(way)
-        raise RefusedCall("the provider refuses every way of asking for an answer")
+                unsupported.add(mode)
+        raise CallRejected("the provider refuses every way of asking for an answer")
 
-    async def _ask(self, model: Any, request: ChatRequest, settings: dict[str, Any], way: str) -> ChatReply | None:
+    async def _ask(self, model: Any, request: ChatRequest, settings: dict[str, Any], mode: str) -> ChatReply | None:
         """None when the provider refuses this way of asking."""
         with anyio.move_on_after(self._timeout_seconds):
             try:
-                reply: ChatReply = await self._calls.ask(model, request, settings, way)
-            except (RetryLater, RefusedCall, Broken):
+                reply: ChatReply = await self._calls.ask(model, request, settings, mode)
+            except (RetryLater, CallRejected, PermanentFailure):
                 raise
             except Exception as error:
-                if way != TEXT and _refuses(self._calls.error_reply(error), way):
+                if mode != TEXT and _refuses(self._calls.error_reply(error), mode):
                     return None
                 raise self._calls.error_for(error, request.model_name, self._now()) from None
             return reply
@@ -99,11 +99,11 @@ class LibraryProvider:
             make = _load("library_models").MAKERS[self._access.provider]
             return make(self._access, self._outgoing, self._timeout_seconds, request)
         except ImportError:
-            raise Broken(
+            raise PermanentFailure(
                 f"{self._access.provider} needs libraries that are not installed where the engine runs: "
                 f"pip install '{EXTRA}', then start it again"
             ) from None
-        except (Broken, RefusedCall, RetryLater):
+        except (PermanentFailure, CallRejected, RetryLater):
             raise
         except Exception as error:
             # A profile, a region or a file of credentials that a cloud's library cannot read.
@@ -115,17 +115,17 @@ def _load(module: str) -> ModuleType:
     return importlib.import_module(f"evaltasks.engine.providers.{module}")
 
 
-def _way(request: ChatRequest, without: set[str], has_json_schema: bool) -> str:
+def _answer_mode(request: ChatRequest, unsupported: set[str], has_json_schema: bool) -> str:
     if request.answer_schema is None:
         return TEXT
     ways = [TOOL_CALL, JSON_SCHEMA] if request.prefer_tool_call else [JSON_SCHEMA, TOOL_CALL]
     if not has_json_schema:
         ways.remove(JSON_SCHEMA)
-    return next((way for way in ways if way not in without), TEXT)
+    return next((mode for mode in ways if mode not in unsupported), TEXT)
 
 
-def _refuses(reply: Any, way: str) -> bool:
+def _refuses(reply: Any, mode: str) -> bool:
     if reply is None:
         return False
     feature = refused_feature(reply)
-    return feature is (Refusal.TOOLS if way == TOOL_CALL else Refusal.RESPONSE_FORMAT)
+    return feature is (Refusal.TOOLS if mode == TOOL_CALL else Refusal.RESPONSE_FORMAT)

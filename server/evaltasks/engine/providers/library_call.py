@@ -18,7 +18,7 @@ from pydantic_ai.tools import ToolDefinition
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.providers.library_errors import error_for, error_reply
 from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
-from evaltasks.engine.providers.provider import Broken, ChatMessage, ChatReply, ChatRequest, RefusedCall
+from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, PermanentFailure
 
 __all__ = ["ask", "error_for", "error_reply", "has_json_schema"]
 
@@ -30,21 +30,21 @@ def has_json_schema(model: Any) -> bool:
     return bool(model.profile.get("supports_json_schema_output"))
 
 
-async def ask(model: Any, request: ChatRequest, settings: JsonObject, way: str) -> ChatReply:
-    """Ask once. Raises what the library raises, and RefusedCall for an answer that was withheld or declined."""
-    parameters, settings = _parameters(model, request, settings, way)
+async def ask(model: Any, request: ChatRequest, settings: JsonObject, mode: str) -> ChatReply:
+    """Ask once. Raises what the library raises, and CallRejected for an answer that was withheld or declined."""
+    parameters, settings = _parameters(model, request, settings, mode)
     messages = list(_messages(request.messages))
     answer = await model_request(model, messages, model_settings=settings, model_request_parameters=parameters)
-    return _reply(answer, way)
+    return _reply(answer, mode)
 
 
 def _parameters(
-    model: Any, request: ChatRequest, settings: JsonObject, way: str
+    model: Any, request: ChatRequest, settings: JsonObject, mode: str
 ) -> tuple[ModelRequestParameters, JsonObject]:
-    if way == TOOL_CALL:
+    if mode == TOOL_CALL:
         tool = _definition(_ANSWER_TOOL, "Record your answer.", request.answer_schema, kind="output")
         return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False), settings
-    if way == JSON_SCHEMA:
+    if mode == JSON_SCHEMA:
         return _bound_to(request.answer_schema, None), settings
     if request.answer_schema is not None:
         return ModelRequestParameters(), settings
@@ -69,7 +69,7 @@ def _response_format(model: Any, wanted: Mapping[str, Any]) -> ModelRequestParam
     schema = (wanted.get("json_schema") or {}).get("schema")
     if kind == JSON_SCHEMA.upper() and isinstance(schema, dict) and has_json_schema(model):
         return _bound_to(schema, (wanted.get("json_schema") or {}).get("name"))
-    raise Broken(
+    raise PermanentFailure(
         f"this model cannot be bound to response_format {kind[:40]} here; use JSON_SCHEMA with a schema and a model "
         "that has it, or ask for JSON in the prompt"
     )
@@ -81,7 +81,7 @@ def _tool(tool: JsonObject) -> ToolDefinition:
     described = function if isinstance(function, dict) else tool
     name = described.get("name")
     if not isinstance(name, str) or not name:
-        raise Broken("a tool of tool_config has no name")
+        raise PermanentFailure("a tool of tool_config has no name")
     schema = described.get("parameters") or described.get("input_schema")
     return _definition(name, described.get("description"), schema, kind="function")
 
@@ -129,25 +129,25 @@ def _call(call: JsonObject) -> said.ToolCallPart:
     return said.ToolCallPart(str(function.get("name")), function.get("arguments"), tool_call_id=str(call.get("id")))
 
 
-def _reply(answer: said.ModelResponse, way: str) -> ChatReply:
+def _reply(answer: said.ModelResponse, mode: str) -> ChatReply:
     why_ended = (answer.provider_details or {}).get("finish_reason")
     if answer.finish_reason == "content_filter":
         if why_ended == "refusal":
-            raise RefusedCall("the model declined to answer", _text(answer)[:500] or None)
-        raise RefusedCall("the provider's content filter withheld the answer")
+            raise CallRejected("the model declined to answer", _text(answer)[:500] or None)
+        raise CallRejected("the provider's content filter withheld the answer")
     text = _text(answer)
     calls = [part for part in answer.parts if isinstance(part, said.ToolCallPart)]
     structured: JsonObject | None = None
     answered_by = TEXT
-    if way == TOOL_CALL and calls:
+    if mode == TOOL_CALL and calls:
         structured = _object(calls[0].args)
         answered_by = TOOL_CALL if structured is not None else TEXT
         text = text or calls[0].args_as_json_str()
-    elif way == JSON_SCHEMA:
+    elif mode == JSON_SCHEMA:
         structured = _object(text)
         answered_by = JSON_SCHEMA if structured is not None else TEXT
     if not text and not calls and not answer.usage.has_values():
-        raise RefusedCall("the provider's answer holds no message; is base_url the address of its API?")
+        raise CallRejected("the provider's answer holds no message; is base_url the address of its API?")
     usage = answer.usage
     counted = usage.has_values()
     return ChatReply(

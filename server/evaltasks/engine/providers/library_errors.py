@@ -5,13 +5,13 @@ tells them apart by class; what those mean for a row is the same as everywhere:
 
 | the library says                                 | means                          |
 | ------------------------------------------------ | ------------------------------ |
-| quota exceeded                                   | Broken: the account            |
-| authentication; no credentials of a cloud found  | Broken: the key, the chain     |
-| not found                                        | Broken: the model, the address |
+| quota exceeded                                   | PermanentFailure: the account            |
+| authentication; no credentials of a cloud found  | PermanentFailure: the key, the chain     |
+| not found                                        | PermanentFailure: the model, the address |
 | rate limit, unavailable, overloaded, server error | RetryLater, as long as it asks |
 | connection, time-out                             | RetryLater                     |
-| context window exceeded; rejected; content filter | RefusedCall                    |
-| anything else                                    | RefusedCall: not understood    |
+| context window exceeded; rejected; content filter | CallRejected                    |
+| anything else                                    | CallRejected: not understood    |
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import httpx2
 # Heavy: this module is imported only by `library_call`, which is itself loaded at the first call.
 from pydantic_ai import exceptions as library
 
-from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 from evaltasks.engine.providers.refusals import (
     RETRY_AFTER_SECONDS_MAX,
     ErrorReply,
@@ -65,16 +65,16 @@ def error_reply(error: Exception) -> ErrorReply | None:
 def error_for(error: Exception, model_name: str, now: datetime) -> ProviderError:  # noqa: PLR0911  the table above
     """The failure an error of the library stands for."""
     for cause in causes(error):
-        if isinstance(cause, RetryLater | RefusedCall | Broken):
+        if isinstance(cause, RetryLater | CallRejected | PermanentFailure):
             return cause
     if isinstance(error, library.ModelQuotaExceededError):
-        return Broken("the provider's account has no quota left; add credit, or use another AI integration")
+        return PermanentFailure("the provider's account has no quota left; add credit, or use another AI integration")
     reply = error_reply(error)
     if isinstance(error, library.ModelContextWindowExceededError):
-        return RefusedCall("the prompt is longer than the model's context", reply.detail if reply else None)
+        return CallRejected("the prompt is longer than the model's context", reply.detail if reply else None)
     if isinstance(error, library.ModelAuthenticationError):
         status = reply.status if reply else 401
-        return Broken(
+        return PermanentFailure(
             f"the provider answered {status}: the key or the credentials are wrong, or may not use this model; "
             "check the variable that the AI integration names, or the cloud's own chain (docs/providers.md)"
         )
@@ -93,7 +93,7 @@ def _of_environment(error: Exception) -> ProviderError | None:
         if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL):
             return error_for_connection(cause)
         if type(cause).__name__ in _NO_CREDENTIALS:
-            return Broken(
+            return PermanentFailure(
                 "no usable credentials of the cloud were found where the engine runs; set them up as its own tools "
                 "want them (docs/providers.md), or name a key with api_key_env"
             )
@@ -108,13 +108,13 @@ def _of_the_rest(error: Exception) -> ProviderError:
     if isinstance(error, library.ModelConnectionError):
         return RetryLater("the connection to the provider broke off")
     if isinstance(error, library.ContentFilterError):
-        return RefusedCall("the provider's content filter withheld the answer")
+        return CallRejected("the provider's content filter withheld the answer")
     if isinstance(error, library.UserError):
-        return RefusedCall("the library that speaks to the provider refuses the call", str(error)[:500])
+        return CallRejected("the library that speaks to the provider refuses the call", str(error)[:500])
     # The libraries build their objects without looking closely, so an answer of the wrong shape may surface as any
     # error at all. Its text may quote the answer, so only its kind is kept.
     logger.debug("an answer was not understood: %s", type(error).__name__)
-    return RefusedCall("the provider's answer was not understood; is base_url the address of its API?")
+    return CallRejected("the provider's answer was not understood; is base_url the address of its API?")
 
 
 def _wait(error: Any, reply: ErrorReply | None, now: datetime) -> float | None:

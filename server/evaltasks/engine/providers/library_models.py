@@ -18,7 +18,7 @@ from anyio import from_thread
 from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.engine.providers.access import Access, model_name_of
 from evaltasks.engine.providers.outgoing import Outgoing
-from evaltasks.engine.providers.provider import Broken, ChatRequest
+from evaltasks.engine.providers.provider import ChatRequest, PermanentFailure
 
 _PLACEHOLDER = "put-on-as-it-leaves"
 VERTEX_LOCATION_DEFAULT = "us-central1"
@@ -65,7 +65,7 @@ def _vertex(access: Access, outgoing: Outgoing, timeout_seconds: float, request:
         provider = GoogleCloudProvider(api_key=_PLACEHOLDER, **where)
     else:
         if access.project is None:
-            raise Broken(
+            raise PermanentFailure(
                 "no Google Cloud project: set provider_metadata (kind GCP, project_id, location) of the AI "
                 "integration, or GOOGLE_CLOUD_PROJECT where the engine runs"
             )
@@ -90,7 +90,7 @@ def _bedrock(access: Access, outgoing: Outgoing, timeout_seconds: float, request
     region = access.place_for(request)
     session = boto3.Session(region_name=region)
     if session.region_name is None:
-        raise Broken(
+        raise PermanentFailure(
             "no AWS region: set provider_parameters.region of the evaluator, or AWS_REGION where the engine runs"
         )
     retries = {"total_max_attempts": 1, "mode": "standard"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.provider import Broken, ChatRequest
+from evaltasks.engine.providers.provider import ChatRequest, PermanentFailure
 
 _EVERYWHERE = {
     "temperature": "temperature",
@@ -37,7 +37,7 @@ SHAPES = frozenset({"tool_config", "response_format"})
 
 
 def settings_of(provider: str, request: ChatRequest, max_tokens: int) -> JsonObject:
-    """The library's settings for a request. Raises Broken for a parameter this provider does not take."""
+    """The library's settings for a request. Raises PermanentFailure for a parameter this provider does not take."""
     names = _NAMES[provider]
     settings: JsonObject = {}
     given = {name: value for name, value in request.parameters.items() if value is not None}
@@ -51,7 +51,7 @@ def settings_of(provider: str, request: ChatRequest, max_tokens: int) -> JsonObj
             known = names[name]
             settings[known] = value.lower() if known in _WORDS and isinstance(value, str) else value
         else:
-            raise Broken(
+            raise PermanentFailure(
                 f"{provider} takes no parameter '{name[:80]}' here; remove it from invocation_parameters. "
                 f"It takes: {', '.join(sorted({*names, *_LIMITS, *SHAPES}))}"
             )

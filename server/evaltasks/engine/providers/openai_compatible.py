@@ -5,7 +5,7 @@ it goes down a ladder: forced tool call → json_schema → plain text. A server
 or ignores it (a reply without the tool call) is asked by the next step, and what it would not do is remembered for
 this model, so that only the first rows pay for finding out. Likewise `max_tokens` / `max_completion_tokens`.
 
-Failures are sorted in `refusals.py`. The connections are shared by all rows; see `connections.py`.
+Failures are sorted in `refusals.py`. The connections are shared by all rows; see `connection_pool.py`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import httpx2
 from anyio import to_thread
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.connections import Connections, body_of
-from evaltasks.engine.providers.headroom import Headroom, headroom_in
-from evaltasks.engine.providers.provider import ChatMessage, ChatReply, ChatRequest, RefusedCall, RetryLater
+from evaltasks.engine.providers.connection_pool import ConnectionPool, body_of
+from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, RetryLater
+from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_limit_status_from
 from evaltasks.engine.providers.refusals import (
     ErrorReply,
     Refusal,
@@ -54,7 +54,7 @@ class Address:
     headers: Mapping[str, str] = field(repr=False)
 
 
-# Tells the address for a request; raises Broken when the settings do not make one.
+# Tells the address for a request; raises PermanentFailure when the settings do not make one.
 AddressOf = Callable[[ChatRequest], Address]
 
 
@@ -63,19 +63,19 @@ class Now(Protocol):
 
 
 @dataclass(slots=True)
-class _Habits:
+class _Capabilities:
     """What one model of this server turned out not to do."""
 
-    without: set[str] = field(default_factory=set)
+    unsupported: set[str] = field(default_factory=set)
     token_limit: str = "max_tokens"  # noqa: S105  the name of a parameter, not a secret
 
 
 class OpenAiCompatible:
-    """Raises RetryLater, RefusedCall or Broken as `Provider` promises; no error of it holds a key."""
+    """Raises RetryLater, CallRejected or PermanentFailure as `Provider` promises; no error of it holds a key."""
 
     def __init__(
         self,
-        connections: Connections,
+        connections: ConnectionPool,
         address_of: AddressOf,
         *,
         now: Now,
@@ -87,31 +87,31 @@ class OpenAiCompatible:
         self._now = now
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
-        self._habits: dict[str, _Habits] = {}
+        self._capabilities: dict[str, _Capabilities] = {}
         self._tokens_per_call: float | None = None
-        self.headroom: Headroom | None = None  # as last told, None when it was not
+        self.rate_limit_status: RateLimitStatus | None = None  # as last told, None when it was not
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         address = self._address_of(request)
-        habits = self._habits.setdefault(request.model_name, _Habits())
+        capabilities = self._capabilities.setdefault(request.model_name, _Capabilities())
         started = time.perf_counter()
         for _ in range(_STEPS_MAX):
-            way = _way(request, habits)
-            sent = _body(request, way, habits, self._max_tokens)
+            mode = _answer_mode(request, capabilities)
+            sent = _body(request, mode, capabilities, self._max_tokens)
             answer = await self._post(address, sent)
             if isinstance(answer, ErrorReply):
                 feature = refused_feature(answer)
-                if feature is not None and _learn(habits, feature, way):
+                if feature is not None and _note_unsupported(capabilities, feature, mode):
                     continue
                 raise error_for_reply(answer, request.model_name, sent, self._now())
-            reply = _reply(answer, way, round((time.perf_counter() - started) * 1000, 1))
+            reply = _reply(answer, mode, round((time.perf_counter() - started) * 1000, 1))
             self._count_tokens(reply)
-            if way == TOOL_CALL and reply.answered_by == TEXT and not reply.tool_calls:
+            if mode == TOOL_CALL and reply.answered_by == TEXT and not reply.tool_calls:
                 # The tool was ignored: the answer may be as good as any text, but a schema is better.
-                habits.without.add(TOOL_CALL)
+                capabilities.unsupported.add(TOOL_CALL)
                 continue
             return reply
-        raise RefusedCall("the provider refuses every way of asking for an answer")
+        raise CallRejected("the provider refuses every way of asking for an answer")
 
     async def _post(self, address: Address, sent: JsonObject) -> JsonObject | ErrorReply:
         """The parsed body of a success, or the error reply. Raises for everything that is neither."""
@@ -121,7 +121,7 @@ class OpenAiCompatible:
             try:
                 async with self._connections.post(address.url, content, address.headers) as response:
                     body = await body_of(response, "provider")
-                    self.headroom = headroom_in(response.headers, self._tokens_per_call)
+                    self.rate_limit_status = rate_limit_status_from(response.headers, self._tokens_per_call)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise error_for_connection(error) from None
             # A long answer would keep the event loop from everything else while it is parsed.
@@ -149,32 +149,32 @@ def _parsed(response: httpx2.Response, body: bytes) -> JsonObject | ErrorReply:
     return ErrorReply.read(response.status_code, response.headers, document, body)
 
 
-def _way(request: ChatRequest, habits: _Habits) -> str:
+def _answer_mode(request: ChatRequest, capabilities: _Capabilities) -> str:
     if request.answer_schema is None:
         return TEXT
-    if request.prefer_tool_call and TOOL_CALL not in habits.without:
+    if request.prefer_tool_call and TOOL_CALL not in capabilities.unsupported:
         return TOOL_CALL
-    return TEXT if JSON_SCHEMA in habits.without else JSON_SCHEMA
+    return TEXT if JSON_SCHEMA in capabilities.unsupported else JSON_SCHEMA
 
 
-def _learn(habits: _Habits, feature: Refusal, way: str) -> bool:
+def _note_unsupported(capabilities: _Capabilities, feature: Refusal, mode: str) -> bool:
     """Note what was refused; False when that teaches nothing that the next try would do otherwise."""
     match feature:
         case Refusal.MAX_TOKENS:
-            learnt = habits.token_limit == "max_tokens"  # noqa: S105
-            habits.token_limit = "max_completion_tokens"  # noqa: S105
+            learnt = capabilities.token_limit == "max_tokens"  # noqa: S105
+            capabilities.token_limit = "max_completion_tokens"  # noqa: S105
             return learnt
-        case Refusal.TOOLS if way == TOOL_CALL:
-            habits.without.add(TOOL_CALL)
+        case Refusal.TOOLS if mode == TOOL_CALL:
+            capabilities.unsupported.add(TOOL_CALL)
             return True
-        case Refusal.RESPONSE_FORMAT if way == JSON_SCHEMA:
-            habits.without.add(JSON_SCHEMA)
+        case Refusal.RESPONSE_FORMAT if mode == JSON_SCHEMA:
+            capabilities.unsupported.add(JSON_SCHEMA)
             return True
         case _:
             return False
 
 
-def _body(request: ChatRequest, way: str, habits: _Habits, max_tokens: int) -> JsonObject:
+def _body(request: ChatRequest, mode: str, capabilities: _Capabilities, max_tokens: int) -> JsonObject:
     sent: JsonObject = {
         "model": request.model_name,
         "messages": [_message(message) for message in request.messages],
@@ -184,12 +184,12 @@ def _body(request: ChatRequest, way: str, habits: _Habits, max_tokens: int) -> J
     limits = [parameters.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
     response_format = parameters.pop("response_format", None)
     sent |= parameters
-    sent[habits.token_limit] = next((limit for limit in limits if limit), max_tokens)
-    if way == TOOL_CALL:
+    sent[capabilities.token_limit] = next((limit for limit in limits if limit), max_tokens)
+    if mode == TOOL_CALL:
         sent["tools"] = [_answer_tool(request)]
         sent["tool_choice"] = {"type": "function", "function": {"name": _ANSWER_TOOL}}
         return sent
-    if way == JSON_SCHEMA:
+    if mode == JSON_SCHEMA:
         sent["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": _ANSWER_TOOL, "schema": request.answer_schema, "strict": True},
@@ -230,29 +230,29 @@ def _message(message: ChatMessage) -> JsonObject:
     return sent
 
 
-def _reply(answer: JsonObject, way: str, latency_ms: float) -> ChatReply:
-    """Raises RefusedCall when the answer is not shaped like one, or was filtered or declined."""
+def _reply(answer: JsonObject, mode: str, latency_ms: float) -> ChatReply:
+    """Raises CallRejected when the answer is not shaped like one, or was filtered or declined."""
     choice = _first(answer.get("choices"))
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise RefusedCall("the provider's answer holds no message; is this an OpenAI-compatible endpoint?")
+        raise CallRejected("the provider's answer holds no message; is this an OpenAI-compatible endpoint?")
     if choice.get("finish_reason") == "content_filter":
-        raise RefusedCall("the provider's content filter withheld the answer")
+        raise CallRejected("the provider's content filter withheld the answer")
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
-        raise RefusedCall("the model declined to answer", refusal[:500])
+        raise CallRejected("the model declined to answer", refusal[:500])
     text = _text(message.get("content"))
     tool_calls = message.get("tool_calls")
     tool_calls = [call for call in tool_calls if isinstance(call, dict)] if isinstance(tool_calls, list) else []
     structured: JsonObject | None = None
     answered_by = TEXT
-    if way == TOOL_CALL and tool_calls:
+    if mode == TOOL_CALL and tool_calls:
         function = tool_calls[0].get("function")
         arguments = function.get("arguments") if isinstance(function, dict) else None
         structured = _object(arguments)
         answered_by = TOOL_CALL if structured is not None else TEXT
         text = text or (arguments if isinstance(arguments, str) else "")
-    elif way == JSON_SCHEMA:
+    elif mode == JSON_SCHEMA:
         structured = _object(text)
         answered_by = JSON_SCHEMA if structured is not None else TEXT
     usage = answer.get("usage")

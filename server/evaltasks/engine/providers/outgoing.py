@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import httpx2
 
-from evaltasks.engine.providers.connections import Connections, body_of
-from evaltasks.engine.providers.provider import RefusedCall, RetryLater
+from evaltasks.engine.providers.connection_pool import ConnectionPool, body_of
+from evaltasks.engine.providers.provider import CallRejected, RetryLater
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 # Of the connection, not of the message: the client that sends makes its own.
@@ -37,14 +37,14 @@ class Outgoing(httpx2.AsyncBaseTransport):
     """
 
     def __init__(
-        self, connections: Connections, headers: Mapping[str, str], *, keeps_credentials: bool = False
+        self, connections: ConnectionPool, headers: Mapping[str, str], *, keeps_credentials: bool = False
     ) -> None:
         self._connections = connections
         self._headers = headers
         self._dropped = _HOP_HEADERS if keeps_credentials else _HOP_HEADERS | CREDENTIAL_HEADERS
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Received:
-        """The whole answer. Raises RefusedCall when it is too long or a web page, RetryLater when a success is no
+        """The whole answer. Raises CallRejected when it is too long or a web page, RetryLater when a success is no
         JSON, and what the connection raises."""
         sent = {name: value for name, value in headers.items() if name.lower() not in self._dropped}
         async with self._connections.post(url, content, {**sent, **self._headers}) as response:
@@ -71,5 +71,5 @@ def _check_json(content_type: str, body: bytes) -> None:
     if isinstance(document, dict):
         return
     if "html" in content_type or body[:200].lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise RefusedCall("the provider answered with a web page; is base_url the address of its API?")
+        raise CallRejected("the provider answered with a web page; is base_url the address of its API?")
     raise RetryLater("the provider's answer is not JSON, or was cut off")

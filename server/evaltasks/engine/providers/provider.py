@@ -18,7 +18,7 @@ class RetryLater(Exception):
         self.after_seconds = after_seconds
 
 
-class RefusedCall(Exception):
+class CallRejected(Exception):
     """This call will never be answered (too long for the context, a content filter); other rows may be."""
 
     def __init__(self, reason: str, detail: str | None = None) -> None:
@@ -27,7 +27,7 @@ class RefusedCall(Exception):
         self.detail = detail
 
 
-class Broken(Exception):
+class PermanentFailure(Exception):
     """No call will be answered: a wrong key, an unknown model, no such address. The run as a whole must stop.
 
     `reason` is ours and safe to show; it never holds a key or a provider's text.
@@ -85,6 +85,6 @@ class ChatReply:
 
 
 class Provider(Protocol):
-    """Raises RetryLater, RefusedCall or Broken; nothing else for anything the other side does."""
+    """Raises RetryLater, CallRejected or PermanentFailure; nothing else for anything the other side does."""
 
     async def complete(self, request: ChatRequest) -> ChatReply: ...

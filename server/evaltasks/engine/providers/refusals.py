@@ -4,14 +4,14 @@ The table, in the order it is read (the first that fits decides):
 
 | the other side                                                     | means                         |
 | ------------------------------------------------------------------ | ----------------------------- |
-| 401, 403                                                           | Broken: the key               |
-| 402, or a 429 that says the quota is used up                       | Broken: the account           |
+| 401, 403                                                           | PermanentFailure: the key               |
+| 402, or a 429 that says the quota is used up                       | PermanentFailure: the account           |
 | 408, 409, 425, 429, 5xx but 501; connection problems and time-outs   | RetryLater, as long as it asks |
-| 404, 405, 301–308; no such host; a bad certificate                 | Broken: the address, the model |
-| a prompt over the context; 413                                     | RefusedCall                   |
-| a content filter                                                   | RefusedCall                   |
-| any other 4xx, 501                                                 | RefusedCall, with the parameter |
-| a success that is a web page or no JSON                            | RefusedCall / RetryLater      |
+| 404, 405, 301–308; no such host; a bad certificate                 | PermanentFailure: the address, the model |
+| a prompt over the context; 413                                     | CallRejected                   |
+| a content filter                                                   | CallRejected                   |
+| any other 4xx, 501                                                 | CallRejected, with the parameter |
+| a success that is a web page or no JSON                            | CallRejected / RetryLater      |
 
 Reasons are ours: they group rows and are safe to show. The provider's own words travel only as `detail`, cut short,
 and never where the whole run fails.
@@ -33,9 +33,9 @@ from typing import Any, TypeAlias
 import httpx2
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.provider import Broken, RefusedCall, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 
-ProviderError: TypeAlias = RetryLater | RefusedCall | Broken
+ProviderError: TypeAlias = RetryLater | CallRejected | PermanentFailure
 
 # A provider that asks for more is obeyed no further: the run's own patience decides then.
 RETRY_AFTER_SECONDS_MAX = 600.0
@@ -127,49 +127,49 @@ def error_for_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: d
     """The failure an error reply stands for."""
     status, said = reply.status, reply.said
     if status in {401, 403}:
-        return Broken(
+        return PermanentFailure(
             f"the provider answered {status}: the key is wrong, or may not use this model; "
             "check the variable that the AI integration names"
         )
     if status == 402 or (status == 429 and _QUOTA.search(said)):
-        return Broken("the provider's account has no quota left; add credit, or use another AI integration")
+        return PermanentFailure("the provider's account has no quota left; add credit, or use another AI integration")
     if status in _RETRIED or (status >= 500 and status != 501):
         word = "asks to wait" if status == 429 else "is overloaded or down"
         return RetryLater(f"the provider {word} ({status})", retry_after_seconds(reply.headers, now))
     if status == 404 and not _CONTEXT.search(said):
-        return Broken(
+        return PermanentFailure(
             f"the provider answered 404: no model {_short(model_name)}, or base_url is not its address"
             if not _NO_MODEL.search(said)
             else f"the provider knows no model {_short(model_name)}"
         )
     if 300 <= status < 400 or status == 405:
-        return Broken(f"the provider's address answered {status}; set base_url to the API's own address")
+        return PermanentFailure(f"the provider's address answered {status}; set base_url to the API's own address")
     if status < 300:
         return _unreadable(reply)
     if status == 413 or _CONTEXT.search(said):
-        return RefusedCall("the prompt is longer than the model's context", reply.detail)
+        return CallRejected("the prompt is longer than the model's context", reply.detail)
     if _FILTER.search(said):
-        return RefusedCall("the provider's content filter refused the prompt", reply.detail)
+        return CallRejected("the provider's content filter refused the prompt", reply.detail)
     if _NO_MODEL.search(said):
-        return Broken(f"the provider knows no model {_short(model_name)}")
+        return PermanentFailure(f"the provider knows no model {_short(model_name)}")
     if reply.param in sent:
-        return RefusedCall(f"the provider refuses the parameter '{reply.param}' ({status})", reply.detail)
-    return RefusedCall(f"the provider refused the call ({status})", reply.detail)
+        return CallRejected(f"the provider refuses the parameter '{reply.param}' ({status})", reply.detail)
+    return CallRejected(f"the provider refused the call ({status})", reply.detail)
 
 
 def error_for_connection(error: Exception) -> ProviderError:  # noqa: PLR0911
     """The failure a transport error stands for. Its own text may hold an address with a key, so it is not repeated."""
     if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
-        return Broken("base_url is not an address that can be called")
+        return PermanentFailure("base_url is not an address that can be called")
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Broken("the certificate of the provider's address could not be verified")
+            return PermanentFailure("the certificate of the provider's address could not be verified")
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-            return Broken("the host of base_url does not exist")
+            return PermanentFailure("the host of base_url does not exist")
     if isinstance(error, httpx2.TimeoutException):
         return RetryLater("the provider did not answer in time")
     if isinstance(error, httpx2.DecodingError):
-        return RefusedCall("the provider's answer could not be decoded")
+        return CallRejected("the provider's answer could not be decoded")
     if isinstance(error, httpx2.ConnectError):
         return RetryLater("the provider could not be reached")
     return RetryLater("the connection to the provider broke off")
@@ -193,9 +193,9 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
 
 def _unreadable(reply: ErrorReply) -> ProviderError:
     if reply.is_page:
-        return RefusedCall("the provider answered with a web page; is base_url the address of its API?")
+        return CallRejected("the provider answered with a web page; is base_url the address of its API?")
     if reply.is_readable:
-        return RefusedCall("the provider answered with an error", reply.detail)
+        return CallRejected("the provider answered with an error", reply.detail)
     return RetryLater("the provider's answer is not JSON, or was cut off")
 
 

@@ -17,7 +17,7 @@ from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import text_of
 from evaltasks.engine.providers.agent import HttpAgent
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import Broken, RefusedCall
+from evaltasks.engine.providers.provider import CallRejected, PermanentFailure
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.agent_integrations import find_agent
 from evaltasks.engine.store.functions import lookup
@@ -41,13 +41,13 @@ class AgentCalls:
 
     @classmethod
     async def open(cls, services: Services, judges: Judges, configuration: AgentCall) -> AgentCalls:
-        """Raises Broken when the agent cannot be called."""
-        integration = await services.store.read_point(lambda tx: find_agent(tx, configuration.integration_id))
+        """Raises PermanentFailure when the agent cannot be called."""
+        integration = await services.store.read_by_key(lambda tx: find_agent(tx, configuration.integration_id))
         if integration is None:
-            raise Broken("The agent integration that the run configuration names does not exist any more.")
+            raise PermanentFailure("The agent integration that the run configuration names does not exist any more.")
         return cls(configuration, integration, judges.agent(integration))
 
-    async def do(self, columns: Columns) -> Outcome:
+    async def process(self, columns: Columns) -> Outcome:
         config = self._integration.config
         provenance: dict[str, Any] = {"agent": self._integration.name, "integration_id": self._integration.id}
         try:
@@ -56,7 +56,7 @@ class AgentCalls:
             return Failed(misfit.reason, misfit.detail)
         try:
             reply = await self._agent.call(body)
-        except RefusedCall as refusal:
+        except CallRejected as refusal:
             return Failed(refusal.reason, refusal.detail, provenance)
         provenance |= {"latency_ms": reply.latency_ms, **_tokens(reply.document)}
         found, missing = _output(reply.document, config.output_path)

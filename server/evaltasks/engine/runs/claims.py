@@ -16,9 +16,9 @@ from itertools import islice
 
 from evaltasks.api.task_runs import TaskRunStatus, TriggerTaskRun
 from evaltasks.api.tasks import Task
+from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.watch import Lease
-from evaltasks.engine.stage import NO_STAGE, Stage
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.tasks import task_of
 
@@ -39,22 +39,24 @@ class Claim:
 Start = Callable[[Transaction, Claim], None]
 
 
-def free(tx: Transaction, limit: int, stage: Stage = NO_STAGE) -> list[Lease]:
+def claimable(tx: Transaction, limit: int, fault_injection: FaultInjection = NO_FAULTS) -> list[Lease]:
     """The oldest task runs no one works on and that may begin. Only a hint: `claim` decides."""
-    with closing(tx.each("task_runs.free")) as rows:
-        may_begin = (row for row in rows if row["status"] != TaskRunStatus.PENDING or stage.may_begin(row["task_name"]))
+    with closing(tx.iterate("task_runs.free")) as rows:
+        may_begin = (
+            row for row in rows if row["status"] != TaskRunStatus.PENDING or fault_injection.may_begin(row["task_name"])
+        )
         return [Lease(row["seq"], None, None) for row in islice(may_begin, limit)]
 
 
-def leased(tx: Transaction, except_seqs: Sequence[int]) -> list[Lease]:
+def leased_elsewhere(tx: Transaction, except_seqs: Sequence[int]) -> list[Lease]:
     """What others work on, or did when they died."""
-    rows = tx.all("task_runs.leased", {"except_seqs": json.dumps(list(except_seqs))})
+    rows = tx.fetch_all("task_runs.leased", {"except_seqs": json.dumps(list(except_seqs))})
     return [Lease(row["seq"], row["owner"], row["lease_until_us"]) for row in rows]
 
 
 def still_claimable(tx: Transaction, seen: Lease) -> Row | None:
     """The task run, unless somebody took, renewed or ended it since its lease was seen."""
-    return tx.one("task_runs.still_claimable", {"seq": seen.seq, "owner": seen.owner, "until_us": seen.until_us})
+    return tx.fetch_one("task_runs.still_claimable", {"seq": seen.seq, "owner": seen.owner, "until_us": seen.until_us})
 
 
 def without_rows(tx: Transaction, seen: Lease) -> Claim | None:
@@ -78,7 +80,7 @@ def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: in
     tx.run("task_runs.claim", taken)
     if row["num_selected"] is None:
         start(tx, _claim(tx, row, owner))
-    held = tx.one("task_runs.owned", {"seq": seen.seq, "owner": owner})
+    held = tx.fetch_one("task_runs.owned", {"seq": seen.seq, "owner": owner})
     return None if held is None else _claim(tx, held, owner)
 
 
@@ -96,15 +98,15 @@ def _claim(tx: Transaction, row: Row, owner: str) -> Claim:
     )
 
 
-def still_held(tx: Transaction, owners: Sequence[str]) -> set[str]:
+def owned(tx: Transaction, owners: Sequence[str]) -> set[str]:
     """Those of the owners whose task run is still theirs: not cancelled, deleted or taken over."""
-    return {row["owner"] for row in tx.all("task_runs.held", {"owners": json.dumps(list(owners))})}
+    return {row["owner"] for row in tx.fetch_all("task_runs.held", {"owners": json.dumps(list(owners))})}
 
 
 def renew(tx: Transaction, owners: Sequence[str], lease_until_us: int) -> set[str]:
     """Extend the leases; those that are still held."""
     tx.run("task_runs.renew", {"owners": json.dumps(list(owners)), "lease_until_us": lease_until_us})
-    return still_held(tx, owners)
+    return owned(tx, owners)
 
 
 def release(tx: Transaction, owners: Sequence[str]) -> None:
@@ -114,7 +116,7 @@ def release(tx: Transaction, owners: Sequence[str]) -> None:
 
 def end(tx: Transaction, held: Claim, step: Step, reason: str | None, now_us: int) -> bool:
     """Bring the task run to an end; False when it is no longer this claim's to end."""
-    row = tx.one("task_runs.owned", {"seq": held.seq, "owner": held.owner})
+    row = tx.fetch_one("task_runs.owned", {"seq": held.seq, "owner": held.owner})
     if row is None:
         return False
     status = after(TaskRunStatus(row["status"]), step)

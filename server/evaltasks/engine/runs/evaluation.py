@@ -13,9 +13,9 @@ from evaltasks.engine.evaluators.catalog import make_evaluator
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.job import Line
+from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.mapping import Columns, experiment_run_columns, span_columns, values_for
 from evaltasks.engine.runs.plan import EvaluationPlan
 from evaltasks.engine.store.ai_integrations import find_integration
@@ -41,86 +41,88 @@ class EvaluationJob:
         self._evaluators: dict[str, Evaluator] = {}
         self._asked: dict[str, str | None] = {}  # the integration that each evaluator version asks
 
-    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
+    def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
         query = "ledger.waiting_spans" if self._is_spans else "ledger.waiting_experiment_runs"
-        rows = tx.all(query, {"seq": self._claim.seq, "after": after_position, "limit": limit})
+        rows = tx.fetch_all(query, {"seq": self._claim.seq, "after": after_position, "limit": limit})
         evaluations = self._evaluations(tx, rows) if self._reads_evaluations else {}
         columns_of = span_columns if self._is_spans else experiment_run_columns
-        lines: list[Line] = []
+        ledger_rows: list[LedgerRow] = []
         row_seq, columns = -1, None
         for row in rows:
             if row["row_seq"] != row_seq:
-                # The lines of one row stand together; its attributes are parsed once.
+                # Ledger rows of one row are adjacent; its attributes are parsed once.
                 row_seq = row["row_seq"]
                 columns = columns_of(row, evaluations.get(row_seq)) if row["found"] is not None else None
-            lines.append(line_of(row, columns))
-        return lines
+            ledger_rows.append(ledger_row_of(row, columns))
+        return ledger_rows
 
     def _evaluations(self, tx: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         wanted = {"row_kind": self._row_kind, "row_seqs": json.dumps([row["row_seq"] for row in rows])}
-        for line in tx.all("ledger.evaluations_of_rows", wanted):
-            columns = found.setdefault(line["row_seq"], {})
-            columns.update({f"eval.{line['name']}.{field}": line[field] for field in _EVALUATION_FIELDS})
+        for row in tx.fetch_all("ledger.evaluations_of_rows", wanted):
+            columns = found.setdefault(row["row_seq"], {})
+            columns.update({f"eval.{row['name']}.{field}": row[field] for field in _EVALUATION_FIELDS})
         return found
 
-    async def paced_by(self, line: Line) -> str | None:
-        await self._evaluator(line)
-        return self._asked[line.evaluator_version_id or ""]
+    async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:
+        await self._evaluator(ledger_row)
+        return self._asked[ledger_row.evaluator_version_id or ""]
 
-    async def do(self, line: Line) -> Outcome:
-        if line.columns is None:
+    async def process(self, ledger_row: LedgerRow) -> Outcome:
+        if ledger_row.columns is None:
             return Failed(f"the {self._row_kind.replace('_', ' ')} was deleted before it was evaluated")
-        evaluator = await self._evaluator(line)
-        values = values_for(evaluator.variables, self._mappings.get(line.evaluator_version_id or "", {}), line.columns)
+        evaluator = await self._evaluator(ledger_row)
+        values = values_for(
+            evaluator.variables, self._mappings.get(ledger_row.evaluator_version_id or "", {}), ledger_row.columns
+        )
         return values if isinstance(values, Failed) else await evaluator.evaluate(values)
 
-    async def _evaluator(self, line: Line) -> Evaluator:
-        assert line.evaluator_version_id is not None
-        found = self._evaluators.get(line.evaluator_version_id)
-        return await self._make(line.evaluator_version_id) if found is None else found
+    async def _evaluator(self, ledger_row: LedgerRow) -> Evaluator:
+        assert ledger_row.evaluator_version_id is not None
+        found = self._evaluators.get(ledger_row.evaluator_version_id)
+        return await self._make(ledger_row.evaluator_version_id) if found is None else found
 
     async def _make(self, version_id: str) -> Evaluator:
         def read(tx: Transaction) -> Any:
             version = find_version(tx, version_id)
             if version is None:
-                raise Broken("An evaluator version of this task run was deleted while it was under way.")
+                raise PermanentFailure("An evaluator version of this task run was deleted while it was under way.")
             template = version.template_config
             integration = find_integration(tx, template.llm_config.ai_integration_id) if template else None
             return version, integration
 
-        version, integration = await self._services.store.read_point(read)
+        version, integration = await self._services.store.read_by_key(read)
         try:
             evaluator = await make_evaluator(version, self._judges, integration, self._services.sandbox)
         except NotBuilt as missing:
-            raise Broken(missing.detail) from missing
+            raise PermanentFailure(missing.detail) from missing
         is_asked = integration is not None and integration.provider != ProviderName.HEURISTIC
         self._asked[version_id] = integration.id if is_asked else None
         return self._evaluators.setdefault(version_id, evaluator)
 
-    def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
+    def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
         """Store the evaluation on the row under its name, replacing an earlier one."""
         if not isinstance(outcome, Evaluated):
             return
         metadata = {
             "task_id": self._claim.task.id,
             "task_run_id": self._claim.run_id,
-            "evaluator_id": line.evaluator_id,
-            "evaluator_version_id": line.evaluator_version_id,
+            "evaluator_id": ledger_row.evaluator_id,
+            "evaluator_version_id": ledger_row.evaluator_version_id,
             **outcome.provenance,
         }
         said = {
-            "name": line.evaluation_name,
+            "name": ledger_row.evaluation_name,
             "label": outcome.label,
             "score": outcome.score,
             "explanation": outcome.explanation,
             "metadata": json.dumps(metadata, ensure_ascii=False),
             "now_us": now_us,
         }
-        self._put(tx, line, said)
+        self._put(tx, ledger_row, said)
 
-    def _put(self, tx: Transaction, line: Line, said: Mapping[str, Any]) -> None:
-        tx.run(f"ledger.evaluate_{self._row_kind}", {**said, "row_seq": line.row_seq})
+    def _put(self, tx: Transaction, ledger_row: LedgerRow, said: Mapping[str, Any]) -> None:
+        tx.run(f"ledger.evaluate_{self._row_kind}", {**said, "row_seq": ledger_row.row_seq})
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Nothing follows from an evaluation."""
@@ -131,9 +133,9 @@ class EvaluationJob:
                 await evaluator.close()
 
 
-def line_of(row: Row, columns: Columns | None) -> Line:
+def ledger_row_of(row: Row, columns: Columns | None) -> LedgerRow:
     """A row of the ledger as the executor's line."""
-    return Line(
+    return LedgerRow(
         position=row["position"],
         row_seq=row["row_seq"],
         row_id=row["row_id"],

@@ -55,11 +55,11 @@ class ExampleJudging:
 
     @classmethod
     async def open(cls, services: Services, judges: Judges, configuration: TemplateEvaluation) -> ExampleJudging:
-        """Raises Broken when the judge cannot judge."""
+        """Raises PermanentFailure when the judge cannot judge."""
         version_id = configuration.evaluator_version_id
-        integration, model_name = await services.store.read_point(lambda tx: model_of(tx, configuration))
+        integration, model_name = await services.store.read_by_key(lambda tx: model_of(tx, configuration))
         # A version deleted since the task was made is still where the template came from; only its name is lost.
-        version = await services.store.read_point(lambda tx: find_version(tx, version_id)) if version_id else None
+        version = await services.store.read_by_key(lambda tx: find_version(tx, version_id)) if version_id else None
         name = version.evaluation_name if version is not None else None
         config = judge_config(configuration, model_name, name)
         try:
@@ -70,7 +70,7 @@ class ExampleJudging:
         asks = None if integration.provider == ProviderName.HEURISTIC else integration.id
         return cls(evaluator, configuration.column_mapping or {}, origin, asks)
 
-    async def do(self, columns: Columns) -> Outcome:
+    async def process(self, columns: Columns) -> Outcome:
         values = values_for(self._evaluator.variables, self._mapping, columns)
         if isinstance(values, Failed):
             return values

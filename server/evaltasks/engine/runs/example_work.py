@@ -8,7 +8,7 @@ from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.problems import NotBuilt
 from evaltasks.api.run_configurations import LlmGeneration, TemplateEvaluation
 from evaltasks.engine.evaluators.outcome import Outcome
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.mapping import Columns
 from evaltasks.engine.store.ai_integrations import find_integration
 from evaltasks.engine.store.store import Transaction
@@ -19,12 +19,12 @@ class ExampleWork(Protocol):
 
     asks: str | None
 
-    async def do(self, columns: Columns) -> Outcome:
+    async def process(self, columns: Columns) -> Outcome:
         """The example's output is what was Evaluated: its label, or its explanation where there is none.
 
         An outcome has provenance when somebody was asked for it, and only then.
 
-        Raises RetryLater when the other side asks to wait, Broken when no example can be done.
+        Raises RetryLater when the other side asks to wait, PermanentFailure when no example can be done.
         """
         ...
 
@@ -34,16 +34,16 @@ class ExampleWork(Protocol):
 
 
 def model_of(tx: Transaction, configuration: LlmGeneration | TemplateEvaluation) -> tuple[AiIntegration, str]:
-    """The AI integration a configuration names, and its model or the integration's first. Raises Broken."""
+    """The AI integration a configuration names, and its model or the integration's first. Raises PermanentFailure."""
     integration = find_integration(tx, configuration.ai_integration_id)
     if integration is None:
-        raise Broken("The AI integration that the run configuration names does not exist any more.")
+        raise PermanentFailure("The AI integration that the run configuration names does not exist any more.")
     model_name = configuration.model_name or next(iter(integration.model_names or ()), None)
     if model_name is None:
-        raise Broken("The run configuration names no model, and the AI integration has none to fall back on.")
+        raise PermanentFailure("The run configuration names no model, and the AI integration has none to fall back on.")
     return integration, model_name
 
 
-def as_broken(missing: NotBuilt) -> Broken:
+def as_broken(missing: NotBuilt) -> PermanentFailure:
     """What is not built fails the task run, in the words that a request for it would have got."""
-    return Broken(missing.detail)
+    return PermanentFailure(missing.detail)

@@ -6,7 +6,7 @@ claimed task run is processed by a task of its own; judge calls of all of them s
 
     PENDING ──claim, select rows: one transaction──> RUNNING ──lines recorded, batch by batch──> one of three ends
 
-* Rows are chosen before the claim (`beginning`), so that a long walk keeps no one from writing.
+* Rows are chosen before the claim (`run_start`), so that a long walk keeps no one from writing.
 * A task run that is RUNNING has its rows. Going on with one that a dead process left behind is the same as going on
   with one's own: read the WAITING lines, do them.
 * Every write is fenced by the claim's owner (`claims`), and outcome, evaluation and counts are one transaction
@@ -16,10 +16,11 @@ claimed task run is processed by a task of its own; judge calls of all of them s
   cancel in this process is noticed at once, by the signal; one in another process by the next recording or heartbeat.
 * Leaving the engine stops the work between two commits and gives the task runs back, RUNNING and without an owner.
 
-What goes wrong: `Broken` (no row can be judged) ends the task run FAILED with its reason, and keeps what is done.
-A store that cannot be written for now (`patience`) holds the task run up: no more calls are made, what was answered is
-kept until it is recorded. A storage error that lasts (a damaged file) ends it as far as this process goes. Anything
-else is a bug: logged with a reference number, and the task run ends FAILED with that number. The executor continues.
+What goes wrong: `PermanentFailure` (no row can be judged) ends the task run FAILED with its reason, and keeps what is
+done. A store that cannot be written for now (`store_retry`) holds the task run up: no more calls are made, what was
+answered is kept until it is recorded. A storage error that lasts (a damaged file) ends it as far as this process goes.
+Anything else is a bug: logged with a reference number, and the task run ends FAILED with that number. The executor
+continues.
 """
 
 from __future__ import annotations
@@ -37,22 +38,22 @@ from evaltasks.api.task_runs import RowOutcome, TaskRunStatus
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs import claims
-from evaltasks.engine.runs.beginning import Beginning
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.experiment import ExperimentJob
 from evaltasks.engine.runs.group_evaluation import evaluation_job
 from evaltasks.engine.runs.job import Job
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.limits import ExecutorLimits
-from evaltasks.engine.runs.pace import Paces
-from evaltasks.engine.runs.patience import until_the_store_works
+from evaltasks.engine.runs.rate_limiter import RateLimiters
 from evaltasks.engine.runs.recording import Lost
 from evaltasks.engine.runs.rows import RowWork
+from evaltasks.engine.runs.run_start import RunInitializer
 from evaltasks.engine.runs.schedule import make_continuous_runs
 from evaltasks.engine.runs.selection import ALREADY_LABELLED
 from evaltasks.engine.runs.simulated_cancellation import simulate_cancellation
+from evaltasks.engine.runs.store_retry import retry_until_store_available
 from evaltasks.engine.runs.watch import Lease, Watch
 from evaltasks.engine.store.store import StoreError, Transaction, owner_name
 
@@ -66,7 +67,7 @@ _CRASHED = "The engine failed on its own account; its log has this under referen
 
 
 @dataclass(frozen=True, slots=True)
-class _InHand:
+class _ActiveClaim:
     claim: Claim
     scope: anyio.CancelScope
 
@@ -77,15 +78,15 @@ class Executor:
         self._limits = limits
         self._judges = judges
         self._places = anyio.Semaphore(limits.in_flight_max, fast_acquire=True)
-        self._paces = Paces(services.clock, judges.headroom)
-        self._in_hand: dict[str, _InHand] = {}  # by owner
-        self._given_up: set[int] = set()  # by the number of the task run: what this process cannot finish
+        self._limiters = RateLimiters(services.clock, judges.rate_limit_status)
+        self._in_hand: dict[str, _ActiveClaim] = {}  # by owner
+        self._abandoned: set[int] = set()  # by the number of the task run: what this process cannot finish
         self._watch = Watch(limits.lease_seconds, limits.heartbeat_seconds)
         self._last_logged_error = ""
-        self.num_turns = 0  # how often it has looked for work
+        self.poll_count = 0  # how often it has looked for work
 
     @property
-    def task_runs_in_hand(self) -> frozenset[str]:
+    def active_task_run_ids(self) -> frozenset[str]:
         """The ids of the task runs this process is working on."""
         return frozenset(held.claim.run_id for held in self._in_hand.values())
 
@@ -105,7 +106,7 @@ class Executor:
             await self._drop_lost()
             await make_continuous_runs(self._services, self._limits)
             await self._claim_more(tasks)
-            self.num_turns += 1
+            self.poll_count += 1
             self._last_logged_error = ""
         except StoreError as error:
             # Others could not renew either.
@@ -124,23 +125,23 @@ class Executor:
         if room <= 0:
             return
         clock = services.clock
-        busy = [*self._given_up, *(held.claim.seq for held in self._in_hand.values())]
-        free, leased = await services.store.read_point(
-            lambda tx: (claims.free(tx, room, services.stage), claims.leased(tx, busy))
+        busy = [*self._abandoned, *(held.claim.seq for held in self._in_hand.values())]
+        free, leased = await services.store.read_by_key(
+            lambda tx: (claims.claimable(tx, room, services.fault_injection), claims.leased_elsewhere(tx, busy))
         )
         looked_at = clock.monotonic_seconds()
         dead = self._watch.look(leased, now_us=to_us(clock.now()), monotonic_seconds=looked_at)
         for seen in sorted([*free, *dead], key=lambda lease: lease.seq)[:room]:
             claim = await self._claim(seen, looked_at)
             if claim is not None:
-                self._in_hand[claim.owner] = _InHand(claim, anyio.CancelScope())
+                self._in_hand[claim.owner] = _ActiveClaim(claim, anyio.CancelScope())
                 tasks.start_soon(self._drive, self._in_hand[claim.owner])
 
     async def _claim(self, seen: Lease, looked_at: float) -> Claim | None:
         services, owner = self._services, owner_name()
         now_us = to_us(services.clock.now())
         lease_us = int(self._limits.lease_seconds * _SECOND_US)
-        beginning = Beginning(services, seen, now_us)
+        beginning = RunInitializer(services, seen, now_us)
 
         def work(tx: Transaction) -> Claim | None:
             waited = services.clock.monotonic_seconds() - looked_at
@@ -153,7 +154,7 @@ class Executor:
         try:
             await beginning.choose()
             return await services.store.write(work)
-        except Broken as failure:
+        except PermanentFailure as failure:
             reason = failure.reason
         except Problem as problem:
             # A filter that was right when the task was made, and is not any more.
@@ -185,7 +186,7 @@ class Executor:
     async def _drop_lost(self) -> None:
         owners = list(self._in_hand)
         if owners:
-            held = await self._services.store.read_point(lambda tx: claims.still_held(tx, owners))
+            held = await self._services.store.read_by_key(lambda tx: claims.owned(tx, owners))
             self._stop(set(owners) - held)
 
     def _stop(self, owners: set[str]) -> None:
@@ -204,11 +205,11 @@ class Executor:
 
     # --- one task run ---------------------------------------------------------------------------------------------
 
-    async def _drive(self, held: _InHand) -> None:
+    async def _drive(self, held: _ActiveClaim) -> None:
         claim = held.claim
         try:
             with held.scope:
-                await self._work_off(claim)
+                await self._execute(claim)
         except* Lost:
             logger.info("task run %s was cancelled, deleted or taken over", claim.run_id)
         except* StoreError as errors:
@@ -224,8 +225,8 @@ class Executor:
             return evaluation_job(self._services, self._judges, claim)
         return ExperimentJob(self._services, self._judges, claim)
 
-    async def _work_off(self, claim: Claim) -> None:
-        injected_cancellation = self._services.stage.injected_cancellation(claim.task)
+    async def _execute(self, claim: Claim) -> None:
+        injected_cancellation = self._services.fault_injection.injected_cancellation(claim.task)
         if injected_cancellation is not None:
             await simulate_cancellation(
                 self._services,
@@ -236,12 +237,12 @@ class Executor:
             return
         job = self._job(claim)
         try:
-            broken = await RowWork(self._services, self._limits, self._places, self._paces, claim, job).work_off()
+            broken = await RowWork(self._services, self._limits, self._places, self._limiters, claim, job).process_all()
         finally:
             await job.close()
         now_us = to_us(self._services.clock.now())
         finish = partial(self._services.store.write, lambda tx: _finish(tx, claim, job, broken, now_us))
-        await until_the_store_works(self._services.clock, finish)
+        await retry_until_store_available(self._services.clock, finish)
 
     async def _give_up(self, claim: Claim, error: StoreError) -> None:
         """Leave the task run to its lease if the storage error may pass, else end it, FAILED if that can be written:
@@ -250,7 +251,7 @@ class Executor:
             logger.error("task run %s is left to its lease: %s", claim.run_id, error)
             return
         logger.error("task run %s is given up by this process: %s", claim.run_id, error)
-        self._given_up.add(claim.seq)
+        self._abandoned.add(claim.seq)
         await self._crashed(claim, str(error))
 
     async def _crashed(self, claim: Claim, reason: str) -> None:
@@ -296,7 +297,7 @@ def _stopped(claim: Claim, reason: str, waiting: int) -> str:
 
 def _finish(tx: Transaction, claim: Claim, job: Job, broken: str | None, now_us: int) -> None:
     """End the task run by what its ledger says. Does nothing when it is no longer ours."""
-    tally = tx.all("ledger.tally", {"seq": claim.seq})
+    tally = tx.fetch_all("ledger.tally", {"seq": claim.seq})
     if broken is not None:
         waiting = sum(line["n"] for line in tally if line["outcome"] == RowOutcome.WAITING)
         claims.end(tx, claim, Step.FAIL, _stopped(claim, broken, waiting), now_us)

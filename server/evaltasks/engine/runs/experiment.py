@@ -13,13 +13,13 @@ from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.agent_call import AgentCalls
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.example_judging import ExampleJudging
 from evaltasks.engine.runs.example_work import ExampleWork
 from evaltasks.engine.runs.generation import Generation
-from evaltasks.engine.runs.job import Line
+from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.mapping import example_columns
 from evaltasks.engine.store.datasets import find_version
@@ -40,17 +40,19 @@ _NO_LIMIT = -1
 def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: int) -> None:
     """Make the experiment, so that its id shows at once, and write one ledger line for each example.
 
-    Raises Broken when the dataset version or the name is not to be had any more.
+    Raises PermanentFailure when the dataset version or the name is not to be had any more.
     """
     task, options = claim.task, claim.options
-    row = tx.one("tasks.by_id", {"id": task.id})
+    row = tx.fetch_one("tasks.by_id", {"id": task.id})
     assert row is not None and task.dataset_id is not None and options.experiment_name is not None
     version = find_version(tx, task.dataset_id, options.dataset_version_id)
     if version is None:
-        raise Broken("The dataset version this task run was triggered for is gone.")
+        raise PermanentFailure("The dataset version this task run was triggered for is gone.")
     space_id, name = row["space_id"], options.experiment_name
     if find_experiment_by_name(tx, space_id=space_id, dataset_id=task.dataset_id, name=name) is not None:
-        raise Broken("Another experiment of this dataset took the experiment's name before this task run started.")
+        raise PermanentFailure(
+            "Another experiment of this dataset took the experiment's name before this task run started."
+        )
     configuration = task.run_configuration
     assert configuration is not None
     experiment_id = services.new_id("Experiment")
@@ -74,11 +76,11 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
         "example_ids": json.dumps(options.example_ids) if options.example_ids else None,
         "rows_max": options.max_examples or _NO_LIMIT,
     }
-    lines = tx.run("ledger.select_examples", chosen, filter=only.sql)
+    ledger_rows = tx.run("ledger.select_examples", chosen, filter=only.sql)
     plan = json.dumps({"run_configuration": configuration.model_dump(mode="json", exclude_none=True)})
-    selected = {"num_selected": lines, "num_skipped": 0, "experiment_id": experiment_id, "plan": plan}
+    selected = {"num_selected": ledger_rows, "num_skipped": 0, "experiment_id": experiment_id, "plan": plan}
     tx.run("task_runs.selected", {"seq": claim.seq, **selected})
-    if lines == 0:
+    if ledger_rows == 0:
         end(tx, claim, Step.COMPLETE, None, now_us)
 
 
@@ -92,10 +94,12 @@ class ExperimentJob:
         self._configuration = _RUN_CONFIGURATION.validate_python(json.loads(claim.plan or "{}")["run_configuration"])
         self._work: ExampleWork | None = None
 
-    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
-        rows = tx.all("ledger.waiting_examples", {"seq": self._claim.seq, "after": after_position, "limit": limit})
+    def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
+        rows = tx.fetch_all(
+            "ledger.waiting_examples", {"seq": self._claim.seq, "after": after_position, "limit": limit}
+        )
         return [
-            Line(
+            LedgerRow(
                 position=row["position"],
                 row_seq=row["row_seq"],
                 row_id=row["row_id"],
@@ -107,13 +111,13 @@ class ExperimentJob:
             for row in rows
         ]
 
-    async def paced_by(self, line: Line) -> str | None:  # noqa: ARG002  all examples ask the same
+    async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:  # noqa: ARG002  all examples ask the same
         return (await self._opened()).asks
 
-    async def do(self, line: Line) -> Outcome:
-        if line.columns is None:
+    async def process(self, ledger_row: LedgerRow) -> Outcome:
+        if ledger_row.columns is None:
             return Failed("the example was deleted before its turn")
-        return await (await self._opened()).do(line.columns)
+        return await (await self._opened()).process(ledger_row.columns)
 
     async def _opened(self) -> ExampleWork:
         """At the first line; several workers may come first."""
@@ -130,10 +134,11 @@ class ExperimentJob:
             case AgentCall() as calling:
                 return await AgentCalls.open(self._services, self._judges, calling)
 
-    def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
-        """One experiment run for each example, with the output or the error. Raises Broken without an experiment."""
+    def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
+        """One experiment run for each example, with the output or the error. Raises PermanentFailure without an
+        experiment."""
         if find_experiment(tx, self._experiment_id) is None:
-            raise Broken("The experiment was deleted while its experiment runs were being made.")
+            raise PermanentFailure("The experiment was deleted while its experiment runs were being made.")
         columns = {name: value for name, value in outcome.provenance.items() if value is not None}
         if self._work is not None:
             columns |= self._work.columns_of(outcome)
@@ -143,7 +148,7 @@ class ExperimentJob:
         made = NewExperimentRun(
             id=self._services.new_row_id(),
             output=_output(outcome),
-            example_id=line.row_id,
+            example_id=ledger_row.row_id,
             error=None if isinstance(outcome, Evaluated) else outcome.reason,
             columns=json.dumps(columns, ensure_ascii=False),
         )
@@ -155,7 +160,7 @@ class ExperimentJob:
             return
         chained = []
         for task_id in dict.fromkeys(self._claim.options.evaluation_task_ids or ()):
-            if tx.one("tasks.by_id", {"id": task_id}) is not None:
+            if tx.fetch_one("tasks.by_id", {"id": task_id}) is not None:
                 run_id = self._services.new_id("TaskRun")
                 options = TriggerTaskRun(experiment_ids=[self._experiment_id])
                 add_task_run(tx, run_id=run_id, task_id=task_id, options=options, now_us=now_us)

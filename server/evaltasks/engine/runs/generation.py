@@ -13,7 +13,7 @@ from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import render_messages, variables_of_messages
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.prices import cost_with
-from evaltasks.engine.providers.provider import ChatReply, ChatRequest, Provider, RefusedCall
+from evaltasks.engine.providers.provider import CallRejected, ChatReply, ChatRequest, Provider
 from evaltasks.engine.runs.example_work import as_broken, model_of
 from evaltasks.engine.runs.mapping import Columns, values_for
 
@@ -31,8 +31,8 @@ class Generation:
 
     @classmethod
     async def open(cls, services: Services, judges: Judges, configuration: LlmGeneration) -> Generation:
-        """Raises Broken when the model cannot be asked."""
-        integration, model_name = await services.store.read_point(lambda tx: model_of(tx, configuration))
+        """Raises PermanentFailure when the model cannot be asked."""
+        integration, model_name = await services.store.read_by_key(lambda tx: model_of(tx, configuration))
         try:
             provider = judges.provider(integration)
         except NotBuilt as missing:
@@ -48,7 +48,7 @@ class Generation:
         )
         return cls(configuration, provider, str(integration.provider), request)
 
-    async def do(self, columns: Columns) -> Outcome:
+    async def process(self, columns: Columns) -> Outcome:
         """The model's answer comes as an explanation: text that is not a verdict."""
         values = values_for(self._variables, {}, columns)
         if isinstance(values, Failed):
@@ -59,7 +59,7 @@ class Generation:
             provenance["prompt_version_id"] = self._configuration.prompt_version_id
         try:
             reply = await self._provider.complete(asked)
-        except RefusedCall as refusal:
+        except CallRejected as refusal:
             return Failed(refusal.reason, refusal.detail, provenance)
         return Evaluated(explanation=_text(reply), provenance={**provenance, **_measured(reply)})
 

@@ -10,9 +10,9 @@ from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Failed, Outcome
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.evaluation import EvaluationJob, line_of
+from evaltasks.engine.runs.evaluation import EvaluationJob, ledger_row_of
 from evaltasks.engine.runs.group_values import GroupReader, GroupValues
-from evaltasks.engine.runs.job import Line
+from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
 from evaltasks.engine.store.store import Transaction
 
@@ -27,16 +27,16 @@ class GroupEvaluationJob(EvaluationJob):
         self._group_kind = ROW_KINDS[plan.granularity]
         self._reader = GroupReader(plan, claim.task.project_id)
 
-    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
-        rows = tx.all("groups.waiting", {"seq": self._claim.seq, "after": after_position, "limit": limit})
-        return [line_of(row, None) for row in rows]
+    def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
+        rows = tx.fetch_all("groups.waiting", {"seq": self._claim.seq, "after": after_position, "limit": limit})
+        return [ledger_row_of(row, None) for row in rows]
 
-    async def do(self, line: Line) -> Outcome:
-        evaluator = await self._evaluator(line)
+    async def process(self, ledger_row: LedgerRow) -> Outcome:
+        evaluator = await self._evaluator(ledger_row)
 
         def read(tx: Transaction) -> GroupValues | Failed:
-            assert line.evaluator_version_id is not None
-            return self._reader.read(tx, line.row_id, line.evaluator_version_id, evaluator.variables)
+            assert ledger_row.evaluator_version_id is not None
+            return self._reader.read(tx, ledger_row.row_id, ledger_row.evaluator_version_id, evaluator.variables)
 
         found = await self._services.store.read(read)
         if isinstance(found, Failed):
@@ -47,8 +47,8 @@ class GroupEvaluationJob(EvaluationJob):
             said["cut_to_characters"] = dict(found.cut)
         return replace(outcome, provenance={**outcome.provenance, **said})
 
-    def _put(self, tx: Transaction, line: Line, said: Mapping[str, Any]) -> None:
-        row = {"project_id": self._project_id, "row_kind": self._group_kind, "row_id": line.row_id}
+    def _put(self, tx: Transaction, ledger_row: LedgerRow, said: Mapping[str, Any]) -> None:
+        row = {"project_id": self._project_id, "row_kind": self._group_kind, "row_id": ledger_row.row_id}
         tx.run("groups.evaluate", {**said, **row})
 
 

@@ -86,11 +86,11 @@ class GroupReader:
         if not self._is_session:
             return [row_id]
         wanted = {"project_id": self._project_id, "row_id": row_id}
-        return [row["trace_id"] for row in tx.all("groups.traces_of_session", wanted)]
+        return [row["trace_id"] for row in tx.fetch_all("groups.traces_of_session", wanted)]
 
     def _spans(self, tx: Transaction, trace_id: str) -> Generator[Row]:
         wanted = {**self._filter_values, "project_id": self._project_id, "trace_id": trace_id}
-        return tx.each("groups.spans_of_trace", wanted, takes=self._takes)
+        return tx.iterate("groups.spans_of_trace", wanted, takes=self._takes)
 
     def _columns(self, tx: Transaction, row: Row) -> Columns:
         if not self._reads_evaluations:

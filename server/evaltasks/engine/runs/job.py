@@ -12,7 +12,7 @@ from evaltasks.engine.store.store import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LedgerRow:
     """A WAITING line of the ledger with the row it is about; `columns` is None when the row is gone."""
 
     position: int
@@ -25,25 +25,26 @@ class Line:
 
 
 class Job(Protocol):
-    def lines(self, tx: Transaction, after_position: int, limit: int) -> Sequence[Line]:
+    def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
         """The next waiting lines in the order of their positions. Runs in a worker thread."""
         ...
 
-    async def paced_by(self, line: Line) -> str | None:
+    async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:
         """The id of the integration that has to answer for this line; None when no one outside has to.
 
-        Raises Broken as `do`.
+        Raises PermanentFailure as `process`.
         """
         ...
 
-    async def do(self, line: Line) -> Outcome:
-        """Raises RetryLater when the provider asks to wait, Broken when no line of the task run can be done."""
+    async def process(self, ledger_row: LedgerRow) -> Outcome:
+        """Raises RetryLater when the provider asks to wait, PermanentFailure when no line of the task run can be
+        done."""
         ...
 
-    def keep(self, tx: Transaction, line: Line, outcome: Outcome, now_us: int) -> None:
+    def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
         """Write what the outcome leaves behind besides its ledger line, in the same transaction.
 
-        Raises Broken when what it belongs to is gone; then nothing of the transaction is kept.
+        Raises PermanentFailure when what it belongs to is gone; then nothing of the transaction is kept.
         """
         ...
 

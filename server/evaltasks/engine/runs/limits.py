@@ -14,7 +14,7 @@ class ExecutorLimits:
     lease_seconds: float = 10.0
     heartbeat_seconds: float = 2.5
     poll_seconds: float = 1.0  # how soon work of other processes is noticed
-    row_patience_seconds: float = 300.0  # how long a row is tried again, and a provider that accepts nothing at all
+    row_retry_seconds_max: float = 300.0  # how long a row is tried again, and a provider that accepts nothing at all
     retry_seconds: float = 0.5  # the first pause before a row is tried again; doubled up to retry_seconds_max
     retry_seconds_max: float = 30.0
     waiting_rows_max: int = 200  # rows that wait apart; beyond it a waiting row holds its worker

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evaltasks.api.evaluators import DataGranularity, EvaluatorVersion
 from evaltasks.api.tasks import QueryId, QueryMapping, Task, TaskEvaluator
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.store.store import Transaction
 from evaltasks.engine.store.tasks import version_for
 
@@ -49,7 +49,7 @@ def _versions(tx: Transaction, evaluators: Sequence[TaskEvaluator]) -> list[Eval
     for line in evaluators:
         version = version_for(tx, line.evaluator_id, line.evaluator_version_id)
         if version is None or version.evaluation_name is None:
-            raise Broken(f"The evaluator '{line.evaluator_name}' has no version that can be used.")
+            raise PermanentFailure(f"The evaluator '{line.evaluator_name}' has no version that can be used.")
         found.append(version)
     return found
 
@@ -57,12 +57,12 @@ def _versions(tx: Transaction, evaluators: Sequence[TaskEvaluator]) -> list[Eval
 def make_plan(tx: Transaction, task: Task) -> tuple[EvaluationPlan, list[EvaluatorVersion]]:
     """The plan, and the versions the task's evaluators stand for now, in their order.
 
-    Raises Broken when an evaluator has no version, or newer versions do not fit the task any more.
+    Raises PermanentFailure when an evaluator has no version, or newer versions do not fit the task any more.
     """
     versions = _versions(tx, task.evaluators)
     scopes = {version.granularity for version in versions}
     if len(scopes) > 1:
-        raise Broken(
+        raise PermanentFailure(
             "The evaluators of this task do not work on one scope any more, because one of them has a newer version: "
             "pin a version with the old data_granularity, or make a task for each scope."
         )
@@ -71,7 +71,7 @@ def make_plan(tx: Transaction, task: Task) -> tuple[EvaluationPlan, list[Evaluat
     is_shaped_for_groups = bool(filters) or any(one.query_mappings is not None for one in task.evaluators)
     fits = granularity is DataGranularity.SPAN or task.project_id is not None
     if not fits or (granularity is DataGranularity.SPAN and is_shaped_for_groups):
-        raise Broken(
+        raise PermanentFailure(
             f"The newest version of this task's evaluators works on a whole {granularity.lower()}, which this task "
             "was not made for: pin a version with the old data_granularity, or make another task."
         )

@@ -15,7 +15,7 @@ from evaltasks.api.evaluators import DataGranularity
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import Task
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
-from evaltasks.engine.providers.provider import Broken
+from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.plan import make_plan
 from evaltasks.engine.store.store import Transaction
 
@@ -37,7 +37,7 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
             for nth, (one, query_filter) in enumerate(zip(task.evaluators, own, strict=True))
         ]
         task_filter = _compiled(task.query_filter, "t")
-    except (Broken, Problem):
+    except (PermanentFailure, Problem):
         return None
     first, last = _last_day(tx, now_us)
     width = last - first + 1
@@ -49,7 +49,7 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
     for one in attached:
         values.update(one.values)
     fits = " + ".join(f"(({one.sql}) IS TRUE)" for one in attached)
-    found = tx.one("projection.rows_of_sample", values, task_filter=task_filter.sql, fits=fits)
+    found = tx.fetch_one("projection.rows_of_sample", values, task_filter=task_filter.sql, fits=fits)
     assert found is not None
     rate = 1.0 if task.sampling_rate is None else task.sampling_rate
     return ceil(int(found["n"]) * (width / len(seqs)) * rate)
@@ -83,7 +83,7 @@ class Projections:
 
 def last_span_seq(tx: Transaction) -> int:
     """The number of the newest span of the whole store; 0 without any."""
-    found = tx.one("projection.newest")
+    found = tx.fetch_one("projection.newest")
     return int(found["seq"] or 0) if found is not None else 0
 
 
@@ -93,12 +93,12 @@ def _compiled(text: str | None, prefix: str) -> CompiledFilter:
 
 def _last_day(tx: Transaction, now_us: int) -> tuple[int, int]:
     """The numbers of the first and the last span that came in the last 24 hours; the first is greater for none."""
-    newest = tx.one("projection.newest")
+    newest = tx.fetch_one("projection.newest")
     last = int(newest["seq"] or 0) if newest is not None else 0
     low, high = 1, last + 1
     while low < high:
         middle = (low + high) // 2
-        span = tx.one("projection.next_from", {"seq": middle})
+        span = tx.fetch_one("projection.next_from", {"seq": middle})
         if span is None or span["ingested_us"] >= now_us - _DAY_US:
             high = middle
         else:

@@ -20,11 +20,11 @@ from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Skipped
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.job import Job, Line
-from evaltasks.engine.runs.patience import until_the_store_works
+from evaltasks.engine.runs.job import Job, LedgerRow
+from evaltasks.engine.runs.store_retry import retry_until_store_available
 from evaltasks.engine.store.store import Transaction
 
-Done = tuple[Line, Outcome]
+Done = tuple[LedgerRow, Outcome]
 _BATCH_MAX = 500
 _FLUSH_SECONDS = 5.0
 
@@ -41,7 +41,8 @@ async def record_all(
     all_done: anyio.Event,
     gather_seconds: float,
 ) -> None:
-    """Record until the stream ends. Raises Lost, StoreError, and Broken when the job can keep nothing any more.
+    """Record until the stream ends. Raises Lost, StoreError, and PermanentFailure when the job can keep nothing any
+    more.
 
     A lone outcome is committed at once, those of a flood every `gather_seconds`; nothing waits any more once
     `all_done` is set. When cancelled, what has arrived is still written: a judge's answer that was paid for is not
@@ -79,20 +80,20 @@ def _take_more(batch: list[Done], done: MemoryObjectReceiveStream[Done]) -> None
 async def _record(services: Services, claim: Claim, job: Job, batch: Sequence[Done]) -> None:
     now_us = to_us(services.clock.now())
     write = partial(services.store.write, lambda tx: record(tx, claim, job, batch, now_us))
-    if not await until_the_store_works(services.clock, write):
+    if not await retry_until_store_available(services.clock, write):
         raise Lost
 
 
 def record(tx: Transaction, claim: Claim, job: Job, batch: Sequence[Done], now_us: int) -> bool:
     """False, and nothing written, when the task run is not this claim's any more."""
-    if tx.one("task_runs.owned", {"seq": claim.seq, "owner": claim.owner}) is None:
+    if tx.fetch_one("task_runs.owned", {"seq": claim.seq, "owner": claim.owner}) is None:
         return False
     counts: Counter[RowOutcome] = Counter()
-    for line, outcome in batch:
-        place = {"seq": claim.seq, "position": line.position, "now_us": now_us}
+    for ledger_row, outcome in batch:
+        place = {"seq": claim.seq, "position": ledger_row.position, "now_us": now_us}
         kind, said = _said(outcome)
         if tx.run("ledger.record", {**_NOTHING, **said, **place, "outcome": kind}):
-            job.keep(tx, line, outcome, now_us)
+            job.persist(tx, ledger_row, outcome, now_us)
             counts[kind] += 1
     moved = {
         "successes": counts[RowOutcome.SUCCESS],

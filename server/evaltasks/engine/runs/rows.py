@@ -5,16 +5,16 @@
                       └──┴─ rows that wait apart
 
 The feed reads lines in batches, in the order of their positions. A worker does one line at a time: it waits for its
-turn in the provider's pace (`pace`), then for one of the process's places for calls, and holds that only while the call
-is under way; places are handed out in turn, so task runs share them evenly.
+turn in the provider's pace (`limiter`), then for one of the process's places for calls, and holds that only while the
+call is under way; places are handed out in turn, so task runs share them evenly.
 
 A row the provider refuses for now waits in a task of its own, without a worker and without a place, for as long as
 the provider asked, else for pauses that double. It is bounded by the time it has waited so, not by a number of tries:
 at a slow pace a row may be in the queue for long, which says nothing against it. When too many wait, the worker
 waits with its row, so a provider that is down is not offered ever more rows.
 
-Two things end the whole task run early, as `Broken` does: a provider that accepts nothing for as long as a row is
-patient, and a judge whose first answers are failures, all for one reason (`opening`).
+Two things end the whole task run early, as `PermanentFailure` does: a provider that accepts nothing for as long as a
+row is patient, and a judge whose first answers are failures, all for one reason (`fail_fast`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Failed, Outcome
-from evaltasks.engine.providers.provider import Broken, RetryLater
+from evaltasks.engine.providers.provider import PermanentFailure, RetryLater
 from evaltasks.engine.runs.claims import Claim
-from evaltasks.engine.runs.job import Job, Line
+from evaltasks.engine.runs.fail_fast import FailFast
+from evaltasks.engine.runs.job import Job, LedgerRow
 from evaltasks.engine.runs.limits import ExecutorLimits
-from evaltasks.engine.runs.opening import Opening
-from evaltasks.engine.runs.pace import Pace, Paces
-from evaltasks.engine.runs.patience import until_the_store_works
+from evaltasks.engine.runs.rate_limiter import AdaptiveRateLimiter, RateLimiters
 from evaltasks.engine.runs.recording import Done, record_all
+from evaltasks.engine.runs.store_retry import retry_until_store_available
 
 _DONE_WAITING_MAX = 200
 # Rows refused together need not come back together: of the pause that was asked for, and of one of our own making.
@@ -52,31 +52,31 @@ class RowWork:
         services: Services,
         limits: ExecutorLimits,
         places: anyio.Semaphore,
-        paces: Paces,
+        limiters: RateLimiters,
         claim: Claim,
         job: Job,
     ) -> None:
         self._services = services
         self._limits = limits
         self._places = places
-        self._paces = paces
+        self._limiters = limiters
         self._claim = claim
         self._job = job
-        self._waiting_apart = 0
+        self._num_backing_off = 0
         self._broken: str | None = None
-        self._opening = Opening(limits.same_failures_max)
+        self._fail_fast = FailFast(limits.same_failures_max)
         self._done: MemoryObjectSendStream[Done]
 
-    async def work_off(self) -> str | None:
+    async def process_all(self) -> str | None:
         """Do all waiting lines; None when each has its outcome on record, or the reason why the others were left.
 
         Raises an exception group that holds Lost, StoreError, or whatever else went wrong.
         """
         seq = self._claim.seq
-        row = await self._services.store.read_point(lambda tx: tx.one("task_runs.by_seq", {"seq": seq}))
+        row = await self._services.store.read_by_key(lambda tx: tx.fetch_one("task_runs.by_seq", {"seq": seq}))
         if row is not None and row["num_successes"]:
             # Gone on with: its opening is long over.
-            self._opening.is_over = True
+            self._fail_fast.is_over = True
         self._done, done = anyio.create_memory_object_stream[Done](_DONE_WAITING_MAX)
         all_done = anyio.Event()
         gather = self._limits.gather_seconds
@@ -85,116 +85,124 @@ class RowWork:
                 async with anyio.create_task_group() as recorder:
                     recorder.start_soon(record_all, self._services, self._claim, self._job, done, all_done, gather)
                     with self._done:
-                        await self._do_all()
+                        await self._process_all()
                     all_done.set()
-            except* Broken as failures:
+            except* PermanentFailure as failures:
                 # There is no place any more for what the lines leave behind.
                 self._broken = _first_of(failures).reason
         return self._broken
 
-    async def _do_all(self) -> None:
-        into, lines = anyio.create_memory_object_stream[Line](self._limits.rows_per_fetch)
+    async def _process_all(self) -> None:
+        into, ledger_rows = anyio.create_memory_object_stream[LedgerRow](self._limits.rows_per_fetch)
         try:
-            with into, lines:
+            with into, ledger_rows:
                 async with anyio.create_task_group() as workers:
-                    workers.start_soon(self._feed, into)
+                    workers.start_soon(self._fetch_rows, into)
                     for _ in range(self._limits.in_flight_max):
-                        workers.start_soon(self._worker, lines, workers)
-        except* Broken as failures:
+                        workers.start_soon(self._worker, ledger_rows, workers)
+        except* PermanentFailure as failures:
             # No other row can fare better: all are stopped, what is done is kept.
             self._broken = _first_of(failures).reason
 
-    async def _feed(self, into: MemoryObjectSendStream[Line]) -> None:
+    async def _fetch_rows(self, into: MemoryObjectSendStream[LedgerRow]) -> None:
         after, limit = -1, self._limits.rows_per_fetch
         with into:
             while True:
-                lines = partial(self._job.lines, after_position=after, limit=limit)
-                batch = await until_the_store_works(self._services.clock, partial(self._services.store.read, lines))
-                for line in batch:
-                    await into.send(line)
+                ledger_rows = partial(self._job.pending_rows, after_position=after, limit=limit)
+                batch = await retry_until_store_available(
+                    self._services.clock, partial(self._services.store.read, ledger_rows)
+                )
+                for ledger_row in batch:
+                    await into.send(ledger_row)
                 if len(batch) < limit:
                     return
                 after = batch[-1].position
 
-    async def _worker(self, lines: MemoryObjectReceiveStream[Line], workers: TaskGroup) -> None:
-        async for line in lines:
-            integration_id = await self._job.paced_by(line)
-            pace = None if integration_id is None else self._paces.of(integration_id)
+    async def _worker(self, ledger_rows: MemoryObjectReceiveStream[LedgerRow], workers: TaskGroup) -> None:
+        async for ledger_row in ledger_rows:
+            integration_id = await self._job.rate_limit_key(ledger_row)
+            limiter = None if integration_id is None else self._limiters.of(integration_id)
             try:
-                outcome = await self._do(line, pace)
+                outcome = await self._process(ledger_row, limiter)
             except RetryLater as refusal:
-                if self._waiting_apart < self._limits.waiting_rows_max:
-                    self._waiting_apart += 1
-                    workers.start_soon(self._wait_apart, line, pace, refusal)
+                if self._num_backing_off < self._limits.waiting_rows_max:
+                    self._num_backing_off += 1
+                    workers.start_soon(self._back_off, ledger_row, limiter, refusal)
                 else:
-                    await self._try_again(line, pace, refusal)
+                    await self._try_again(ledger_row, limiter, refusal)
             else:
-                await self._say(line, outcome)
+                await self._report(ledger_row, outcome)
 
-    async def _do(self, line: Line, pace: Pace | None, *, was_refused: bool = False) -> Outcome:
-        if pace is None:
+    async def _process(
+        self, ledger_row: LedgerRow, limiter: AdaptiveRateLimiter | None, *, was_refused: bool = False
+    ) -> Outcome:
+        if limiter is None:
             # Nothing here may ever have to wait: others get their turn between two lines all the same.
             await checkpoint()
             async with self._places:
-                return await self._job.do(line)
-        await pace.turn(was_refused=was_refused)
+                return await self._job.process(ledger_row)
+        await limiter.turn(was_refused=was_refused)
         async with self._places:
             sent_at = self._services.clock.monotonic_seconds()
             try:
-                outcome = await self._job.do(line)
+                outcome = await self._job.process(ledger_row)
             except RetryLater:
-                pace.refused(sent_at)
+                limiter.refused(sent_at)
                 raise
         if outcome.provenance:
-            pace.accepted(sent_at)
+            limiter.accepted(sent_at)
         else:
             # No one was asked: the row lacks a value, say.
-            pace.unsent(sent_at)
+            limiter.unsent(sent_at)
         return outcome
 
-    async def _say(self, line: Line, outcome: Outcome) -> None:
+    async def _report(self, ledger_row: LedgerRow, outcome: Outcome) -> None:
         try:
             # Not `send`, which gives way to everybody else: a line that was sent to a judge has done so.
-            self._done.send_nowait((line, outcome))
+            self._done.send_nowait((ledger_row, outcome))
         except anyio.WouldBlock:
-            await self._done.send((line, outcome))
-        reason = None if self._opening.is_over else self._opening.hopeless_after(line, outcome)
+            await self._done.send((ledger_row, outcome))
+        reason = None if self._fail_fast.is_over else self._fail_fast.early_stop_reason(ledger_row, outcome)
         if reason is not None:
-            raise Broken(reason)
+            raise PermanentFailure(reason)
 
-    async def _wait_apart(self, line: Line, pace: Pace | None, refusal: RetryLater) -> None:
+    async def _back_off(self, ledger_row: LedgerRow, limiter: AdaptiveRateLimiter | None, refusal: RetryLater) -> None:
         try:
-            await self._try_again(line, pace, refusal)
+            await self._try_again(ledger_row, limiter, refusal)
         finally:
-            self._waiting_apart -= 1
+            self._num_backing_off -= 1
 
-    async def _try_again(self, line: Line, pace: Pace | None, refusal: RetryLater) -> None:
+    async def _try_again(self, ledger_row: LedgerRow, limiter: AdaptiveRateLimiter | None, refusal: RetryLater) -> None:
         clock, limits = self._services.clock, self._limits
-        patience, pause = limits.row_patience_seconds, limits.retry_seconds
+        retry_seconds_max, pause = limits.row_retry_seconds_max, limits.retry_seconds
         waited = 0.0
         while True:
-            if pace is not None and pace.silent_seconds() > patience:
-                raise Broken(f"{refusal.reason}; it was asked for {patience:.0f} s and accepted nothing")
+            if limiter is not None and limiter.silent_seconds() > retry_seconds_max:
+                raise PermanentFailure(
+                    f"{refusal.reason}; it was asked for {retry_seconds_max:.0f} s and accepted nothing"
+                )
             asked = refusal.after_seconds
             seconds, jitter = (pause, _JITTER) if asked is None else (asked, _JITTER_ASKED)
             seconds *= 1 + random.random() * jitter  # noqa: S311  nothing is kept secret by it
-            if waited + seconds > patience:
-                await self._say(line, Failed(f"{refusal.reason}; given up after {patience:.0f} s of trying again"))
+            if waited + seconds > retry_seconds_max:
+                await self._report(
+                    ledger_row, Failed(f"{refusal.reason}; given up after {retry_seconds_max:.0f} s of trying again")
+                )
                 return
             began = clock.monotonic_seconds()
             await clock.sleep(seconds)
             pause = min(pause * 2, limits.retry_seconds_max)
             waited += clock.monotonic_seconds() - began
             try:
-                outcome = await self._do(line, pace, was_refused=True)
+                outcome = await self._process(ledger_row, limiter, was_refused=True)
             except RetryLater as again:
                 refusal = again
             else:
-                await self._say(line, outcome)
+                await self._report(ledger_row, outcome)
                 return
 
 
-def _first_of(group: BaseExceptionGroup[Broken]) -> Broken:
+def _first_of(group: BaseExceptionGroup[PermanentFailure]) -> PermanentFailure:
     for error in group.exceptions:
-        return error if isinstance(error, Broken) else _first_of(error)
+        return error if isinstance(error, PermanentFailure) else _first_of(error)
     raise AssertionError("an exception group holds an exception")

@@ -17,8 +17,8 @@ from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
+from evaltasks.engine.fault_injection import FaultInjection
 from evaltasks.engine.runs.limits import ExecutorLimits
-from evaltasks.engine.stage import Stage
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.task_runs import add_task_run
 from evaltasks.engine.store.tasks import task_of, version_for
@@ -37,12 +37,12 @@ class _Due:
 
 async def make_continuous_runs(services: Services, limits: ExecutorLimits) -> int:
     """A pending task run for every continuous task with spans to take; how many were made."""
-    now_us, stage = to_us(services.clock.now()), services.stage
-    if not await services.store.read(lambda tx: len(_due(tx, now_us, limits, stage))):
+    now_us, fault_injection = to_us(services.clock.now()), services.fault_injection
+    if not await services.store.read(lambda tx: len(_due(tx, now_us, limits, fault_injection))):
         return 0
 
     def work(tx: Transaction) -> int:
-        due = _due(tx, now_us, limits, stage)
+        due = _due(tx, now_us, limits, fault_injection)
         for one in due:
             add_task_run(
                 tx,
@@ -58,14 +58,14 @@ async def make_continuous_runs(services: Services, limits: ExecutorLimits) -> in
     return await services.store.write(work)
 
 
-def _due(tx: Transaction, now_us: int, limits: ExecutorLimits, stage: Stage) -> list[_Due]:
+def _due(tx: Transaction, now_us: int, limits: ExecutorLimits, fault_injection: FaultInjection) -> list[_Due]:
     ran_before_us = now_us - int(limits.continuous_seconds * _SECOND_US)
     quiet_since_us = now_us - int(limits.quiet_seconds * _SECOND_US)
     found = []
-    for row in tx.all("tasks.continuous", {"ran_before_us": ran_before_us, "now_us": now_us}):
+    for row in tx.fetch_all("tasks.continuous", {"ran_before_us": ran_before_us, "now_us": now_us}):
         task = task_of(tx, row["id"])
         assert task is not None
-        indexed_upto_us = stage.evaluation_index(task.name, now_us).upto_us
+        indexed_upto_us = fault_injection.evaluation_index(task.name, now_us).upto_us
         bounds = [indexed_upto_us, None if _takes_spans(tx, task) else quiet_since_us]
         came_before_us = min((bound for bound in bounds if bound is not None), default=None)
         upto_seq = row["upto_seq"] if came_before_us is None else _upto(tx, row, now_us, came_before_us)
@@ -83,5 +83,5 @@ def _takes_spans(tx: Transaction, task: Task) -> bool:
 def _upto(tx: Transaction, row: Row, now_us: int, came_before_us: int) -> int | None:
     """The newest span to take when only those that came some time ago are."""
     wanted = {"after_seq": row["after_seq"], "project_id": row["project_id"]}
-    found = tx.one("groups.quiet_upto", {**wanted, "now_us": now_us, "quiet_since_us": came_before_us})
+    found = tx.fetch_one("groups.quiet_upto", {**wanted, "now_us": now_us, "quiet_since_us": came_before_us})
     return None if found is None else found["upto_seq"]

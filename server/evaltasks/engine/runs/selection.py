@@ -2,7 +2,7 @@
 
 Whoever goes on with it later finds the same lines. Rows that already carry the evaluation become SKIPPED lines at once,
 unless the trigger overrides. What a row is (a span, a trace, a session, an experiment run) follows from the evaluators,
-which share one granularity. Which rows they are was chosen before (`choosing`).
+which share one granularity. Which rows they are was chosen before (`candidate_rows`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from evaltasks.api.task_runs import RowOutcome
-from evaltasks.engine.runs.choosing import Choice
+from evaltasks.engine.runs.candidate_rows import CandidateRows
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.store.queries import named_parts
@@ -23,21 +23,21 @@ _ALL_LABELLED = (
 )
 
 
-def select_rows(tx: Transaction, claim: Claim, choice: Choice, now_us: int) -> None:
+def select_rows(tx: Transaction, claim: Claim, choice: CandidateRows, now_us: int) -> None:
     """Fill the ledger with what was chosen; ends the task run when there is nothing to evaluate.
 
     No rows at all: completed with nothing done. All of them labelled: cancelled with a reason that says how to
     override. A row that was deleted since it was chosen is an error of its own when its turn comes.
     """
-    row = tx.one("task_runs.by_seq", {"seq": claim.seq})
+    row = tx.fetch_one("task_runs.by_seq", {"seq": claim.seq})
     assert row is not None
-    _insert_lines(tx, claim, choice, row["after_span_seq"], now_us)
-    tally = {found["outcome"]: found["n"] for found in tx.all("ledger.tally", {"seq": claim.seq})}
-    lines = sum(tally.values())
+    _insert_ledger_rows(tx, claim, choice, row["after_span_seq"], now_us)
+    tally = {found["outcome"]: found["n"] for found in tx.fetch_all("ledger.tally", {"seq": claim.seq})}
+    ledger_rows = sum(tally.values())
     skipped = tally.get(RowOutcome.SKIPPED, 0)
-    all_labelled = lines > 0 and skipped == lines
+    all_labelled = ledger_rows > 0 and skipped == ledger_rows
     if row["after_span_seq"] is not None:
-        bounds = tx.one("ledger.span_bounds", {"seq": claim.seq})
+        bounds = tx.fetch_one("ledger.span_bounds", {"seq": claim.seq})
         assert bounds is not None
         covered = {"data_start_us": bounds["first_us"], "data_end_us": bounds["last_us"]}
         tx.run("task_runs.covers", {"seq": claim.seq, **covered})
@@ -45,7 +45,7 @@ def select_rows(tx: Transaction, claim: Claim, choice: Choice, now_us: int) -> N
         tx.run("ledger.discard", {"seq": claim.seq})
     selected = {
         "seq": claim.seq,
-        "num_selected": 0 if all_labelled else lines,
+        "num_selected": 0 if all_labelled else ledger_rows,
         "num_skipped": 0 if all_labelled else skipped,
         "experiment_id": None,
         "plan": choice.plan.model_dump_json(),
@@ -53,11 +53,13 @@ def select_rows(tx: Transaction, claim: Claim, choice: Choice, now_us: int) -> N
     tx.run("task_runs.selected", selected)
     if all_labelled:
         end(tx, claim, Step.CANCEL, _ALL_LABELLED, now_us)
-    elif lines == 0:
+    elif ledger_rows == 0:
         end(tx, claim, Step.COMPLETE, None, now_us)
 
 
-def _insert_lines(tx: Transaction, claim: Claim, choice: Choice, after_seq: int | None, now_us: int) -> None:
+def _insert_ledger_rows(
+    tx: Transaction, claim: Claim, choice: CandidateRows, after_seq: int | None, now_us: int
+) -> None:
     values: dict[str, Any] = {
         "chosen": choice.rows,
         "row_kind": choice.row_kind,
@@ -77,7 +79,7 @@ def _insert_lines(tx: Transaction, claim: Claim, choice: Choice, after_seq: int 
     tx.run(
         "ledger.select_rows",
         values,
-        lines=_lines(len(choice.versions)),
+        ledger_rows=_lines(len(choice.versions)),
         labelled=parts["groups.group_is_labelled" if of_groups else "ledger.row_is_labelled"],
         is_open=parts["groups.group_is_open"] if of_groups else "1",
     )

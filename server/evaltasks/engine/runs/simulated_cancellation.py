@@ -1,4 +1,4 @@
-"""Task runs that are staged to come to a bad end (`engine/stage.py`), as AX brings them to one."""
+"""Task runs that are staged to come to a bad end (`engine/fault_injection.py`), as AX brings them to one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import partial
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.outcome import Failed
+from evaltasks.engine.fault_injection import InjectedCancellation
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.job import Job
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.recording import record
-from evaltasks.engine.stage import InjectedCancellation
 
 _REFUSED = Failed("staged failure: the judge refused the call, as for a wrong model name or key")
 
@@ -25,17 +25,17 @@ async def simulate_cancellation(
     evaluated when the task is triggered again without the injected failure.
     """
     clock, store = services.clock, services.store
-    lines = (
+    ledger_rows = (
         []
         if job is None
-        else await store.read(partial(job.lines, after_position=-1, limit=injected_cancellation.num_calls))
+        else await store.read(partial(job.pending_rows, after_position=-1, limit=injected_cancellation.num_calls))
     )
     parts = max(1, injected_cancellation.num_calls)
     for nth in range(parts):
         await clock.sleep(injected_cancellation.seconds / parts)
-        for line in lines[nth : nth + 1]:
+        for ledger_row in ledger_rows[nth : nth + 1]:
             assert job is not None
-            failed = partial(record, claim=claim, job=job, batch=[(line, _REFUSED)], now_us=to_us(clock.now()))
+            failed = partial(record, claim=claim, job=job, batch=[(ledger_row, _REFUSED)], now_us=to_us(clock.now()))
             await store.write(failed)
     now_us = to_us(clock.now())
     await store.write(lambda tx: end(tx, claim, Step.CANCEL, None, now_us))

@@ -10,8 +10,8 @@ import builtins
 import math
 
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Provenance
-from evaltasks.engine.sandbox.cell import UNREADABLE
 from evaltasks.engine.sandbox.limits import SandboxLimits
+from evaltasks.engine.sandbox.worker import UNREADABLE
 
 _EXCEPTIONS = frozenset(
     {name for name, found in vars(builtins).items() if isinstance(found, type) and issubclass(found, BaseException)}

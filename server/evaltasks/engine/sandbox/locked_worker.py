@@ -93,7 +93,7 @@ class _Ruleset(ctypes.Structure):
     _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
 
 
-def lock(memory_bytes: int, cpu_seconds: int) -> None:
+def apply_restrictions(memory_bytes: int, cpu_seconds: int) -> None:
     """Give everything up, for good. Raises NotLocked."""
     machine = platform.machine()
     if sys.platform != "linux" or machine not in _CALLS or sys.maxsize < 2**32:
@@ -132,7 +132,7 @@ def _restrict_files(libc: Any) -> None:
 def _restrict_calls(libc: Any, architecture: int, calls: dict[str, int]) -> None:
     plain = sorted(number for name, number in calls.items() if name not in {"mmap", "mprotect"})
     guarded = [calls["mmap"], calls["mprotect"]]
-    refuse, allow, kill = ("refuse", "allow", "kill")
+    send_problem, allow, kill = ("refuse", "allow", "kill")
     steps: list[tuple[int, str | None, str | None, int]] = [
         (_LOAD, None, None, _ARCH_AT),
         (_EQUAL, None, kill, architecture),
@@ -142,10 +142,10 @@ def _restrict_calls(libc: Any, architecture: int, calls: dict[str, int]) -> None
         *((_EQUAL, "argument", None, number) for number in guarded),
         (_RETURN, None, None, _REFUSE),
     ]
-    at = {"argument": len(steps), allow: len(steps) + 2, refuse: len(steps) + 3, kill: len(steps) + 4}
+    at = {"argument": len(steps), allow: len(steps) + 2, send_problem: len(steps) + 3, kill: len(steps) + 4}
     steps += [
         (_LOAD, None, None, _THIRD_ARGUMENT_AT),
-        (_ANY_BIT, refuse, None, _PROT_EXEC),
+        (_ANY_BIT, send_problem, None, _PROT_EXEC),
         (_RETURN, None, None, _ALLOW),
         (_RETURN, None, None, _REFUSE),
         (_RETURN, None, None, _KILL),
@@ -240,7 +240,7 @@ def _load_class(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
     return []
 
 
-class _Nowhere(io.TextIOBase):
+class _NullWriter(io.TextIOBase):
     def write(self, text: str) -> int:
         return len(text)
 
@@ -257,22 +257,22 @@ def main() -> None:
     time.localtime()
     sys.modules["random"].seed()
     try:
-        lock(given["memory_bytes"], given["cpu_seconds"])
+        apply_restrictions(given["memory_bytes"], given["cpu_seconds"])
     except (NotLocked, OSError, ValueError) as error:
         send({"failed": str(error)})
         return
     del sys.modules["ctypes"], sys.modules["_ctypes"], sys.modules["resource"]
     sys.argv[:] = [""]
     # Prints go nowhere: descriptor 1 is the answers'.
-    sys.stdout = sys.stderr = _Nowhere()
+    sys.stdout = sys.stderr = _NullWriter()
     send({"locked": True})
     space: dict[str, Any] = {"__name__": "evaluator"}
     send({"problems": load(receive(), space)})
-    feed, kind = space["__evaltasks_feed"], space["__evaltasks_kind"]
+    evaluate_batch, kind = space["__evaltasks_feed"], space["__evaltasks_kind"]
     while True:
         number, rows = receive()
         evaluator = space.get("__evaltasks_evaluator")
-        send([number, feed(rows, evaluator, kind, given["explanation_chars_max"], given["detail_chars_max"])])
+        send([number, evaluate_batch(rows, evaluator, kind, given["explanation_chars_max"], given["detail_chars_max"])])
 
 
 if __name__ == "__main__":

@@ -23,19 +23,19 @@ from pydantic_monty import (
     ResourceLimits,
 )
 
-from evaltasks.engine.sandbox.cell import (
+from evaltasks.engine.sandbox.limits import SandboxLimits
+from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
+from evaltasks.engine.sandbox.worker import (
     ENDED,
     SLEPT,
     TOO_MUCH_MEMORY,
     TOO_MUCH_PRINTED,
     TOO_SLOW,
-    Died,
     LoadFailed,
     SandboxUnavailable,
     Values,
+    WorkerDied,
 )
-from evaltasks.engine.sandbox.limits import SandboxLimits
-from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
 
 T = TypeVar("T")
 
@@ -48,14 +48,14 @@ _ELSEWHERE = "the sandbox 'monty' knows a part of Python; write it otherwise, or
 _DEPTH_MAX = 100
 
 
-class MontyCells:
+class MontyBackend:
     def __init__(self, pool: Monty, limits: SandboxLimits) -> None:
         self._pool = pool
         self._limits = limits
         # Feeds wait in threads of their own, so that the store always finds one.
         self._threads = anyio.CapacityLimiter(limits.sessions_max)
 
-    async def start(self, program: Program) -> MontyCell:
+    async def start(self, program: Program) -> MontyWorker:
         return await self._in_thread(lambda: self._start(program))
 
     async def close(self) -> None:
@@ -65,7 +65,7 @@ class MontyCells:
         """Not abandoned when cancelled: a session must not be used twice at once. Every feed ends by its limits."""
         return await anyio.to_thread.run_sync(work, limiter=self._threads)
 
-    def _start(self, program: Program) -> MontyCell:
+    def _start(self, program: Program) -> MontyWorker:
         limits = self._limits
         session = self._pool.checkout(
             script_name="evaluator.py",
@@ -82,16 +82,16 @@ class MontyCells:
             raise SandboxUnavailable(
                 f"The sandbox 'monty' gave no worker ({type(error).__name__}); try again."
             ) from error
-        cell = MontyCell(session, limits, self._in_thread)
+        worker = MontyWorker(session, limits, self._in_thread)
         try:
-            _load(cell, program)
+            _load(worker, program)
         except BaseException:
-            cell.give_back()
+            worker.give_back()
             raise
-        return cell
+        return worker
 
 
-async def open_monty(limits: SandboxLimits) -> MontyCells:
+async def open_monty(limits: SandboxLimits) -> MontyBackend:
     """Raises SandboxUnavailable when its worker program does not start here."""
     pool = Monty(
         min_processes=0,
@@ -107,10 +107,10 @@ async def open_monty(limits: SandboxLimits) -> MontyCells:
             "The sandbox 'monty' does not start here: its worker program, which pydantic-monty-runtime installs, was "
             "not found or cannot run."
         ) from error
-    return MontyCells(pool, limits)
+    return MontyBackend(pool, limits)
 
 
-class MontyCell:
+class MontyWorker:
     """One session; its worker is no one else's until it is given back."""
 
     def __init__(self, session: MontySession, limits: SandboxLimits, in_thread: _InThread) -> None:
@@ -118,7 +118,7 @@ class MontyCell:
         self._limits = limits
         self._in_thread = in_thread
 
-    async def feed(self, rows: Sequence[Values]) -> object:
+    async def evaluate_batch(self, rows: Sequence[Values]) -> object:
         return await self._in_thread(lambda: self._feed(rows))
 
     async def close(self) -> None:
@@ -144,19 +144,19 @@ class MontyCell:
             raise
 
     def run(self, source: str, values: dict[str, object] | None = None) -> object:
-        """Run a snippet. Raises Died for what no code can catch; MontyError for what the snippet raised."""
+        """Run a snippet. Raises WorkerDied for what no code can catch; MontyError for what the snippet raised."""
         assert self._session is not None, "the cell was given back"
         # Without a collector, prints would go to our own stdout, which is the protocol's.
         printed = CollectString(max_bytes=self._limits.printed_bytes_max)
         try:
             return self._session.feed_run(source, inputs=values, print_callback=printed)
         except MontyCrashedError as crash:
-            raise Died(TOO_SLOW.format(seconds=self._limits.feed_seconds) if crash.timed_out else ENDED) from None
+            raise WorkerDied(TOO_SLOW.format(seconds=self._limits.feed_seconds) if crash.timed_out else ENDED) from None
         except MontyRuntimeError as error:
             reason = self._reason(error)
             if reason is None:
                 raise
-            raise Died(reason) from None
+            raise WorkerDied(reason) from None
 
     def _reason(self, error: MontyRuntimeError) -> str | None:
         """Which limit was broken; what the rows themselves raise is caught inside and never comes here."""
@@ -168,56 +168,56 @@ class MontyCell:
         return None
 
 
-def _load(cell: MontyCell, program: Program) -> None:
+def _load(worker: MontyWorker, program: Program) -> None:
     """Raises LoadFailed with all that was found."""
     try:
-        cell.run(PRELUDE + FEED + "\n__evaltasks_kind = EvaluationResult\n")
+        worker.run(PRELUDE + FEED + "\n__evaltasks_kind = EvaluationResult\n")
         problems = [
-            *_import_problems(cell, program),
-            *_class_problems(cell, program),
-            *_pattern_problems(cell, program),
+            *_import_problems(worker, program),
+            *_class_problems(worker, program),
+            *_pattern_problems(worker, program),
         ]
-    except Died as died:
+    except WorkerDied as died:
         raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
     if problems:
         raise LoadFailed(problems)
 
 
-def _import_problems(cell: MontyCell, program: Program) -> Iterator[str]:
+def _import_problems(worker: MontyWorker, program: Program) -> Iterator[str]:
     for line in program.imports:
-        if _runs(cell, line.source):
+        if _runs(worker, line.source):
             continue
         (node,) = ast.parse(line.source).body
         if isinstance(node, ast.ImportFrom):
-            missing = [name.name for name in node.names if not _runs(cell, f"from {node.module} import {name.name}")]
+            missing = [name.name for name in node.names if not _runs(worker, f"from {node.module} import {name.name}")]
             known = missing and len(missing) < len(node.names)
             named = f"{', '.join(missing)} of the module {node.module}" if known else f"the module {node.module}"
         else:
             assert isinstance(node, ast.Import)
-            missing = [name.name for name in node.names if not _runs(cell, f"import {name.name}")]
+            missing = [name.name for name in node.names if not _runs(worker, f"import {name.name}")]
             named = f"the module {', '.join(missing)}"
         yield f"imports line {line.line}: {named} is not there; {_ELSEWHERE}"
 
 
-def _runs(cell: MontyCell, source: str) -> bool:
+def _runs(worker: MontyWorker, source: str) -> bool:
     try:
-        cell.run(source)
+        worker.run(source)
     except MontyError:
         return False
     return True
 
 
-def _class_problems(cell: MontyCell, program: Program) -> Iterator[str]:
+def _class_problems(worker: MontyWorker, program: Program) -> Iterator[str]:
     if not program.class_name:
         return
     try:
         for alias, name in program.names.items():
             if alias != name:
-                cell.run(f"{alias} = {name}")
-        cell.run(program.bare_code)
+                worker.run(f"{alias} = {name}")
+        worker.run(program.bare_code)
         for static in program.static:
-            cell.run(f"{program.class_name}.{static.name} = __evaltasks_value", {"__evaltasks_value": static.value})
-        cell.run(f"__evaltasks_evaluator = {program.class_name}()")
+            worker.run(f"{program.class_name}.{static.name} = __evaltasks_value", {"__evaltasks_value": static.value})
+        worker.run(f"__evaltasks_evaluator = {program.class_name}()")
     except MontyError as error:
         yield _said(error)
 
@@ -235,11 +235,11 @@ def _said(error: MontyError) -> str:
     return f"{where}: loading the class raised {kind}"
 
 
-def _pattern_problems(cell: MontyCell, program: Program) -> Iterator[str]:
+def _pattern_problems(worker: MontyWorker, program: Program) -> Iterator[str]:
     for static in program.static:
         if static.is_pattern:
             try:
-                cell.run("import re\nre.compile(__evaltasks_value)", {"__evaltasks_value": static.value})
+                worker.run("import re\nre.compile(__evaltasks_value)", {"__evaltasks_value": static.value})
             except MontyError:
                 yield f"static parameter '{static.name}' is a REGEX, but its value is not a regular expression here"
 

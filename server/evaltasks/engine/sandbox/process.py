@@ -24,18 +24,18 @@ import anyio.to_thread
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from evaltasks.engine.sandbox.cell import (
+from evaltasks.engine.sandbox.limits import SandboxLimits
+from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
+from evaltasks.engine.sandbox.worker import (
     ENDED,
     TOO_MUCH_PRINTED,
     TOO_SLOW,
     UNREADABLE,
-    Died,
     LoadFailed,
     SandboxUnavailable,
     Values,
+    WorkerDied,
 )
-from evaltasks.engine.sandbox.limits import SandboxLimits
-from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
 
 _WORKER = Path(__file__).with_name("locked_worker.py")
 _LENGTH_BYTES = 4
@@ -44,16 +44,16 @@ _CPU_CLOCK = 2  # the kernel's clock of a process: its complement, shifted by th
 _INSTEAD = "Leave --sandbox out to use the sandbox that works everywhere; code is never run without protection."
 
 
-class ProcessCells:
+class ProcessBackend:
     """Raises SandboxUnavailable where there is no Linux."""
 
     def __init__(self, limits: SandboxLimits) -> None:
         if sys.platform != "linux":
             raise SandboxUnavailable(f"The sandbox 'process' needs Linux. {_INSTEAD}")
         self._limits = limits
-        self._cells: set[ProcessCell] = set()
+        self._workers: set[ProcessWorker] = set()
 
-    async def start(self, program: Program) -> ProcessCell:
+    async def start(self, program: Program) -> ProcessWorker:
         limits = self._limits
         given = {
             "memory_bytes": limits.process_memory_bytes,
@@ -70,22 +70,22 @@ class ProcessCells:
             env={},
             start_new_session=True,
         )
-        cell = ProcessCell(process, limits, self._cells)
+        worker = ProcessWorker(process, limits, self._workers)
         try:
-            await cell.load(program)
+            await worker.load(program)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await cell.close()
+                await worker.close()
             raise
-        return cell
+        return worker
 
     async def close(self) -> None:
-        for cell in list(self._cells):
-            await cell.close()
+        for worker in list(self._workers):
+            await worker.close()
 
 
-class ProcessCell:
-    def __init__(self, process: Process, limits: SandboxLimits, others: set[ProcessCell]) -> None:
+class ProcessWorker:
+    def __init__(self, process: Process, limits: SandboxLimits, others: set[ProcessWorker]) -> None:
         assert process.stdin is not None and process.stdout is not None
         self._process = process
         self._into = process.stdin
@@ -102,7 +102,7 @@ class ProcessCell:
         try:
             with anyio.fail_after(self._limits.start_seconds):
                 locked = await self._receive()
-        except (Died, TimeoutError):
+        except (WorkerDied, TimeoutError):
             locked = {"failed": "its worker does not start"}
         if locked != {"locked": True}:
             # The worker's own words: it has not seen any code yet.
@@ -110,20 +110,20 @@ class ProcessCell:
             raise SandboxUnavailable(f"The sandbox 'process' cannot protect here: {why}. {_INSTEAD}")
         try:
             answer = await self._ask(message, self._limits.feed_seconds)
-        except Died as died:
+        except WorkerDied as died:
             raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
         problems = answer.get("problems") if isinstance(answer, dict) else None
         if problems != []:
             raise LoadFailed(_sentences(problems))
 
-    async def feed(self, rows: Sequence[Values]) -> object:
+    async def evaluate_batch(self, rows: Sequence[Values]) -> object:
         self._number += 1
         answer = await self._ask([self._number, [dict(row) for row in rows]], self._limits.feed_seconds)
         # Whatever the code wrote into the pipe by itself must not be taken for the answers of other rows.
         match answer:
             case [number, answers] if number == self._number:
                 return answers
-        raise Died(UNREADABLE)
+        raise WorkerDied(UNREADABLE)
 
     async def close(self) -> None:
         if self not in self._others:
@@ -136,7 +136,8 @@ class ProcessCell:
         await self._process.aclose()
 
     async def _ask(self, message: Any, seconds: float) -> Any:
-        """Raises Died, when the worker has computed for longer than `seconds` or has not answered in `request_seconds`.
+        """Raises WorkerDied, when the worker has computed for longer than `seconds` or has not answered in
+        `request_seconds`.
 
         Computing is what counts: on a busy machine a row must not fail for the time it stood in line.
         """
@@ -154,8 +155,8 @@ class ProcessCell:
         except TimeoutError:
             pass
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, ProcessLookupError):
-            raise Died(ENDED) from None
-        raise Died(TOO_SLOW.format(seconds=seconds))
+            raise WorkerDied(ENDED) from None
+        raise WorkerDied(TOO_SLOW.format(seconds=seconds))
 
     def _computed_seconds(self) -> float:
         """CPU time of the worker. Raises ProcessLookupError."""
@@ -165,23 +166,23 @@ class ProcessCell:
             raise ProcessLookupError from None
 
     async def _receive(self) -> Any:
-        """The next message. Raises Died. May be cancelled and called again."""
+        """The next message. Raises WorkerDied. May be cancelled and called again."""
         try:
             if self._size is None:
                 self._size = int.from_bytes(await self._out.receive_exactly(_LENGTH_BYTES), "big")
             size = self._size
             if size > self._limits.answer_bytes_max:
-                raise Died(TOO_MUCH_PRINTED)
+                raise WorkerDied(TOO_MUCH_PRINTED)
             body = await self._out.receive_exactly(size)
             self._size = None
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError):
-            raise Died(ENDED) from None
+            raise WorkerDied(ENDED) from None
         try:
             if size > _PARSED_HERE_BYTES_MAX:
                 return await anyio.to_thread.run_sync(json.loads, body)
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise Died(UNREADABLE) from None
+            raise WorkerDied(UNREADABLE) from None
 
 
 def _sentences(problems: object) -> list[str]:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from evaltasks.engine.sandbox.cell import CellMaker, LoadFailed, SandboxUnavailable
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.program import Program
 from evaltasks.engine.sandbox.session import Session
+from evaltasks.engine.sandbox.worker import LoadFailed, SandboxBackend, SandboxUnavailable
 
 _CLOSE_SECONDS = 10.0
 
@@ -21,8 +21,8 @@ class Sandbox:
     def __init__(self, kind: SandboxKind, limits: SandboxLimits) -> None:
         self.kind = kind
         self.limits = limits
-        self._maker: CellMaker | None = None
-        self._opening = anyio.Lock()
+        self._maker: SandboxBackend | None = None
+        self._fail_fast = anyio.Lock()
 
     async def session(self, program: Program) -> Session:
         """Nothing runs until the first rows come. Raises SandboxUnavailable. The caller closes it."""
@@ -35,14 +35,14 @@ class Sandbox:
         Raises SandboxUnavailable.
         """
         try:
-            cell = await (await self._open()).start(program)
+            worker = await (await self._open()).start(program)
         except LoadFailed as failed:
             return failed.problems
-        await cell.close()
+        await worker.close()
         return []
 
-    async def _open(self) -> CellMaker:
-        async with self._opening:
+    async def _open(self) -> SandboxBackend:
+        async with self._fail_fast:
             if self._maker is None:
                 self._maker = await _open_maker(self.kind, self.limits)
             return self._maker
@@ -71,11 +71,11 @@ async def open_sandbox(
             await sandbox.close()
 
 
-async def _open_maker(kind: SandboxKind, limits: SandboxLimits) -> CellMaker:
+async def _open_maker(kind: SandboxKind, limits: SandboxLimits) -> SandboxBackend:
     if kind is SandboxKind.PROCESS:
-        from evaltasks.engine.sandbox.process import ProcessCells  # noqa: PLC0415  only Linux has what it imports
+        from evaltasks.engine.sandbox.process import ProcessBackend  # noqa: PLC0415  only Linux has what it imports
 
-        return ProcessCells(limits)
+        return ProcessBackend(limits)
     try:
         from evaltasks.engine.sandbox.monty import open_monty  # noqa: PLC0415  0.1 s that only custom code needs
     except ImportError as error:

@@ -30,16 +30,16 @@ def agent_of(row: Row) -> Integration:
 def agent_rows(tx: Transaction, query: ListIntegrations, before_seq: object) -> list[Row]:
     """The agent integrations of a page and one more, newest first."""
     chosen = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
-    return tx.all("agent_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    return tx.fetch_all("agent_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_agent(tx: Transaction, integration_id: str) -> Integration | None:
-    row = tx.one("agent_integrations.by_id", {"id": integration_id})
+    row = tx.fetch_one("agent_integrations.by_id", {"id": integration_id})
     return None if row is None else agent_of(row)
 
 
 def find_agent_by_name(tx: Transaction, name: str) -> Integration | None:
-    row = tx.one("agent_integrations.by_name", {"name": name})
+    row = tx.fetch_one("agent_integrations.by_name", {"name": name})
     return None if row is None else agent_of(row)
 
 
@@ -50,7 +50,7 @@ def insert_agent(tx: Transaction, agent: Integration, now_us: int) -> None:
 
 def update_agent(tx: Transaction, agent: Integration, now_us: int) -> None:
     """Replace everything of the integration with this id."""
-    row = tx.one("agent_integrations.by_id", {"id": agent.id})
+    row = tx.fetch_one("agent_integrations.by_id", {"id": agent.id})
     updated_us = now_us if row is None else moved_us(row["updated_us"], now_us)
     tx.run("agent_integrations.update", {**_columns(agent), "updated_us": updated_us})
 
@@ -61,7 +61,7 @@ def delete_agent(tx: Transaction, integration_id: str) -> None:
 
 def task_names_of(tx: Transaction, integration_id: str) -> list[str]:
     """The run_experiment tasks that call the agent, the newest first."""
-    return [row["name"] for row in tx.all("agent_integrations.tasks_of", {"id": integration_id})]
+    return [row["name"] for row in tx.fetch_all("agent_integrations.tasks_of", {"id": integration_id})]
 
 
 def _columns(agent: Integration) -> dict[str, object]:

@@ -32,16 +32,16 @@ def integration_of(row: Row) -> AiIntegration:
 def integration_rows(tx: Transaction, query: ListAiIntegrations, before_seq: object) -> list[Row]:
     """The integrations of a page and one more, newest first."""
     chosen = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
-    return tx.all("ai_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    return tx.fetch_all("ai_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_integration(tx: Transaction, integration_id: str) -> AiIntegration | None:
-    row = tx.one("ai_integrations.by_id", {"id": integration_id})
+    row = tx.fetch_one("ai_integrations.by_id", {"id": integration_id})
     return None if row is None else integration_of(row)
 
 
 def find_integration_by_name(tx: Transaction, name: str) -> AiIntegration | None:
-    row = tx.one("ai_integrations.by_name", {"name": name})
+    row = tx.fetch_one("ai_integrations.by_name", {"name": name})
     return None if row is None else integration_of(row)
 
 
@@ -56,7 +56,7 @@ def insert_integration(
 
 def update_integration(tx: Transaction, integration: AiIntegration, now_us: int) -> None:
     """Replace name and settings of the integration with this id."""
-    row = tx.one("ai_integrations.by_id", {"id": integration.id})
+    row = tx.fetch_one("ai_integrations.by_id", {"id": integration.id})
     updated_us = now_us if row is None else moved_us(row["updated_us"], now_us)
     values = {"id": integration.id, "name": integration.name, "settings": _settings(integration)}
     tx.run("ai_integrations.update", {**values, "updated_us": updated_us})
@@ -68,7 +68,7 @@ def delete_integration(tx: Transaction, integration_id: str) -> None:
 
 def task_names_of(tx: Transaction, integration_id: str) -> list[str]:
     """The run_experiment tasks whose run configuration names the AI integration, the newest first."""
-    return [row["name"] for row in tx.all("ai_integrations.tasks_of", {"id": integration_id})]
+    return [row["name"] for row in tx.fetch_all("ai_integrations.tasks_of", {"id": integration_id})]
 
 
 def _settings(integration: AiIntegration) -> str:

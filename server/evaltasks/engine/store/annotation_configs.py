@@ -25,16 +25,16 @@ def config_of(row: Row) -> AnnotationConfig:
 def config_rows(tx: Transaction, query: ListAnnotationConfigs, before_seq: object) -> list[Row]:
     """The configs of a page and one more."""
     chosen = query.model_dump(exclude={"limit", "cursor"})
-    return tx.all("annotation_configs.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    return tx.fetch_all("annotation_configs.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_config(tx: Transaction, config_id: str) -> AnnotationConfig | None:
-    row = tx.one("annotation_configs.by_id", {"id": config_id})
+    row = tx.fetch_one("annotation_configs.by_id", {"id": config_id})
     return None if row is None else config_of(row)
 
 
 def find_config_by_name(tx: Transaction, space_id: str, name: str) -> AnnotationConfig | None:
-    row = tx.one("annotation_configs.by_name", {"space_id": space_id, "name": name})
+    row = tx.fetch_one("annotation_configs.by_name", {"space_id": space_id, "name": name})
     return None if row is None else config_of(row)
 
 
@@ -64,7 +64,9 @@ def delete_config(tx: Transaction, config_id: str) -> None:
 def unknown_names(tx: Transaction, space_id: str, names: Iterable[str]) -> list[str]:
     """Those of the names that no config of the space has."""
     given = json.dumps(sorted(set(names)))
-    return [row["name"] for row in tx.all("annotation_configs.unknown_names", {"space_id": space_id, "names": given})]
+    return [
+        row["name"] for row in tx.fetch_all("annotation_configs.unknown_names", {"space_id": space_id, "names": given})
+    ]
 
 
 def _settings(config: AnnotationConfig) -> str:

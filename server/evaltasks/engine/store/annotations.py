@@ -18,7 +18,7 @@ SeqsOfId: TypeAlias = Mapping[str, Sequence[int]]
 def annotations_of(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> Mapping[int, list[Annotation]]:
     """What is on these rows, by `seq`, each list in the order of names; one query."""
     found: dict[int, list[Annotation]] = {}
-    for row in tx.all("annotations.standing", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):
+    for row in tx.fetch_all("annotations.standing", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):
         annotation = Annotation(
             name=row["name"],
             label=row["label"],
@@ -50,21 +50,23 @@ def copy_to_version(tx: Transaction, from_version_id: str, to_version_id: str) -
 
 
 def example_seqs(tx: Transaction, dataset_id: str, ids: Iterable[str]) -> SeqsOfId:
-    return _by_id(tx.all("annotations.examples", {"dataset_id": dataset_id, "ids": json.dumps(list(ids))}))
+    return _by_id(tx.fetch_all("annotations.examples", {"dataset_id": dataset_id, "ids": json.dumps(list(ids))}))
 
 
 def experiment_run_seqs(tx: Transaction, experiment_id: str, ids: Iterable[str]) -> SeqsOfId:
-    return _by_id(tx.all("annotations.experiment_runs", {"experiment_id": experiment_id, "ids": json.dumps(list(ids))}))
+    return _by_id(
+        tx.fetch_all("annotations.experiment_runs", {"experiment_id": experiment_id, "ids": json.dumps(list(ids))})
+    )
 
 
 def span_rows_by_id(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> list[Row]:
     """id, seq and parent_id of the spans of these ids in the window, both ends inclusive."""
-    return tx.all("annotations.spans", _in_window(project_id, ids, window_us))
+    return tx.fetch_all("annotations.spans", _in_window(project_id, ids, window_us))
 
 
 def session_seqs(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> SeqsOfId:
     """Session id → the root span of its earliest trace in the window."""
-    return _by_id(tx.all("annotations.sessions", _in_window(project_id, ids, window_us)))
+    return _by_id(tx.fetch_all("annotations.sessions", _in_window(project_id, ids, window_us)))
 
 
 def _in_window(project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> dict[str, object]:

@@ -33,7 +33,7 @@ class SpanSelection:
 
 
 def count_spans(tx: Transaction, selection: SpanSelection) -> int:
-    row = tx.one("bulk.count_spans", selection.values(), filter=selection.filter.sql)
+    row = tx.fetch_one("bulk.count_spans", selection.values(), filter=selection.filter.sql)
     assert row is not None
     return int(row["n"])
 
@@ -41,7 +41,7 @@ def count_spans(tx: Transaction, selection: SpanSelection) -> int:
 def span_pages(tx: Transaction, selection: SpanSelection) -> Iterator[Sequence[Row]]:
     """In the order they came."""
     after_seq = 0
-    while rows := tx.all(
+    while rows := tx.fetch_all(
         "bulk.spans",
         {**selection.values(), "after_seq": after_seq, "limit": PAGE_ROWS},
         filter=selection.filter.sql,
@@ -67,4 +67,4 @@ def experiment_run_pages(tx: Transaction, experiment_id: str) -> Iterator[Sequen
 
 
 def taken_experiment_run_ids(tx: Transaction, ids: Iterable[str]) -> set[str]:
-    return {row["id"] for row in tx.all("bulk.taken_experiment_run_ids", {"ids": json.dumps(list(ids))})}
+    return {row["id"] for row in tx.fetch_all("bulk.taken_experiment_run_ids", {"ids": json.dumps(list(ids))})}

@@ -31,7 +31,7 @@ class ClientEvaluation:
 def spans_by_id(tx: Transaction, project_id: str, ids: Iterable[str]) -> Mapping[str, Sequence[Row]]:
     """seq, span_id and attributes of the project's spans of these ids, by id."""
     found: dict[str, list[Row]] = {}
-    for row in tx.all("client_writes.spans", {"project_id": project_id, "ids": json.dumps(sorted(set(ids)))}):
+    for row in tx.fetch_all("client_writes.spans", {"project_id": project_id, "ids": json.dumps(sorted(set(ids)))}):
         found.setdefault(row["span_id"], []).append(row)
     return found
 

@@ -53,7 +53,7 @@ def _example_of(row: Row, annotations: list[Annotation]) -> Example:
 
 def dataset_rows(tx: Transaction, query: ListDatasets, before_seq: object) -> list[Row]:
     """The datasets of a page and one more."""
-    return tx.all(
+    return tx.fetch_all(
         "datasets.page",
         {
             "space_id": query.space_id,
@@ -67,24 +67,24 @@ def dataset_rows(tx: Transaction, query: ListDatasets, before_seq: object) -> li
 
 def find_dataset(tx: Transaction, dataset_id: str) -> Dataset | None:
     """The dataset with all its versions, newest first."""
-    row = tx.one("datasets.by_id", {"id": dataset_id})
+    row = tx.fetch_one("datasets.by_id", {"id": dataset_id})
     if row is None:
         return None
-    versions = tx.all("datasets.versions", {"dataset_id": dataset_id})
+    versions = tx.fetch_all("datasets.versions", {"dataset_id": dataset_id})
     return dataset_of(row, [version_of(version) for version in versions])
 
 
 def find_dataset_by_name(tx: Transaction, space_id: str, name: str) -> Dataset | None:
-    row = tx.one("datasets.by_name", {"space_id": space_id, "name": name})
+    row = tx.fetch_one("datasets.by_name", {"space_id": space_id, "name": name})
     return None if row is None else dataset_of(row)
 
 
 def find_version(tx: Transaction, dataset_id: str, version_id: str | None) -> DatasetVersion | None:
     """The version of that id, or the latest one without an id; None when the dataset has no such version."""
     if version_id is None:
-        row = tx.one("datasets.latest_version", {"dataset_id": dataset_id})
+        row = tx.fetch_one("datasets.latest_version", {"dataset_id": dataset_id})
     else:
-        row = tx.one("datasets.version_by_id", {"id": version_id, "dataset_id": dataset_id})
+        row = tx.fetch_one("datasets.version_by_id", {"id": version_id, "dataset_id": dataset_id})
     return None if row is None else version_of(row)
 
 
@@ -139,7 +139,7 @@ def example_rows(
 ) -> list[Row]:
     """The examples of a page and one more, in the order of creation."""
     bound: dict[str, Any] = {**only.values, "version_id": version_id, "after_seq": after_seq, "limit": limit + 1}
-    return tx.all("datasets.examples_page", bound, filter=only.sql)
+    return tx.fetch_all("datasets.examples_page", bound, filter=only.sql)
 
 
 def copy_version(
@@ -152,11 +152,11 @@ def copy_version(
 
 
 def has_version_named(tx: Transaction, dataset_id: str, name: str) -> bool:
-    return tx.one("datasets.version_by_name", {"dataset_id": dataset_id, "name": name}) is not None
+    return tx.fetch_one("datasets.version_by_name", {"dataset_id": dataset_id, "name": name}) is not None
 
 
 def examples_by_id(tx: Transaction, version_id: str, ids: Iterable[str]) -> dict[str, Row]:
-    rows = tx.all("datasets.examples_by_id", {"version_id": version_id, "ids": json.dumps(list(ids))})
+    rows = tx.fetch_all("datasets.examples_by_id", {"version_id": version_id, "ids": json.dumps(list(ids))})
     return {row["id"]: row for row in rows}
 
 
@@ -170,10 +170,10 @@ def update_examples(tx: Transaction, version_id: str, rows: Iterable[tuple[str, 
 
 def delete_examples(tx: Transaction, version_id: str, ids: Iterable[str]) -> set[str]:
     """The ids of those that were there and are deleted."""
-    found = tx.all("datasets.delete_examples", {"version_id": version_id, "ids": json.dumps(list(ids))})
+    found = tx.fetch_all("datasets.delete_examples", {"version_id": version_id, "ids": json.dumps(list(ids))})
     return {row["id"] for row in found}
 
 
 def _next_us(tx: Transaction, dataset_id: str, now_us: int) -> int:
-    row = tx.one("datasets.by_id", {"id": dataset_id})
+    row = tx.fetch_one("datasets.by_id", {"id": dataset_id})
     return now_us if row is None else moved_us(row["updated_us"], now_us)

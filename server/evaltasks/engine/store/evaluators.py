@@ -43,7 +43,7 @@ def version_of(row: Row) -> EvaluatorVersion:
 
 def evaluator_rows(tx: Transaction, query: ListEvaluators, before_us: object, before_seq: object) -> list[Row]:
     """The evaluators of a page and one more, the most recently updated first."""
-    return tx.all(
+    return tx.fetch_all(
         "evaluators.page",
         {
             "space_id": query.space_id,
@@ -57,28 +57,28 @@ def evaluator_rows(tx: Transaction, query: ListEvaluators, before_us: object, be
 
 
 def find_evaluator(tx: Transaction, evaluator_id: str) -> Evaluator | None:
-    row = tx.one("evaluators.by_id", {"id": evaluator_id})
+    row = tx.fetch_one("evaluators.by_id", {"id": evaluator_id})
     return None if row is None else evaluator_of(row)
 
 
 def find_evaluator_by_name(tx: Transaction, space_id: str, name: str) -> Evaluator | None:
-    row = tx.one("evaluators.by_name", {"space_id": space_id, "name": name})
+    row = tx.fetch_one("evaluators.by_name", {"space_id": space_id, "name": name})
     return None if row is None else evaluator_of(row)
 
 
 def find_version(tx: Transaction, version_id: str) -> EvaluatorVersion | None:
-    row = tx.one("evaluators.version_by_id", {"id": version_id})
+    row = tx.fetch_one("evaluators.version_by_id", {"id": version_id})
     return None if row is None else version_of(row)
 
 
 def latest_version(tx: Transaction, evaluator_id: str) -> EvaluatorVersion | None:
-    row = tx.one("evaluators.latest_version", {"evaluator_id": evaluator_id})
+    row = tx.fetch_one("evaluators.latest_version", {"evaluator_id": evaluator_id})
     return None if row is None else version_of(row)
 
 
 def version_rows(tx: Transaction, evaluator_id: str, before_seq: object, limit: int) -> list[Row]:
     """The versions of a page and one more, newest first."""
-    return tx.all(
+    return tx.fetch_all(
         "evaluators.versions_page", {"evaluator_id": evaluator_id, "before_seq": before_seq, "limit": limit + 1}
     )
 
@@ -129,7 +129,7 @@ def insert_version(
 
 
 def update_evaluator(tx: Transaction, evaluator_id: str, *, name: str, description: str | None, now_us: int) -> None:
-    row = tx.one("evaluators.by_id", {"id": evaluator_id})
+    row = tx.fetch_one("evaluators.by_id", {"id": evaluator_id})
     updated_us = now_us if row is None else moved_us(row["updated_us"], now_us)
     tx.run(
         "evaluators.update",
@@ -143,17 +143,17 @@ def delete_evaluator(tx: Transaction, evaluator_id: str) -> None:
 
 def task_names_of(tx: Transaction, evaluator_id: str) -> list[str]:
     """The names of the tasks that use an evaluator, the newest task first."""
-    return [row["name"] for row in tx.all("evaluators.tasks_of", {"evaluator_id": evaluator_id})]
+    return [row["name"] for row in tx.fetch_all("evaluators.tasks_of", {"evaluator_id": evaluator_id})]
 
 
 def versions_among(tx: Transaction, evaluator_id: str, ids: Sequence[str]) -> set[str]:
     """Which of `ids` are versions of the evaluator."""
-    found = tx.all("evaluators.versions_among", {"evaluator_id": evaluator_id, "ids": json.dumps(list(ids))})
+    found = tx.fetch_all("evaluators.versions_among", {"evaluator_id": evaluator_id, "ids": json.dumps(list(ids))})
     return {row["id"] for row in found}
 
 
 def version_count(tx: Transaction, evaluator_id: str) -> int:
-    row = tx.one("evaluators.version_count", {"evaluator_id": evaluator_id})
+    row = tx.fetch_one("evaluators.version_count", {"evaluator_id": evaluator_id})
     return 0 if row is None else int(row["n"])
 
 
@@ -164,4 +164,4 @@ def delete_versions(tx: Transaction, evaluator_id: str, ids: Sequence[str]) -> N
 
 def evaluator_names_judged_by(tx: Transaction, integration_id: str) -> list[str]:
     """The evaluators that would break without the AI integration."""
-    return [row["name"] for row in tx.all("evaluators.judged_by", {"integration_id": integration_id})]
+    return [row["name"] for row in tx.fetch_all("evaluators.judged_by", {"integration_id": integration_id})]

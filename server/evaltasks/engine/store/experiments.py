@@ -47,20 +47,20 @@ def experiment_of(row: Row) -> Experiment:
 def experiment_rows(tx: Transaction, query: ListExperiments, before_seq: object) -> list[Row]:
     """The experiments of a page and one more, newest first."""
     chosen = query.model_dump(exclude={"limit", "cursor"})
-    return tx.all("experiments.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    return tx.fetch_all("experiments.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_experiment(tx: Transaction, experiment_id: str) -> Experiment | None:
-    row = tx.one("experiments.by_id", {"id": experiment_id})
+    row = tx.fetch_one("experiments.by_id", {"id": experiment_id})
     return None if row is None else experiment_of(row)
 
 
 def find_experiment_by_name(tx: Transaction, *, space_id: str, dataset_id: str | None, name: str) -> Experiment | None:
     """The experiment of that name on the dataset, or among the space's stand-alone ones without a dataset."""
     if dataset_id is not None:
-        row = tx.one("experiments.by_name_in_dataset", {"dataset_id": dataset_id, "name": name})
+        row = tx.fetch_one("experiments.by_name_in_dataset", {"dataset_id": dataset_id, "name": name})
     else:
-        row = tx.one("experiments.by_name_in_space", {"space_id": space_id, "name": name})
+        row = tx.fetch_one("experiments.by_name_in_space", {"space_id": space_id, "name": name})
     return None if row is None else experiment_of(row)
 
 
@@ -119,7 +119,9 @@ def delete_experiment(tx: Transaction, experiment_id: str) -> bool:
 
 def experiment_run_rows(tx: Transaction, experiment_id: str, after_seq: object, limit: int) -> list[Row]:
     """The rows of a page and one more, in the order of insertion."""
-    return tx.all("experiments.runs_page", {"experiment_id": experiment_id, "after_seq": after_seq, "limit": limit + 1})
+    return tx.fetch_all(
+        "experiments.runs_page", {"experiment_id": experiment_id, "after_seq": after_seq, "limit": limit + 1}
+    )
 
 
 def found_experiment_run_rows(
@@ -127,13 +129,13 @@ def found_experiment_run_rows(
 ) -> list[Row]:
     """The rows of a page that pass the filter and one more, by id."""
     bound: dict[str, Any] = {**only.values, "experiment_id": experiment_id, "after_id": after_id, "limit": limit + 1}
-    return tx.all("experiments.runs_search", bound, filter=only.sql)
+    return tx.fetch_all("experiments.runs_search", bound, filter=only.sql)
 
 
 def experiment_runs_of(tx: Transaction, rows: Sequence[Row]) -> list[ExperimentRun]:
     """Rows of `experiment_runs` with their evaluations and annotations beside them."""
     evaluations: dict[int, dict[str, object]] = {}
-    for found in tx.all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
+    for found in tx.fetch_all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
         columns = evaluations.setdefault(found["row_seq"], {})
         columns.update({f"eval.{found['name']}.{field}": found[field] for field in _RESULT_FIELDS})
     annotations = annotations_of(tx, "experiment_run", [row["seq"] for row in rows])

@@ -19,7 +19,7 @@ def project_of(row: Row) -> Project:
 
 def project_rows(tx: Transaction, query: ListProjects, before_seq: object) -> list[Row]:
     """The projects of a page and one more."""
-    return tx.all(
+    return tx.fetch_all(
         "projects.page",
         {
             "space_id": query.space_id,
@@ -33,12 +33,12 @@ def project_rows(tx: Transaction, query: ListProjects, before_seq: object) -> li
 
 
 def find_project(tx: Transaction, project_id: str) -> Project | None:
-    row = tx.one("projects.by_id", {"id": project_id})
+    row = tx.fetch_one("projects.by_id", {"id": project_id})
     return None if row is None else project_of(row)
 
 
 def find_project_by_name(tx: Transaction, space_id: str, name: str) -> Project | None:
-    row = tx.one("projects.by_name", {"space_id": space_id, "name": name})
+    row = tx.fetch_one("projects.by_name", {"space_id": space_id, "name": name})
     return None if row is None else project_of(row)
 
 

@@ -27,21 +27,21 @@ def space_of(row: Row) -> Space:
 
 def space_rows(tx: Transaction, query: ListSpaces, before_seq: object) -> list[Row]:
     """The spaces of a page and one more."""
-    return tx.all("spaces.page", {"name": query.name, "before_seq": before_seq, "limit": query.limit + 1})
+    return tx.fetch_all("spaces.page", {"name": query.name, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_space(tx: Transaction, space_id: str) -> Space | None:
-    row = tx.one("spaces.by_id", {"id": space_id})
+    row = tx.fetch_one("spaces.by_id", {"id": space_id})
     return None if row is None else space_of(row)
 
 
 def find_space_by_name(tx: Transaction, name: str) -> Space | None:
-    row = tx.one("spaces.by_name", {"name": name})
+    row = tx.fetch_one("spaces.by_name", {"name": name})
     return None if row is None else space_of(row)
 
 
 def find_default_space(tx: Transaction) -> Space | None:
-    row = tx.one("spaces.first")
+    row = tx.fetch_one("spaces.first")
     return None if row is None else space_of(row)
 
 
@@ -74,7 +74,7 @@ def update_space(tx: Transaction, space: Space) -> None:
 
 
 def is_last_space(tx: Transaction, space_id: str) -> bool:
-    return tx.one("spaces.others", {"id": space_id}) is None
+    return tx.fetch_one("spaces.others", {"id": space_id}) is None
 
 
 def delete_space(tx: Transaction, space_id: str) -> None:

@@ -73,7 +73,7 @@ def span_rows(
         "after_span_id": after.span_id,
         "limit": limit,
     }
-    return tx.all("spans.page", {**values, **filter_.values}, filter=filter_.sql)
+    return tx.fetch_all("spans.page", {**values, **filter_.values}, filter=filter_.sql)
 
 
 def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
@@ -84,7 +84,7 @@ def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[Sp
     """
     found: dict[int, list[SpanEvaluation]] = {}
     wanted = {"seqs": json.dumps(list(seqs))}
-    for row in [*tx.all("spans.evaluations", wanted), *tx.all("groups.evaluations_on_spans", wanted)]:
+    for row in [*tx.fetch_all("spans.evaluations", wanted), *tx.fetch_all("groups.evaluations_on_spans", wanted)]:
         evaluation = SpanEvaluation(
             name=row["name"],
             label=row["label"],
@@ -97,7 +97,7 @@ def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[Sp
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SpanFeedback:
     """What others have said of a span."""
 
     evaluations: list[SpanEvaluation]
@@ -105,17 +105,17 @@ class Standing:
     trace_annotations: list[Annotation]
 
 
-def standing_on(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, Standing]:
+def feedback_for(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, SpanFeedback]:
     """What is on these spans, by `seq`; three queries, whatever their number."""
     wanted = list(seqs)
     if not wanted:
         return {}
     evaluations = evaluations_of(tx, wanted)
     own, of_trace = annotations_of(tx, "span", wanted), annotations_of(tx, "trace", wanted)
-    return {seq: Standing(evaluations.get(seq, []), own.get(seq, []), of_trace.get(seq, [])) for seq in wanted}
+    return {seq: SpanFeedback(evaluations.get(seq, []), own.get(seq, []), of_trace.get(seq, [])) for seq in wanted}
 
 
-def span_of(row: Row, attributes: JsonObject, standing: Standing) -> Span:
+def span_of(row: Row, attributes: JsonObject, feedback: SpanFeedback) -> Span:
     """The wire model of a row, with those attributes and remarks that were asked for."""
     return Span(
         name=row["name"],
@@ -129,9 +129,9 @@ def span_of(row: Row, attributes: JsonObject, standing: Standing) -> Span:
         status_message=row["status_message"],
         attributes=attributes,
         events=[SpanEvent.model_validate(event) for event in json.loads(row["events"])],
-        evaluations=standing.evaluations,
-        annotations=standing.annotations,
-        trace_annotations=standing.trace_annotations,
+        evaluations=feedback.evaluations,
+        annotations=feedback.annotations,
+        trace_annotations=feedback.trace_annotations,
     )
 
 
@@ -140,7 +140,7 @@ def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingeste
     own = {"project_id": project_id, "ingested_us": ingested_us}
     puts = [{**own, **dict(zip(_COLUMNS, _values_of(row), strict=True))} for row in rows]
     keys = {(put["trace_id"], put["span_id"]) for put in puts}
-    known = tx.one("spans.known", {"project_id": project_id, "keys": json.dumps(list(keys))})
+    known = tx.fetch_one("spans.known", {"project_id": project_id, "keys": json.dumps(list(keys))})
     assert known is not None
     tx.run_many("spans.put", puts)
     num_added = len(keys) - known["n"]
@@ -155,4 +155,4 @@ def delete_spans(tx: Transaction, project_id: str, ids: Iterable[str], window_us
         "window_start_us": window_us[0],
         "window_end_us": window_us[1],
     }
-    return {row["span_id"] for row in tx.all("spans.delete", values)}
+    return {row["span_id"] for row in tx.fetch_all("spans.delete", values)}

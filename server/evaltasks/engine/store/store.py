@@ -56,11 +56,11 @@ class Transaction:
             # Nothing was done yet: values are bound before a statement runs.
             return self._connection.execute(text, _storable(values))
 
-    def all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:
+    def fetch_all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:
         """All rows of a query; the query itself bounds how many."""
         return self._execute(query, values, slots).fetchall()
 
-    def each(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Generator[Row]:
+    def iterate(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Generator[Row]:
         """The rows of a query one after the other; close it before the transaction ends."""
         cursor = self._execute(query, values, slots)
         try:
@@ -68,7 +68,7 @@ class Transaction:
         finally:
             cursor.close()
 
-    def one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
+    def fetch_one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
         row: Row | None = self._execute(query, values, slots).fetchone()
         return row
 
@@ -170,7 +170,7 @@ class Store:
                 self._connections.scans.append(connection)
             return value
 
-    async def read_point(self, work: Work[T]) -> T:
+    async def read_by_key(self, work: Work[T]) -> T:
         """Run `work` at once on the event loop: only for look-ups by key, which take microseconds.
 
         Where it would have to wait for a lock, it is done as `read` does it.

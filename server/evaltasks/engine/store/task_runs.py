@@ -10,7 +10,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 
 def task_run_of(tx: Transaction, run_id: str) -> TaskRun | None:
-    row = tx.one("task_runs.by_id", {"id": run_id})
+    row = tx.fetch_one("task_runs.by_id", {"id": run_id})
     return task_run_from(row) if row is not None else None
 
 

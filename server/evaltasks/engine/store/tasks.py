@@ -19,14 +19,14 @@ _QUERY_MAPPINGS: TypeAdapter[list[QueryMapping]] = TypeAdapter(list[QueryMapping
 
 
 def task_of(tx: Transaction, task_id: str) -> Task | None:
-    row = tx.one("tasks.by_id", {"id": task_id})
+    row = tx.fetch_one("tasks.by_id", {"id": task_id})
     return tasks_from(tx, [row])[0] if row is not None else None
 
 
 def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
     """The wire models of rows of `tasks`, with their evaluators' names joined."""
     attached: dict[str, list[TaskEvaluator]] = {}
-    for line in tx.all("tasks.attachments", {"task_ids": json.dumps([row["id"] for row in rows])}):
+    for line in tx.fetch_all("tasks.attachments", {"task_ids": json.dumps([row["id"] for row in rows])}):
         mappings, query_mappings = line["column_mappings"], line["query_mappings"]
         attached.setdefault(line["task_id"], []).append(
             TaskEvaluator(
@@ -97,7 +97,7 @@ def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachm
 
 
 def last_span_seq(tx: Transaction) -> int:
-    row = tx.one("tasks.last_span_seq")
+    row = tx.fetch_one("tasks.last_span_seq")
     return int(row["seq"]) if row is not None else 0
 
 

@@ -25,12 +25,12 @@ def root_rows(
         "after_span_id": after.span_id,
         "limit": limit,
     }
-    return tx.all("traces.page", {**values, **filter_.values}, filter=filter_.sql)
+    return tx.fetch_all("traces.page", {**values, **filter_.values}, filter=filter_.sql)
 
 
 def trace_rows(tx: Transaction, project_id: str, trace_id: str, window_us: tuple[int, int], limit: int) -> list[Row]:
     """The first `limit` spans of the trace in the window, in the order they began."""
-    return tx.all(
+    return tx.fetch_all(
         "traces.spans",
         {
             "project_id": project_id,

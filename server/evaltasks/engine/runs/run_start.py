@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from evaltasks.engine.call import Services
 from evaltasks.engine.runs import claims
-from evaltasks.engine.runs.choosing import Choice, choose_rows
+from evaltasks.engine.runs.candidate_rows import CandidateRows, find_candidate_rows
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.experiment import select_examples
 from evaltasks.engine.runs.selection import select_rows
@@ -20,29 +20,32 @@ from evaltasks.engine.store.store import Transaction
 
 
 @dataclass
-class Beginning:
+class RunInitializer:
     """Of the task run with this lease, now."""
 
     services: Services
     seen: Lease
     now_us: int
-    _chosen: Choice | None = field(default=None, init=False)
+    _candidates: CandidateRows | None = field(default=None, init=False)
 
     async def choose(self) -> None:
-        """Choose its rows, on a snapshot. Does nothing for one that has them. Raises what `choose_rows` does."""
+        """Choose its rows, on a snapshot. Does nothing for one that has them. Raises what `find_candidate_rows`
+        does."""
         if self.seen.owner is None:
-            self._chosen = await self.services.store.read(self._choose_unclaimed)
+            self._candidates = await self.services.store.read(self._find_unclaimed)
 
-    def _choose_unclaimed(self, tx: Transaction) -> Choice | None:
+    def _find_unclaimed(self, tx: Transaction) -> CandidateRows | None:
         claim = claims.without_rows(tx, self.seen)
         is_open = claim is not None and claim.task.evaluates and not self._ends_before_rows(claim)
         return self._choose(tx, claim) if claim is not None and is_open else None
 
-    def _choose(self, tx: Transaction, claim: Claim) -> Choice:
-        return choose_rows(tx, claim, self.services.stage.evaluation_index(claim.task.name, self.now_us))
+    def _choose(self, tx: Transaction, claim: Claim) -> CandidateRows:
+        return find_candidate_rows(
+            tx, claim, self.services.fault_injection.evaluation_index(claim.task.name, self.now_us)
+        )
 
     def _ends_before_rows(self, claim: Claim) -> bool:
-        injected_cancellation = self.services.stage.injected_cancellation(claim.task)
+        injected_cancellation = self.services.fault_injection.injected_cancellation(claim.task)
         return injected_cancellation is not None and injected_cancellation.comes_before_rows
 
     def select(self, tx: Transaction, claim: Claim) -> None:
@@ -51,6 +54,6 @@ class Beginning:
             return
         if claim.task.evaluates:
             # One that could not be had a moment ago, and can be now, is walked for here.
-            select_rows(tx, claim, self._chosen or self._choose(tx, claim), self.now_us)
+            select_rows(tx, claim, self._candidates or self._choose(tx, claim), self.now_us)
         else:
             select_examples(tx, self.services, claim, self.now_us)

@@ -5,8 +5,8 @@ hundred calls in flight a client spends more time on its pool than on the calls.
 no one is using, the one put back last, whose connection is the most likely to be open still, and puts it back. How
 many calls there may be at once is not decided here.
 
-A line is one HTTP/1.1 connection (`line`), which costs half of what a client costs for each call. Where a proxy stands
-between, or a transport replaces the network, it is a client with one connection, which knows about those.
+A line is one HTTP/1.1 connection (`connection`), which costs half of what a client costs for each call. Where a proxy
+stands between, or a transport replaces the network, it is a client with one connection, which knows about those.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import anyio
 import httpx2
 from anyio import to_thread
 
-from evaltasks.engine.providers.provider import RefusedCall
+from evaltasks.engine.providers.provider import CallRejected
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 _URLS_MAX = 100
@@ -29,7 +29,7 @@ _ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 _AGENT = {"user-agent": "evaltasks"}
 
 
-class Line(Protocol):
+class Connection(Protocol):
     """One call at a time."""
 
     async def post(self, url: httpx2.URL, content: bytes, headers: Mapping[str, str]) -> httpx2.Response:
@@ -38,35 +38,35 @@ class Line(Protocol):
     async def aclose(self) -> None: ...
 
 
-MakeLine = Callable[[], Awaitable[Line]]
+MakeConnection = Callable[[], Awaitable[Connection]]
 
 
-class Connections:
+class ConnectionPool:
     """The connections to one provider; made without any, closed with `aclose`."""
 
-    def __init__(self, make_line: MakeLine) -> None:
-        self._make_line = make_line
-        self._lines: list[Line] = []
-        self._free: list[Line] = []
+    def __init__(self, make_line: MakeConnection) -> None:
+        self._make_connection = make_line
+        self._all: list[Connection] = []
+        self._free: list[Connection] = []
         self._urls: dict[str, httpx2.URL] = {}
 
     @asynccontextmanager
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
         """The response with its body still to be read. Raises what httpx2 raises."""
-        line = self._free.pop() if self._free else await self._new_line()
+        connection = self._free.pop() if self._free else await self._new_connection()
         try:
-            response = await line.post(self._url(url), content, {**_AGENT, **headers})
+            response = await connection.post(self._url(url), content, {**_AGENT, **headers})
             try:
                 yield response
             finally:
                 await response.aclose()
         finally:
-            self._free.append(line)
+            self._free.append(connection)
 
-    async def _new_line(self) -> Line:
-        line = await self._make_line()
-        self._lines.append(line)
-        return line
+    async def _new_connection(self) -> Connection:
+        connection = await self._make_connection()
+        self._all.append(connection)
+        return connection
 
     def _url(self, url: str) -> httpx2.URL:
         known = self._urls.get(url)
@@ -77,11 +77,11 @@ class Connections:
         return known
 
     async def aclose(self) -> None:
-        for line in self._lines:
-            await line.aclose()
+        for connection in self._all:
+            await connection.aclose()
 
 
-class Lines:
+class ConnectionFactory:
     """Makes the lines, which share one set of certificates."""
 
     def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: httpx2.Timeout) -> None:
@@ -90,22 +90,22 @@ class Lines:
         self._certificates: ssl.SSLContext | None = None
         self._loading = anyio.Lock()
 
-    async def make(self) -> Line:
+    async def make(self) -> Connection:
         if self._transport is not None:
-            return _ClientLine(httpx2.AsyncClient(transport=self._transport, timeout=self._timeout))
+            return _ClientConnection(httpx2.AsyncClient(transport=self._transport, timeout=self._timeout))
         async with self._loading:
             # At the first use, and in a thread: they take longer to load than all the rest of an engine.
             if self._certificates is None:
                 self._certificates = await to_thread.run_sync(httpx2.create_ssl_context)
         if getproxies():
-            return _ClientLine(httpx2.AsyncClient(verify=self._certificates, limits=_ONE, timeout=self._timeout))
+            return _ClientConnection(httpx2.AsyncClient(verify=self._certificates, limits=_ONE, timeout=self._timeout))
         # The library below it is loaded no earlier, either: most servers never judge.
-        from evaltasks.engine.providers.line import DirectLine  # noqa: PLC0415  see above
+        from evaltasks.engine.providers.http1 import Http1Connection  # noqa: PLC0415  see above
 
-        return DirectLine(self._certificates, self._timeout)
+        return Http1Connection(self._certificates, self._timeout)
 
 
-class _ClientLine:
+class _ClientConnection:
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
 
@@ -119,13 +119,13 @@ class _ClientLine:
 
 
 async def body_of(response: httpx2.Response, who: str) -> bytes:
-    """The whole body. Raises RefusedCall, in which `who` answered, when it is longer than BODY_BYTES_MAX."""
+    """The whole body. Raises CallRejected, in which `who` answered, when it is longer than BODY_BYTES_MAX."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_bytes():
         size += len(chunk)
         if size > BODY_BYTES_MAX:
-            raise RefusedCall(f"the {who}'s answer is longer than {BODY_BYTES_MAX} bytes")
+            raise CallRejected(f"the {who}'s answer is longer than {BODY_BYTES_MAX} bytes")
         chunks.append(chunk)
     # A short answer is one chunk, as most are.
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -28,7 +28,7 @@ _FIRST_US, _LAST_US = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CandidateRows:
     """The rows, as the JSON that `ledger.select_rows` takes, and what was decided with them."""
 
     plan: EvaluationPlan
@@ -37,17 +37,17 @@ class Choice:
     rows: str
 
 
-def choose_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> Choice:
+def find_candidate_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> CandidateRows:
     """What the index of spans has for the task run; reads only.
 
-    Raises Broken when what the task refers to is gone or does not fit together any more, Problem when a filter cannot
-    be used any more.
+    Raises PermanentFailure when what the task refers to is gone or does not fit together any more, Problem when a
+    filter cannot be used any more.
     """
-    row = tx.one("task_runs.by_seq", {"seq": claim.seq})
+    row = tx.fetch_one("task_runs.by_seq", {"seq": claim.seq})
     assert row is not None
     plan, versions = make_plan(tx, claim.task)
     # What a continuous task run takes was there when it was made, and no later one takes it up.
-    index = index if row["after_span_seq"] is None else index.without_lag()
+    index = index if row["after_span_seq"] is None else index.exclude_unsettled()
     is_spans = claim.task.project_id is not None
     values, slots = _filters(claim.task, plan, versions, index, Target.SPAN if is_spans else Target.EXPERIMENT_RUN)
     values["rows_max"] = claim.options.max_spans or ROWS_MAX_DEFAULT
@@ -55,9 +55,9 @@ def choose_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> Choice:
         row_kind, found = ROW_KINDS[plan.granularity], _spans(tx, claim.task, row, plan, values, slots)
     else:
         values["experiment_ids"] = json.dumps(claim.options.experiment_ids or claim.task.experiment_ids)
-        row_kind, found = "experiment_run", tx.one("ledger.choose_experiment_runs", values, **slots)
+        row_kind, found = "experiment_run", tx.fetch_one("ledger.choose_experiment_runs", values, **slots)
     assert found is not None
-    return Choice(plan, versions, row_kind, found["chosen"])
+    return CandidateRows(plan, versions, row_kind, found["chosen"])
 
 
 def _spans(
@@ -79,11 +79,11 @@ def _spans(
         values["rows_max"] = _NO_LIMIT
     if plan.granularity is DataGranularity.SPAN:
         rows = named_parts()["ledger.new_spans" if is_continuous else "ledger.spans_of_window"]
-        return tx.one("ledger.choose_spans", values, rows=rows, **slots)
+        return tx.fetch_one("ledger.choose_spans", values, rows=rows, **slots)
     kind = values["row_kind"] = ROW_KINDS[plan.granularity]
     rows = named_parts()[f"groups.new_{kind}s" if is_continuous else f"groups.{kind}s_of_window"]
     key = "g.trace_id" if plan.granularity is DataGranularity.TRACE else "g.session_id"
-    return tx.one("groups.choose", values, key=key, rows=rows, **slots)
+    return tx.fetch_one("groups.choose", values, key=key, rows=rows, **slots)
 
 
 def _filters(

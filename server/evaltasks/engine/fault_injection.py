@@ -1,7 +1,7 @@
 """Staged failures: what AX shows when things go wrong, shown by the engine on purpose, so that diagnosis can be tested.
 
-A `Stage` is given when an engine is opened (`Engine.open(stage=…)`, `evaltasks engine --stage …`) and can be neither
-changed nor asked for afterwards. It decides nothing by itself; three places ask it, each one question:
+A `FaultInjection` is given when an engine is opened (`Engine.open(stage=…)`, `evaltasks engine --stage …`) and can be
+neither changed nor asked for afterwards. It decides nothing by itself; three places ask it, each one question:
 
 * selection and lists: what is indexed? (`evaluation_index`, `list_index`)
 * claiming: may this task run begin? (`may_begin`)
@@ -54,7 +54,7 @@ _CANCELLATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class InjectedFault:
     """One failure, for the tasks whose name fits a pattern (`*` stands for any text, `?` for one sign).
 
     `seconds` is the failure's time, the one AX takes when it is None. Raises ValueError for a failure that has none.
@@ -95,10 +95,10 @@ class InjectedCancellation:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FaultInjection:
     """All that is staged. Where one failure fits a task twice, the first counts."""
 
-    staged: tuple[Staged, ...] = ()
+    staged: tuple[InjectedFault, ...] = ()
 
     def evaluation_index(self, task_name: str, now_us: int) -> Index:
         """What task runs of the task find."""
@@ -128,19 +128,19 @@ class Stage:
                     return InjectedCancellation(staged.time, num_calls)
         return None
 
-    def _of(self, failure: Failure, task_name: str) -> Iterator[Staged]:
+    def _of(self, failure: Failure, task_name: str) -> Iterator[InjectedFault]:
         return (one for one in self.staged if one.failure is failure and fnmatchcase(task_name, one.tasks))
 
 
-NO_STAGE = Stage()
+NO_FAULTS = FaultInjection()
 
 
-def parse_stage(text: str) -> Stage:
+def parse_fault_injection(text: str) -> FaultInjection:
     """`FAILURE[=SECONDS][:TASK_NAME]`, several by commas. Raises ValueError that names what is wrong."""
-    return Stage(tuple(_parse_one(part.strip()) for part in text.split(",") if part.strip()))
+    return FaultInjection(tuple(_parse_one(part.strip()) for part in text.split(",") if part.strip()))
 
 
-def _parse_one(text: str) -> Staged:
+def _parse_one(text: str) -> InjectedFault:
     what, _, tasks = text.partition(":")
     name, has_time, seconds = what.strip().partition("=")
     try:
@@ -148,7 +148,7 @@ def _parse_one(text: str) -> Staged:
     except ValueError:
         raise ValueError(f"unknown failure '{name.strip()}'; use one of {', '.join(Failure)}") from None
     try:
-        return Staged(failure, tasks.strip() or "*", float(seconds) if has_time else None)
+        return InjectedFault(failure, tasks.strip() or "*", float(seconds) if has_time else None)
     except ValueError as error:
         plain = "could not convert" in str(error)
         raise ValueError(f"{failure} needs a number of seconds after '='" if plain else str(error)) from None

@@ -18,29 +18,29 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Headroom:
+class RateLimitStatus:
     """How many more calls would be accepted now, and how many a second come back."""
 
     calls_left: float
     calls_per_second: float
 
 
-def headroom_in(headers: Mapping[str, str], tokens_per_call: float | None) -> Headroom | None:
+def rate_limit_status_from(headers: Mapping[str, str], tokens_per_call: float | None) -> RateLimitStatus | None:
     """The scarcer of requests and tokens; None when the headers tell nothing, or nothing is used up."""
     if _LIMITS.isdisjoint(headers):
         return None
-    found = list(_reported_headrooms(headers, tokens_per_call))
+    found = list(_reported_statuses(headers, tokens_per_call))
     return min(found, key=lambda one: one.calls_left) if found else None
 
 
-def _reported_headrooms(headers: Mapping[str, str], tokens_per_call: float | None) -> Iterator[Headroom]:
+def _reported_statuses(headers: Mapping[str, str], tokens_per_call: float | None) -> Iterator[RateLimitStatus]:
     for resource, each in (("requests", 1.0), ("tokens", tokens_per_call)):
         limit = _number(headers.get(f"x-ratelimit-limit-{resource}"))
         remaining = _number(headers.get(f"x-ratelimit-remaining-{resource}"))
         reset = seconds_of(headers.get(f"x-ratelimit-reset-{resource}"))
         if limit is None or remaining is None or not reset or not each or remaining >= limit:
             continue
-        yield Headroom(remaining / each, (limit - remaining) / reset / each)
+        yield RateLimitStatus(remaining / each, (limit - remaining) / reset / each)
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evaltasks.client.transport import open_remote_client
 from evaltasks.engine.keys import KeyCheck, keys_from
-from evaltasks.engine.rate import Rate, RateLimit, rate_from
+from evaltasks.engine.request_rate import Rate, RequestRateLimit, rate_from
 from tests.support.engine_command import KEY, OTHER_KEY
 from tests.support.engines import HandClock, engine
 
@@ -35,7 +35,7 @@ async def test_each_key_has_a_rate_of_its_own_and_learns_when_to_come_back() -> 
     keys = keys_from(f"{KEY} {OTHER_KEY}")
     assert keys is not None
     async with engine() as it:
-        app = KeyCheck(RateLimit(it.engine.app, Rate(0.25, 2), clock.monotonic_seconds), keys)
+        app = KeyCheck(RequestRateLimit(it.engine.app, Rate(0.25, 2), clock.monotonic_seconds), keys)
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://engine") as http:
 
             async def status(key: str) -> tuple[int, str | None]:
@@ -71,7 +71,7 @@ def test_never_more_is_granted_than_the_burst_and_the_time_since_allow(
     rate: float, burst: int, gaps: list[float]
 ) -> None:
     clock = HandClock()
-    limit = RateLimit(_nothing, Rate(rate, burst), clock.monotonic_seconds)
+    limit = RequestRateLimit(_nothing, Rate(rate, burst), clock.monotonic_seconds)
     granted: list[float] = []
     for gap in gaps:
         anyio.run(clock.turn, gap)
@@ -91,9 +91,9 @@ async def _nothing(*_: object) -> None:
 
 
 async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaltasks.engine.rate._CALLERS_MAX", 10)
+    monkeypatch.setattr("evaltasks.engine.request_rate._CALLERS_MAX", 10)
     clock = HandClock()
-    limit = RateLimit(_nothing, Rate(1, 1), clock.monotonic_seconds)
+    limit = RequestRateLimit(_nothing, Rate(1, 1), clock.monotonic_seconds)
     for number in range(100):
         await clock.turn(0.5)
         limit.early_seconds(str(number))
@@ -107,7 +107,7 @@ async def test_our_client_waits_as_it_is_asked_to_and_loses_nothing() -> None:
         await clock.turn(seconds)
 
     async with engine() as it:
-        app = RateLimit(it.engine.app, Rate(0.5, 2), clock.monotonic_seconds)
+        app = RequestRateLimit(it.engine.app, Rate(0.5, 2), clock.monotonic_seconds)
         transport = httpx2.ASGITransport(app=app)
         async with open_remote_client("http://127.0.0.1:1", None, transport=transport, sleep=sleep) as client:
             names = [(await client.resolve.space()).name for _ in range(12)]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from evaltasks.api.problems import RateLimited
+from evaltasks.engine.error_response import send_problem
 from evaltasks.engine.keys import CALLER
-from evaltasks.engine.refusal import refuse
 
 _CALLERS_MAX = 10_000
 _RATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(?:/(\d{1,6}))?")
@@ -43,7 +43,7 @@ def rate_from(text: str) -> Rate:
     return Rate(per_second, burst)
 
 
-class RateLimit:
+class RequestRateLimit:
     """ASGI middleware: 429 with `Retry-After`, by key, or by address where no key is asked for."""
 
     def __init__(self, app: ASGIApp, rate: Rate, now: Callable[[], float] = time.monotonic) -> None:
@@ -62,7 +62,7 @@ class RateLimit:
                     "More requests came than this engine was told to answer (--rate-limit).",
                     retry_after_seconds=math.ceil(early_seconds),
                 )
-                await refuse(problem, scope, receive, send)
+                await send_problem(problem, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evaltasks.engine.evaluators.outcome import Failed, Outcome
-from evaltasks.engine.runs.job import Line
+from evaltasks.engine.runs.job import LedgerRow
 
 
 @dataclass(slots=True)
@@ -20,17 +20,17 @@ class _First:
     num: int = 0
 
 
-class Opening:
+class FailFast:
     def __init__(self, same_failures_max: int) -> None:
         self._same_failures_max = same_failures_max
         self._first: dict[str | None, _First | None] = {}  # by evaluator version; None: it is over
         self.is_over = False
 
-    def hopeless_after(self, line: Line, outcome: Outcome) -> str | None:
+    def early_stop_reason(self, ledger_row: LedgerRow, outcome: Outcome) -> str | None:
         """Why the task run should stop after this outcome, or None."""
         if not outcome.provenance:
             return None
-        version_id = line.evaluator_version_id
+        version_id = ledger_row.evaluator_version_id
         reason = outcome.reason if isinstance(outcome, Failed) else None
         first = self._first.setdefault(version_id, None if reason is None else _First(reason))
         if first is None:

@@ -33,7 +33,7 @@ _REASONS_SHOWN_MAX = 5
 
 
 @dataclass
-class Parcel:
+class IngestBatch:
     """Rows to store by the name of their project, and why others of the same request cannot be."""
 
     rows: dict[str, list[SpanRow]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Parcel:
         return "; ".join(shown) + (f"; and {more} more reasons" if more > 0 else "")
 
 
-class Intake:
+class Ingestor:
     """One for an engine. Every receiver holds a `place` while it decodes and stores."""
 
     def __init__(self, services: Services, in_hand_max: int = IN_HAND_MAX) -> None:

@@ -30,7 +30,7 @@ class LoadFailed(Exception):
         self.problems = list(problems)
 
 
-class Died(Exception):
+class WorkerDied(Exception):
     """A limit was broken, or the worker is gone. The cell is of no more use; `reason` is one of the sentences above."""
 
     def __init__(self, reason: str) -> None:
@@ -38,11 +38,11 @@ class Died(Exception):
         self.reason = reason
 
 
-class Cell(Protocol):
-    async def feed(self, rows: Sequence[Values]) -> object:
+class SandboxWorker(Protocol):
+    async def evaluate_batch(self, rows: Sequence[Values]) -> object:
         """What the sandbox answers, unread: nothing in it can be trusted, but it is plain data.
 
-        Raises Died. A cell whose feed was cancelled is of no more use either.
+        Raises WorkerDied. A cell whose feed was cancelled is of no more use either.
         """
         ...
 
@@ -51,10 +51,10 @@ class Cell(Protocol):
         ...
 
 
-class CellMaker(Protocol):
+class SandboxBackend(Protocol):
     """One engine."""
 
-    async def start(self, program: Program) -> Cell:
+    async def start(self, program: Program) -> SandboxWorker:
         """A cell with the program loaded. Raises LoadFailed, SandboxUnavailable."""
         ...
 

@@ -16,7 +16,7 @@ from evaltasks.api.problems import BadRequest
 _NAME_SHOWN_MAX = 60
 
 
-def require_plain(body: bytes, *, any_number: bool = False) -> None:
+def require_strict_json(body: bytes, *, any_number: bool = False) -> None:
     """Raises BadRequest for names given twice, for nesting beyond reading and for numbers that are not finite.
 
     With `any_number` the last may pass. What is not JSON at all passes too: whoever reads it into a model says better

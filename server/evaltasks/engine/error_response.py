@@ -9,7 +9,7 @@ from evaltasks.engine.app import problem_response
 from evaltasks.engine.ingest.routes import TRACES, encoding_of, status_response
 
 
-async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_problem(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     """A problem document; for telemetry a google.rpc.Status in the encoding of the request."""
     if scope["path"] == TRACES:
         headers = dict(scope["headers"])

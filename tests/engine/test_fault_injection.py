@@ -10,18 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaltasks.api.tasks import Task, TaskType
+from evaltasks.engine.fault_injection import (
+    NO_FAULTS,
+    SECONDS,
+    Failure,
+    FaultInjection,
+    InjectedCancellation,
+    InjectedFault,
+    parse_fault_injection,
+)
 from evaltasks.engine.filters.index import WHOLE, Index
-from evaltasks.engine.stage import NO_STAGE, SECONDS, Failure, InjectedCancellation, Stage, Staged, parse_stage
 from tests.support.engines import engine
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 # A comma parts, blanks around a name are cut off.
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1).map(str.strip).filter(bool)
 TIMES = st.floats(0, 1e9).map(lambda seconds: float(f"{seconds:g}"))
-BAD = Staged(Failure.BAD_INTEGRATION, "a=b:c")
+BAD = InjectedFault(Failure.BAD_INTEGRATION, "a=b:c")
 ONE = st.one_of(
-    st.builds(Staged, st.sampled_from(list(SECONDS)), NAMES, TIMES),
-    st.builds(Staged, st.sampled_from([one for one in Failure if one not in SECONDS]), NAMES),
+    st.builds(InjectedFault, st.sampled_from(list(SECONDS)), NAMES, TIMES),
+    st.builds(InjectedFault, st.sampled_from([one for one in Failure if one not in SECONDS]), NAMES),
 )
 
 
@@ -30,21 +38,21 @@ def task(name: str, type_: TaskType = TaskType.TEMPLATE_EVALUATION) -> Task:
 
 
 @given(st.lists(ONE, max_size=4))
-def test_what_a_stage_shows_is_how_it_is_written(staged: list[Staged]) -> None:
-    assert parse_stage(",".join(map(str, staged))) == Stage(tuple(staged))
+def test_what_a_stage_shows_is_how_it_is_written(staged: list[InjectedFault]) -> None:
+    assert parse_fault_injection(",".join(map(str, staged))) == FaultInjection(tuple(staged))
 
 
 @pytest.mark.parametrize(
     ("text", "staged"),
     [
-        ("stuck-pending", [Staged(Failure.STUCK_PENDING)]),
-        ("Judge-Failure=5:nightly *", [Staged(Failure.JUDGE_FAILURE, "nightly *", 5.0)]),
-        ("bad-integration:a=b:c, stuck-pending:", [BAD, Staged(Failure.STUCK_PENDING)]),
+        ("stuck-pending", [InjectedFault(Failure.STUCK_PENDING)]),
+        ("Judge-Failure=5:nightly *", [InjectedFault(Failure.JUDGE_FAILURE, "nightly *", 5.0)]),
+        ("bad-integration:a=b:c, stuck-pending:", [BAD, InjectedFault(Failure.STUCK_PENDING)]),
         (" , ", []),
     ],
 )  # fmt: skip
-def test_a_stage_is_read_from_text(text: str, staged: list[Staged]) -> None:
-    assert [str(one) for one in parse_stage(text).staged] == [str(one) for one in staged]
+def test_a_stage_is_read_from_text(text: str, staged: list[InjectedFault]) -> None:
+    assert [str(one) for one in parse_fault_injection(text).staged] == [str(one) for one in staged]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +68,11 @@ def test_a_stage_is_read_from_text(text: str, staged: list[Staged]) -> None:
 )
 def test_what_cannot_be_staged_is_said(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
-        parse_stage(text)
+        parse_fault_injection(text)
 
 
 def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_the_types_that_know_it() -> None:
-    stage = parse_stage("bad-integration:nightly*,code-contract=7,stuck-pending:slow?")
+    stage = parse_fault_injection("bad-integration:nightly*,code-contract=7,stuck-pending:slow?")
     assert stage.injected_cancellation(task("nightly one")) == InjectedCancellation(1.0, 0)
     assert stage.injected_cancellation(task("nightly one", TaskType.RUN_EXPERIMENT)) == InjectedCancellation(1.0, 0)
     assert stage.injected_cancellation(task("nightly one", TaskType.CODE_EVALUATION)) == InjectedCancellation(7.0, 0)
@@ -73,15 +81,15 @@ def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_the_types_that_know_it
 
 
 def test_lists_lag_six_times_as_long_as_evaluations_but_find_a_trace() -> None:
-    stage = parse_stage("delayed-indexing=10:one,unindexed-filter:two")
+    stage = parse_fault_injection("delayed-indexing=10:one,unindexed-filter:two")
     assert stage.evaluation_index("one", 60_000_000) == Index(upto_us=50_000_000)
     assert stage.evaluation_index("two", 60_000_000) == Index(lacks_custom_columns=True)
     assert stage.list_index(60_000_000) == Index(upto_us=0, finds_traces=True)
 
 
 def test_without_a_stage_everything_is_as_it_is() -> None:
-    assert NO_STAGE.evaluation_index("any", 5) is WHOLE and NO_STAGE.list_index(5) is WHOLE
-    assert NO_STAGE.may_begin("any") and NO_STAGE.injected_cancellation(task("any")) is None
+    assert NO_FAULTS.evaluation_index("any", 5) is WHOLE and NO_FAULTS.list_index(5) is WHOLE
+    assert NO_FAULTS.may_begin("any") and NO_FAULTS.injected_cancellation(task("any")) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +112,7 @@ def test_only_a_filter_that_names_its_traces_gets_round_the_lag(text: str | None
 async def test_an_engine_says_what_is_staged() -> None:
     async with engine() as it:
         assert (await it.ask("GET", "/evaltasks/v1/info"))["staged"] == []
-    async with engine(stage=parse_stage("stuck-pending:slow, judge-failure")) as it:
+    async with engine(stage=parse_fault_injection("stuck-pending:slow, judge-failure")) as it:
         reported = (await it.ask("GET", "/evaltasks/v1/info"))["staged"]
     assert reported == ["stuck-pending:slow", "judge-failure=180:*"]
 

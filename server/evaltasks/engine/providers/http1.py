@@ -18,7 +18,7 @@ import httpx2
 _KEEPALIVE_SECONDS = 5.0
 
 
-class DirectLine:
+class Http1Connection:
     """Reaches the address itself, through no proxy; opens its connection when it must. One call at a time."""
 
     def __init__(self, certificates: ssl.SSLContext, timeout: httpx2.Timeout) -> None:

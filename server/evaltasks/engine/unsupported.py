@@ -45,7 +45,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @functools.cache
-def outside_routes() -> tuple[Route, ...]:
+def unsupported_routes() -> tuple[Route, ...]:
     """To stand behind the operations: the first route that fits answers."""
     routes = [
         Route("/v2/organizations", _list("organizations", [_ORGANIZATION]), methods=["GET"]),

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaltasks.engine.providers.headroom import Headroom, headroom_in, seconds_of
-from evaltasks.engine.runs.pace import Pace, Paces
+from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_limit_status_from, seconds_of
+from evaltasks.engine.runs.rate_limiter import AdaptiveRateLimiter, RateLimiters
 from tests.support.engines import HandClock
 
 
@@ -70,11 +70,11 @@ def play(
     latency: float = 0.05,
     refused_after: float | None = None,
     retry_after: float = 1.0,
-    pace: Pace | None = None,
+    pace: AdaptiveRateLimiter | None = None,
 ) -> Played:
     """Judge rows in virtual time, as `RowWork` does: places, rows that wait apart, refused rows first."""
     clock = VirtualClock()
-    pace = pace or Pace(clock)
+    pace = pace or AdaptiveRateLimiter(clock)
     pace._clock = clock  # a pace with a past goes on in this time
     dice = random.Random("play")
     events: list[tuple[float, int, str, float]] = []
@@ -176,7 +176,7 @@ def test_refusals_that_come_sooner_than_answers_are_not_taken_for_more_than_they
 
 
 def test_a_pace_that_is_too_low_is_left_behind_though_some_are_refused_at_random() -> None:
-    pace = Pace(VirtualClock())
+    pace = AdaptiveRateLimiter(VirtualClock())
     for _ in range(20):
         pace.sent(0.0)
         pace.refused(0.0)
@@ -192,7 +192,7 @@ def test_a_provider_that_was_down_is_asked_by_single_calls_and_at_full_speed_soo
     assert played.refused < 2 * 50 + 10
 
 
-def _send(pace: Pace, clock: VirtualClock, accepted: int, refused: int) -> None:
+def _send(pace: AdaptiveRateLimiter, clock: VirtualClock, accepted: int, refused: int) -> None:
     sent_at = clock.seconds
     for _ in range(accepted + refused):
         pace.sent(sent_at)
@@ -205,7 +205,7 @@ def _send(pace: Pace, clock: VirtualClock, accepted: int, refused: int) -> None:
 
 def test_a_few_refusals_set_no_limit_and_many_stop_the_flow_at_once() -> None:
     clock = VirtualClock()
-    pace = Pace(clock)
+    pace = AdaptiveRateLimiter(clock)
     _send(pace, clock, accepted=16, refused=4)
     assert pace.rate is None
     _send(pace, clock, accepted=2, refused=15)
@@ -215,7 +215,7 @@ def test_a_few_refusals_set_no_limit_and_many_stop_the_flow_at_once() -> None:
 
 def test_answers_to_calls_sent_before_the_stop_do_not_stop_it_again() -> None:
     clock = VirtualClock()
-    pace = Pace(clock)
+    pace = AdaptiveRateLimiter(clock)
     _send(pace, clock, accepted=5, refused=10)
     before = pace.rate
     for _ in range(30):
@@ -226,7 +226,7 @@ def test_answers_to_calls_sent_before_the_stop_do_not_stop_it_again() -> None:
 def test_a_provider_that_says_what_is_left_is_paced_before_it_refuses() -> None:
     clock = VirtualClock()
     left = 100.0
-    pace = Pace(clock, lambda: Headroom(calls_left=left, calls_per_second=40.0))
+    pace = AdaptiveRateLimiter(clock, lambda: RateLimitStatus(calls_left=left, calls_per_second=40.0))
     _send(pace, clock, accepted=10, refused=0)
     assert pace.rate is None
     left = 3.0
@@ -235,14 +235,14 @@ def test_a_provider_that_says_what_is_left_is_paced_before_it_refuses() -> None:
 
 
 def test_task_runs_on_one_integration_share_a_pace_and_others_have_their_own() -> None:
-    paces = Paces(VirtualClock(), lambda _: None)
+    paces = RateLimiters(VirtualClock(), lambda _: None)
     assert paces.of("a") is paces.of("a")
     assert paces.of("a") is not paces.of("b")
 
 
 async def test_refused_rows_go_before_fresh_ones_and_whoever_gives_up_lets_the_next_go() -> None:
     clock = HandClock()
-    pace = Pace(clock)
+    pace = AdaptiveRateLimiter(clock)
     for _ in range(5):
         pace.sent(0.0)
         pace.refused(0.0)
@@ -290,17 +290,19 @@ def test_how_long_until_a_limit_is_whole_again(text: str | None, seconds: float 
         ({"limit-requests": "5000", "remaining-requests": "5000", "reset-requests": "0s"}, None),
         (
             {"limit-requests": "6000", "remaining-requests": "5900", "reset-requests": "1s"},
-            Headroom(calls_left=5900, calls_per_second=100),
+            RateLimitStatus(calls_left=5900, calls_per_second=100),
         ),
         # Tokens, at 500 a call, are scarcer here than requests.
         (
             {"limit-requests": "6000", "remaining-requests": "5900", "reset-requests": "1s"}
             | {"limit-tokens": "100000", "remaining-tokens": "10000", "reset-tokens": "9s"},
-            Headroom(calls_left=20, calls_per_second=20),
+            RateLimitStatus(calls_left=20, calls_per_second=20),
         ),
         ({"limit-requests": "many", "remaining-requests": "x", "reset-requests": "1s"}, None),
     ],
 )
-def test_headroom_is_read_from_the_scarcer_of_requests_and_tokens(headers: Any, headroom: Headroom | None) -> None:
+def test_headroom_is_read_from_the_scarcer_of_requests_and_tokens(
+    headers: Any, rate_limit_status: RateLimitStatus | None
+) -> None:
     named = {f"x-ratelimit-{name}": value for name, value in headers.items()}
-    assert headroom_in(named, tokens_per_call=500) == headroom
+    assert rate_limit_status_from(named, tokens_per_call=500) == rate_limit_status

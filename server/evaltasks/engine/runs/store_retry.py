@@ -17,7 +17,7 @@ _PAUSE_SECONDS = 0.5
 _PAUSE_SECONDS_MAX = 15.0
 
 
-async def until_the_store_works(clock: Clock, use: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_store_available(clock: Clock, use: Callable[[], Awaitable[T]]) -> T:
     """What `use` returns, however long the disk is full or the store locked. Raises StoreError for what lasts.
 
     Answers that were paid for are kept in memory meanwhile, and whoever makes more of them is held up by this one
