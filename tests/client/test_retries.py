@@ -64,7 +64,7 @@ async def line(
     ],
 )  # fmt: skip
 @pytest.mark.promise("repeat.reading")
-async def test_a_reading_call_outlives_a_passing_fault(step: Step) -> None:
+async def test_a_reading_call_is_retried_after_a_transient_error(step: Step) -> None:
     async with line(step, step, NO_TASKS) as it:
         page = await it.client.tasks.list(ListTasks())
     assert page.tasks == []
@@ -108,7 +108,7 @@ async def test_a_trigger_without_an_answer_in_time_is_never_repeated() -> None:
 
 
 @pytest.mark.parametrize("step", [html(502), problem(503, "Busy."), html(504)])
-async def test_a_gateways_fault_on_a_change_goes_to_the_caller_with_a_warning(step: Step) -> None:
+async def test_a_gateway_error_on_a_change_goes_to_the_caller_with_a_warning(step: Step) -> None:
     async with line(step) as it:
         changes = [
             it.client.tasks.trigger("t", TriggerTaskRun()),
@@ -132,7 +132,7 @@ async def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int
 
 
 @pytest.mark.promise("repeat.bounded")
-async def test_a_fault_that_stays_is_given_up_with_its_own_words() -> None:
+async def test_a_lasting_error_ends_the_retries_with_its_own_words() -> None:
     async with line(fails(httpx2.ConnectError)) as it:
         with pytest.raises(Unreachable, match="nothing was sent") as caught:
             await it.client.tasks.list(ListTasks())

@@ -72,7 +72,7 @@ async def world(
     backend: str, stage: str, path: str | Path = ":memory:", limits: ExecutorLimits = QUICK
 ) -> AsyncIterator[World]:
     clock = HandClock()
-    async with engine(path, stage=parse_fault_injection(stage), clock=clock, limits=limits) as it:
+    async with engine(path, fault_injection=parse_fault_injection(stage), clock=clock, limits=limits) as it:
         if backend == "in_process":
             async with open_app_client(it.engine.app, default_space="default") as client:
                 yield World(client, it, clock)

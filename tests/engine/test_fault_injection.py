@@ -112,7 +112,7 @@ def test_only_a_filter_that_names_its_traces_gets_round_the_lag(text: str | None
 async def test_an_engine_says_what_is_staged() -> None:
     async with engine() as it:
         assert (await it.ask("GET", "/evaltasks/v1/info"))["staged"] == []
-    async with engine(stage=parse_fault_injection("stuck-pending:slow, judge-failure")) as it:
+    async with engine(fault_injection=parse_fault_injection("stuck-pending:slow, judge-failure")) as it:
         reported = (await it.ask("GET", "/evaltasks/v1/info"))["staged"]
     assert reported == ["stuck-pending:slow", "judge-failure=180:*"]
 

@@ -25,7 +25,7 @@ async def test_an_answer_is_structured_with_nulls_dropped_and_a_short_text_besid
     assert not result.is_error
 
 
-async def test_all_faults_of_a_call_come_back_together_and_nothing_is_dropped_silently(mode: str) -> None:
+async def test_all_errors_of_a_call_come_back_together_and_nothing_is_dropped_silently(mode: str) -> None:
     async with agent(mode, tools=[saying()]) as it:
         words = await it.refusal("say_word", {"wrod": "hello", "count": "many"})
 

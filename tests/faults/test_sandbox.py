@@ -162,7 +162,7 @@ async def test_a_flood_of_prints_reaches_neither_stdout_nor_memory(
     assert capfd.readouterr().out == ""
 
 
-async def test_a_print_is_no_fault(kind: SandboxKind, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_print_is_not_an_error(kind: SandboxKind, capfd: pytest.CaptureFixture[str]) -> None:
     assert [type(one) for one in await outcomes_of(kind, "print(output)\nreturn EvaluationResult(score=1)", ["a"])] == [
         Evaluated
     ]

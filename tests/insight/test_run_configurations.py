@@ -68,7 +68,7 @@ def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
     }
 
 
-def test_a_misspelt_kind_is_one_fault_and_its_fields_are_judged_as_the_nearest() -> None:
+def test_a_misspelt_kind_is_one_error_and_its_fields_are_judged_as_the_nearest() -> None:
     issues = problems_of({"experiment_type": "llm_generations", "ai_integration_id": "a", "messages": []})
     assert set(issues) == {"experiment_type", "messages"}
     assert "llm_generation" in issues["experiment_type"]

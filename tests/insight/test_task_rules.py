@@ -115,7 +115,7 @@ def test_a_run_experiment_task_needs_dataset_and_configuration() -> None:
     assert {issue.argument for issue in issues} == {"dataset", "run_configuration"}
 
 
-def test_all_faults_read_as_one_sentence_each() -> None:
+def test_all_errors_read_as_one_sentence_each() -> None:
     subject, issues = creation_issues({**ON_PROJECT, "experiment_ids": ["e"], "evaluators": []})
     assert str(ValidationErrors(f"create_evaluation_task ({subject})", issues)) == (
         "2 problems with create_evaluation_task (template_evaluation on a project): "

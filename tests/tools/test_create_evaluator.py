@@ -79,7 +79,7 @@ async def test_managed_code_is_made_for_every_check() -> None:
     assert pair.variables == ["output", "expected"]
 
 
-async def test_all_faults_of_a_call_come_out_together_by_kind() -> None:
+async def test_all_errors_of_a_call_come_out_together_by_kind() -> None:
     async with tools() as it:
         words = await it.refused(
             SPEC, name="x", managed="matches_regex", keywords=["a"], template="{output}", variables=["a", "b"],
@@ -142,7 +142,7 @@ async def test_a_version_of_another_type_is_refused() -> None:
     assert "is of type code" in words
 
 
-async def test_custom_code_is_passed_on_and_every_fault_of_it_comes_back() -> None:
+async def test_custom_code_is_passed_on_and_every_error_in_it_comes_back() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", code="class X(CodeEvaluator):\n    pass")
     assert "imports must import EvaluationResult" in words and "code line 1: the class has no method evaluate" in words
@@ -185,7 +185,7 @@ async def test_static_params_of_custom_code_are_stored_with_their_types() -> Non
     assert by_name.static_values() == same
 
 
-async def test_all_faults_of_static_params_come_out_together_each_at_its_place() -> None:
+async def test_all_errors_of_static_params_come_out_together_each_at_its_place() -> None:
     params = [
         {"name": "a b", "default_value": "x", "colour": "crimson"},
         {"name": "twice", "default_value": [1]},

@@ -155,7 +155,7 @@ def test_an_evaluator_may_be_given_in_each_of_its_ways() -> None:
         assert (attachment.evaluator_id, attachment.model_dump(exclude_unset=True)) == ("e", {"evaluator_id": "e"})
 
 
-def test_every_fault_inside_a_list_has_its_place() -> None:
+def test_every_error_inside_a_list_has_its_place() -> None:
     text = refusal("evaluators", [{"evaluator_id": "e", "filter": "x"}, {"query_filter": "y"}])
     assert "1. evaluators[0].filter: is not a field of this object" in text
     assert "2. evaluators[1].evaluator_id: is required" in text

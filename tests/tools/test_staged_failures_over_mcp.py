@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize("mode", MODES)
 @asynccontextmanager
 async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]:
     """An agent, and a task named `check` over three spans that a judge no one reaches would evaluate."""
-    async with agent(mode, engine_options={"stage": parse_fault_injection(stage)}, **settings) as it:
+    async with agent(mode, engine_options={"fault_injection": parse_fault_injection(stage)}, **settings) as it:
         project = await it.seed.seed_project("app")
         await it.seed.seed_spans(project, 3)
         evaluator = await it.seed.seed_template_evaluator("http://127.0.0.1:9/v1")

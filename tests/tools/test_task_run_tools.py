@@ -161,7 +161,7 @@ async def test_a_run_experiment_task_makes_its_experiment_and_starts_what_is_cha
         await until(it, list_task_runs.SPEC, lambda listed: bool(listed.task_runs), task=chained, status="completed")
 
 
-async def test_all_faults_of_a_trigger_come_out_together_whatever_kind_they_are_of() -> None:
+async def test_all_errors_of_a_trigger_come_out_together_whatever_kind_they_are_of() -> None:
     async with tools_in_test() as it:
         await monitor(it)
         with pytest.raises(ValidationErrors) as refused:

@@ -143,7 +143,7 @@ async def test_evaluators_are_checked_against_the_task_and_their_mappings_before
     assert "same evaluator" in issues["evaluators[2].evaluator_id"]
 
 
-async def test_all_faults_of_a_creation_come_out_together_before_any_request() -> None:
+async def test_all_errors_of_a_creation_come_out_together_before_any_request() -> None:
     async with tools_in_test() as it:
         before = await it.call(list_tasks.SPEC)
         with pytest.raises(ValidationErrors) as refused:

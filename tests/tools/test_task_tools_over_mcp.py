@@ -51,7 +51,7 @@ async def test_a_task_is_created_each_of_the_three_ways(mode: str) -> None:
     assert "project" not in three["task"], "nulls are dropped"
 
 
-async def test_all_faults_of_a_call_reach_the_model_as_one_text(mode: str) -> None:
+async def test_all_errors_of_a_call_reach_the_model_as_one_text(mode: str) -> None:
     async with agent(mode) as it:
         await world(it)
         words = await it.refusal(

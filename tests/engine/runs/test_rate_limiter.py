@@ -284,7 +284,7 @@ def test_how_long_until_a_limit_is_whole_again(text: str | None, seconds: float 
 
 
 @pytest.mark.parametrize(
-    ("headers", "headroom"),
+    ("headers", "rate_limit_status"),
     [
         ({}, None),
         ({"limit-requests": "5000", "remaining-requests": "5000", "reset-requests": "0s"}, None),

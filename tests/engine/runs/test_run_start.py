@@ -103,7 +103,7 @@ async def test_what_was_labelled_while_rows_were_chosen_is_not_evaluated_again(
         evaluators = (await it.ask("GET", f"/v2/tasks/{task}"))["evaluators"]
         project = (await it.ask("GET", f"/v2/tasks/{task}"))["project_id"]
         # Another process with the same store, which leaves this task run alone.
-        async with engine(path, stage=parse_fault_injection("stuck-pending:task-*")) as other:
+        async with engine(path, fault_injection=parse_fault_injection("stuck-pending:task-*")) as other:
             same = await other.seed_task([evaluators[0]["evaluator_id"]], project_id=project, name="same")
             first = await other.finish(same, **WINDOW)
     async with engine(path) as it:

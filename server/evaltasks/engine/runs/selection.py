@@ -79,7 +79,7 @@ def _insert_ledger_rows(
     tx.run(
         "ledger.select_rows",
         values,
-        ledger_rows=_lines(len(choice.versions)),
+        lines=_lines(len(choice.versions)),
         labelled=parts["groups.group_is_labelled" if of_groups else "ledger.row_is_labelled"],
         is_open=parts["groups.group_is_open"] if of_groups else "1",
     )
