@@ -187,7 +187,7 @@ if __name__ == "__main__":
         wrong = [f"{result.client}: {result.call}\n    {result.issue}" for result in results if result.issue]
     else:
         wrong = judged(results, bulk_results, telemetry_results, write=given.write)
-    sys.stdout.writelines(f"FAULT {line}\n" for line in wrong)
+    sys.stdout.writelines(f"WRONG: {line}\n" for line in wrong)
     sys.stdout.write(
         f"compat: {len(results) + len(bulk_results) + len(telemetry_results)} calls, {len(wrong)} problems\n"
     )
