@@ -14,15 +14,16 @@ PACKAGE = Path(__file__).parents[2] / "server" / "evaltasks"
 
 # folder → what of ours it may import (docs/architecture.md shows the same table).
 MAY_IMPORT: dict[str, set[str]] = {
-    "api": set(),
-    "client": {"api"},
-    "engine": {"api"},
+    "edge": set(),
+    "api": {"edge"},
+    "client": {"api", "edge"},
+    "engine": {"api", "edge"},
     "insight": {"api", "client"},
     "promote": {"api", "client", "insight"},
     "tools": {"api", "client", "insight"},
-    "face": {"tools", "insight", "client", "api"},
+    "face": {"tools", "insight", "client", "api", "edge"},
     # The top: files that know everything, and the demo, which is a client of the whole.
-    "": {"api", "client", "engine", "insight", "promote", "tools", "face", "demo"},
+    "": {"edge", "api", "client", "engine", "insight", "promote", "tools", "face", "demo"},
     "demo": {"", "api", "client", "tools", "insight"},
 }
 
@@ -33,8 +34,8 @@ OWNERS: dict[str, set[str]] = {
     "httpx2": {"client", "engine/providers"},
     "httpcore2": {"engine/providers"},
     "tenacity": {"client"},
-    "starlette": {"engine", "face", ""},
-    "anyio": {"client", "engine", "tools", "face", "", "demo"},
+    "starlette": {"edge", "engine", "face", ""},
+    "anyio": {"edge", "client", "engine", "tools", "face", "", "demo"},
     "sqlite3": {"engine/store"},
     "mcp": {"face", "demo"},
     "mcp_types": {"face"},

@@ -18,7 +18,7 @@ from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.api.tasks import ListTasks, UpdateTask
 from evaltasks.client.client import Client
 from evaltasks.client.errors import TimedOut, Unreachable
-from evaltasks.client.retries import RetryBudget, parse_retry_after
+from evaltasks.client.retries import RetryBudget
 from evaltasks.client.transport import open_remote_client
 from tests.support.transports import MOMENT, Naps, Scripted, Step, answers, cut_mid_body, drips, fails, html, problem
 
@@ -200,14 +200,3 @@ async def test_what_is_not_built_is_not_waited_for() -> None:
         with pytest.raises(NotBuilt):
             await it.client.tasks.list(ListTasks())
     assert it.attempts == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0.0), ("1.5", 1.5), (" 3 ", 3.0), ("-5", 0.0), ("soon", None), ("", None), (None, None),
-        ("inf", None), ("nan", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 99 Foo 2015", None),
-    ],
-)  # fmt: skip
-def test_the_time_to_come_back_is_read_or_ignored(value: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(value) == seconds

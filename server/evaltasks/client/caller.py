@@ -29,6 +29,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar, cast
 
 import anyio
@@ -41,7 +42,8 @@ from evaltasks.api.operations import Operation
 from evaltasks.api.problems import NotBuilt, Problem, problem_from
 from evaltasks.api.wire import READING
 from evaltasks.client.errors import ClientError, TimedOut, Unreachable, Unreadable, WrongValue
-from evaltasks.client.retries import RetryBudget, parse_retry_after
+from evaltasks.client.retries import RetryBudget
+from evaltasks.edge.retry_after import parse_http_date, parse_retry_after
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +160,9 @@ class Caller:
         raise self._unreadable(operation, reason)
 
     def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:
-        retry_after = parse_retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date"))
+        # A date is counted from the service's own clock, which may differ from ours.
+        now = parse_http_date(answer.headers.get("Date")) or datetime.now(UTC)
+        retry_after = parse_retry_after(answer.headers.get("Retry-After"), now)
         problem = problem_from(answer.status, self._document(answer), retry_after_seconds=retry_after)
         if not operation.reads and answer.status >= 500 and not isinstance(problem, NotBuilt):
             problem.detail = f"{problem.detail} {_LOOK_FIRST}"

@@ -11,8 +11,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import anyio
@@ -105,32 +103,6 @@ def may_repeat(failure: BaseException | None, reads: bool) -> bool:
 def retry_after_of(failure: BaseException | None) -> float | None:
     """How long the service asked to wait, when it did."""
     return getattr(failure, "retry_after_seconds", None) if isinstance(failure, Problem) else None
-
-
-def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
-    """`Retry-After` in seconds: a number, or an HTTP date counted from the answer's own `Date` (or from now).
-
-    None when absent or unreadable; never negative.
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        until = _http_date(value)
-        if until is None:
-            return None
-        seconds = (until - (_http_date(date) or datetime.now(UTC))).total_seconds()
-    # An endless or undefined number is not a time to come back at.
-    return max(0.0, seconds) if seconds < float("inf") else None
-
-
-def _http_date(text: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _failure(state: RetryCallState) -> BaseException | None:

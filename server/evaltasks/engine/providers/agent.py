@@ -34,7 +34,7 @@ from evaltasks.api.wire import JsonObject
 from evaltasks.engine.providers.connection_pool import BODY_BYTES_MAX, ConnectionPool, body_of
 from evaltasks.engine.providers.openai_compatible import Now
 from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
-from evaltasks.engine.providers.refusals import causes, retry_after_seconds
+from evaltasks.engine.providers.refusals import capped_retry_after, causes
 
 _REDIRECTS_MAX = 3
 _DETAIL_CHARS_MAX = 500
@@ -109,7 +109,7 @@ class HttpAgent:
             )
         if status in _LATER:
             word = "asks to wait" if status == 429 else "is overloaded or down"
-            raise RetryLater(f"the agent {word} ({status})", retry_after_seconds(response.headers, self._now()))
+            raise RetryLater(f"the agent {word} ({status})", capped_retry_after(response.headers, self._now()))
         said = body[: 4 * _DETAIL_CHARS_MAX].decode("utf-8", "replace").strip()
         raise CallRejected(f"the agent answered {status}", said[:_DETAIL_CHARS_MAX] or None)
 

@@ -30,10 +30,10 @@ from evaltasks.engine.providers.refusals import (
     RETRY_AFTER_SECONDS_MAX,
     ErrorReply,
     ProviderError,
+    capped_retry_after,
     causes,
     error_for_connection,
     error_for_reply,
-    retry_after_seconds,
 )
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def _of_the_rest(error: Exception) -> ProviderError:
 
 def _wait(error: Any, reply: ErrorReply | None, now: datetime) -> float | None:
     """How long the answer asks to wait: by its headers, or by a body only the library can read (Google's)."""
-    seconds = retry_after_seconds(reply.headers, now) if reply is not None else None
+    seconds = capped_retry_after(reply.headers, now) if reply is not None else None
     if seconds is None:
         seconds = error.retry_after
     return None if seconds is None else min(max(float(seconds), 0.0), RETRY_AFTER_SECONDS_MAX)

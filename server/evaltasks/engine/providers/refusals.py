@@ -19,20 +19,19 @@ and never where the whole run fails.
 
 from __future__ import annotations
 
-import math
 import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
 import httpx2
 
 from evaltasks.api.wire import JsonObject
+from evaltasks.edge.retry_after import retry_after_seconds
 from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 
 ProviderError: TypeAlias = RetryLater | CallRejected | PermanentFailure
@@ -135,7 +134,7 @@ def error_for_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: d
         return PermanentFailure("the provider's account has no quota left; add credit, or use another AI integration")
     if status in _RETRIED or (status >= 500 and status != 501):
         word = "asks to wait" if status == 429 else "is overloaded or down"
-        return RetryLater(f"the provider {word} ({status})", retry_after_seconds(reply.headers, now))
+        return RetryLater(f"the provider {word} ({status})", capped_retry_after(reply.headers, now))
     if status == 404 and not _CONTEXT.search(said):
         return PermanentFailure(
             f"the provider answered 404: no model {_short(model_name)}, or base_url is not its address"
@@ -175,20 +174,10 @@ def error_for_connection(error: Exception) -> ProviderError:  # noqa: PLR0911
     return RetryLater("the connection to the provider broke off")
 
 
-def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the answer asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date."""
-    seconds = _number(headers.get("retry-after-ms"))
-    if seconds is not None:
-        seconds /= 1000
-    else:
-        written = headers.get("retry-after")
-        seconds = _number(written)
-        if seconds is None and written:
-            try:
-                seconds = (parsedate_to_datetime(written) - now).total_seconds()
-            except (ValueError, TypeError, OverflowError):
-                return None
-    return None if seconds is None else min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+def capped_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return how many seconds the response asks to wait, at most `RETRY_AFTER_SECONDS_MAX`; None if it does not."""
+    seconds = retry_after_seconds(headers, now)
+    return None if seconds is None else min(seconds, RETRY_AFTER_SECONDS_MAX)
 
 
 def _unreadable(reply: ErrorReply) -> ProviderError:
@@ -206,14 +195,6 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
             return
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _short(name: str) -> str:
