@@ -1,7 +1,8 @@
 """Staged failures: what AX shows when things go wrong, shown by the engine on purpose, so that diagnosis can be tested.
 
-A `FaultInjection` is given when an engine is opened (`Engine.open(fault_injection=…)`, `evaltasks engine --stage …`) and can be
-neither changed nor asked for afterwards. It decides nothing by itself; three places ask it, each one question:
+A `FaultInjection` is given when an engine is opened (`Engine.open(fault_injection=…)`, `evaltasks engine --stage …`)
+and can be neither changed nor asked for afterwards. It decides nothing by itself; three places ask it, each one
+question:
 
 * selection and lists: what is indexed? (`evaluation_index`, `list_index`)
 * claiming: may this task run begin? (`may_begin`)
