@@ -82,7 +82,7 @@ async def test_a_run_of_2000_rows_reports_rising_progress_and_is_waited_for_by_s
     assert max(Counter(judge.num_by_prompt).values()) == 1
 
 
-async def test_after_kill_nine_of_the_server_the_run_finishes_by_itself_and_no_recorded_row_is_judged_again(
+async def test_a_run_finishes_after_the_server_is_killed_and_no_recorded_row_is_judged_again(
     tmp_path: Path,
 ) -> None:
     rows = 400

@@ -106,7 +106,7 @@ def _ours(path: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_from_floors_below(path: Path) -> None:
+def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
     folder = _folder(path)
     assert folder in MAY_IMPORT, f"the folder '{folder}' has no row in the table"
     for target in _ours(path):
@@ -115,7 +115,7 @@ def test_a_file_imports_only_from_floors_below(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_third_party_is_imported_only_by_its_owner(path: Path) -> None:
+def test_a_third_party_package_is_imported_only_by_its_owner(path: Path) -> None:
     place = str(path.parent.relative_to(PACKAGE)).replace(".", "", 1)
     for name in {name.split(".")[0] for name in _imports(path)} - {"evaltasks", "__future__", ""}:
         if name in sys.stdlib_module_names and name not in OWNERS:
@@ -127,7 +127,7 @@ def test_a_third_party_is_imported_only_by_its_owner(path: Path) -> None:
         ), f"{name} belongs to {sorted(owners)}, not to '{place}'"
 
 
-def test_there_are_no_circles_not_even_deferred_or_type_only_ones() -> None:
+def test_there_are_no_import_cycles_including_deferred_and_type_only_imports() -> None:
     graph = {path: _ours(path) for path in _modules()}
     done: set[Path] = set()
 
@@ -148,7 +148,7 @@ def test_server_is_a_source_root_and_not_a_package() -> None:
     assert sorted(p.name for p in PACKAGE.parent.iterdir() if not p.name.startswith(("__", "."))) == ["evaltasks"]
 
 
-def test_sql_stands_in_sql_files() -> None:
+def test_sql_is_only_in_sql_files() -> None:
     """No statement is written as a text in Python, but for the store's own opening and closing of transactions."""
     verbs = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM")
     # A filter and the number of a task's evaluators are only known at run time: their text fills a named query's slot.
@@ -172,6 +172,6 @@ def test_nothing_that_serve_reaches_prints_to_stdout() -> None:
                 assert node.func.id != "print", f"{path.name}:{node.lineno} prints"
 
 
-def test_no_file_is_a_drawer_for_everything() -> None:
+def test_no_module_has_a_catch_all_name() -> None:
     banned = {"utils", "helpers", "common", "manager", "misc"}
     assert not [path for path in _modules() if path.stem in banned]

@@ -14,14 +14,14 @@ TASK_COMMANDS = (
 )  # fmt: skip
 
 
-def test_the_page_shows_every_row_of_every_table_in_order() -> None:
+def test_the_compatibility_page_shows_every_row_of_every_table_in_order() -> None:
     assert calls_on_page(PAGE.read_text(encoding="utf-8")) == calls_in_tables(), (
         "run tests/compat/check.sh with --write"
     )
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_no_call_stands_twice(client: str) -> None:
+def test_no_call_is_listed_twice(client: str) -> None:
     calls = calls_in_tables()[client]  # type: ignore[index]
     assert sorted(calls) == sorted(set(calls))
 
@@ -31,7 +31,7 @@ def test_every_task_command_of_the_vendors_page_is_run(command: str) -> None:
     assert any(call.split()[:3] == ["ax", "tasks", command] for call in calls_in_tables()["ax"])
 
 
-def test_every_list_of_the_engine_is_walked_in_pages_of_one() -> None:
+def test_every_list_of_the_engine_is_read_in_pages_of_one() -> None:
     walked = [call for call in calls_in_tables()["arize"] if "pages of one" in call]
     lists = [
         row for row in OPERATIONS

@@ -35,14 +35,14 @@ async def _asked(it: Exchange, answered: Any = None) -> Any:
         return await it.ask(client)
 
 
-def test_every_operation_of_ax_has_an_exchange_and_a_way_to_be_called() -> None:
+def test_every_operation_of_ax_has_an_exchange_and_a_client_call() -> None:
     of_ax = {row.name for row in OPERATIONS if not row.path.startswith("/evaltasks/v1/")}
     assert {it.operation for it in ALL} == set(CALLS) == of_ax
     assert [case for case, count in Counter((it.operation, it.case) for it in ALL).items() if count > 1] == []
 
 
 @each_exchange
-def test_an_exchange_is_one_that_ax_would_have(it: Exchange) -> None:
+def test_every_exchange_conforms_to_the_ax_shapes(it: Exchange) -> None:
     assert operation_of(it.method, it.path) == it.operation
     assert problems_of(it.operation, it.query, it.body) == []
     assert it.status == BY_NAME[it.operation].status
@@ -50,7 +50,7 @@ def test_an_exchange_is_one_that_ax_would_have(it: Exchange) -> None:
 
 @pytest.mark.promise("write.exact", "write.nulls", "write.upper", "read.whole")
 @each_exchange
-async def test_what_is_sent_is_exactly_this_and_nothing_that_was_answered_is_lost(it: Exchange) -> None:
+async def test_the_request_matches_the_exchange_and_no_response_field_is_lost(it: Exchange) -> None:
     reply = await _asked(it)
     if BY_NAME[it.operation].reply is None:
         assert reply is None
@@ -68,7 +68,7 @@ def _known_loss(it: Exchange, difference: str) -> bool:
 
 @pytest.mark.promise("read.tolerant")
 @each_exchange
-async def test_members_of_a_newer_service_change_nothing(it: Exchange) -> None:
+async def test_unknown_response_members_are_ignored(it: Exchange) -> None:
     if it.answer is None:
         return
     newer = _with_new_members(copy.deepcopy(it.answer))
@@ -87,7 +87,7 @@ def _with_new_members(value: Any) -> Any:
     return [_with_new_members(each) for each in value] if isinstance(value, list) else value
 
 
-async def test_all_of_them_over_one_connection() -> None:
+async def test_all_exchanges_work_over_one_connection() -> None:
     async with (
         replaying(ALL, key=KEY) as replay,
         served(replay) as address,
@@ -97,7 +97,7 @@ async def test_all_of_them_over_one_connection() -> None:
             await it.ask(client)
 
 
-async def test_a_request_that_is_not_the_expected_one_fails_with_what_differs() -> None:
+async def test_an_unexpected_request_fails_with_the_difference() -> None:
     it = next(each for each in ALL if each.operation == "rename_project")
     other = Exchange(**{**vars(it), "body": {"name": "other", "colour": True}})
     with pytest.raises(AssertionError) as caught:
@@ -110,7 +110,7 @@ async def test_a_request_that_is_not_the_expected_one_fails_with_what_differs() 
     assert "body.name is 'support bot' and not 'other'" in str(caught.value)
 
 
-async def test_a_request_that_never_came_fails_by_its_name() -> None:
+async def test_a_missing_request_fails_with_its_name() -> None:
     with pytest.raises(AssertionError, match="was not asked for"):
         async with replaying(ALL[:1], key=KEY):
             pass

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 
 @pytest.mark.promise("name.pages")
-async def test_a_name_behind_a_hundred_others_is_found(backend: str) -> None:
+async def test_a_name_after_a_hundred_others_is_found(backend: str) -> None:
     async with client_of(backend) as client:
         space = await client.resolve.space()
         wanted = await client.projects.create(CreateProject(name="chat", space_id=space.id))
@@ -41,7 +41,7 @@ async def test_one_name_in_two_spaces_needs_the_space(backend: str) -> None:
             await client.resolve.space()
 
 
-async def test_a_renamed_project_is_found_at_once_under_its_new_name_alone(backend: str) -> None:
+async def test_a_renamed_project_is_found_immediately_and_only_by_its_new_name(backend: str) -> None:
     async with client_of(backend) as client:
         made = await client.projects.create(CreateProject(name="old", space_id=(await client.resolve.space()).id))
         assert (await client.resolve.project("old")).id == made.id
@@ -54,7 +54,7 @@ async def test_a_renamed_project_is_found_at_once_under_its_new_name_alone(backe
 @pytest.mark.parametrize(
     "name", ["100%_sure", "a_b", "Ärger & Söhne", "it's", 'say "hi"', "雪 ❄", "a  b", "task_abc123"]
 )
-async def test_a_name_of_signs_is_found_as_it_is(backend: str, name: str) -> None:
+async def test_a_name_of_special_characters_is_found(backend: str, name: str) -> None:
     async with client_of(backend) as client:
         space = await client.resolve.space()
         made = await client.projects.create(CreateProject(name=name, space_id=space.id))

@@ -91,7 +91,7 @@ async def ended(client: Client, run_id: str) -> TaskRun:
     return task_run
 
 
-async def test_the_other_side_is_known_to_be_an_engine(backend: str) -> None:
+async def test_the_client_recognises_an_engine(backend: str) -> None:
     async with client_of(backend) as client:
         info = await client.engine.info()
         space = await client.resolve.space()
@@ -108,7 +108,7 @@ async def test_spaces(backend: str) -> None:
             await client.spaces.create(CreateSpace(name="team", organization_id=ORGANIZATION_ID))
 
 
-async def test_spaces_are_changed_cleared_and_deleted(backend: str) -> None:
+async def test_spaces_are_updated_cleared_and_deleted(backend: str) -> None:
     async with client_of(backend) as client:
         made = await client.spaces.create(CreateSpace(name="team", organization_id=ORGANIZATION_ID, description="ours"))
         renamed = await client.spaces.update(made.id, UpdateSpace(name="crew"))
@@ -217,7 +217,7 @@ async def test_projects(backend: str) -> None:
             await client.projects.get(project_id)
 
 
-async def test_spans_are_taken_in_listed_by_filter_and_read_to_the_last_page(backend: str) -> None:
+async def test_spans_are_ingested_listed_by_filter_and_read_to_the_last_page(backend: str) -> None:
     spans = [
         {"span_id": f"s{i}", "trace_id": "t", "start_time": f"2026-03-01T00:{i // 60:02}:{i % 60:02}Z",
          "attributes": {"input.value": f"q{i}", "llm": {"model_name": "m"}}}
@@ -316,7 +316,7 @@ async def test_evaluators_and_their_versions(backend: str) -> None:
     assert templates.evaluator_templates
 
 
-async def test_ai_integrations_never_give_a_key_back(backend: str) -> None:
+async def test_ai_integrations_never_return_a_key(backend: str) -> None:
     async with client_of(backend) as client:
         made = await client.ai_integrations.create(
             CreateAiIntegration.model_validate(
@@ -336,7 +336,7 @@ async def test_ai_integrations_never_give_a_key_back(backend: str) -> None:
     assert {each.id for each in listed.ai_integrations} == {made.id, builtin.id}
 
 
-async def test_agent_integrations_are_found_by_name_and_never_give_a_header_back(backend: str) -> None:
+async def test_agent_integrations_are_found_by_name_and_never_return_a_header(backend: str) -> None:
     async with client_of(backend) as client:
         schema = {"type": "object"}
         config = {"endpoint": "http://127.0.0.1:9/", "headers": {"x-team": "blue"}, "input_schema": schema}
@@ -355,7 +355,7 @@ async def test_agent_integrations_are_found_by_name_and_never_give_a_header_back
     assert got == updated
 
 
-async def test_tasks_are_made_changed_cleared_and_deleted(backend: str) -> None:
+async def test_tasks_are_created_updated_cleared_and_deleted(backend: str) -> None:
     async with client_of(backend) as client:
         project_id, evaluator_id = await make_project(client), await make_evaluator(client)
         made = await make_task(
@@ -406,7 +406,7 @@ async def test_a_task_run_from_its_trigger_to_its_last_row(backend: str) -> None
 
 
 @pytest.mark.parametrize("hostile", ["a/b", "../tasks", "?x=1", "%2e%2e", "...", "größe", "' OR 1=1 --", "x" * 3000])
-async def test_a_hostile_id_is_refused_by_name_and_reaches_nothing(backend: str, hostile: str) -> None:
+async def test_a_hostile_id_is_refused_and_no_request_reaches_a_resource(backend: str, hostile: str) -> None:
     async with client_of(backend) as client:
         for call in (client.tasks.get, client.projects.get, client.datasets.delete, client.task_runs.cancel):
             with pytest.raises((NotFound, BadRequest)) as caught:
@@ -424,7 +424,7 @@ async def test_a_cursor_of_another_list_is_refused(backend: str) -> None:
 
 
 @pytest.mark.promise("key.secret")
-async def test_the_key_is_in_no_log_however_much_is_logged(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_key_is_in_no_log_at_any_log_level(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with client_of(backend) as client:
         await make_project(client)

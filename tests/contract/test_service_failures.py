@@ -78,7 +78,7 @@ CUT = {
 
 @pytest.mark.promise("repeat.reading", "repeat.never")
 @pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
-async def test_a_line_that_is_cut_costs_a_reading_call_another_try_and_a_change_a_warning(cut: Said) -> None:
+async def test_a_cut_connection_is_retried_for_reads_and_reported_as_unclear_for_writes(cut: Said) -> None:
     async with line(cut, cut, NO_TASKS) as it:
         await it.read()
         assert len(it.server.requests) == 3
@@ -90,7 +90,7 @@ async def test_a_line_that_is_cut_costs_a_reading_call_another_try_and_a_change_
 
 
 @pytest.mark.promise("repeat.never")
-async def test_an_old_connection_that_the_service_has_left_is_no_reason_to_send_a_change_twice() -> None:
+async def test_a_stale_pooled_connection_never_sends_a_write_twice() -> None:
     kept = answer(200, {"tasks": [], "pagination": {"has_more": False}}, then="keep")
     async with line(kept, Said(b"", "reset"), answer(201, TASK_RUN)) as it:
         await it.read()
@@ -103,7 +103,7 @@ async def test_an_old_connection_that_the_service_has_left_is_no_reason_to_send_
 @pytest.mark.promise("read.page")
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json", ""])
 @pytest.mark.parametrize("status", [200, 203])
-async def test_a_page_of_a_proxy_with_a_success_is_no_answer_whatever_it_calls_itself(status: int, kind: str) -> None:
+async def test_a_proxy_page_with_a_success_status_is_not_accepted_as_an_answer(status: int, kind: str) -> None:
     async with line(answer(status, PAGE, content_type=kind)) as it:
         for call in (
             it.read, it.change,
@@ -128,7 +128,7 @@ async def test_a_page_of_a_proxy_with_a_success_is_no_answer_whatever_it_calls_i
     ],
 )
 @pytest.mark.parametrize("body", [PAGE, b"", b"\xff\xfe\x00", b"null", b'{"detail": 7}', b"[1]", b"upstream failed"])
-async def test_an_error_without_a_problem_document_is_reported_by_its_status_alone(
+async def test_an_error_without_a_problem_document_is_reported_by_its_status_only(
     status: int, kind: type[Problem], body: bytes
 ) -> None:
     async with line(answer(status, body, content_type="text/html")) as it:
@@ -138,7 +138,7 @@ async def test_an_error_without_a_problem_document_is_reported_by_its_status_alo
         assert f"answered {status} without a reason" in str(caught.value)
 
 
-async def test_a_problem_document_is_read_whatever_its_content_type_and_mark() -> None:
+async def test_a_problem_document_is_read_with_any_content_type_and_byte_order_mark() -> None:
     document = json.dumps({"title": "T", "status": 404, "detail": "No such task, größer."}).encode()
     for body in (document, b"\xef\xbb\xbf" + document, gzip.compress(document)):
         packed = {"content_encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
@@ -148,7 +148,7 @@ async def test_a_problem_document_is_read_whatever_its_content_type_and_mark() -
 
 
 @pytest.mark.promise("read.encoding")
-async def test_json_is_read_under_another_content_type_with_a_mark_in_front_or_packed() -> None:
+async def test_json_is_read_with_another_content_type_a_byte_order_mark_or_compression() -> None:
     body = json.dumps({"tasks": [], "pagination": {"has_more": False}}).encode()
     for said in (
         answer(200, body, content_type="text/plain"), answer(200, body, content_type="text/html; charset=latin-1"),
@@ -167,14 +167,14 @@ async def test_json_is_read_under_another_content_type_with_a_mark_in_front_or_p
     ],
     ids=["latin-1", "empty", "deep", "half", "null list", "null", "bytes"],
 )  # fmt: skip
-async def test_a_success_that_is_not_what_the_operation_answers_is_unreadable(body: bytes) -> None:
+async def test_a_success_with_an_unexpected_body_is_unreadable(body: bytes) -> None:
     async with line(answer(200, body)) as it:
         with pytest.raises(Unreadable):
             await it.read()
         assert len(it.server.requests) == 1
 
 
-async def test_a_packed_body_that_is_damaged_is_unreadable() -> None:
+async def test_a_corrupt_compressed_body_is_unreadable() -> None:
     async with line(answer(200, b"\x1f\x8b broken", content_encoding="gzip")) as it:
         with pytest.raises(Unreadable, match="damaged"):
             await it.read()
@@ -182,7 +182,7 @@ async def test_a_packed_body_that_is_damaged_is_unreadable() -> None:
 
 @pytest.mark.promise("bound.size")
 @pytest.mark.parametrize("packed", [False, True])
-async def test_a_huge_body_is_left_where_the_bound_is_also_when_it_was_packed_small(
+async def test_reading_a_huge_body_stops_at_the_limit_even_when_it_is_compressed(
     packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(caller, "REPLY_BYTES_MAX", 2**20)
@@ -202,7 +202,7 @@ async def test_a_huge_body_is_left_where_the_bound_is_also_when_it_was_packed_sm
     ],
     ids=["no answer", "half a head", "half a body"],
 )  # fmt: skip
-async def test_an_answer_that_does_not_come_whole_is_a_time_out(slow: Said) -> None:
+async def test_an_incomplete_answer_is_a_timeout(slow: Said) -> None:
     async with line(slow, NO_TASKS, timeout_seconds=0.1) as it:
         await it.read()
         assert len(it.server.requests) == 2
@@ -225,7 +225,7 @@ async def test_no_redirect_is_followed(status: int) -> None:
 
 
 @pytest.mark.promise("repeat.asked")
-async def test_a_429_is_waited_for_as_it_asks_in_seconds_or_as_a_date_whatever_the_call() -> None:
+async def test_retry_after_of_a_429_is_honoured_in_seconds_and_as_a_date_for_every_call() -> None:
     theirs = datetime(2031, 5, 1, 12, tzinfo=UTC)
     date, later = (format_datetime(each, usegmt=True) for each in (theirs, theirs + timedelta(seconds=9)))
     for refusal in (
@@ -240,7 +240,7 @@ async def test_a_429_is_waited_for_as_it_asks_in_seconds_or_as_a_date_whatever_t
 
 @pytest.mark.promise("repeat.never")
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 520])
-async def test_a_change_that_failed_on_their_side_is_never_repeated_and_says_look_first(status: int) -> None:
+async def test_a_write_that_failed_with_a_server_error_is_not_retried_and_advises_a_check(status: int) -> None:
     for refusal in (problem(status, "It broke."), answer(status, PAGE, content_type="text/html")):
         async with line(refusal, answer(201, TASK_RUN)) as it:
             with pytest.raises(ServerError, match="look before repeating"):
@@ -249,7 +249,7 @@ async def test_a_change_that_failed_on_their_side_is_never_repeated_and_says_loo
 
 
 @pytest.mark.promise("tell.words")
-async def test_every_trouble_has_words_for_an_agent_that_hold_no_key_and_no_text_of_strangers() -> None:
+async def test_every_client_error_has_an_agent_message_without_keys_or_foreign_text() -> None:
     failures = [
         *CUT.values(), answer(200, PAGE), answer(401, PAGE), answer(429, PAGE, retry_after="99"), answer(502, PAGE),
         problem(401, f"The key {KEY} is unknown."), problem(404, "Hidden."), answer(302, location=f"http://x/?k={KEY}"),
@@ -266,7 +266,7 @@ async def test_every_trouble_has_words_for_an_agent_that_hold_no_key_and_no_text
 
 
 @pytest.mark.promise("tell.401")
-async def test_a_401_is_reported_with_its_three_readings() -> None:
+async def test_a_401_is_reported_with_its_three_possible_causes() -> None:
     async with line(problem(401, "Authentication required")) as it:
         with pytest.raises(Unauthorized) as caught:
             await it.read()
@@ -277,7 +277,7 @@ async def test_a_401_is_reported_with_its_three_readings() -> None:
 
 
 @pytest.mark.promise("tell.404")
-async def test_a_404_on_the_list_of_a_hidden_space_is_reported_with_both_readings() -> None:
+async def test_a_404_on_the_list_of_a_hidden_space_is_reported_with_both_possible_causes() -> None:
     async with line(problem(404, "Resource not found")) as it:
         with pytest.raises(NotFound) as caught:
             await it.client.resolve.project("support bot", space="U3BhY2U6MTphQjNk")

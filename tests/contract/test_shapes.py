@@ -23,14 +23,14 @@ OUR_WORDS = {"HEURISTIC"}
 _NEVER_SENT = {"HARNESS"}
 
 
-def test_every_operation_of_ours_has_a_shape_with_the_same_path_and_no_shape_is_left_over() -> None:
+def test_every_operation_has_a_shape_with_the_same_path_and_every_shape_an_operation() -> None:
     ours = {row.name: (row.method, row.path) for row in OF_AX}
     assert ours == {name: (shape.method, shape.path) for name, shape in SHAPES.items()}
 
 
 @pytest.mark.promise("write.known")
 @pytest.mark.parametrize("row", OF_AX, ids=lambda row: row.name)
-def test_no_member_no_parameter_and_no_word_can_be_sent_that_ax_does_not_know(row: Operation[Any]) -> None:
+def test_no_member_parameter_or_enum_value_unknown_to_ax_can_be_sent(row: Operation[Any]) -> None:
     shape = SHAPES[row.name]
     unknown: set[str] = set()
     if row.query is not None:
@@ -46,7 +46,7 @@ def test_no_member_no_parameter_and_no_word_can_be_sent_that_ax_does_not_know(ro
     assert unknown == OURS_ALONE.get(row.name, frozenset())
 
 
-def test_a_body_is_sent_exactly_where_ax_takes_one() -> None:
+def test_a_body_is_sent_only_where_ax_expects_one() -> None:
     assert {row.name for row in OF_AX if row.body is not None} == {n for n, s in SHAPES.items() if s.body is not None}
     assert {row.name for row in OF_AX if row.query is not None} == {n for n, s in SHAPES.items() if s.query}
 
@@ -68,7 +68,7 @@ def test_a_body_is_sent_exactly_where_ax_takes_one() -> None:
         ("trigger_task_run", {}, {"data_start_time": "yesterday"}, "body.data_start_time is not like"),
     ],
 )
-def test_the_strict_service_says_what_it_does_not_take(
+def test_the_strict_service_reports_what_it_rejects(
     operation: str, query: Mapping[str, str], body: Any, issue: str
 ) -> None:
     assert any(issue in reported for reported in problems_of(operation, query, body)), problems_of(
@@ -76,7 +76,7 @@ def test_the_strict_service_says_what_it_does_not_take(
     )
 
 
-def test_a_request_is_distinguished_by_its_literal_segments_first() -> None:
+def test_literal_path_segments_take_precedence_when_matching_a_request() -> None:
     assert operation_of("POST", "/v2/spans/annotate") == ops.ANNOTATE_SPANS.name
     assert operation_of("GET", "/v2/tasks/T%3D") == ops.GET_TASK.name
     assert operation_of("PUT", "/v2/tasks/T%3D") is None

@@ -77,7 +77,7 @@ async def _client(backend: str, it: EngineInTest, default_space: str | None) -> 
 
 
 @pytest.mark.parametrize("resource", LISTS)
-async def test_a_list_of_one_space_holds_nothing_of_another(resource: str) -> None:
+async def test_a_list_of_one_space_contains_nothing_of_another(resource: str) -> None:
     async with engine() as it:
         one, two = await _two_spaces(it)
         made = {space: await _furnish(it, space) for space in (one, two)}
@@ -100,7 +100,7 @@ async def test_a_list_of_one_space_holds_nothing_of_another(resource: str) -> No
     assert everywhere == theirs[one] | theirs[two]
 
 
-async def test_what_is_made_in_one_space_takes_nothing_from_another() -> None:
+async def test_a_resource_of_one_space_cannot_refer_to_another_space() -> None:
     async with engine() as it:
         one, two = await _two_spaces(it)
         here, there = await _furnish(it, one), await _furnish(it, two)
@@ -178,7 +178,7 @@ async def test_tools_stay_in_the_space_the_server_was_started_with_unless_a_call
     assert "space" in homeless
 
 
-async def test_telemetry_enters_the_space_its_header_names_and_no_other() -> None:
+async def test_telemetry_is_stored_in_the_space_named_in_its_header() -> None:
     content = span_request(project="chat").SerializeToString()
     async with engine() as it:
         one, two = await _two_spaces(it)

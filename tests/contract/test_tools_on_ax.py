@@ -63,7 +63,7 @@ async def tools_on_ax() -> AsyncIterator[tuple[ToolsInTest, StrictAx]]:
 
 
 @pytest.mark.promise("write.tools")
-async def test_the_whole_job_asks_ax_for_nothing_that_ax_does_not_have() -> None:
+async def test_the_whole_workflow_sends_ax_only_what_ax_supports() -> None:
     async with judge_server() as judge, tools_on_ax() as (it, service):
         project = await it.seed.seed_project("support bot")
         await it.seed.seed_spans(project, 6)
@@ -100,7 +100,7 @@ async def test_the_whole_job_asks_ax_for_nothing_that_ax_does_not_have() -> None
 
 
 @pytest.mark.promise("write.tools")
-async def test_datasets_and_experiments_ask_ax_for_nothing_that_ax_does_not_have() -> None:
+async def test_datasets_and_experiments_send_ax_only_what_ax_supports() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     async with judge_server() as judge, tools_on_ax() as (it, service):
         await it.call(
@@ -148,7 +148,7 @@ async def test_datasets_and_experiments_ask_ax_for_nothing_that_ax_does_not_have
 
 
 @pytest.mark.promise("write.tools")
-async def test_what_only_an_engine_has_is_refused_by_the_tool_and_not_sent() -> None:
+async def test_engine_only_features_are_refused_by_the_tool_and_not_sent() -> None:
     now = datetime.now(UTC)
     async with tools_on_ax() as (it, service):
         span = {"name": "n", "start_time": (now - timedelta(hours=1)).isoformat()}
@@ -162,7 +162,7 @@ async def test_what_only_an_engine_has_is_refused_by_the_tool_and_not_sent() -> 
 
 
 @pytest.mark.promise("name.ambiguous")
-async def test_a_tool_says_a_name_that_is_hidden_from_one_that_is_missing_as_far_as_ax_lets_it() -> None:
+async def test_a_tool_reports_hidden_and_missing_names_differently_where_ax_allows_it() -> None:
     async with tools_on_ax() as (it, _):
         await it.seed.seed_project("support bot")
         with pytest.raises(ValidationErrors) as caught:

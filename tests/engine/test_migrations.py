@@ -71,7 +71,7 @@ STEPS = {
 }
 
 
-def test_every_step_between_is_taken_in_order_and_a_table_made_again_loses_nothing_that_refers_to_it(
+def test_migrations_run_in_order_and_a_recreated_table_keeps_the_rows_that_refer_to_it(
     tmp_path: Path,
 ) -> None:
     path = written_from(ONE, tmp_path / "old.db")

@@ -152,14 +152,14 @@ async def test_a_named_address_answers_under_itself_alone(headers: dict[str, str
         ({"Origin": "null"}, 403),
     ],
 )
-async def test_bound_to_every_address_it_answers_under_addresses_and_names_it_knows_and_to_no_strange_page(
+async def test_a_server_bound_to_every_address_accepts_known_hosts_and_rejects_foreign_origins(
     host: str, headers: dict[str, str], status: int
 ) -> None:
     async with _app(host, "s3cret", ["evals.example.org", "evals"]) as http:
         assert await _status(http, Authorization="Bearer s3cret", **headers) == status
 
 
-async def test_bound_to_every_address_the_token_is_still_asked_for_and_a_rebound_name_learns_nothing_of_it() -> None:
+async def test_a_server_bound_to_every_address_requires_the_token_and_rejects_dns_rebinding() -> None:
     async with _app("0.0.0.0", "s3cret") as http:
         assert await _status(http) == 401
         assert await _status(http, Host="evil.example:8765") == 421

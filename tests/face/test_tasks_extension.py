@@ -75,7 +75,7 @@ def _lasting(result: dict[str, Any]) -> dict[str, Any]:
 
 
 # --- becoming a task ----------------------------------------------------------------------------------------------
-async def test_a_long_wait_is_answered_with_a_task_whose_id_is_the_task_runs_and_whose_result_is_the_waits() -> None:
+async def test_a_long_wait_returns_an_mcp_task_with_the_task_run_id_and_the_result_of_the_wait() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         (run,) = (await it.answer("list_task_runs", {"task": "judged"}))["task_runs"]

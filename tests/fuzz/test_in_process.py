@@ -53,5 +53,5 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", EngineApp(), config=CON
 
 @schema.parametrize()
 @BOUNDED
-def test_every_answer_to_a_request_is_one_that_is_described(case: Any) -> None:
+def test_every_answer_to_a_request_is_described_in_the_openapi_document(case: Any) -> None:
     case.call_and_validate()

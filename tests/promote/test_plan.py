@@ -56,7 +56,7 @@ async def exported(names: Sequence[str] = ()) -> list[AnyFile]:
         return (await export_space(source.client, source.space.id, names)).files
 
 
-async def test_everything_that_is_missing_is_reported_at_once_with_what_is_there_and_nothing_is_written() -> None:
+async def test_all_missing_resources_are_reported_together_with_candidates_and_nothing_is_written() -> None:
     files = await exported()
     async with place(bare=True) as target:
         await target.it.seed_project("chatt")
@@ -212,7 +212,7 @@ async def test_ax_gets_no_integration_and_what_is_missing_or_differs_there_is_re
     assert "agent integration 'bot'" in text
 
 
-async def test_applied_over_tcp_to_a_service_that_is_no_engine_tasks_arrive_and_integrations_are_left_alone() -> None:
+async def test_apply_over_tcp_to_a_service_other_than_an_engine_creates_tasks_and_skips_integrations() -> None:
     files = await exported()
     async with (
         world() as source,

@@ -62,7 +62,7 @@ async def ask(model: Model, words: str, **fields: Any) -> ChatReply:
             return await provider.complete(request)
 
 
-async def test_a_server_that_ignores_tools_is_asked_by_schema_and_bound_by_it(model: Model) -> None:
+async def test_a_server_that_ignores_tools_is_constrained_by_a_response_schema(model: Model) -> None:
     words = f"Context: {CONTEXT}\nAnswer: It was built in 1827.\nIs the answer grounded in the context?"
 
     reply = await ask(model, words, answer_schema=SCHEMA, prefer_tool_call=True)
@@ -82,14 +82,14 @@ async def test_text_comes_with_counted_tokens_measured_time_and_an_unknown_price
     assert reply.cost_usd is None
 
 
-async def test_a_prompt_over_the_context_refuses_this_row_and_no_other(model: Model) -> None:
+async def test_a_prompt_beyond_the_context_window_fails_only_its_row(model: Model) -> None:
     with pytest.raises(CallRejected, match="longer than the model's context"):
         await ask(model, "lighthouse " * 6000)
 
     assert (await ask(model, "Say yes.")).text
 
 
-async def test_a_run_judges_its_rows_and_what_cannot_be_read_is_an_error_never_a_guess(model: Model) -> None:
+async def test_a_run_judges_its_rows_and_an_unreadable_reply_is_an_error(model: Model) -> None:
     choices = {"grounded": 1.0, "not grounded": 0.0}
     # Short enough that some answers are cut off before their label.
     async with engine(judges=open_judges({}, max_tokens=40)) as it:
@@ -110,7 +110,7 @@ async def test_a_run_judges_its_rows_and_what_cannot_be_read_is_an_error_never_a
             assert row["reason"] == "the judge's answer names none of the labels"
 
 
-async def test_an_experiment_is_written_by_the_model(model: Model) -> None:
+async def test_an_experiment_has_outputs_of_the_model(model: Model) -> None:
     async with engine(judges=open_judges({}, max_tokens=32)) as it:
         dataset = await it.seed_dataset([{"question": "When was the lighthouse built?", "context": CONTEXT}] * 2)
         configuration = {

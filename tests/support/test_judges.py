@@ -14,7 +14,7 @@ from tests.support.judges import judge_server
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("turns", range(6))
-def test_a_connection_that_comes_as_the_block_ends_is_closed(turns: int) -> None:
+def test_a_connection_accepted_while_the_server_stops_is_closed(turns: int) -> None:
     async def connect_and_leave() -> None:
         async with judge_server() as judge:
             port = int(judge.base_url.removesuffix("/v1").rpartition(":")[2])

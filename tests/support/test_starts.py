@@ -17,7 +17,7 @@ STARTS = pytest.mark.parametrize("start", [true_command, quick_command])
 
 
 @STARTS
-def test_streams_environment_and_exit_code_are_its_own(start: Start, tmp_path: Path) -> None:
+def test_a_background_command_has_its_own_streams_environment_and_exit_code(start: Start, tmp_path: Path) -> None:
     refused = subprocess.run(
         start("serve"), capture_output=True, text=True, timeout=30, env={**os.environ, "EVALTASKS_BACKEND": "mars"},
         check=False, stdin=subprocess.DEVNULL, cwd=tmp_path,
@@ -28,7 +28,7 @@ def test_streams_environment_and_exit_code_are_its_own(start: Start, tmp_path: P
 
 @STARTS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_ends_it_and_closes_its_streams(start: Start, number: int, tmp_path: Path) -> None:
+def test_a_signal_ends_a_background_command_and_closes_its_streams(start: Start, number: int, tmp_path: Path) -> None:
     command = start("engine", "--port", "0", "--store", str(tmp_path / "s.sqlite"))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

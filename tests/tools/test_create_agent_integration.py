@@ -12,7 +12,7 @@ from tests.support.authoring import tools
 KEY = "sk-proj-a8Fk20Zq91LmPx77Rt4VbN3cQw"
 
 
-async def test_an_agent_of_this_machine_is_made_without_a_question() -> None:
+async def test_an_agent_on_this_machine_is_created_without_a_question() -> None:
     async with tools() as it:
         it.person.agrees = False
         made = await it.call(SPEC, name="bot", endpoint="http://127.0.0.1:9/a", input_schema='{"type": "object"}')
@@ -23,7 +23,7 @@ async def test_an_agent_of_this_machine_is_made_without_a_question() -> None:
     assert it.person.asked == []
 
 
-async def test_examples_and_keys_go_elsewhere_only_when_the_person_agrees() -> None:
+async def test_examples_and_keys_are_sent_to_another_host_only_when_the_person_agrees() -> None:
     call = {"name": "bot", "endpoint": "https://agent.example/a", "api_key_env": "BOT_API_KEY"}
     async with tools() as it:
         it.person.agrees = False
@@ -41,6 +41,6 @@ async def test_a_key_is_refused_and_never_repeated(given: dict[str, str]) -> Non
     assert KEY[8:20] not in words
 
 
-async def test_on_ax_it_says_where_agents_are_made() -> None:
+async def test_on_ax_the_refusal_says_where_agents_are_created() -> None:
     async with tools(as_ax=True) as it:
         assert "web app" in await it.refused(SPEC, name="bot", endpoint="http://127.0.0.1:9/a")

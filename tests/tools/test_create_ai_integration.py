@@ -12,7 +12,7 @@ from tests.support.authoring import tools
 KEY = "sk-proj-a8Fk20Zq91LmPx77Rt4VbN3cQw"
 
 
-async def test_the_engine_keeps_the_name_of_the_variable_and_says_whether_it_is_set() -> None:
+async def test_the_engine_stores_the_variable_name_and_reports_whether_it_is_set() -> None:
     async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
         answer = await it.call(
             SPEC, name="gateway", provider="OpenAI", api_key_env="$MY_LLM_API_KEY", models="gpt-4o-mini"
@@ -25,7 +25,7 @@ async def test_the_engine_keeps_the_name_of_the_variable_and_says_whether_it_is_
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "gemini", "vertex_ai", "aws_bedrock"])
-async def test_a_provider_of_the_extra_is_made_and_the_extra_is_named(provider: str) -> None:
+async def test_a_provider_that_needs_the_extra_is_created_with_a_note_naming_the_extra(provider: str) -> None:
     async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
         answer = await it.call(SPEC, name="judge", provider=provider, api_key_env="MY_LLM_API_KEY")
     assert (answer.provider, answer.has_api_key) == (provider, True)
@@ -40,7 +40,7 @@ async def test_a_provider_of_the_extra_is_made_and_the_extra_is_named(provider: 
         {"headers": {"Authorization": f"Bearer {KEY}"}}, {"api_key_env": KEY.replace("-", "_")},
     ],
 )  # fmt: skip
-async def test_a_key_is_refused_wherever_it_stands_and_never_repeated(arguments: dict[str, object]) -> None:
+async def test_a_key_is_refused_in_every_argument_and_never_repeated(arguments: dict[str, object]) -> None:
     async with tools() as it:
         words = await it.refused(SPEC, **{"name": "n", "provider": "open_ai", **arguments})
         there = await it.client.ai_integrations.list(ListAiIntegrations())
@@ -49,7 +49,7 @@ async def test_a_key_is_refused_wherever_it_stands_and_never_repeated(arguments:
 
 
 @pytest.mark.parametrize("variable", ["ARIZE_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "PATH", "DB_PASSWORD"])
-async def test_secrets_that_are_no_models_key_are_never_sent_to_a_provider(variable: str) -> None:
+async def test_secrets_other_than_model_keys_are_never_sent_to_a_provider(variable: str) -> None:
     async with tools(environment={variable: "x"}) as it:
         words = await it.refused(
             SPEC, name="n", provider="custom", base_url="https://llm.example/v1", api_key_env=variable
@@ -57,7 +57,7 @@ async def test_secrets_that_are_no_models_key_are_never_sent_to_a_provider(varia
     assert "not the name of a variable that holds a key for a model or an agent" in words
 
 
-async def test_ax_gets_the_key_itself_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ax_receives_the_key_value_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[CreateAiIntegration] = []
     async with tools(environment={"MY_LLM_API_KEY": KEY}, as_ax=True) as it:
         create = it.client.ai_integrations.create
@@ -72,7 +72,7 @@ async def test_ax_gets_the_key_itself_from_the_environment(monkeypatch: pytest.M
     assert KEY not in answer.model_dump_json()
 
 
-async def test_ax_is_asked_nothing_when_the_variable_is_not_set() -> None:
+async def test_no_request_is_sent_to_ax_when_the_variable_is_not_set() -> None:
     async with tools(as_ax=True) as it:
         words = await it.refused(SPEC, name="n", provider="open_ai", api_key_env="MY_LLM_API_KEY")
     assert "MY_LLM_API_KEY is not set" in words
@@ -83,7 +83,7 @@ async def test_a_custom_provider_needs_an_address() -> None:
         assert "base_url: is needed with provider custom" in await it.refused(SPEC, name="n", provider="custom")
 
 
-async def test_a_key_goes_to_an_address_named_in_the_call_only_when_the_person_agrees() -> None:
+async def test_a_key_is_sent_to_an_address_named_in_the_call_only_when_the_person_agrees() -> None:
     call = {"name": "n", "provider": "custom", "base_url": "https://llm.example/v1", "api_key_env": "MY_LLM_API_KEY"}
     async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
         it.person.agrees = False
@@ -99,7 +99,7 @@ async def test_a_key_goes_to_an_address_named_in_the_call_only_when_the_person_a
         assert (await it.call(SPEC, **call, confirm="llm.example")).has_api_key
 
 
-async def test_no_one_is_asked_about_a_server_of_this_machine_or_without_a_key() -> None:
+async def test_no_question_is_asked_for_a_loopback_server_or_without_a_key() -> None:
     async with tools(environment={"MY_LLM_API_KEY": KEY}) as it:
         it.person.agrees = False
         for name, base_url, variable in [

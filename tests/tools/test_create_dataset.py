@@ -10,7 +10,7 @@ from evaltasks.tools.create_dataset import SPEC
 from tests.support.authoring import tools
 
 
-async def test_rows_become_examples_and_their_ids_are_reported_in_order() -> None:
+async def test_rows_become_examples_and_their_ids_are_returned_in_order() -> None:
     async with tools() as it:
         answer = await it.call(SPEC, name="faq", rows=[{"question": "a"}, {"question": "b", "expected": "c"}])
         examples = [one async for one in it.client.datasets.all_examples(answer.dataset_id)]
@@ -19,7 +19,7 @@ async def test_rows_become_examples_and_their_ids_are_reported_in_order() -> Non
     assert (answer.num_examples, answer.columns) == (2, ["question", "expected"])
 
 
-async def test_a_long_file_goes_in_whole(tmp_path: Path) -> None:
+async def test_a_long_file_is_stored_completely(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"n": n}) + "\n" for n in range(2100)))
     async with tools(tmp_path) as it:
         answer = await it.call(SPEC, name="long", file="rows.jsonl")
@@ -28,7 +28,7 @@ async def test_a_long_file_goes_in_whole(tmp_path: Path) -> None:
     assert [(done, total) for done, total, _ in it.progress] == [(1000, 2100), (2000, 2100), (2100, 2100)]
 
 
-async def test_bad_rows_are_named_and_nothing_is_made() -> None:
+async def test_bad_rows_are_listed_and_nothing_is_created() -> None:
     rows = [{"q": 1}, {}, {"id": "x"}, {"id": "y"}, {"q": float("nan")}]
     async with tools() as it:
         words = await it.refused(SPEC, name="faq", rows=rows)
@@ -38,14 +38,14 @@ async def test_bad_rows_are_named_and_nothing_is_made() -> None:
     assert datasets.datasets == []
 
 
-async def test_a_name_that_is_taken_is_a_conflict() -> None:
+async def test_a_dataset_name_in_use_is_a_conflict() -> None:
     async with tools() as it:
         await it.call(SPEC, name="faq", rows=[{"q": 1}])
         words = await it.refused(SPEC, name="faq", rows=[{"q": 1}])
     assert "already" in words
 
 
-async def test_json_as_text_and_a_single_row_are_read_and_said_aloud() -> None:
+async def test_json_text_and_a_single_row_are_accepted_with_a_note() -> None:
     async with tools() as it:
         answer = await it.call(SPEC, name="faq", rows='{"question": "a"}')
     assert answer.num_examples == 1

@@ -15,7 +15,7 @@ from tests.support.authoring import tools
 from tests.support.custom_code import IMPORTS, custom_code
 
 
-async def test_every_catalogue_template_becomes_an_evaluator_of_its_variables_labels_and_direction() -> None:
+async def test_every_catalogue_template_creates_an_evaluator_with_its_variables_labels_and_direction() -> None:
     async with tools() as it:
         await it.call(
             CREATE_AI_INTEGRATION, name="judge", provider="custom", base_url="http://127.0.0.1:9/v1", models=["m"]
@@ -33,7 +33,7 @@ async def test_every_catalogue_template_becomes_an_evaluator_of_its_variables_la
 
 
 @pytest.mark.parametrize("name", [model.removeprefix("heuristic-") for model in HeuristicModel])
-async def test_a_catalogue_template_needs_nothing_else_and_says_who_judges(name: str) -> None:
+async def test_a_catalogue_template_needs_no_other_argument_and_reports_the_judge(name: str) -> None:
     async with tools() as it:
         answer = await it.call(SPEC, name=f"my {name}", from_template=name.title())
         stored = await it.client.evaluators.get(answer.evaluator_id)
@@ -45,7 +45,7 @@ async def test_a_catalogue_template_needs_nothing_else_and_says_who_judges(name:
     assert answer.evaluation_name == f"my {name}"
 
 
-async def test_an_own_template_is_judged_by_the_integrations_only_model() -> None:
+async def test_a_custom_template_uses_the_only_model_of_the_integration() -> None:
     async with tools() as it:
         await it.call(
             CREATE_AI_INTEGRATION, name="local", provider="custom", base_url="http://127.0.0.1:1/v1", models=["small"]
@@ -61,7 +61,7 @@ async def test_an_own_template_is_judged_by_the_integrations_only_model() -> Non
     assert answer.variables == ["output"]
 
 
-async def test_managed_code_is_made_for_every_check() -> None:
+async def test_managed_code_evaluators_are_created_for_every_check() -> None:
     calls = {
         "matches_regex": {"pattern": r"\bsorry\b"},
         "json_parseable": {},
@@ -79,7 +79,7 @@ async def test_managed_code_is_made_for_every_check() -> None:
     assert pair.variables == ["output", "expected"]
 
 
-async def test_all_errors_of_a_call_come_out_together_by_kind() -> None:
+async def test_all_errors_of_a_call_are_reported_together_by_kind() -> None:
     async with tools() as it:
         words = await it.refused(
             SPEC, name="x", managed="matches_regex", keywords=["a"], template="{output}", variables=["a", "b"],
@@ -90,30 +90,30 @@ async def test_all_errors_of_a_call_come_out_together_by_kind() -> None:
         assert f"{argument}: " in words
 
 
-async def test_a_call_that_says_no_kind_learns_what_to_provide() -> None:
+async def test_a_call_without_a_kind_is_refused_with_the_arguments_to_provide() -> None:
     async with tools() as it:
         assert "give from_template, template, managed or code" in await it.refused(SPEC, name="x")
 
 
-async def test_a_template_without_choices_is_refused_before_it_fails_in_a_run() -> None:
+async def test_a_template_without_choices_is_refused() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", template="Is {output} kind?")
     assert "choices: without them" in words
 
 
-async def test_the_heuristic_is_never_guessed_for_a_prompt_of_ones_own() -> None:
+async def test_the_heuristic_judge_is_never_assumed_for_a_custom_prompt() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", template="Is {output} kind?", choices={"yes": 1, "no": 0})
     assert "the heuristic judges only what it has a rule for" in words
 
 
-async def test_an_unknown_template_is_answered_with_the_nearest() -> None:
+async def test_an_unknown_template_is_refused_with_the_nearest_names() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", from_template="faithfullness")
     assert "did you mean faithfulness" in words
 
 
-async def test_a_taken_name_offers_a_version_and_the_version_is_made() -> None:
+async def test_a_name_in_use_offers_new_version_and_that_call_creates_it() -> None:
     async with tools() as it:
         first = await it.call(SPEC, name="polite", managed="contains_any_keyword", keywords=["please"])
         words = await it.refused(SPEC, name="polite", managed="contains_any_keyword", keywords=["thanks"])
@@ -142,7 +142,7 @@ async def test_a_version_of_another_type_is_refused() -> None:
     assert "is of type code" in words
 
 
-async def test_custom_code_is_passed_on_and_every_error_in_it_comes_back() -> None:
+async def test_custom_code_is_validated_by_the_service_and_every_error_is_returned() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", code="class X(CodeEvaluator):\n    pass")
     assert "imports must import EvaluationResult" in words and "code line 1: the class has no method evaluate" in words
@@ -185,7 +185,7 @@ async def test_static_params_of_custom_code_are_stored_with_their_types() -> Non
     assert by_name.static_values() == same
 
 
-async def test_all_errors_of_static_params_come_out_together_each_at_its_place() -> None:
+async def test_all_errors_of_static_params_are_reported_together_each_with_its_path() -> None:
     params = [
         {"name": "a b", "default_value": "x", "colour": "crimson"},
         {"name": "twice", "default_value": [1]},

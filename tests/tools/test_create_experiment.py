@@ -31,7 +31,7 @@ async def test_outputs_are_stored_with_their_examples() -> None:
     assert any("JSON text" in note for note in answer.notes or [])
 
 
-async def test_a_column_can_stand_for_the_example_id(tmp_path: Path) -> None:
+async def test_a_match_column_replaces_the_example_id(tmp_path: Path) -> None:
     lines = [json.dumps({"question": f"q{n}", "output": f"out {n}"}) for n in (2, 0)]
     (tmp_path / "out.jsonl").write_text("\n".join(lines))
     async with tools(tmp_path) as it:
@@ -41,7 +41,7 @@ async def test_a_column_can_stand_for_the_example_id(tmp_path: Path) -> None:
     assert stored == [(ids[2], "out 2"), (ids[0], "out 0")]
 
 
-async def test_every_row_that_does_not_fit_is_named() -> None:
+async def test_every_row_without_a_matching_example_is_listed() -> None:
     async with tools() as it:
         ids = await dataset(it)
         rows = [
@@ -65,14 +65,14 @@ async def test_every_row_that_does_not_fit_is_named() -> None:
     assert "Columns are: question" in wrong_column
 
 
-async def test_a_column_that_does_not_tell_examples_apart_is_refused() -> None:
+async def test_a_match_column_with_repeated_values_is_refused() -> None:
     async with tools() as it:
         await it.call(CREATE_DATASET, name="twins", rows=[{"q": "same"}, {"q": "same"}])
         words = await it.refused(SPEC, name="v", dataset="twins", rows=[{"q": "same", "output": "x"}], match_column="q")
     assert "does not tell the examples apart" in words
 
 
-async def test_an_unknown_dataset_is_reported_with_the_nearest() -> None:
+async def test_an_unknown_dataset_is_reported_with_the_nearest_names() -> None:
     async with tools() as it:
         await dataset(it)
         words = await it.refused(SPEC, name="v1", dataset="faqs", rows=[{"example_id": "x", "output": "y"}])

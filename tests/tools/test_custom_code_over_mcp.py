@@ -20,7 +20,7 @@ return EvaluationResult(label="polite" if words else "rude", score=len(words), e
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.promise("code.custom")
-async def test_an_agent_makes_runs_and_reads_a_custom_evaluator(mode: str) -> None:
+async def test_an_agent_creates_runs_and_reads_a_custom_evaluator(mode: str) -> None:
     outputs = ["Please wait, and thank you.", "No.", "?!", "Yes, please."]
     rows = [
         {"name": "answer", "start_time": f"2026-03-01T00:00:0{n}Z", "input": "?", "output": text}
@@ -53,7 +53,7 @@ async def test_an_agent_makes_runs_and_reads_a_custom_evaluator(mode: str) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_an_agent_learns_everything_that_is_wrong_with_its_code_at_once(mode: str) -> None:
+async def test_all_errors_in_custom_code_are_reported_to_the_agent_together(mode: str) -> None:
     code = "import os\nclass A(CodeEvaluator):\n    def evaluate(self, **kwargs):\n        return {'label': 'x'}\n"
     async with agent(mode) as it:
         words = await it.refusal("create_evaluator", {"name": "x", "code": code})
@@ -66,7 +66,7 @@ async def test_an_agent_learns_everything_that_is_wrong_with_its_code_at_once(mo
         assert part in words
 
 
-async def test_the_same_agent_may_use_all_of_python_where_the_host_chose_the_locked_process() -> None:
+async def test_the_locked_process_sandbox_allows_all_of_python() -> None:
     code = custom_code("return EvaluationResult(score=statistics.mean(len(word) for word in output.split()))")
     call = {"name": "length", "code": code, "imports": f"import statistics\n{IMPORTS}"}
     async with agent() as it:
@@ -76,7 +76,7 @@ async def test_the_same_agent_may_use_all_of_python_where_the_host_chose_the_loc
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_what_an_agent_gives_as_static_params_its_code_reads_from_self(mode: str) -> None:
+async def test_static_params_set_by_an_agent_are_attributes_of_self_in_its_code(mode: str) -> None:
     code = custom_code("found = [key for key in self.keys if key in output]\nreturn EvaluationResult(score=len(found))")
     rows = [{"name": "a", "start_time": "2026-03-01T00:00:00Z", "input": "?", "output": "id and total"}]
     async with agent(mode) as it:

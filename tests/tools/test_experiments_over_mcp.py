@@ -54,7 +54,7 @@ async def test_waiting_for_an_experiment_waits_for_its_evaluations_and_reports_t
     assert [run["run_id"] for run in later["chained_task_runs"]] == [run["run_id"] for run in chained]
 
 
-async def test_while_a_chained_evaluation_is_under_way_the_job_is_not_finished(mode: str) -> None:
+async def test_a_wait_is_not_finished_while_a_chained_evaluation_is_running(mode: str) -> None:
     async with agent(mode, patience_seconds=0.3) as it, judge_server() as model, judge_server() as judge:
         arguments = await experiment(it, model.base_url, "judged", judge_url=judge.base_url)
         judge.hold()
@@ -72,7 +72,7 @@ async def test_while_a_chained_evaluation_is_under_way_the_job_is_not_finished(m
         assert answer["chained_task_runs"][0]["done"] == "3 of 3"
 
 
-async def test_a_chained_task_deleted_meanwhile_is_no_reason_to_wait(mode: str) -> None:
+async def test_a_chained_task_deleted_during_the_wait_does_not_prolong_it(mode: str) -> None:
     async with agent(mode) as it, judge_server() as judge:
         arguments = await experiment(it, judge.base_url, "judged")
         first = await it.answer("trigger_task_run", {**arguments, "wait": True})
@@ -100,7 +100,7 @@ async def test_the_labels_of_a_judged_experiment_are_its_results(mode: str) -> N
     assert only["score"]["n"] == 3 and "labels are the outputs" in results["next_step"]
 
 
-async def test_an_agent_is_called_by_its_name_with_a_request_made_from_each_example(mode: str) -> None:
+async def test_an_agent_integration_is_called_by_name_with_a_request_built_from_each_example(mode: str) -> None:
     said = Answer(200, json.dumps({"output": "done"}).encode())
     async with agent(mode) as it, judge_server(script=lambda _: said) as server:
         await it.seed.seed_dataset([{"question": "a", "age": "41"}, {"question": "b", "age": "42"}], name="questions")

@@ -38,7 +38,7 @@ def test_a_file_below_an_allowed_directory_is_read(root: Path, path: str) -> Non
     ["../outside.jsonl", "{root}/../outside.jsonl", "/etc/passwd", "/proc/self/environ", "~/x.jsonl", "gone.jsonl",
      "link.jsonl", "linked/outside.jsonl", "", " ", "rows.jsonl\0.txt", "a" * 5000, "."],
 )  # fmt: skip
-def test_no_path_leads_out_of_the_allowed_directories(root: Path, path: str) -> None:
+def test_no_path_escapes_the_allowed_directories(root: Path, path: str) -> None:
     (root / "link.jsonl").symlink_to(root.parent / "outside.jsonl")
     (root / "linked").symlink_to(root.parent)
     with pytest.raises(Refused) as caught:
@@ -47,7 +47,7 @@ def test_no_path_leads_out_of_the_allowed_directories(root: Path, path: str) -> 
     assert len(str(caught.value)) < 500
 
 
-def test_a_file_outside_and_one_that_does_not_exist_get_the_same_answer(root: Path) -> None:
+def test_a_file_outside_and_a_missing_file_produce_the_same_message(root: Path) -> None:
     answers = set()
     for path in ("../outside.jsonl", "../gone.jsonl"):
         with pytest.raises(Refused) as caught:
@@ -56,7 +56,7 @@ def test_a_file_outside_and_one_that_does_not_exist_get_the_same_answer(root: Pa
     assert len(answers) == 1
 
 
-def test_the_kernels_interfaces_are_never_files_even_when_the_root_is_allowed() -> None:
+def test_kernel_interfaces_are_refused_even_when_the_root_directory_is_allowed() -> None:
     with pytest.raises(Refused, match="no such file"):
         read_json_argument("@/proc/self/environ", settings(Path("/")))
 
@@ -67,7 +67,7 @@ def test_a_pipe_is_refused_and_does_not_hang(root: Path) -> None:
         read_rows("pipe.jsonl", settings(root))
 
 
-def test_a_link_put_in_the_files_place_between_look_and_read_is_refused(root: Path) -> None:
+def test_a_file_replaced_by_a_link_between_lookup_and_read_is_refused(root: Path) -> None:
     rows = read_rows("rows.jsonl", settings(root))
     (root / "rows.jsonl").unlink()
     (root / "rows.jsonl").symlink_to(root.parent / "outside.jsonl")
@@ -84,18 +84,18 @@ def test_a_file_that_changed_between_two_passes_is_refused(root: Path) -> None:
         list(rows)
 
 
-def test_without_an_allowed_directory_no_file_is_read_and_the_option_is_named(root: Path) -> None:
+def test_without_an_allowed_directory_no_file_is_read_and_the_message_names_the_option(root: Path) -> None:
     with pytest.raises(Refused, match="--allow-dir"):
         read_rows(str(root / "rows.jsonl"), ToolSettings())
 
 
-def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read(root: Path) -> None:
+def test_a_file_with_an_unknown_suffix_is_refused_with_the_supported_suffixes(root: Path) -> None:
     (root / "rows.txt").write_text("x")
     with pytest.raises(Refused, match=r"\.jsonl, \.ndjson, \.csv, \.parquet"):
         read_rows("rows.txt", settings(root))
 
 
-def test_jsonl_says_every_bad_line_by_its_number_and_keeps_the_good_ones(root: Path) -> None:
+def test_jsonl_reports_every_bad_line_by_number_and_keeps_the_good_ones(root: Path) -> None:
     content = (
         b'\xef\xbb\xbf{"a": 1}\n\n[1]\n{"a": \n\xff\xfe\n{"a": NaN, "b": 2}\n{"a": Infinity}\n{"a": "\\ud800"}\n7\n'
     )
@@ -110,7 +110,7 @@ def test_jsonl_says_every_bad_line_by_its_number_and_keeps_the_good_ones(root: P
     assert problems[5] == "is not UTF-8 text"
 
 
-def test_csv_cells_are_text_and_an_empty_cell_is_no_value(root: Path) -> None:
+def test_csv_cells_are_text_and_an_empty_cell_is_omitted(root: Path) -> None:
     (root / "rows.csv").write_text('\ufeffq,a\n"two\nlines",007\n,x\n1,2,3\n', encoding="utf-8")
     assert list(read_rows("rows.csv", settings(root))) == [
         (1, {"q": "two\nlines", "a": "007"}),
@@ -123,7 +123,7 @@ def test_csv_cells_are_text_and_an_empty_cell_is_no_value(root: Path) -> None:
     ("content", "match"),
     [(b"a,a\n1,2\n", "repeated column"), (b"a,b\n1,\xff\n", "Line 2 is not UTF-8"), (b'a\n"open\n', "not a CSV")],
 )
-def test_a_csv_file_that_cannot_be_read_says_where(root: Path, content: bytes, match: str) -> None:
+def test_an_invalid_csv_file_is_refused_with_the_location(root: Path, content: bytes, match: str) -> None:
     (root / "rows.csv").write_bytes(content)
     with pytest.raises(Refused, match=match):
         list(read_rows("rows.csv", settings(root)))
@@ -148,13 +148,13 @@ def test_parquet_values_become_json_values(root: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_broken_parquet_file_is_refused_in_our_words(root: Path) -> None:
+def test_an_invalid_parquet_file_is_refused_without_the_librarys_message(root: Path) -> None:
     (root / "rows.parquet").write_bytes(b"PAR1 not really PAR1")
     with pytest.raises(Refused, match="not a Parquet file"):
         list(read_rows("rows.parquet", settings(root)))
 
 
-def test_a_json_argument_is_read_from_its_file_and_a_broken_one_says_where(root: Path) -> None:
+def test_a_json_argument_is_read_from_a_file_and_invalid_json_is_located(root: Path) -> None:
     (root / "config.json").write_text('{"experiment_type": "LLM_GENERATION"}')
     (root / "broken.json").write_text('{\n "a": \n}')
     assert read_json_argument("@config.json", settings(root)) == {"experiment_type": "LLM_GENERATION"}

@@ -9,7 +9,7 @@ from evaltasks.tools.find import SPEC
 from tests.support.authoring import tools
 
 
-async def test_an_exact_name_comes_first_then_the_near_ones() -> None:
+async def test_exact_names_come_first_followed_by_similar_ones() -> None:
     async with tools() as it:
         exact = await it.seed.seed_project("support bot")
         await it.seed.seed_project("support bot 2")
@@ -24,7 +24,7 @@ async def test_an_exact_name_comes_first_then_the_near_ones() -> None:
     assert exact in answer.next_step
 
 
-async def test_a_misspelt_name_finds_the_similar_one_and_says_that_it_is_not_exact() -> None:
+async def test_a_misspelt_name_finds_the_similar_one_marked_as_not_exact() -> None:
     async with tools() as it:
         await it.seed.seed_project("support-bot")
         answer = await it.call(SPEC, text="suport-bott", kind="projects")
@@ -32,7 +32,7 @@ async def test_a_misspelt_name_finds_the_similar_one_and_says_that_it_is_not_exa
     assert "exactly" in answer.next_step
 
 
-async def test_an_id_and_a_link_find_the_thing_itself() -> None:
+async def test_an_id_and_a_link_find_exactly_their_resource() -> None:
     async with tools() as it:
         dataset = await it.seed.seed_dataset(name="faq")
         experiment = await it.seed.seed_experiment(dataset, name="v1")
@@ -55,7 +55,7 @@ async def test_a_task_run_is_recognised_by_its_id() -> None:
     assert "get_task_run" in answer.next_step
 
 
-async def test_without_text_some_of_every_kind_are_listed_and_what_is_cut_is_said() -> None:
+async def test_without_text_some_resources_of_every_kind_are_listed_and_the_cut_is_reported() -> None:
     async with tools() as it:
         for number in range(12):
             await it.seed.seed_project(f"p{number:02}")
@@ -67,7 +67,7 @@ async def test_without_text_some_of_every_kind_are_listed_and_what_is_cut_is_sai
     assert answer.cut.startswith("7 of 15 are shown")
 
 
-async def test_names_are_looked_for_in_the_space_that_is_given() -> None:
+async def test_names_are_searched_in_the_requested_space() -> None:
     async with tools() as it:
         await it.seed.seed_project("here")
         await it.client.spaces.create(CreateSpace(name="elsewhere"))
@@ -84,6 +84,6 @@ async def test_a_name_that_looks_like_an_id_is_still_found_as_a_name() -> None:
     assert [(m.kind, m.name) for m in answer.matches] == [("project", name)]
 
 
-async def test_a_link_to_nothing_known_is_refused() -> None:
+async def test_a_link_to_an_unknown_resource_is_refused() -> None:
     async with tools() as it:
         assert "link" in await it.refused(SPEC, text="https://example.com/somewhere")

@@ -83,7 +83,7 @@ async def test_traces_are_filtered_mapped_judged_and_shown_as_rows() -> None:
     assert "query_ids names A" in refused
 
 
-async def test_sessions_are_judged_by_their_conversation_with_what_create_task_takes() -> None:
+async def test_sessions_are_judged_by_their_conversation_in_a_task_from_create_task() -> None:
     async with agent() as it, judge_server() as judge:
         await world(it)
         await made(it, judge.base_url, "session", "Is this fine? {conversation}")
@@ -106,7 +106,9 @@ async def test_sessions_are_judged_by_their_conversation_with_what_create_task_t
         ({"query_filter": "name = 'x'", "query_filters": [{"id": "A", "filter": "name = 'y'"}]}, "query_filter"),
     ],
 )
-async def test_what_is_wrong_with_the_shape_is_said_to_the_agent(fields: dict[str, Any], said: str) -> None:
+async def test_structural_errors_of_a_configuration_are_reported_to_the_agent(
+    fields: dict[str, Any], said: str
+) -> None:
     async with agent() as it, judge_server() as judge:
         await world(it)
         await made(it, judge.base_url, "trace", "{output}")

@@ -33,7 +33,7 @@ async def stored(it: AuthoringTools, project_id: str) -> list[Span]:
     return [span async for span in it.client.spans.all(body)]
 
 
-async def test_rows_become_spans_of_a_project_that_is_made_and_said_so() -> None:
+async def test_rows_become_spans_of_a_created_project_with_a_note() -> None:
     async with tools() as it:
         answer = await it.call(SPEC, project="bot", rows=[row(1), row(2)])
         spans = await stored(it, answer.project_id)
@@ -47,7 +47,7 @@ async def test_rows_become_spans_of_a_project_that_is_made_and_said_so() -> None
     }
 
 
-async def test_a_long_file_is_sent_in_parts_with_progress_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_long_file_is_sent_in_batches_with_progress_and_without_duplicates(tmp_path: Path) -> None:
     (tmp_path / "spans.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(2300)))
     async with tools(tmp_path) as it:
         first = await it.call(SPEC, project="bot", file="spans.jsonl")
@@ -59,7 +59,7 @@ async def test_a_long_file_is_sent_in_parts_with_progress_and_doubles_nothing(tm
     assert count == 2300
 
 
-async def test_rows_without_ids_are_replaced_and_not_doubled_when_they_come_again() -> None:
+async def test_rows_without_ids_imported_again_are_replaced_and_not_duplicated() -> None:
     bare = [{"start_time": "2026-11-01T10:00:00Z", "input": "why?", "output": "so"}] * 2
     async with tools() as it:
         first = await it.call(SPEC, project="bot", rows=bare)
@@ -82,7 +82,7 @@ async def test_csv_and_parquet_give_the_same_spans_as_jsonl(tmp_path: Path) -> N
     assert seen[0][1]["attributes"]["llm.token_count.total"] == 12
 
 
-async def test_one_bad_row_keeps_all_out_and_every_kind_of_error_is_reported_with_its_rows(tmp_path: Path) -> None:
+async def test_one_bad_row_rejects_the_import_and_every_error_kind_lists_its_rows(tmp_path: Path) -> None:
     lines = [json.dumps(row(1)), "{broken", json.dumps({"name": "x"}), json.dumps({"name": "y"}), json.dumps(row(5))]
     (tmp_path / "spans.jsonl").write_text("\n".join(lines))
     async with tools(tmp_path) as it:
@@ -100,13 +100,13 @@ def _all_projects() -> Any:
     return ListProjects()
 
 
-async def test_evaluations_of_an_export_are_left_out_and_that_is_said() -> None:
+async def test_evaluation_columns_of_an_export_are_skipped_with_a_note() -> None:
     async with tools() as it:
         answer = await it.call(SPEC, project="bot", rows=[row(1, **{"eval.tone.label": "kind"})])
     assert any("eval.tone.label" in note for note in answer.notes or [])
 
 
-async def test_a_name_near_to_a_project_makes_a_new_one_and_names_the_near_one() -> None:
+async def test_a_similar_project_name_creates_a_new_project_and_the_note_names_the_existing_one() -> None:
     async with tools() as it:
         await it.call(SPEC, project="support-bot", rows=[row(1)])
         answer = await it.call(SPEC, project="suport-bot", rows=[row(1)])
@@ -114,7 +114,7 @@ async def test_a_name_near_to_a_project_makes_a_new_one_and_names_the_near_one()
     assert any("'support-bot'" in note for note in answer.notes or [])
 
 
-async def test_an_id_of_something_else_makes_no_project() -> None:
+async def test_an_id_of_another_resource_does_not_create_a_project() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, project=await it.seed.seed_dataset(), rows=[row(1)])
     assert "is the id of a dataset" in words
@@ -128,7 +128,7 @@ async def test_rows_and_file_exclude_each_other_and_one_is_needed() -> None:
     assert "there is nothing to send" in none
 
 
-async def test_on_ax_it_is_refused_with_the_way_that_works() -> None:
+async def test_importing_on_ax_is_refused_and_the_message_names_the_alternative() -> None:
     async with tools(as_ax=True) as it:
         words = await it.refused(SPEC, project="p", rows=[row(1)])
     assert "OpenTelemetry" in words

@@ -92,7 +92,7 @@ def refusal(argument: str, value: object, settings: ToolSettings | None = None) 
         ("flag", False, False),
     ],
 )
-def test_what_is_written_well_is_read_without_a_word(argument: str, value: object, understood: object) -> None:
+def test_well_formed_arguments_are_accepted_without_a_note(argument: str, value: object, understood: object) -> None:
     assert read(argument, value) == (understood, [])
 
 
@@ -117,7 +117,7 @@ def test_what_is_written_well_is_read_without_a_word(argument: str, value: objec
         ("metadata", {"a": 1, "b": True}, {"a": "1", "b": "true"}),
     ],
 )
-def test_a_harmless_slip_is_repaired_and_said_aloud(argument: str, value: object, understood: object) -> None:
+def test_a_harmless_slip_is_repaired_with_a_note(argument: str, value: object, understood: object) -> None:
     got, notes = read(argument, value)
     assert got == understood
     assert len(notes) == 1
@@ -142,7 +142,7 @@ def test_what_is_ambiguous_or_wrong_is_refused(argument: str, value: object) -> 
     assert refusal(argument, value)
 
 
-def test_an_evaluator_may_be_given_in_each_of_its_ways() -> None:
+def test_an_evaluator_is_accepted_in_every_documented_form() -> None:
     ways: list[object] = [
         [{"evaluator_id": "e", "query_filter": None, "column_mappings": None}],  # the documents' own example
         {"evaluator_id": "e"},
@@ -155,13 +155,13 @@ def test_an_evaluator_may_be_given_in_each_of_its_ways() -> None:
         assert (attachment.evaluator_id, attachment.model_dump(exclude_unset=True)) == ("e", {"evaluator_id": "e"})
 
 
-def test_every_error_inside_a_list_has_its_place() -> None:
+def test_every_error_inside_a_list_has_its_path() -> None:
     text = refusal("evaluators", [{"evaluator_id": "e", "filter": "x"}, {"query_filter": "y"}])
     assert "1. evaluators[0].filter: is not a field of this object" in text
     assert "2. evaluators[1].evaluator_id: is required" in text
 
 
-def test_all_unreadable_arguments_come_out_together() -> None:
+def test_all_unreadable_arguments_are_reported_together() -> None:
     with pytest.raises(ValidationErrors) as caught:
         SPEC.parse({"number": 7, "flag": "maybe", "colour": "red", "time": 0}, context_for())
     assert {issue.argument for issue in caught.value.issues} == {"number", "flag", "colour", "time"}
@@ -177,7 +177,7 @@ def test_a_file_is_read_only_below_the_allowed_directories(tmp_path: Path) -> No
     assert "No directory is open" in refusal("metadata", "@a.json")
 
 
-def test_a_value_is_never_echoed_at_length() -> None:
+def test_a_long_value_is_never_echoed() -> None:
     secret = "sk-" + "a" * 300
     for argument in ("word", "number", "flag", "time", "limit", "run_configuration"):
         assert secret not in refusal(argument, secret)
@@ -202,7 +202,7 @@ JUNK = LEAVES | _around(LEAVES | _around(LEAVES | _around(LEAVES)))
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_junk_gives_issues_or_a_valid_input_and_nothing_else(name: str) -> None:
+def test_arbitrary_arguments_produce_issues_or_a_valid_input_and_never_an_exception(name: str) -> None:
     spec = BY_NAME[name]
     arguments = st.dictionaries(st.sampled_from(sorted(spec.input.model_fields)) | st.text(max_size=5), JUNK)
 

@@ -75,7 +75,7 @@ def test_a_tools_example_is_valid_under_its_own_schema(spec: Any) -> None:
 
 
 @pytest.mark.parametrize("spec", TOOLS, ids=lambda spec: spec.name)
-def test_a_description_begins_with_an_imperative_and_is_short(spec: Any) -> None:
+def test_a_description_starts_with_an_imperative_and_is_short(spec: Any) -> None:
     verb = spec.description.split()[0]
     assert verb in {
         "Cancel", "Create", "Delete", "Find", "Get", "Import", "List", "Read", "Register", "Run", "Store", "Update",
@@ -84,7 +84,7 @@ def test_a_description_begins_with_an_imperative_and_is_short(spec: Any) -> None
     assert len(spec.description) < 1200
 
 
-def test_the_schemas_written_by_hand_have_the_fields_of_the_models() -> None:
+def test_handwritten_schemas_have_the_fields_of_their_models() -> None:
     assert set(ATTACHMENT_SCHEMA["properties"]) == set(EvaluatorAttachment.model_fields)
     assert set(QUERY_FILTERS_SCHEMA["properties"]) == set(QueryFilters.model_fields)
     kinds = set(LlmGeneration.model_fields) | set(TemplateEvaluation.model_fields) | set(AgentCall.model_fields)

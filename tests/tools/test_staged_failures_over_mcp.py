@@ -47,7 +47,7 @@ async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancel
     assert (after["outcome"], after["task_run"]["status"]) == ("finished", "cancelled")
 
 
-async def test_a_bad_integration_is_a_finished_wait_on_a_cancelled_task_run_without_a_reason(mode: str) -> None:
+async def test_a_bad_integration_finishes_the_wait_with_a_cancelled_task_run_without_a_reason(mode: str) -> None:
     async with staged(mode, "bad-integration=0.05") as it:
         answer = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
     run = answer["task_run"]
@@ -56,7 +56,7 @@ async def test_a_bad_integration_is_a_finished_wait_on_a_cancelled_task_run_with
     assert run.get("failure_reason") is None
 
 
-async def test_delayed_indexing_is_a_completed_task_run_with_nothing_in_it(mode: str) -> None:
+async def test_delayed_indexing_completes_a_task_run_with_no_rows(mode: str) -> None:
     async with staged(mode, "delayed-indexing") as it:
         answer = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
     run = answer["task_run"]
@@ -64,7 +64,7 @@ async def test_delayed_indexing_is_a_completed_task_run_with_nothing_in_it(mode:
     assert (run["num_successes"], run["num_errors"], run["num_skipped"]) == (0, 0, 0)
 
 
-async def test_no_tool_takes_or_names_a_stage(mode: str) -> None:
+async def test_no_tool_has_a_fault_injection_argument_or_mentions_one(mode: str) -> None:
     async with staged(mode, "stuck-pending") as it:
         tools = (await it.mcp.list_tools()).tools
         words = await it.refusal("trigger_task_run", {"task": "check", "stage": "judge-failure", **WINDOW})

@@ -73,7 +73,7 @@ async def test_the_cursor_goes_through_every_row_once() -> None:
     assert "cursor: is not of these results" in foreign
 
 
-async def test_the_heuristic_is_named_for_what_it_is_and_its_text_is_fenced() -> None:
+async def test_the_heuristic_judge_is_labelled_and_its_text_is_fenced() -> None:
     rows = [
         {"span_id": "good", "start_time": START, "input": "Where is Paris?", "output": "Paris is in France.",
          "context": "Paris is the capital of France."},
@@ -125,7 +125,7 @@ async def test_two_judges_over_the_same_rows_are_two_results() -> None:
     assert one.completeness == "final"
 
 
-async def test_a_run_that_is_not_over_is_partial_and_says_how_to_go_on() -> None:
+async def test_an_unfinished_run_returns_partial_results_and_the_next_call() -> None:
     async with tools() as it, judge_server() as judge:
         project = await it.seed.seed_project()
         await it.seed.seed_spans(project, 40)
@@ -146,7 +146,7 @@ async def test_a_run_that_is_not_over_is_partial_and_says_how_to_go_on() -> None
     assert "cancelled" in cancelled.partial_because[0]
 
 
-async def test_errors_are_reported_by_our_reason_and_the_providers_words_only_fenced_and_only_in_full() -> None:
+async def test_errors_are_grouped_by_reason_and_provider_text_is_fenced_and_shown_in_full_mode_only() -> None:
     too_long = Answer.error(400, code="context_length_exceeded")
     async with tools() as it, judge_server(script=lambda _: too_long) as judge:
         project = await it.seed.seed_project()
@@ -174,7 +174,7 @@ async def test_a_newer_version_of_the_evaluator_is_mentioned() -> None:
     assert after.evaluators[0].version == "a newer one exists now: later runs use that, scores may drift"
 
 
-async def test_an_evaluator_that_is_not_the_tasks_is_reported_with_those_that_are() -> None:
+async def test_an_evaluator_not_attached_to_the_task_is_reported_with_the_attached_ones() -> None:
     async with tools() as it:
         run = await a_code_run(it, ["please"])
         other = await it.seed.seed_code_evaluator("other")
@@ -182,7 +182,7 @@ async def test_an_evaluator_that_is_not_the_tasks_is_reported_with_those_that_ar
     assert "they are: polite" in words
 
 
-async def test_on_ax_results_come_from_the_spans_and_what_cannot_be_known_is_said(
+async def test_on_ax_results_come_from_the_spans_and_unknown_counts_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with tools() as it:
@@ -230,7 +230,7 @@ def with_metadata(span: Span, metadata: dict[str, Any] | None) -> Span:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_an_agent_gets_from_nothing_to_results(mode: str) -> None:
+async def test_an_agent_goes_from_an_empty_engine_to_results(mode: str) -> None:
     async with agent(mode) as it:
         spans = await it.answer(
             "import_spans", {"project": "bot", "rows": [{"span_id": "a", "start_time": START, "output": "yes please"}]}

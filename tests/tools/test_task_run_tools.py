@@ -68,7 +68,7 @@ async def until(it: ToolsInTest, spec: Any, is_so: Callable[[Any], bool], **argu
 
 
 # --- triggering ---------------------------------------------------------------------------------------------------
-async def test_a_trigger_answers_at_once_and_its_next_call_waits_to_the_end() -> None:
+async def test_a_trigger_returns_at_once_and_its_next_call_waits_until_the_end() -> None:
     async with tools_in_test() as it:
         await monitor(it)
         started = await it.call(trigger_task_run.SPEC, task="monitor", **WINDOW)
@@ -79,7 +79,7 @@ async def test_a_trigger_answers_at_once_and_its_next_call_waits_to_the_end() ->
     assert ended.task_run.data_start_time == "2026-03-01T00:00:00.000Z"
 
 
-async def test_trigger_with_wait_reports_progress_that_only_rises_and_answers_with_the_end() -> None:
+async def test_trigger_with_wait_reports_rising_progress_and_returns_the_finished_run() -> None:
     async with tools_in_test() as it, slow_task(it, 0.02, spans=60):
         answer = await it.call(trigger_task_run.SPEC, task="slow", wait=True, poll_interval=0.05, **WINDOW)
         values = [done for done, _, _ in it.progress]
@@ -88,7 +88,7 @@ async def test_trigger_with_wait_reports_progress_that_only_rises_and_answers_wi
     assert values[-1] == 60
 
 
-async def test_a_wait_that_outlasts_the_patience_is_resumed_by_the_call_it_names() -> None:
+async def test_a_wait_beyond_the_limit_of_one_call_is_resumed_by_its_next_call() -> None:
     async with tools_in_test() as it, slow_task(it, 0.05, spans=60):
         it.settings = ToolSettings(patience_seconds=0.05)
         answer = await it.call(trigger_task_run.SPEC, task="slow", wait=True, timeout=30, **WINDOW)
@@ -102,7 +102,7 @@ async def test_a_wait_that_outlasts_the_patience_is_resumed_by_the_call_it_names
     assert (answer.outcome, answer.task_run.done) == ("finished", "60 of 60")
 
 
-async def test_the_first_run_without_a_window_takes_30_days_and_says_so() -> None:
+async def test_the_first_run_without_a_window_covers_30_days_with_a_note() -> None:
     async with tools_in_test() as it:
         await monitor(it)
         answer = await it.call(trigger_task_run.SPEC, task="monitor", wait=True)
@@ -143,7 +143,7 @@ async def experiment(it: ToolsInTest, name: str) -> str:
     return (await it.client.resolve.experiment(name)).id
 
 
-async def test_a_run_experiment_task_makes_its_experiment_and_starts_what_is_chained() -> None:
+async def test_a_run_experiment_task_creates_its_experiment_and_triggers_the_chained_tasks() -> None:
     async with tools_in_test() as it, judge_server() as judge:
         await generation(it, judge.base_url)
         dataset = (await it.client.resolve.dataset("questions")).id
@@ -161,7 +161,7 @@ async def test_a_run_experiment_task_makes_its_experiment_and_starts_what_is_cha
         await until(it, list_task_runs.SPEC, lambda listed: bool(listed.task_runs), task=chained, status="completed")
 
 
-async def test_all_errors_of_a_trigger_come_out_together_whatever_kind_they_are_of() -> None:
+async def test_all_errors_of_a_trigger_are_reported_together_whatever_their_kind() -> None:
     async with tools_in_test() as it:
         await monitor(it)
         with pytest.raises(ValidationErrors) as refused:
@@ -178,7 +178,7 @@ async def test_all_errors_of_a_trigger_come_out_together_whatever_kind_they_are_
 
 
 # --- the guard ----------------------------------------------------------------------------------------------------
-async def test_the_same_work_is_not_started_twice_while_it_is_under_way() -> None:
+async def test_the_same_task_run_is_not_started_twice_while_it_is_running() -> None:
     async with tools_in_test() as it, slow_task(it, 30):
         first = await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)
         again = await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)
@@ -194,7 +194,7 @@ async def test_the_same_work_is_not_started_twice_while_it_is_under_way() -> Non
     assert (other.outcome, other.started) == ("started", True)
 
 
-async def test_what_is_over_may_be_started_again() -> None:
+async def test_a_finished_task_run_can_be_started_again() -> None:
     async with tools_in_test() as it:
         await monitor(it)
         first = await it.call(trigger_task_run.SPEC, task="monitor", wait=True, **WINDOW)
@@ -234,7 +234,7 @@ async def test_runs_are_listed_newest_first_by_status_and_in_pages() -> None:
     assert (got.task_run.task_name, got.task_run.done, got.task_run.unexplained) == ("monitor", "20 of 20", None)
 
 
-async def test_a_run_that_judged_nothing_is_called_unexplained() -> None:
+async def test_a_run_without_evaluations_is_reported_as_unexplained() -> None:
     async with tools_in_test() as it:
         await monitor(it)
         answer = await it.call(
@@ -253,7 +253,7 @@ async def test_an_unknown_run_id_is_not_found_and_a_hostile_one_is_never_sent(sp
 
 
 # --- cancelling ---------------------------------------------------------------------------------------------------
-async def test_cancelling_asks_stops_the_run_and_says_what_was_evaluated_so_far() -> None:
+async def test_cancelling_asks_first_stops_the_run_and_reports_what_was_evaluated() -> None:
     async with tools_in_test() as it, slow_task(it, 30):
         run_id = (await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)).task_run.run_id
         it.person.agrees = False
@@ -288,7 +288,7 @@ async def test_a_wrong_confirmation_cancels_nothing() -> None:
         assert not (await it.call(get_task_run.SPEC, run_id=run_id)).task_run.finished
 
 
-async def test_ending_a_wait_leaves_the_run_as_it_is() -> None:
+async def test_ending_a_wait_does_not_change_the_run() -> None:
     async with tools_in_test() as it, slow_task(it, 30):
         run_id = (await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)).task_run.run_id
         with anyio.move_on_after(0.05) as scope:

@@ -37,7 +37,7 @@ async def world(it: ToolsInTest) -> dict[str, str]:
     }
 
 
-async def test_the_examples_of_the_documents_are_accepted_by_create_task() -> None:
+async def test_the_documented_examples_are_accepted_by_create_task() -> None:
     """`ax tasks create`, its three examples with the ids replaced by names, flags as they stand."""
     async with tools_in_test() as it:
         ids = await world(it)
@@ -72,7 +72,7 @@ async def test_the_examples_of_the_documents_are_accepted_by_create_task() -> No
     assert generation.next_call.arguments["experiment_name"]
 
 
-async def test_the_evaluator_and_configuration_formats_of_the_documents_are_accepted_as_they_stand() -> None:
+async def test_the_documented_evaluator_and_configuration_formats_are_accepted_unchanged() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         integration = await it.seed.seed_ai_integration(JUDGE)
@@ -95,7 +95,7 @@ async def test_the_evaluator_and_configuration_formats_of_the_documents_are_acce
     assert experiment.task.run_configuration["experiment_type"] == "llm_generation"
 
 
-async def test_names_work_wherever_ids_do_also_inside_lists() -> None:
+async def test_names_are_accepted_wherever_ids_are_including_lists() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         created = await it.call(
@@ -110,7 +110,7 @@ async def test_names_work_wherever_ids_do_also_inside_lists() -> None:
     assert got.task.evaluators[0].evaluator_id == ids["Regex"]
 
 
-async def test_every_unknown_name_of_a_call_is_reported_at_once_with_candidates() -> None:
+async def test_every_unknown_name_of_a_call_is_reported_together_with_candidates() -> None:
     async with tools_in_test() as it:
         await world(it)
         issues = await it.issues(
@@ -125,7 +125,7 @@ async def test_every_unknown_name_of_a_call_is_reported_at_once_with_candidates(
     assert listed.tasks == []
 
 
-async def test_evaluators_are_checked_against_the_task_and_their_mappings_before_anything_is_created() -> None:
+async def test_evaluators_are_validated_against_the_task_and_their_mappings_before_creation() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         other_version = (await it.client.evaluators.get(ids["Judge"])).version.id
@@ -143,7 +143,7 @@ async def test_evaluators_are_checked_against_the_task_and_their_mappings_before
     assert "same evaluator" in issues["evaluators[2].evaluator_id"]
 
 
-async def test_all_errors_of_a_creation_come_out_together_before_any_request() -> None:
+async def test_all_errors_of_a_creation_are_reported_together_before_any_request() -> None:
     async with tools_in_test() as it:
         before = await it.call(list_tasks.SPEC)
         with pytest.raises(ValidationErrors) as refused:
@@ -161,7 +161,7 @@ async def test_all_errors_of_a_creation_come_out_together_before_any_request() -
     assert before == after
 
 
-async def test_a_dataset_task_without_experiments_is_warned_of_and_left_to_the_service() -> None:
+async def test_a_dataset_task_without_experiments_is_sent_with_a_warning() -> None:
     async with tools_in_test() as it:
         await world(it)
         with pytest.raises(Exception, match="experiment"):
@@ -171,7 +171,7 @@ async def test_a_dataset_task_without_experiments_is_warned_of_and_left_to_the_s
         assert "without experiment_ids" in it.notes
 
 
-async def test_a_taken_name_is_a_conflict() -> None:
+async def test_a_task_name_in_use_is_a_conflict() -> None:
     async with tools_in_test() as it:
         await world(it)
         call: dict[str, Any] = {
@@ -182,7 +182,7 @@ async def test_a_taken_name_is_a_conflict() -> None:
             await it.call(create_task.SPEC, **call)
 
 
-async def test_lists_are_filtered_by_everything_and_paged() -> None:
+async def test_lists_support_every_filter_and_paging() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         for number in range(3):
@@ -240,7 +240,7 @@ async def test_each_field_is_updated_and_the_answer_shows_the_difference() -> No
         assert (await it.call(get_task.SPEC, task="t2")).task.query_filter is None
 
 
-async def test_evaluators_are_replaced_by_a_list_and_changed_one_by_one_by_an_object() -> None:
+async def test_a_list_replaces_the_evaluators_and_an_object_changes_single_ones() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         second = await it.seed.seed_code_evaluator("Second", evaluation_name="second")
@@ -273,7 +273,7 @@ async def test_evaluators_are_replaced_by_a_list_and_changed_one_by_one_by_an_ob
         assert set(issues) == {"evaluators.remove[0]", "evaluators.change[0].evaluator_id"}
 
 
-async def test_a_run_configuration_is_replaced_whole() -> None:
+async def test_a_run_configuration_is_replaced_completely() -> None:
     async with tools_in_test() as it:
         await world(it)
         integration = await it.seed.seed_ai_integration(JUDGE)
@@ -288,14 +288,14 @@ async def test_a_run_configuration_is_replaced_whole() -> None:
     assert [change.field for change in answer.changes] == ["run_configuration"]
 
 
-async def test_an_update_of_nothing_is_refused_before_any_request() -> None:
+async def test_an_update_without_changes_is_refused_before_any_request() -> None:
     async with tools_in_test() as it:
         # The task does not exist: any request would say so instead.
         issues = await it.issues(update_task.SPEC, task="nowhere")
     assert "no fields to update" in issues["update_task"]
 
 
-async def test_unreadable_and_misplaced_fields_of_an_update_come_out_together() -> None:
+async def test_unreadable_and_misplaced_fields_of_an_update_are_reported_together() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         await it.seed.seed_task([ids["Regex"]], name="t", project_id=ids["support-bot"])
@@ -309,7 +309,7 @@ async def test_unreadable_and_misplaced_fields_of_an_update_come_out_together() 
 
 
 # --- deleting -----------------------------------------------------------------------------------------------------
-async def test_deleting_asks_the_person_with_what_would_be_lost() -> None:
+async def test_deleting_asks_the_person_and_lists_what_would_be_lost() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
         id_ = await it.seed.seed_task([ids["Regex"]], name="t", project_id=ids["support-bot"], is_continuous=True)
@@ -350,7 +350,7 @@ async def test_a_wrong_confirmation_deletes_nothing() -> None:
 
 
 # --- the note -----------------------------------------------------------------------------------------------------
-async def test_the_first_task_tool_on_ax_says_once_that_the_api_is_pre_release() -> None:
+async def test_the_first_task_tool_on_ax_notes_once_that_the_api_is_pre_release() -> None:
     async with tools_in_test() as it:
         await it.call(list_tasks.SPEC)
         assert it.notes == ""

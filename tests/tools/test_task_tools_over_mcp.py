@@ -26,7 +26,7 @@ async def monitor(it: Agent, **fields: Any) -> str:
     return await it.seed.seed_task([ids["evaluator"]], name="monitor", project_id=ids["project"], **fields)
 
 
-async def test_a_task_is_created_each_of_the_three_ways(mode: str) -> None:
+async def test_a_task_is_created_by_each_of_the_three_tools(mode: str) -> None:
     async with agent(mode) as it, judge_server() as judge:
         await world(it)
         await it.seed.seed_dataset(name="questions")
@@ -65,7 +65,7 @@ async def test_all_errors_of_a_call_reach_the_model_as_one_text(mode: str) -> No
     assert "experiment_ids: only for dataset tasks; remove it." in words
 
 
-async def test_a_task_is_got_by_name_and_id_and_an_unknown_name_brings_candidates(mode: str) -> None:
+async def test_get_task_takes_a_name_or_an_id_and_lists_candidates_for_an_unknown_name(mode: str) -> None:
     async with agent(mode) as it:
         id_ = await monitor(it)
         by_name = await it.answer("get_task", {"task": "monitor"})
@@ -87,7 +87,7 @@ async def test_a_task_is_updated_and_its_filter_cleared(mode: str) -> None:
     assert "no fields to update" in words
 
 
-async def test_deleting_without_a_person_needs_the_confirmation_that_the_refusal_names(mode: str) -> None:
+async def test_deleting_without_a_person_needs_the_confirmation_named_in_the_refusal(mode: str) -> None:
     async with agent(mode) as it:
         await monitor(it)
         words = await it.refusal("delete_task", {"task": "monitor"})
@@ -115,7 +115,7 @@ async def test_force_deletes_without_a_question(mode: str) -> None:
     assert it.questions == []
 
 
-async def test_a_run_is_triggered_watched_listed_and_got(mode: str) -> None:
+async def test_a_task_run_is_triggered_waited_for_listed_and_read(mode: str) -> None:
     async with agent(mode) as it:
         await monitor(it)
         started = await it.answer("trigger_task_run", {"task": "monitor", "max_spans": 10, **WINDOW})
@@ -128,7 +128,7 @@ async def test_a_run_is_triggered_watched_listed_and_got(mode: str) -> None:
     assert [run["run_id"] for run in listed["task_runs"]] == [run_id]
 
 
-async def test_waiting_answers_within_the_patience_with_progress_that_rises_and_is_continued(mode: str) -> None:
+async def test_a_wait_returns_within_its_limit_reports_rising_progress_and_can_be_continued(mode: str) -> None:
     async with agent(mode, patience_seconds=0.3) as it, judge_server(0.05) as judge:
         ids = await world(it, spans=200)
         evaluator = await it.seed.seed_template_evaluator(judge.base_url, "Judge")
@@ -163,7 +163,7 @@ async def test_cancelling_needs_consent_and_keeps_what_was_evaluated(mode: str) 
     assert len(it.questions) == 1
 
 
-async def test_a_timeout_of_the_whole_wait_is_an_answer_of_its_own(mode: str) -> None:
+async def test_reaching_the_timeout_of_the_whole_wait_is_reported_as_timed_out(mode: str) -> None:
     async with agent(mode) as it, judge_server(30) as judge:
         ids = await world(it)
         evaluator = await it.seed.seed_template_evaluator(judge.base_url, "Judge")

@@ -85,7 +85,7 @@ def looks(it: ToolsInTest) -> list[float]:
     return cast(Any, it.client).task_runs.looked_at  # type: ignore[no-any-return]
 
 
-async def test_a_task_run_that_is_over_is_answered_at_once() -> None:
+async def test_a_finished_task_run_is_returned_at_once() -> None:
     it = scripted([task_run(5, 5, "COMPLETED")])
     answer = await wait(it)
     assert (answer.outcome, answer.finished, answer.task_run.done) == ("finished", True, "5 of 5")
@@ -93,7 +93,7 @@ async def test_a_task_run_that_is_over_is_answered_at_once() -> None:
     assert answer.next_call.tool == "task_run_results"
 
 
-async def test_one_call_lasts_the_patience_and_names_the_call_that_goes_on_with_what_is_left_of_the_timeout() -> None:
+async def test_one_call_waits_until_its_limit_and_returns_the_next_call_with_the_remaining_timeout() -> None:
     it = scripted([task_run(142, 500)])
     answer = await wait(it, timeout=600, poll_interval=5)
     assert (answer.outcome, answer.finished, answer.waited_seconds) == ("still_running", False, 45.0)
@@ -103,7 +103,7 @@ async def test_one_call_lasts_the_patience_and_names_the_call_that_goes_on_with_
     assert answer.task_run.likely_end
 
 
-async def test_the_timeout_counts_over_all_calls_and_its_end_is_an_answer_of_its_own() -> None:
+async def test_the_timeout_counts_over_all_calls_and_reaching_it_is_reported_as_timed_out() -> None:
     it = scripted([task_run(1, 500)])
     arguments: dict[str, Any] = {"timeout": 100}
     outcomes = []
@@ -118,21 +118,21 @@ async def test_the_timeout_counts_over_all_calls_and_its_end_is_an_answer_of_its
     assert not answer.finished
 
 
-async def test_a_timeout_below_the_patience_ends_the_call() -> None:
+async def test_a_timeout_below_the_limit_of_one_call_ends_the_call() -> None:
     it = scripted([task_run(1, 500)])
     answer = await wait(it, timeout=3)
     assert (answer.outcome, answer.waited_seconds) == ("timed_out", 3.0)
 
 
 @pytest.mark.parametrize("is_engine", [True, False])
-async def test_an_engine_is_watched_closely_and_another_service_at_the_interval_asked_for(is_engine: bool) -> None:
+async def test_an_engine_is_polled_every_second_and_another_service_at_the_requested_interval(is_engine: bool) -> None:
     it = scripted([task_run(1, 500)], is_engine=is_engine)
     await wait(it, poll_interval=10)
     gaps = [later - earlier for earlier, later in zip(looks(it), looks(it)[1:], strict=False)]
     assert max(gaps) == pytest.approx(1.0 if is_engine else 10.0)
 
 
-async def test_a_long_interval_still_shows_life_every_ten_seconds() -> None:
+async def test_a_long_interval_still_reports_progress_every_ten_seconds() -> None:
     it = scripted([task_run(142, 500, errors=3)], is_engine=False)
     answer = await wait(it, poll_interval=40)
     assert answer.outcome == "still_running"
@@ -140,7 +140,7 @@ async def test_a_long_interval_still_shows_life_every_ten_seconds() -> None:
     assert len(it.progress) >= 45 / 15
 
 
-async def test_progress_says_rows_errors_and_time_left_and_never_falls() -> None:
+async def test_progress_reports_rows_errors_and_remaining_time_and_never_decreases() -> None:
     it = scripted([task_run(0), task_run(100, 500), task_run(142, 500, errors=3), task_run(500, 500, "COMPLETED")])
     await wait(it)
     values = [done for done, _, _ in it.progress]
@@ -158,7 +158,7 @@ async def test_progress_says_rows_errors_and_time_left_and_never_falls() -> None
         (task_run(500, 500, "COMPLETED"), 100, "500 of 500 rows, completed"),
     ],
 )
-def test_the_sentence_of_progress(run: TaskRun, after_seconds: float, sentence: str) -> None:
+def test_progress_sentence_for_every_state(run: TaskRun, after_seconds: float, sentence: str) -> None:
     assert progress_sentence(run, START + timedelta(seconds=after_seconds)) == sentence
 
 
@@ -172,7 +172,7 @@ def test_the_sentence_of_progress(run: TaskRun, after_seconds: float, sentence: 
     ],
     ids=lambda issue: type(issue).__name__,
 )
-async def test_failures_while_looking_are_waited_out(failure: Exception) -> None:
+async def test_transient_failures_while_polling_do_not_end_the_wait(failure: Exception) -> None:
     it = scripted([task_run(1, 9), failure, failure, task_run(9, 9, "COMPLETED")])
     answer = await wait(it)
     assert answer.outcome == "finished"
@@ -180,27 +180,27 @@ async def test_failures_while_looking_are_waited_out(failure: Exception) -> None
         assert looks(it)[2] - looks(it)[1] >= 7
 
 
-async def test_a_failure_at_the_end_of_a_call_is_reported_with_the_counts_from_before() -> None:
+async def test_a_failure_at_the_end_of_a_call_is_reported_with_the_last_known_counts() -> None:
     it = scripted([task_run(3, 9), Unreachable("no connection")])
     answer = await wait(it, timeout=600)
     assert (answer.outcome, answer.task_run.done) == ("still_running", "3 of 9")
     assert "the counts are from before" in answer.notes[0]
 
 
-async def test_a_service_that_never_answered_is_the_error_it_is() -> None:
+async def test_a_service_that_never_answered_raises_its_own_error() -> None:
     it = scripted([Unreachable("no connection")])
     with pytest.raises(Unreachable):
         await wait(it)
     assert it.time.seconds == 45
 
 
-async def test_a_task_run_that_cannot_be_seen_ends_the_wait_at_once() -> None:
+async def test_a_task_run_that_is_not_visible_ends_the_wait_at_once() -> None:
     it = scripted([NotFound("no such task run")])
     with pytest.raises(NotFound):
         await wait(it)
     assert it.time.sleeps == []
 
 
-async def test_a_status_no_one_has_heard_of_is_no_end() -> None:
+async def test_an_unknown_status_does_not_end_the_wait() -> None:
     it = scripted([task_run(1, 9, "PAUSED"), task_run(9, 9, "COMPLETED")])
     assert (await wait(it)).outcome == "finished"

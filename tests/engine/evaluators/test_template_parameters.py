@@ -59,7 +59,7 @@ async def test_without_labels_the_format_and_the_tools_asked_for_are_the_provide
     assert isinstance(outcome, Evaluated) and "overruled_parameters" not in outcome.provenance
 
 
-async def test_with_labels_the_answer_is_asked_for_our_way_and_what_that_overruled_is_on_record() -> None:
+async def test_labels_override_the_answer_parameters_of_the_template_and_the_override_is_recorded() -> None:
     async with judge_server() as judge, evaluator(judge, **LABELLED, **asking(**PARAMETERS)) as it:
         outcome = await it.evaluate({"output": "x"})
     assert judge.requests[0].body["tools"][0]["function"]["name"] == "record_answer"

@@ -70,7 +70,7 @@ async def test_each_examples_output_is_what_the_agent_answered_with_tokens_and_l
         assert "secret-1" not in json.dumps([await it.rows(done["id"]), list(runs.values()), experiment])
 
 
-async def test_placeholders_are_cast_to_the_schema_and_a_value_that_does_not_fit_is_its_examples_error() -> None:
+async def test_placeholders_are_cast_to_the_schema_and_a_value_that_does_not_fit_fails_its_example() -> None:
     schema = {
         "type": "object",
         "properties": {

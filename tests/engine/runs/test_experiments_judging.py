@@ -102,7 +102,7 @@ async def test_without_choices_the_judges_text_is_the_output_and_there_is_no_sco
         assert (row["label"], row["score"], row["explanation"]) == (None, None, "Rather short, but true.")
 
 
-async def test_a_reply_outside_the_labels_is_asked_again_once_and_then_an_error_with_the_reply_beside_it() -> None:
+async def test_a_reply_outside_the_labels_is_retried_once_and_then_stored_as_an_error_with_the_reply() -> None:
     def script(request: SeenRequest) -> Answer | None:
         if "stubborn" in request.first_prompt:
             return Answer.text("excellent")
