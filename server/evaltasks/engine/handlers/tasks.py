@@ -12,7 +12,7 @@ from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import validate_creation, validate_update
-from evaltasks.engine.runs.projection import last_span_seq, projected_rows_per_day
+from evaltasks.engine.runs.projection import projected_rows_per_day
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -81,7 +81,7 @@ async def create_task(call: Call) -> Task:
 
 async def get_task(call: Call) -> Task:
     def look(tx: Transaction) -> tuple[Task, int]:
-        return require_task(tx, call.path["task_id"]), last_span_seq(tx)
+        return require_task(tx, call.path["task_id"]), tasks.last_span_seq(tx)
 
     task, newest = await call.services.store.read_by_key(look)
     known = call.services.projections.recent(task, newest, call.services.clock.monotonic_seconds())
@@ -97,7 +97,7 @@ async def _with_projection(services: Services, task: Task) -> Task:
     now_us = to_us(services.clock.now())
 
     def project(tx: Transaction) -> tuple[int | None, int]:
-        return projected_rows_per_day(tx, task, now_us), last_span_seq(tx)
+        return projected_rows_per_day(tx, task, now_us), tasks.last_span_seq(tx)
 
     projected, newest = await services.store.read(project)
     services.projections.keep(task, newest, services.clock.monotonic_seconds(), projected)

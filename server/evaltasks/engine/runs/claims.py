@@ -8,7 +8,6 @@ When a lease is dead, `watch` says.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from evaltasks.api.tasks import Task
 from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
 from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.watch import Lease
+from evaltasks.engine.store import task_runs
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.tasks import task_of
 
@@ -41,7 +41,7 @@ Start = Callable[[Transaction, Claim], None]
 
 def claimable(tx: Transaction, limit: int, fault_injection: FaultInjection = NO_FAULTS) -> list[Lease]:
     """The oldest task runs no one works on and that may begin. Only a hint: `claim` decides."""
-    with closing(tx.iterate("task_runs.free")) as rows:
+    with closing(task_runs.unclaimed_rows(tx)) as rows:
         may_begin = (
             row for row in rows if row["status"] != TaskRunStatus.PENDING or fault_injection.may_begin(row["task_name"])
         )
@@ -50,13 +50,13 @@ def claimable(tx: Transaction, limit: int, fault_injection: FaultInjection = NO_
 
 def leased_elsewhere(tx: Transaction, except_seqs: Sequence[int]) -> list[Lease]:
     """What others work on, or did when they died."""
-    rows = tx.fetch_all("task_runs.leased", {"except_seqs": json.dumps(list(except_seqs))})
+    rows = task_runs.leased_rows(tx, except_seqs)
     return [Lease(row["seq"], row["owner"], row["lease_until_us"]) for row in rows]
 
 
 def still_claimable(tx: Transaction, seen: Lease) -> Row | None:
     """The task run, unless somebody took, renewed or ended it since its lease was seen."""
-    return tx.fetch_one("task_runs.still_claimable", {"seq": seen.seq, "owner": seen.owner, "until_us": seen.until_us})
+    return task_runs.claimable_row(tx, seen.seq, owner=seen.owner, lease_until_us=seen.until_us)
 
 
 def without_rows(tx: Transaction, seen: Lease) -> Claim | None:
@@ -76,11 +76,10 @@ def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: in
         return None
     status = after(TaskRunStatus(row["status"]), Step.CLAIM)
     assert status is not None
-    taken = {"seq": seen.seq, "status": status, "owner": owner, "now_us": now_us, "lease_until_us": now_us + lease_us}
-    tx.run("task_runs.claim", taken)
+    task_runs.claim_task_run(tx, seen.seq, status=status, owner=owner, now_us=now_us, lease_until_us=now_us + lease_us)
     if row["num_selected"] is None:
         start(tx, _claim(tx, row, owner))
-    held = tx.fetch_one("task_runs.owned", {"seq": seen.seq, "owner": owner})
+    held = task_runs.owned_row(tx, seen.seq, owner)
     return None if held is None else _claim(tx, held, owner)
 
 
@@ -100,26 +99,25 @@ def _claim(tx: Transaction, row: Row, owner: str) -> Claim:
 
 def owned(tx: Transaction, owners: Sequence[str]) -> set[str]:
     """Those of the owners whose task run is still theirs: not cancelled, deleted or taken over."""
-    return {row["owner"] for row in tx.fetch_all("task_runs.held", {"owners": json.dumps(list(owners))})}
+    return task_runs.current_owners(tx, owners)
 
 
 def renew(tx: Transaction, owners: Sequence[str], lease_until_us: int) -> set[str]:
     """Extend the leases; those that are still held."""
-    tx.run("task_runs.renew", {"owners": json.dumps(list(owners)), "lease_until_us": lease_until_us})
+    task_runs.renew_leases(tx, owners, lease_until_us)
     return owned(tx, owners)
 
 
 def release(tx: Transaction, owners: Sequence[str]) -> None:
     """Give task runs back unfinished; whoever looks next goes on with them at once."""
-    tx.run("task_runs.release", {"owners": json.dumps(list(owners))})
+    task_runs.release_leases(tx, owners)
 
 
 def end(tx: Transaction, held: Claim, step: Step, reason: str | None, now_us: int) -> bool:
     """Bring the task run to an end; False when it is no longer this claim's to end."""
-    row = tx.fetch_one("task_runs.owned", {"seq": held.seq, "owner": held.owner})
+    row = task_runs.owned_row(tx, held.seq, held.owner)
     if row is None:
         return False
     status = after(TaskRunStatus(row["status"]), step)
     assert status is not None
-    ended = {"seq": held.seq, "status": status, "from_status": row["status"], "reason": reason, "now_us": now_us}
-    return tx.run("task_runs.end", ended) == 1
+    return task_runs.end_task_run(tx, held.seq, status=status, from_status=row["status"], reason=reason, now_us=now_us)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from evaltasks.api.ai_integrations import Provider as ProviderName
@@ -18,7 +18,14 @@ from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.mapping import Columns, experiment_run_columns, span_columns, values_for
 from evaltasks.engine.runs.plan import EvaluationPlan
+from evaltasks.engine.store import ledger
 from evaltasks.engine.store.ai_integrations import find_integration
+from evaltasks.engine.store.evaluations import (
+    EvaluatedRowKind,
+    StoredEvaluation,
+    evaluation_rows,
+    put_evaluation,
+)
 from evaltasks.engine.store.evaluators import find_version
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -33,7 +40,7 @@ class EvaluationJob:
         self._judges = judges
         self._claim = claim
         self._is_spans = claim.task.project_id is not None
-        self._row_kind = "span" if self._is_spans else "experiment_run"
+        self._row_kind: EvaluatedRowKind = "span" if self._is_spans else "experiment_run"
         plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
         self._mappings = plan.column_mappings
         # Only a mapping that reads evaluations pays for looking them up.
@@ -42,8 +49,7 @@ class EvaluationJob:
         self._asked: dict[str, str | None] = {}  # the integration that each evaluator version asks
 
     def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
-        query = "ledger.waiting_spans" if self._is_spans else "ledger.waiting_experiment_runs"
-        rows = tx.fetch_all(query, {"seq": self._claim.seq, "after": after_position, "limit": limit})
+        rows = ledger.pending_rows(tx, self._row_kind, self._claim.seq, after_position=after_position, limit=limit)
         evaluations = self._evaluations(tx, rows) if self._reads_evaluations else {}
         columns_of = span_columns if self._is_spans else experiment_run_columns
         ledger_rows: list[LedgerRow] = []
@@ -58,8 +64,7 @@ class EvaluationJob:
 
     def _evaluations(self, tx: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
-        wanted = {"row_kind": self._row_kind, "row_seqs": json.dumps([row["row_seq"] for row in rows])}
-        for row in tx.fetch_all("ledger.evaluations_of_rows", wanted):
+        for row in evaluation_rows(tx, self._row_kind, [row["row_seq"] for row in rows]):
             columns = found.setdefault(row["row_seq"], {})
             columns.update({f"eval.{row['name']}.{field}": row[field] for field in _EVALUATION_FIELDS})
         return found
@@ -111,18 +116,17 @@ class EvaluationJob:
             "evaluator_version_id": ledger_row.evaluator_version_id,
             **outcome.provenance,
         }
-        said = {
-            "name": ledger_row.evaluation_name,
-            "label": outcome.label,
-            "score": outcome.score,
-            "explanation": outcome.explanation,
-            "metadata": json.dumps(metadata, ensure_ascii=False),
-            "now_us": now_us,
-        }
-        self._put(tx, ledger_row, said)
+        evaluation = StoredEvaluation(
+            name=ledger_row.evaluation_name,
+            label=outcome.label,
+            score=outcome.score,
+            explanation=outcome.explanation,
+            metadata=json.dumps(metadata, ensure_ascii=False),
+        )
+        self._put(tx, ledger_row, evaluation, now_us)
 
-    def _put(self, tx: Transaction, ledger_row: LedgerRow, said: Mapping[str, Any]) -> None:
-        tx.run(f"ledger.evaluate_{self._row_kind}", {**said, "row_seq": ledger_row.row_seq})
+    def _put(self, tx: Transaction, ledger_row: LedgerRow, evaluation: StoredEvaluation, now_us: int) -> None:
+        put_evaluation(tx, self._row_kind, ledger_row.row_seq, evaluation, now_us)
 
     def complete(self, tx: Transaction, now_us: int) -> None:
         """Nothing follows from an evaluation."""

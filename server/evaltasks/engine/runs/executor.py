@@ -55,7 +55,9 @@ from evaltasks.engine.runs.selection import ALREADY_LABELLED
 from evaltasks.engine.runs.simulated_cancellation import simulate_cancellation
 from evaltasks.engine.runs.store_retry import retry_until_store_available
 from evaltasks.engine.runs.watch import Lease, Watch
+from evaltasks.engine.store.ledger import outcome_counts
 from evaltasks.engine.store.store import StoreError, Transaction, owner_name
+from evaltasks.engine.store.task_runs import end_task_run
 
 __all__ = ["Executor", "ExecutorLimits"]
 
@@ -278,8 +280,7 @@ def _fail_unclaimed(tx: Transaction, seen: Lease, reason: str, now_us: int) -> N
     row = claims.still_claimable(tx, seen)
     failed = after(TaskRunStatus(row["status"]), Step.FAIL) if row is not None else None
     if row is not None and failed is not None:
-        ended = {"status": failed, "from_status": row["status"], "reason": reason, "now_us": now_us}
-        tx.run("task_runs.end", {"seq": seen.seq, **ended})
+        end_task_run(tx, seen.seq, status=failed, from_status=row["status"], reason=reason, now_us=now_us)
 
 
 def _stopped(claim: Claim, reason: str, waiting: int) -> str:
@@ -297,7 +298,7 @@ def _stopped(claim: Claim, reason: str, waiting: int) -> str:
 
 def _finish(tx: Transaction, claim: Claim, job: Job, broken: str | None, now_us: int) -> None:
     """End the task run by what its ledger says. Does nothing when it is no longer ours."""
-    tally = tx.fetch_all("ledger.tally", {"seq": claim.seq})
+    tally = outcome_counts(tx, claim.seq)
     if broken is not None:
         waiting = sum(line["n"] for line in tally if line["outcome"] == RowOutcome.WAITING)
         claims.end(tx, claim, Step.FAIL, _stopped(claim, broken, waiting), now_us)

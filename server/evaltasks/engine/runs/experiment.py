@@ -22,6 +22,7 @@ from evaltasks.engine.runs.generation import Generation
 from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.mapping import example_columns
+from evaltasks.engine.store import ledger
 from evaltasks.engine.store.datasets import find_version
 from evaltasks.engine.store.experiments import (
     NewExperimentRun,
@@ -31,10 +32,10 @@ from evaltasks.engine.store.experiments import (
     insert_experiment_runs,
 )
 from evaltasks.engine.store.store import Transaction
-from evaltasks.engine.store.task_runs import add_task_run
+from evaltasks.engine.store.task_runs import add_task_run, set_chained_task_runs, set_selected
+from evaltasks.engine.store.tasks import task_row
 
 _RUN_CONFIGURATION: TypeAdapter[RunConfiguration] = TypeAdapter(RunConfiguration)
-_NO_LIMIT = -1
 
 
 def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: int) -> None:
@@ -43,7 +44,7 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
     Raises PermanentFailure when the dataset version or the name is not to be had any more.
     """
     task, options = claim.task, claim.options
-    row = tx.fetch_one("tasks.by_id", {"id": task.id})
+    row = task_row(tx, task.id)
     assert row is not None and task.dataset_id is not None and options.experiment_name is not None
     version = find_version(tx, task.dataset_id, options.dataset_version_id)
     if version is None:
@@ -69,18 +70,17 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
     only = ALL_ROWS
     if options.query_filter:
         only = compile_filter(options.query_filter, Target.EXAMPLE, field="query_filter")
-    chosen = {
-        **only.values,
-        "seq": claim.seq,
-        "version_id": version.id,
-        "example_ids": json.dumps(options.example_ids) if options.example_ids else None,
-        "rows_max": options.max_examples or _NO_LIMIT,
-    }
-    ledger_rows = tx.run("ledger.select_examples", chosen, filter=only.sql)
+    num_rows = ledger.insert_examples(
+        tx,
+        claim.seq,
+        version.id,
+        example_ids=options.example_ids,
+        example_filter=only,
+        limit=options.max_examples,
+    )
     plan = json.dumps({"run_configuration": configuration.model_dump(mode="json", exclude_none=True)})
-    selected = {"num_selected": ledger_rows, "num_skipped": 0, "experiment_id": experiment_id, "plan": plan}
-    tx.run("task_runs.selected", {"seq": claim.seq, **selected})
-    if ledger_rows == 0:
+    set_selected(tx, claim.seq, num_selected=num_rows, num_skipped=0, plan=plan, experiment_id=experiment_id)
+    if num_rows == 0:
         end(tx, claim, Step.COMPLETE, None, now_us)
 
 
@@ -95,9 +95,7 @@ class ExperimentJob:
         self._work: ExampleWork | None = None
 
     def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
-        rows = tx.fetch_all(
-            "ledger.waiting_examples", {"seq": self._claim.seq, "after": after_position, "limit": limit}
-        )
+        rows = ledger.pending_rows(tx, "example", self._claim.seq, after_position=after_position, limit=limit)
         return [
             LedgerRow(
                 position=row["position"],
@@ -160,13 +158,13 @@ class ExperimentJob:
             return
         chained = []
         for task_id in dict.fromkeys(self._claim.options.evaluation_task_ids or ()):
-            if tx.fetch_one("tasks.by_id", {"id": task_id}) is not None:
+            if task_row(tx, task_id) is not None:
                 run_id = self._services.new_id("TaskRun")
                 options = TriggerTaskRun(experiment_ids=[self._experiment_id])
                 add_task_run(tx, run_id=run_id, task_id=task_id, options=options, now_us=now_us)
                 chained.append(run_id)
         if chained:
-            tx.run("task_runs.chain", {"seq": self._claim.seq, "ids": json.dumps(chained)})
+            set_chained_task_runs(tx, self._claim.seq, chained)
 
     async def close(self) -> None:
         """Nothing was taken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from evaltasks.engine.runs.evaluation import EvaluationJob, ledger_row_of
 from evaltasks.engine.runs.group_values import GroupReader, GroupValues
 from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
+from evaltasks.engine.store import ledger
+from evaltasks.engine.store.evaluations import StoredEvaluation, put_group_evaluation
 from evaltasks.engine.store.store import Transaction
 
 
@@ -28,7 +30,7 @@ class GroupEvaluationJob(EvaluationJob):
         self._reader = GroupReader(plan, claim.task.project_id)
 
     def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
-        rows = tx.fetch_all("groups.waiting", {"seq": self._claim.seq, "after": after_position, "limit": limit})
+        rows = ledger.pending_rows(tx, "group", self._claim.seq, after_position=after_position, limit=limit)
         return [ledger_row_of(row, None) for row in rows]
 
     async def process(self, ledger_row: LedgerRow) -> Outcome:
@@ -47,9 +49,8 @@ class GroupEvaluationJob(EvaluationJob):
             said["cut_to_characters"] = dict(found.cut)
         return replace(outcome, provenance={**outcome.provenance, **said})
 
-    def _put(self, tx: Transaction, ledger_row: LedgerRow, said: Mapping[str, Any]) -> None:
-        row = {"project_id": self._project_id, "row_kind": self._group_kind, "row_id": ledger_row.row_id}
-        tx.run("groups.evaluate", {**said, **row})
+    def _put(self, tx: Transaction, ledger_row: LedgerRow, evaluation: StoredEvaluation, now_us: int) -> None:
+        put_group_evaluation(tx, self._project_id, self._group_kind, ledger_row.row_id, evaluation, now_us)
 
 
 def evaluation_job(services: Services, judges: Judges, claim: Claim) -> EvaluationJob:

@@ -26,6 +26,7 @@ from evaltasks.engine.filters.compile import Target, compile_filter
 from evaltasks.engine.runs.joining import CHARACTERS_MAX, Conversation, JoinedText, Turn, shares
 from evaltasks.engine.runs.mapping import Columns, span_columns, unmapped_value, value_at
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
+from evaltasks.engine.store.groups import spans_of_trace, trace_ids_of_session
 from evaltasks.engine.store.spans import evaluations_of
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -85,12 +86,11 @@ class GroupReader:
     def _traces(self, tx: Transaction, row_id: str) -> Sequence[str]:
         if not self._is_session:
             return [row_id]
-        wanted = {"project_id": self._project_id, "row_id": row_id}
-        return [row["trace_id"] for row in tx.fetch_all("groups.traces_of_session", wanted)]
+        return trace_ids_of_session(tx, self._project_id, row_id)
 
     def _spans(self, tx: Transaction, trace_id: str) -> Generator[Row]:
-        wanted = {**self._filter_values, "project_id": self._project_id, "trace_id": trace_id}
-        return tx.iterate("groups.spans_of_trace", wanted, takes=self._takes)
+        values = {**self._filter_values, "project_id": self._project_id, "trace_id": trace_id}
+        return spans_of_trace(tx, values, self._takes)
 
     def _columns(self, tx: Transaction, row: Row) -> Columns:
         if not self._reads_evaluations:

@@ -7,7 +7,6 @@ SAMPLE_MAX spans of a day the answer is exact, beyond that an estimate.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from math import ceil
 
@@ -17,7 +16,9 @@ from evaltasks.api.tasks import Task
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.plan import make_plan
+from evaltasks.engine.store.projection import count_rows_of_spans, first_span_from
 from evaltasks.engine.store.store import Transaction
+from evaltasks.engine.store.tasks import last_span_seq
 
 SAMPLE_MAX = 1000
 _DAY_US = 24 * 3600 * 1_000_000
@@ -45,14 +46,9 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
         return 0
     step = max(width / SAMPLE_MAX, 1.0)
     seqs = [first + int(nth * step) for nth in range(min(width, SAMPLE_MAX))]
-    values = {**task_filter.values, "seqs": json.dumps(seqs), "project_id": task.project_id}
-    for one in attached:
-        values.update(one.values)
-    fits = " + ".join(f"(({one.sql}) IS TRUE)" for one in attached)
-    found = tx.fetch_one("projection.rows_of_sample", values, task_filter=task_filter.sql, fits=fits)
-    assert found is not None
+    num_rows = count_rows_of_spans(tx, task.project_id, seqs, task_filter, attached)
     rate = 1.0 if task.sampling_rate is None else task.sampling_rate
-    return ceil(int(found["n"]) * (width / len(seqs)) * rate)
+    return ceil(num_rows * (width / len(seqs)) * rate)
 
 
 class Projections:
@@ -81,24 +77,17 @@ class Projections:
         self._kept[task.id] = ((task.updated_at, last_span_seq), now_seconds, projected)
 
 
-def last_span_seq(tx: Transaction) -> int:
-    """The number of the newest span of the whole store; 0 without any."""
-    found = tx.fetch_one("projection.newest")
-    return int(found["seq"] or 0) if found is not None else 0
-
-
 def _compiled(text: str | None, prefix: str) -> CompiledFilter:
     return compile_filter(text, Target.SPAN, prefix=prefix, field="query_filter") if text else ALL_ROWS
 
 
 def _last_day(tx: Transaction, now_us: int) -> tuple[int, int]:
     """The numbers of the first and the last span that came in the last 24 hours; the first is greater for none."""
-    newest = tx.fetch_one("projection.newest")
-    last = int(newest["seq"] or 0) if newest is not None else 0
+    last = last_span_seq(tx)
     low, high = 1, last + 1
     while low < high:
         middle = (low + high) // 2
-        span = tx.fetch_one("projection.next_from", {"seq": middle})
+        span = first_span_from(tx, middle)
         if span is None or span["ingested_us"] >= now_us - _DAY_US:
             high = middle
         else:

@@ -22,7 +22,9 @@ from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Skip
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.job import Job, LedgerRow
 from evaltasks.engine.runs.store_retry import retry_until_store_available
+from evaltasks.engine.store.ledger import record_outcome
 from evaltasks.engine.store.store import Transaction
+from evaltasks.engine.store.task_runs import add_counts, owned_row
 
 Done = tuple[LedgerRow, Outcome]
 _BATCH_MAX = 500
@@ -86,35 +88,36 @@ async def _record(services: Services, claim: Claim, job: Job, batch: Sequence[Do
 
 def record(tx: Transaction, claim: Claim, job: Job, batch: Sequence[Done], now_us: int) -> bool:
     """False, and nothing written, when the task run is not this claim's any more."""
-    if tx.fetch_one("task_runs.owned", {"seq": claim.seq, "owner": claim.owner}) is None:
+    if owned_row(tx, claim.seq, claim.owner) is None:
         return False
     counts: Counter[RowOutcome] = Counter()
     for ledger_row, outcome in batch:
-        place = {"seq": claim.seq, "position": ledger_row.position, "now_us": now_us}
-        kind, said = _said(outcome)
-        if tx.run("ledger.record", {**_NOTHING, **said, **place, "outcome": kind}):
+        recorded = _record_one(tx, claim.seq, ledger_row.position, outcome, now_us)
+        if recorded is not None:
             job.persist(tx, ledger_row, outcome, now_us)
-            counts[kind] += 1
-    moved = {
-        "successes": counts[RowOutcome.SUCCESS],
-        "errors": counts[RowOutcome.ERROR],
-        "skipped": counts[RowOutcome.SKIPPED],
-    }
-    tx.run("task_runs.count", {"seq": claim.seq, **moved})
+            counts[recorded] += 1
+    add_counts(
+        tx,
+        claim.seq,
+        successes=counts[RowOutcome.SUCCESS],
+        errors=counts[RowOutcome.ERROR],
+        skipped=counts[RowOutcome.SKIPPED],
+    )
     return True
 
 
-_NOTHING = {"label": None, "score": None, "explanation": None, "reason": None, "detail": None}
-
-
-def _said(outcome: Outcome) -> tuple[RowOutcome, dict[str, object]]:
-    said: dict[str, object] = {
-        "provenance": json.dumps(outcome.provenance, ensure_ascii=False) if outcome.provenance else None
-    }
+def _record_one(tx: Transaction, seq: int, position: int, outcome: Outcome, now_us: int) -> RowOutcome | None:
+    """Return the outcome as it was recorded, or None if the ledger row has one already."""
+    provenance = json.dumps(outcome.provenance, ensure_ascii=False) if outcome.provenance else None
+    store = partial(record_outcome, tx, seq, position, now_us=now_us, provenance=provenance)
     match outcome:
         case Evaluated(label=label, score=score, explanation=explanation):
-            return RowOutcome.SUCCESS, {**said, "label": label, "score": score, "explanation": explanation}
+            kind = RowOutcome.SUCCESS
+            is_new = store(outcome=kind, label=label, score=score, explanation=explanation)
         case Failed(reason=reason, detail=detail):
-            return RowOutcome.ERROR, {**said, "reason": reason, "detail": detail}
+            kind = RowOutcome.ERROR
+            is_new = store(outcome=kind, reason=reason, detail=detail)
         case Skipped(reason=reason):
-            return RowOutcome.SKIPPED, {**said, "reason": reason}
+            kind = RowOutcome.SKIPPED
+            is_new = store(outcome=kind, reason=reason)
+    return kind if is_new else None

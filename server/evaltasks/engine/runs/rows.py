@@ -37,6 +37,7 @@ from evaltasks.engine.runs.limits import ExecutorLimits
 from evaltasks.engine.runs.rate_limiter import AdaptiveRateLimiter, RateLimiters
 from evaltasks.engine.runs.recording import Done, record_all
 from evaltasks.engine.runs.store_retry import retry_until_store_available
+from evaltasks.engine.store.task_runs import task_run_row_by_seq
 
 _DONE_WAITING_MAX = 200
 # Rows refused together need not come back together: of the pause that was asked for, and of one of our own making.
@@ -73,7 +74,7 @@ class RowWork:
         Raises an exception group that holds Lost, StoreError, or whatever else went wrong.
         """
         seq = self._claim.seq
-        row = await self._services.store.read_by_key(lambda tx: tx.fetch_one("task_runs.by_seq", {"seq": seq}))
+        row = await self._services.store.read_by_key(lambda tx: task_run_row_by_seq(tx, seq))
         if row is not None and row["num_successes"]:
             # Gone on with: its opening is long over.
             self._fail_fast.is_over = True

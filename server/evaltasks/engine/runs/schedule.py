@@ -19,9 +19,10 @@ from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.fault_injection import FaultInjection
 from evaltasks.engine.runs.limits import ExecutorLimits
+from evaltasks.engine.store.groups import quiet_upto_seq
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.task_runs import add_task_run
-from evaltasks.engine.store.tasks import task_of, version_for
+from evaltasks.engine.store.tasks import continuous_rows, take_spans_upto, task_of, version_for
 
 _SECOND_US = 1_000_000
 
@@ -52,7 +53,7 @@ async def make_continuous_runs(services: Services, limits: ExecutorLimits) -> in
                 now_us=now_us,
                 span_seqs=(one.after_seq, one.upto_seq),
             )
-            tx.run("tasks.take_spans_upto", {"id": one.task_id, "upto_seq": one.upto_seq})
+            take_spans_upto(tx, one.task_id, one.upto_seq)
         return len(due)
 
     return await services.store.write(work)
@@ -62,7 +63,7 @@ def _due(tx: Transaction, now_us: int, limits: ExecutorLimits, fault_injection: 
     ran_before_us = now_us - int(limits.continuous_seconds * _SECOND_US)
     quiet_since_us = now_us - int(limits.quiet_seconds * _SECOND_US)
     found = []
-    for row in tx.fetch_all("tasks.continuous", {"ran_before_us": ran_before_us, "now_us": now_us}):
+    for row in continuous_rows(tx, ran_before_us=ran_before_us, now_us=now_us):
         task = task_of(tx, row["id"])
         assert task is not None
         indexed_upto_us = fault_injection.evaluation_index(task.name, now_us).upto_us
@@ -82,6 +83,6 @@ def _takes_spans(tx: Transaction, task: Task) -> bool:
 
 def _upto(tx: Transaction, row: Row, now_us: int, came_before_us: int) -> int | None:
     """The newest span to take when only those that came some time ago are."""
-    wanted = {"after_seq": row["after_seq"], "project_id": row["project_id"]}
-    found = tx.fetch_one("groups.quiet_upto", {**wanted, "now_us": now_us, "quiet_since_us": came_before_us})
-    return None if found is None else found["upto_seq"]
+    return quiet_upto_seq(
+        tx, project_id=row["project_id"], after_seq=row["after_seq"], quiet_since_us=came_before_us, now_us=now_us
+    )

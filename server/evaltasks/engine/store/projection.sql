@@ -1,8 +1,5 @@
 -- What a project task would have to evaluate in a day, told from a sample of the spans that came last.
 
--- name: newest
-SELECT max(seq) AS seq FROM spans;
-
 -- name: next_from
 -- The span with this number or the next one that is left.
 SELECT seq, ingested_us FROM spans WHERE seq >= :seq ORDER BY seq LIMIT 1;

@@ -23,6 +23,24 @@ def task_of(tx: Transaction, task_id: str) -> Task | None:
     return tasks_from(tx, [row])[0] if row is not None else None
 
 
+def task_row(tx: Transaction, task_id: str) -> Row | None:
+    """Return the row of the task with this id; it has the columns that the wire model lacks, such as space_id."""
+    return tx.fetch_one("tasks.by_id", {"id": task_id})
+
+
+def continuous_rows(tx: Transaction, *, ran_before_us: int, now_us: int) -> list[Row]:
+    """Return id, project_id, after_seq and upto_seq of the continuous tasks that have new spans to take.
+
+    Left out are tasks with an unfinished task run and those whose last one started after `ran_before_us`.
+    """
+    return tx.fetch_all("tasks.continuous", {"ran_before_us": ran_before_us, "now_us": now_us})
+
+
+def take_spans_upto(tx: Transaction, task_id: str, upto_seq: int) -> None:
+    """Mark the spans up to this number as taken by the continuous task."""
+    tx.run("tasks.take_spans_upto", {"id": task_id, "upto_seq": upto_seq})
+
+
 def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
     """The wire models of rows of `tasks`, with their evaluators' names joined."""
     attached: dict[str, list[TaskEvaluator]] = {}
@@ -97,6 +115,7 @@ def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachm
 
 
 def last_span_seq(tx: Transaction) -> int:
+    """Return the number of the newest span of the whole store; 0 if there is none."""
     row = tx.fetch_one("tasks.last_span_seq")
     return int(row["seq"]) if row is not None else 0
 

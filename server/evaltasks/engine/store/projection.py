@@ -1,0 +1,34 @@
+"""Look-ups for the projection of rows per day (`engine.runs.projection`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store.store import Row, Transaction
+
+
+def first_span_from(tx: Transaction, seq: int) -> Row | None:
+    """Return seq and ingested_us of the span with this number, or of the next one that exists."""
+    return tx.fetch_one("projection.next_from", {"seq": seq})
+
+
+def count_rows_of_spans(
+    tx: Transaction,
+    project_id: str,
+    seqs: Sequence[int],
+    task_filter: CompiledFilter,
+    evaluator_filters: Sequence[CompiledFilter],
+) -> int:
+    """Return how many ledger rows those of the spans that belong to the project would make.
+
+    A span that passes `task_filter` makes one row for each of the evaluator filters that it passes.
+    """
+    values = {**task_filter.values, "seqs": json.dumps(seqs), "project_id": project_id}
+    for evaluator_filter in evaluator_filters:
+        values.update(evaluator_filter.values)
+    fits = " + ".join(f"(({evaluator_filter.sql}) IS TRUE)" for evaluator_filter in evaluator_filters)
+    row = tx.fetch_one("projection.rows_of_sample", values, task_filter=task_filter.sql, fits=fits)
+    assert row is not None
+    return int(row["n"])
