@@ -24,7 +24,7 @@ import httpx2
 
 from bench.watchdog import watchdog
 from evaltasks.app import open_client
-from evaltasks.engine.clock import SystemClock
+from evaltasks.edge.clock import SystemClock
 from evaltasks.loading import NonInteractiveConfirm
 from evaltasks.settings import Settings
 from evaltasks.tools.catalog import TOOLS

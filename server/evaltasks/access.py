@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
+from evaltasks.api.problems import Forbidden
+from evaltasks.edge.host_origin import AllowedHosts, HostOriginError, HostOriginMiddleware
+from evaltasks.edge.loopback import LOOPBACK_NAMES
+from evaltasks.engine.app import problem_response
 from evaltasks.engine.body_limits import BodyLimits
-from evaltasks.engine.guard import LOOPBACK, LOOPBACK_NAMES, Guard, OwnNames, own_names
 from evaltasks.engine.health import Health
 from evaltasks.engine.keys import HOW_TO_MAKE, KeyCheck, Keys, WeakKey, keys_from
 from evaltasks.engine.request_log import RequestLog, logger
@@ -22,13 +25,14 @@ from evaltasks.settings import SettingsError
 
 KEY_VARIABLE = "EVALTASKS_ENGINE_KEY"
 BODY_MB_MAX = 1024
+_LOOPBACK = AllowedHosts.bound_to("127.0.0.1")
 
 
 @dataclass(frozen=True)
 class Access:
     """Made by `access_from`. `body_bytes_max` None leaves each route its own bound."""
 
-    own: OwnNames = LOOPBACK
+    hosts: AllowedHosts = _LOOPBACK
     keys: Keys | None = None
     body_bytes_max: int | None = None
     rate: Rate | None = None
@@ -41,11 +45,15 @@ class Access:
             app = RequestRateLimit(app, self.rate)
         if self.keys is not None:
             app = KeyCheck(app, self.keys)
-        app = Guard(app, self.own)
+        app = HostOriginMiddleware(app, self.hosts, _forbidden)
         if self.log_requests:
             logger.setLevel(logging.INFO)
             app = RequestLog(app)
         return Health(app)
+
+
+def _forbidden(error: HostOriginError) -> ASGIApp:
+    return problem_response(Forbidden(error.message))
 
 
 OPEN = Access()
@@ -83,7 +91,7 @@ def access_from(
     except ValueError as error:
         raise SettingsError(f"engine: --rate-limit {error}") from None
     return Access(
-        own=own_names(host, allow_host),
+        hosts=AllowedHosts.bound_to(host, allow_host),
         keys=keys,
         body_bytes_max=None if max_body_mb is None else max_body_mb * 2**20,
         rate=rate,

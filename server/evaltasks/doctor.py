@@ -16,7 +16,7 @@ from evaltasks.api.ai_integrations import ListAiIntegrations
 from evaltasks.api.spaces import ListSpaces
 from evaltasks.app import open_client
 from evaltasks.client.client import Client
-from evaltasks.engine.clock import SystemClock
+from evaltasks.edge.clock import SystemClock
 from evaltasks.loading import NonInteractiveConfirm
 from evaltasks.settings import Settings
 from evaltasks.tools.catalog import TOOLS

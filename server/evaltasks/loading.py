@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaltasks.app import open_client
-from evaltasks.engine.clock import SystemClock
+from evaltasks.edge.clock import SystemClock
 from evaltasks.settings import Settings
 from evaltasks.tools.context import Declined, ToolContext, ToolSettings
 from evaltasks.tools.create_dataset import SPEC as CREATE_DATASET

@@ -34,11 +34,11 @@ from mcp.types import (
 
 from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client
+from evaltasks.edge.clock import Clock, SystemClock
 from evaltasks.engine.engine import Engine
 from evaltasks.face.server import EvaltasksServer, ToolApp, make_server
-from evaltasks.face.system_time import SystemTime
 from evaltasks.tools.catalog import TOOLS
-from evaltasks.tools.context import Time, ToolSettings
+from evaltasks.tools.context import ToolSettings
 from evaltasks.tools.spec import ToolSpec
 from tests.support.engines import QUICK, EngineInTest
 from tests.support.starts import quick_command
@@ -163,7 +163,7 @@ async def agent(
     store: str | Path = ":memory:",
     tools: Sequence[ToolSpec[Any, Any]] = TOOLS,
     person: Person | None = None,
-    time: Time | None = None,
+    time: Clock | None = None,
     watch_seconds: float = 0.02,
     environment: dict[str, str] | None = None,
     engine_options: dict[str, Any] | None = None,
@@ -203,7 +203,7 @@ async def agent_of(
     settings: ToolSettings | None = None,
     tools: Sequence[ToolSpec[Any, Any]] = TOOLS,
     person: Person | None = None,
-    time: Time | None = None,
+    time: Clock | None = None,
     watch_seconds: float = 0.02,
     extensions: Sequence[ClientExtension] = (),
 ) -> AsyncIterator[Agent]:
@@ -212,7 +212,7 @@ async def agent_of(
         client=client,
         settings=settings or ToolSettings(),
         tools=tools,
-        time=time or SystemTime(),
+        time=time or SystemClock(),
         watch_seconds=watch_seconds,
     )
     server = make_server(app)

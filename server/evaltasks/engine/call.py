@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from evaltasks.engine.clock import Clock
+from evaltasks.edge.clock import Clock
 from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
 from evaltasks.engine.ids import NewId, new_id, new_row_id
 from evaltasks.engine.runs.projection import Projections

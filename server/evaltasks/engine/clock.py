@@ -1,37 +1,11 @@
-"""Time comes in by argument, so that a test can turn it by hand."""
+"""Conversion between datetimes and the store's unit of time, microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
-
-import anyio
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Clock(Protocol):
-    """Wall time for records, monotonic time for bounds, and sleeping."""
-
-    def now(self) -> datetime: ...
-
-    def monotonic_seconds(self) -> float: ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic_seconds(self) -> float:
-        # The event loop's own clock, which worker threads may not ask for.
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
 
 
 def to_us(moment: datetime) -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 import anyio
 from starlette.applications import Starlette
 
+from evaltasks.edge.clock import Clock, SystemClock
 from evaltasks.engine.app import BODY_BYTES_MAX, make_app
 from evaltasks.engine.call import Services
-from evaltasks.engine.clock import Clock, SystemClock
 from evaltasks.engine.document import document_route
 from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
 from evaltasks.engine.handlers.ai_integrations import ensure_builtin_integrations

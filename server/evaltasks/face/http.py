@@ -8,9 +8,7 @@ Where other machines can reach the port, a bearer token is needed too.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
-import re
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterator
@@ -26,14 +24,14 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from evaltasks.edge.host_origin import AllowedHosts, HostOriginError, HostOriginMiddleware
+from evaltasks.edge.loopback import LOOPBACK_NAMES
 from evaltasks.face.sdk import OpenServer
 from evaltasks.tools.context import Refused
 
 log = logging.getLogger(__name__)
 
 PATH = "/mcp"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  named to be treated apart, not bound here
 # Calls and streams under way at the end are given this long and then closed.
 GRACE_SECONDS = 2
 
@@ -59,76 +57,9 @@ class BearerToken:
         await self._app(scope, receive, send)
 
 
-class HostOriginMiddleware:
-    """Lets only requests pass that are meant for us, and that no strange web page makes.
-
-    The Host header must name us: the bound address with its port; bound to every address also any IP literal and
-    this machine's own name, on any port (one cannot be rebound to an IP literal); always the names in `allowed`, on
-    any port, since what forwards to us has its own. An Origin, which only pages send, must be one of the same names,
-    and for IP literals loopback. Answers 421 and 403 to others.
-    """
-
-    def __init__(self, app: ASGIApp, host: str, port: int, allowed: Collection[str] = ()) -> None:
-        self._app = app
-        self._any_literal = host in EVERY_ADDRESS
-        # (name, port), or (name, None) for every port.
-        self._known: set[tuple[str, int | None]] = {(name.lower(), None) for name in allowed}
-        if self._any_literal:
-            self._known |= {(name.lower(), None) for name in (*LOOPBACK, socket.gethostname())}
-        else:
-            self._known |= {(name.lower(), port) for name in (LOOPBACK if host in LOOPBACK else (host,))}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (answer := self._objection(Headers(scope=scope))):
-            await answer(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _objection(self, headers: Headers) -> PlainTextResponse | None:
-        hosts, origins = headers.getlist("host"), headers.getlist("origin")
-        if len(hosts) != 1 or not self._is_ours(hosts[0]):
-            return PlainTextResponse(
-                "This server does not answer under this name (Host header). If it is meant to, start it with "
-                "--allow-host NAME.",
-                status_code=421,
-            )
-        if len(origins) > 1 or any(not self._is_known_origin(origin) for origin in origins):
-            return PlainTextResponse("This server does not answer web pages of other origins.", status_code=403)
-        return None
-
-    def _is_ours(self, authority: str) -> bool:
-        found = _name_and_port(authority, 80)
-        return found is not None and (self._knows(*found) or (self._any_literal and _is_ip_literal(found[0])))
-
-    def _is_known_origin(self, origin: str) -> bool:
-        scheme, separator, authority = origin.partition("://")
-        if not separator or scheme not in _PORTS:
-            return False
-        found = _name_and_port(authority, _PORTS[scheme])
-        return found is not None and self._knows(*found)
-
-    def _knows(self, name: str, port: int) -> bool:
-        return bool({(name, port), (name, None)} & self._known)
-
-
-_PORTS = {"http": 80, "https": 443}
-_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::(\d{1,5}))?", re.IGNORECASE)
-
-
-def _name_and_port(authority: str, port: int) -> tuple[str, int] | None:
-    """The name in lower case and the port, or `port` where none is written; None if it is not `host[:port]`."""
-    found = _AUTHORITY.fullmatch(authority)
-    if found is None:
-        return None
-    return (found[1] or found[2]).lower(), int(found[3]) if found[3] else port
-
-
-def _is_ip_literal(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+def _refuse(error: HostOriginError) -> PlainTextResponse:
+    """Answer 421 (Misdirected Request) to a foreign Host and 403 to a foreign Origin."""
+    return PlainTextResponse(error.message, status_code=421 if error.header == "Host" else 403)
 
 
 def make_http_app(
@@ -145,7 +76,7 @@ def make_http_app(
 
     Raises Refused without a token beyond loopback, and with a further name, which is there for others to use.
     """
-    if host not in LOOPBACK and not token:
+    if host not in LOOPBACK_NAMES and not token:
         raise Refused(
             f"'{host}' can be reached from other machines, so a token is needed: set EVALTASKS_HTTP_TOKEN, "
             "or bind to 127.0.0.1."
@@ -158,14 +89,15 @@ def make_http_app(
     # With sessions: a client of the older era cannot be asked or notified without one.
     app = server.streamable_http_app(
         streamable_http_path=PATH,
-        # The SDK's own check knows lists of names only; the doorkeeper's covers it.
+        # The SDK's own check knows lists of names only; HostOriginMiddleware covers it.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         event_store=event_store,
         retry_interval=retry_interval,
     )
     if token:
         app.user_middleware.insert(0, Middleware(BearerToken, token=token))
-    app.user_middleware.insert(0, Middleware(HostOriginMiddleware, host=host, port=port, allowed=allowed_hosts))
+    hosts = AllowedHosts.bound_to(host, allowed_hosts, port=port)
+    app.user_middleware.insert(0, Middleware(HostOriginMiddleware, hosts=hosts, refuse=_refuse))
     return app
 
 

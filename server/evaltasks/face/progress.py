@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from evaltasks.tools.context import Time
+from evaltasks.edge.clock import Clock
 
 # A host that hears nothing for long gives a call up; a standstill is therefore reported again after this time.
 ALIVE_SECONDS = 10.0
@@ -17,7 +17,7 @@ Send = Callable[[float, float | None, str | None], Awaitable[None]]
 class MonotonicProgress:
     """Passes a report on when it is news. `send` is the SDK's own, silent when the client sent no token."""
 
-    def __init__(self, send: Send, time: Time) -> None:
+    def __init__(self, send: Send, time: Clock) -> None:
         self._send = send
         self._time = time
         self._last: float | None = None

@@ -20,6 +20,7 @@ from evaltasks.api.task_runs import ListTaskRuns
 from evaltasks.api.tasks import ListTasks, Task
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, NotResolved, WrongValue
+from evaltasks.edge.clock import Clock
 from evaltasks.face.addresses import (
     EVALUATOR,
     PLACES,
@@ -39,7 +40,7 @@ from evaltasks.face.progress import SilentProgress
 from evaltasks.face.results import truncated_to_fit
 from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.catalog import BY_NAME
-from evaltasks.tools.context import Time, ToolContext, ToolSettings
+from evaltasks.tools.context import ToolContext, ToolSettings
 from evaltasks.tools.find import FindOutput
 
 JSON = "application/json"
@@ -67,7 +68,7 @@ _ABSENT = (NotFound, NotResolved, WrongValue, ValidationErrors, Unprocessable)
 class Resources:
     """Lists, reads and completes the `ax://` addresses."""
 
-    def __init__(self, client: Client, settings: ToolSettings, time: Time) -> None:
+    def __init__(self, client: Client, settings: ToolSettings, time: Clock) -> None:
         self._client = client
         self._settings = settings
         self._time = time

@@ -38,6 +38,7 @@ from evaltasks import __version__
 from evaltasks.api.problems import BadRequest, Problem, Unprocessable
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError
+from evaltasks.edge.clock import Clock, SystemClock
 from evaltasks.face.addresses import PLACES, SCHEME
 from evaltasks.face.confirm import AnswerNeeded, PersonConfirm
 from evaltasks.face.definitions import tool_definition
@@ -47,11 +48,10 @@ from evaltasks.face.resources import JSON, Resources
 from evaltasks.face.results import answer_result, error_result, refusal
 from evaltasks.face.sdk import OpenServer, RequestContext, WatchedListenHandler, untouched_logging
 from evaltasks.face.subscriptions import Subscriptions
-from evaltasks.face.system_time import SystemTime
 from evaltasks.face.tasks_extension import TasksExtension
 from evaltasks.tools import wait_for_task_run
 from evaltasks.tools.catalog import ALIASES
-from evaltasks.tools.context import Time, ToolContext, ToolSettings
+from evaltasks.tools.context import ToolContext, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class ToolApp:
     client: Client
     settings: ToolSettings
     tools: Sequence[ToolSpec[Any, Any]]
-    time: Time = field(default_factory=SystemTime)
+    time: Clock = field(default_factory=SystemClock)
     watch_seconds: float = 1.0
 
 

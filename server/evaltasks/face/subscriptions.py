@@ -28,9 +28,9 @@ from evaltasks.api.task_runs import ListTaskRuns
 from evaltasks.api.tasks import ListTasks
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, WrongValue
+from evaltasks.edge.clock import Clock
 from evaltasks.face.addresses import EVALUATOR, RESULTS, SPACES, TASK, TASK_RUN, TASK_RUNS, Address, parse_address
 from evaltasks.face.sdk import RequestContext, connection_exit, connection_key
-from evaltasks.tools.context import Time
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Watched:
 class Subscriptions:
     """Who watches what. `watch()` is the one task that looks; without subscribers it does nothing."""
 
-    def __init__(self, client: Client, time: Time, *, every_seconds: float) -> None:
+    def __init__(self, client: Client, time: Clock, *, every_seconds: float) -> None:
         self.bus = InMemorySubscriptionBus()
         self._client = client
         self._time = time

@@ -37,6 +37,7 @@ from evaltasks.api.task_runs import TaskRun, TaskRunStatus
 from evaltasks.api.wire import rfc3339
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, WrongValue
+from evaltasks.edge.clock import Clock
 from evaltasks.face.confirm import NonInteractiveConfirm
 from evaltasks.face.errors import message_for
 from evaltasks.face.progress import SilentProgress
@@ -45,7 +46,7 @@ from evaltasks.face.sdk import RequestContext
 from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools import trigger_task_run, wait_for_task_run
 from evaltasks.tools.catalog import ALIASES
-from evaltasks.tools.context import Time, ToolContext, ToolSettings
+from evaltasks.tools.context import ToolContext, ToolSettings
 from evaltasks.tools.spec import ToolSpec
 from evaltasks.tools.views import progress_sentence
 from evaltasks.tools.waiting import POLL_SECONDS
@@ -78,7 +79,7 @@ class TasksExtension(Extension):
 
     identifier = EXTENSION
 
-    def __init__(self, client: Client, settings: ToolSettings, time: Time) -> None:
+    def __init__(self, client: Client, settings: ToolSettings, time: Clock) -> None:
         self._client = client
         self._settings = settings
         self._time = time

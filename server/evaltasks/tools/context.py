@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from evaltasks.client.client import Client
+from evaltasks.edge.clock import Clock
 
 
 class Progress(Protocol):
@@ -25,16 +25,6 @@ class Confirm(Protocol):
     """
 
     async def ask(self, question: str, *, confirm_with: str) -> None: ...
-
-
-class Time(Protocol):
-    """Time for waits, turned by hand in tests."""
-
-    def now(self) -> datetime: ...
-
-    def monotonic_seconds(self) -> float: ...
-
-    async def sleep(self, seconds: float) -> None: ...
 
 
 class Declined(Exception):
@@ -71,7 +61,7 @@ class ToolContext:
     settings: ToolSettings
     progress: Progress
     confirm: Confirm
-    time: Time
+    time: Clock
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from evaltasks.edge.loopback import LOOPBACK_NAMES
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
 from evaltasks.insight.unreadable import as_value_error
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _EXPOSED = (
     "put the key into an environment variable where the server runs, give that variable's name as api_key_env, and "
@@ -65,7 +64,7 @@ def read_key_variable(value: object) -> object:
 def remote_host(address: str | None) -> str | None:
     """The host of an address, or None for no address and for one on this machine."""
     host = urlsplit(address or "").hostname
-    return None if host is None or host in LOOPBACK else host
+    return None if host is None or host in LOOPBACK_NAMES else host
 
 
 async def agree_to_send(tool: str, host: str, confirm: str | None, question: str, context: ToolContext) -> None:

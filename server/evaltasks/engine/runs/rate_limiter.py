@@ -34,7 +34,7 @@ from collections.abc import Callable
 
 import anyio
 
-from evaltasks.engine.clock import Clock
+from evaltasks.edge.clock import Clock
 from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus
 
 _WINDOW_SECONDS = 0.5

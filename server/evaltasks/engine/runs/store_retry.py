@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from evaltasks.engine.clock import Clock
+from evaltasks.edge.clock import Clock
 from evaltasks.engine.store.store import StoreError
 
 T = TypeVar("T")
