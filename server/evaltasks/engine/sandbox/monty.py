@@ -46,6 +46,9 @@ class _InThread(Protocol):
 
 _ELSEWHERE = "the sandbox 'monty' knows a part of Python; write it otherwise, or start evaltasks with --sandbox process"
 _DEPTH_MAX = 100
+# A program that is missing is an OSError when the pool is made, a RuntimeError when a worker is spawned; a program
+# that starts and ends at once is a MontyCrashedError.
+_CANNOT_START = (MontyError, RuntimeError, OSError)
 
 
 class MontyBackend:
@@ -78,10 +81,13 @@ class MontyBackend:
         )
         try:
             session.__enter__()
-        except (TimeoutError, RuntimeError, OSError) as error:
+        except TimeoutError as error:
             raise SandboxUnavailable(
-                f"The sandbox 'monty' gave no worker ({type(error).__name__}); try again."
+                f"No worker of the sandbox 'monty' became free within {limits.start_seconds:g} s. Trigger the task "
+                "again when fewer custom evaluators run."
             ) from error
+        except _CANNOT_START as error:
+            raise _unavailable(error) from error
         worker = MontyWorker(session, limits, self._in_thread)
         try:
             _load(worker, program)
@@ -92,22 +98,31 @@ class MontyBackend:
 
 
 async def open_monty(limits: SandboxLimits) -> MontyBackend:
-    """Raises SandboxUnavailable when its worker program does not start here."""
-    pool = Monty(
-        min_processes=0,
-        max_processes=limits.sessions_max,
-        checkout_timeout=limits.start_seconds,
-        request_timeout=limits.request_seconds,
-        max_checkouts_per_worker=limits.sessions_per_worker_max,
-    )
+    """Open the pool of worker processes; the first process starts with the first program.
+
+    Raises:
+        SandboxUnavailable: the worker program of pydantic-monty is missing.
+    """
     try:
+        pool = Monty(
+            min_processes=0,
+            max_processes=limits.sessions_max,
+            checkout_timeout=limits.start_seconds,
+            request_timeout=limits.request_seconds,
+            max_checkouts_per_worker=limits.sessions_per_worker_max,
+        )
         await anyio.to_thread.run_sync(pool.__enter__)
-    except (MontyError, RuntimeError, OSError) as error:
-        raise SandboxUnavailable(
-            "The sandbox 'monty' does not start here: its worker program, which pydantic-monty-runtime installs, was "
-            "not found or cannot run."
-        ) from error
+    except _CANNOT_START as error:
+        raise _unavailable(error) from error
     return MontyBackend(pool, limits)
+
+
+def _unavailable(error: Exception) -> SandboxUnavailable:
+    return SandboxUnavailable(
+        "The sandbox 'monty' cannot start: its worker program 'monty' is missing or does not run "
+        f"({type(error).__name__}). Reinstall it (pip install --force-reinstall pydantic-monty pydantic-monty-runtime) "
+        "and restart evaltasks, or on Linux start evaltasks with --sandbox process."
+    )
 
 
 class MontyWorker:
