@@ -1,4 +1,4 @@
-"""A monty worker program that is missing or broken is reported with the repair, when an evaluator is made and in a run."""
+"""A worker program of monty that is missing or broken is reported with the repair, at creation and in a task run."""
 
 from __future__ import annotations
 

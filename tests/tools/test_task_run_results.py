@@ -43,8 +43,8 @@ async def test_labels_scores_errors_and_worst_rows_of_a_finished_run() -> None:
     assert answer.completeness == "final"
     assert (polite.evaluated, polite.errors, polite.judge) == ("4 of 5", "1 of 5", "code")
     assert {(one.label, one.rows) for one in polite.labels} == {("true", "3 of 4"), ("false", "1 of 4")}
-    assert (polite.score.mean, polite.score.n, polite.score.method) == (0.75, 4, "Wilson, 95 %")
-    assert (polite.score.low, polite.score.high) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+    assert (polite.score["mean"], polite.score["n"], polite.score["method"]) == (0.75, 4, "Wilson, 95 %")
+    assert (polite.score["low"], polite.score["high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
     assert [(row.row_id, row.score) for row in polite.worst_rows] == [("s3", 0.0), ("s0", 1.0)]
     assert polite.error_reasons[0].row_ids == ["s4"]
     assert "Small sample" in polite.caution
@@ -221,7 +221,7 @@ async def test_on_ax_results_of_experiments_come_from_their_columns() -> None:
 
 
 def numbers(view: EvaluatorResults) -> tuple[str, dict[str | None, str], float | None]:
-    return view.evaluated, {one.label: one.rows for one in view.labels}, view.score.mean if view.score else None
+    return view.evaluated, {one.label: one.rows for one in view.labels}, view.score["mean"] if view.score else None
 
 
 def with_metadata(span: Span, metadata: dict[str, Any] | None) -> Span:

@@ -1,8 +1,9 @@
-"""What came of a task run: per evaluator the labels, the mean score, the worst rows, the errors and skips by reason.
+"""Aggregate the rows of a task run: labels, scores, worst rows, and errors and skips by reason, per evaluator.
 
-Pure computation over the rows of one run. Scores of different kinds of judge (a language model, the heuristic, code)
-and of different evaluator versions never meet in one number: each (evaluator, version, kind, model) is a group of its
-own. Rows still waiting belong to their evaluator and are told, so that a partial run cannot pass for a finished one.
+These are pure computations over the rows of one run. Scores of different kinds of judge (a language model, the
+heuristic, code) and of different evaluator versions are never combined: each (evaluator, version, judge kind, model) is
+a group of its own. Rows that are still waiting are counted with their evaluator, so that partial results are never
+reported as final.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 from evaltasks.api.evaluators import Direction
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow, TaskRunStatus
-from evaltasks.insight.statistics import MeanScore, mean_score
 
 SMALL_SAMPLE_ROWS = 30
 REASON_ROWS_SHOWN = 3
@@ -25,7 +25,7 @@ CODE = "code"
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Who judged. Two groups with different judges are never put together."""
+    """What judged the rows of a group: the kind of judge, and for a language model its provider and model."""
 
     kind: str | None = None
     provider: str | None = None
@@ -34,6 +34,8 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
+    """What the rows of one group have in common."""
+
     evaluator_id: str | None
     evaluator_version_id: str | None
     evaluation_name: str | None
@@ -52,7 +54,7 @@ class ReasonCount:
 
 @dataclass
 class Group:
-    """One evaluator version as one judge ran it."""
+    """The rows of one evaluator version and one judge."""
 
     key: GroupKey
     counts: Counter[RowOutcome] = field(default_factory=Counter)
@@ -70,11 +72,13 @@ class Group:
     def rows(self) -> int:
         return self.counts.total()
 
-    def mean(self, scale: tuple[float, float] | None = None) -> MeanScore | None:
-        return mean_score([row.score for row in self.evaluated if row.score is not None], scale=scale)
+    @property
+    def scores(self) -> list[float]:
+        """The scores of the evaluated rows that have one."""
+        return [row.score for row in self.evaluated if row.score is not None]
 
     def ranked(self, direction: Direction) -> list[TaskRunRow]:
-        """The evaluated rows, worst first; those without a score come last. Equal scores keep a stable order."""
+        """Return the evaluated rows, worst first and those without a score last; equal scores keep a stable order."""
         sign = -1 if direction is Direction.MINIMIZE else 1
         return sorted(
             self.evaluated,
@@ -97,7 +101,7 @@ class Group:
             _tally(self.skips, row)
 
     def _add_cost(self, cost: object) -> None:
-        """A number is known; anything else that is there says that it is not; nothing: no call was made."""
+        """Add a row's cost. None means that no call was made; a value that is not a number means an unknown price."""
         if cost is None:
             return
         self.calls_paid += 1
@@ -108,23 +112,23 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """`final` only when the run completed and its rows agree with its counts; `why` says what is missing."""
+    """Whether results are final: the run completed and its rows agree with its counts. `why` lists what is missing."""
 
     final: bool
     why: list[str]
 
 
 def judge_of(provenance: Mapping[str, Any] | None) -> Judge:
-    """The judge as the evaluation itself recorded it."""
-    said = provenance or {}
-    return Judge(*(str(said[name]) if said.get(name) else None for name in ("judge", "provider", "model")))
+    """Return the judge that an evaluation recorded."""
+    recorded = provenance or {}
+    return Judge(*(str(recorded[name]) if recorded.get(name) else None for name in ("judge", "provider", "model")))
 
 
 def grouped(rows: Iterable[TaskRunRow]) -> list[Group]:
-    """The rows by evaluator, version and judge, in the order in which these first appear.
+    """Group rows by evaluator, version and judge, in the order in which these first appear.
 
-    Rows without an outcome of a judge (waiting, skipped before judging, unmapped) join the only judge of their
-    evaluator version where there is one, because a group of nothing but leftovers would tell no one anything.
+    Rows without a judge (waiting, skipped before judging, unmapped) join the only judge of their evaluator version, if
+    there is exactly one: a group of such rows alone would not help a reader.
     """
     groups: dict[GroupKey, Group] = {}
     unjudged: list[tuple[GroupKey, TaskRunRow]] = []
@@ -136,25 +140,25 @@ def grouped(rows: Iterable[TaskRunRow]) -> list[Group]:
         else:
             groups.setdefault(key, Group(key)).add(row)
     for key, row in unjudged:
-        same = [
-            one
-            for one in groups
-            if (one.evaluator_id, one.evaluator_version_id) == (key.evaluator_id, key.evaluator_version_id)
-            and one.judge.kind is not None
+        judged_keys = [
+            other
+            for other in groups
+            if (other.evaluator_id, other.evaluator_version_id) == (key.evaluator_id, key.evaluator_version_id)
+            and other.judge.kind is not None
         ]
-        home = same[0] if len(same) == 1 else key
-        groups.setdefault(home, Group(home)).add(row)
+        joined_key = judged_keys[0] if len(judged_keys) == 1 else key
+        groups.setdefault(joined_key, Group(joined_key)).add(row)
     return list(groups.values())
 
 
 def completeness(run: TaskRun, groups: Sequence[Group]) -> Completeness:
-    """Whether these results may be called final."""
+    """Decide whether the results of a run are final, with every reason why they are not."""
     why = []
     counts: Counter[RowOutcome] = sum((group.counts for group in groups), Counter())
     if not run.finished:
         why.append(f"the task run is still {str(run.status).lower()}")
     elif run.status != TaskRunStatus.COMPLETED:
-        why.append(f"the task run was {str(run.status).lower()} before it was through")
+        why.append(f"the task run was {str(run.status).lower()} before it was complete")
     if waiting := counts[RowOutcome.WAITING]:
         why.append(f"{waiting} of {counts.total()} evaluations were not made")
     stored = (counts[RowOutcome.SUCCESS], counts[RowOutcome.ERROR], counts[RowOutcome.SKIPPED])
@@ -168,7 +172,7 @@ def completeness(run: TaskRun, groups: Sequence[Group]) -> Completeness:
 
 
 def _outcome(row: TaskRunRow) -> RowOutcome:
-    """A word this version does not know counts as waiting: never as a result."""
+    """Return the row's outcome. One that this version does not know counts as waiting, never as a result."""
     return row.outcome if isinstance(row.outcome, RowOutcome) else RowOutcome.WAITING
 
 

@@ -1,4 +1,4 @@
-"""What an agent sees of a task run's results: n of N, intervals with their method, text of others in its fence."""
+"""Views of a task run's results for an agent: shares as n of N, statistics of scores, untrusted text in its fence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaltasks.api.evaluators import Direction, EvaluatorVersion, EvaluatorWithV
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
 from evaltasks.api.tasks import Task
 from evaltasks.insight.results import CODE, HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
-from evaltasks.insight.statistics import MeanScore
+from evaltasks.insight.statistics import Properties, score_properties
 from evaltasks.tools.untrusted import Untrusted, fenced
 from evaltasks.tools.views import age, lower, moment
 
@@ -23,8 +23,9 @@ FULL_CHARACTERS = 2000
 CHARACTERS_TOTAL_MAX = 30_000
 
 
-# The published schema stays short: these parts explain themselves, and every listing of the tools pays for it.
+# The published schema stays short: these parts explain themselves, and every list of tools would carry their schema.
 _Parts = WithJsonSchema({"type": "array", "items": {"type": "object"}})
+_Object = WithJsonSchema({"type": "object"})
 
 
 class _View(BaseModel):
@@ -32,19 +33,11 @@ class _View(BaseModel):
 
 
 class LabelShare(_View):
-    """`label` when it is one of the evaluator's own labels, otherwise fenced; neither: no label was given."""
+    """A label and its share. `label` is one of the evaluator's own labels; any other text is in `other_label`."""
 
     label: str | None = None
     other_label: Untrusted | None = None
     rows: str = Field(description="n of N evaluated rows")
-
-
-class MeanView(_View):
-    mean: float
-    low: float | None = None
-    high: float | None = None
-    n: int
-    method: str
 
 
 class ReasonView(_View):
@@ -80,7 +73,7 @@ class EvaluatorResults(_View):
     skipped: str | None = None
     waiting: str | None = None
     labels: Annotated[list[LabelShare], _Parts]
-    score: MeanView | None = None
+    score: Annotated[Properties, _Object] | None = None
     error_reasons: Annotated[list[ReasonView], _Parts] | None = None
     skip_reasons: Annotated[list[ReasonView], _Parts] | None = None
     worst_rows: Annotated[list[WorstRow], _Parts]
@@ -109,7 +102,7 @@ class Provenance(_View):
 
 
 class Budget:
-    """Explanations share one length, so that an answer never outgrows what a model reads."""
+    """Characters that the untrusted texts of one answer may use together, so that a model can read the answer."""
 
     def __init__(self, *, full: bool) -> None:
         self.full = full
@@ -117,6 +110,7 @@ class Budget:
         self._each = FULL_CHARACTERS if full else CONCISE_CHARACTERS
 
     def fenced(self, text: str | None) -> Untrusted | None:
+        """Return the text in its fence, cut to what is left; None for no text, or if nothing is left."""
         if not text or self._left <= 0:
             return None
         shown = fenced(text, min(self._each, self._left))
@@ -132,7 +126,16 @@ def evaluator_view(
     shown: slice,
     budget: Budget,
 ) -> EvaluatorResults:
-    """One group in words and numbers. `shown` are the places of the worst rows to show, worst first."""
+    """Make the view of one group.
+
+    Args:
+        group: The rows of one evaluator version and one judge.
+        latest: The evaluator with its latest version; None if it was deleted or is not readable.
+        version: The version that made these results, if it is readable.
+        task: The task of the run, if it still exists.
+        shown: Which rows of the ranking (worst first) to show.
+        budget: Shared by all groups of the answer.
+    """
     key, n = group.key, group.rows
     template = version.template_config if version else None
     direction = template.direction if template else Direction.MAXIMIZE
@@ -150,12 +153,12 @@ def evaluator_view(
         judge=key.judge.kind or ("not told" if key.evaluator_id else "none: outputs of a run_experiment task"),
         model=key.judge.model,
         direction=lower(direction) if key.evaluator_id else None,
-        evaluated=f"{evaluated} of {n}",
-        errors=_of(group.counts[RowOutcome.ERROR], n),
-        skipped=_of(group.counts[RowOutcome.SKIPPED], n),
-        waiting=_of(group.counts[RowOutcome.WAITING], n),
+        evaluated=_share(evaluated, n),
+        errors=_share_if_any(group.counts[RowOutcome.ERROR], n),
+        skipped=_share_if_any(group.counts[RowOutcome.SKIPPED], n),
+        waiting=_share_if_any(group.counts[RowOutcome.WAITING], n),
         labels=_labels(group, own_labels, evaluated, budget) if is_judged else [],
-        score=_mean_view(group.mean(_scale(group, template))),
+        score=score_properties(group.scores, _scale(group, template)),
         error_reasons=_reasons(group.errors, n, budget),
         skip_reasons=_reasons(group.skips, n, budget),
         worst_rows=[_row_view(row, own_labels, budget) for row in worst] if is_judged else [],
@@ -166,8 +169,12 @@ def evaluator_view(
     )
 
 
-def _of(count: int, n: int) -> str | None:
-    return f"{count} of {n}" if count else None
+def _share(count: int, n: int) -> str:
+    return f"{count} of {n}"
+
+
+def _share_if_any(count: int, n: int) -> str | None:
+    return _share(count, n) if count else None
 
 
 def _cost(group: Group) -> str | None:
@@ -181,44 +188,37 @@ def _cost(group: Group) -> str | None:
 
 
 def _scale(group: Group, template: TemplateConfig | None) -> tuple[float, float] | None:
-    """The lowest and highest score there can be, where that is known."""
+    """Return the lowest and the highest possible score, if they are known."""
     if group.key.judge.kind == HEURISTIC:
         return 0.0, 1.0
     choices = template.classification_choices if template else None
     return (min(choices.values()), max(choices.values())) if choices else None
 
 
-def _mean_view(mean: MeanScore | None) -> MeanView | None:
-    if mean is None:
-        return None
-    low, high = (None if bound is None else round(bound, 4) for bound in (mean.low, mean.high))
-    return MeanView(mean=round(mean.mean, 4), low=low, high=high, n=mean.n, method=mean.method)
-
-
-def _labels(group: Group, own: set[str], evaluated: int, budget: Budget) -> list[LabelShare]:
+def _labels(group: Group, own_labels: set[str], evaluated: int, budget: Budget) -> list[LabelShare]:
     shares = []
     for label, count in group.labels.most_common(LABELS_SHOWN_MAX):
-        trusted = label if label in own else None
+        trusted = label if label in own_labels else None
         other = None if trusted else budget.fenced(label)
-        shares.append(LabelShare(label=trusted, other_label=other, rows=f"{count} of {evaluated}"))
+        shares.append(LabelShare(label=trusted, other_label=other, rows=_share(count, evaluated)))
     return shares
 
 
 def _reasons(reasons: dict[str, ReasonCount], n: int, budget: Budget) -> list[ReasonView] | None:
-    ranked = sorted(reasons.values(), key=lambda one: (-one.count, one.reason))[:REASONS_SHOWN_MAX]
+    ranked = sorted(reasons.values(), key=lambda tally: (-tally.count, tally.reason))[:REASONS_SHOWN_MAX]
     return [
         ReasonView(
-            reason=one.reason,
-            rows=f"{one.count} of {n}",
-            row_ids=one.row_ids,
-            example=budget.fenced(one.detail) if budget.full else None,
+            reason=tally.reason,
+            rows=_share(tally.count, n),
+            row_ids=tally.row_ids,
+            example=budget.fenced(tally.detail) if budget.full else None,
         )
-        for one in ranked
+        for tally in ranked
     ] or None
 
 
-def _row_view(row: TaskRunRow, own: set[str], budget: Budget) -> WorstRow:
-    trusted = row.label if row.label in own else None
+def _row_view(row: TaskRunRow, own_labels: set[str], budget: Budget) -> WorstRow:
+    trusted = row.label if row.label in own_labels else None
     return WorstRow(
         row_kind=row.row_kind,
         row_id=row.row_id,
@@ -234,10 +234,12 @@ def _version_words(group: Group, latest: EvaluatorWithVersion | None, task: Task
     key = group.key
     if key.evaluator_id is None:
         return None
-    attached = [one for one in task.evaluators if one.evaluator_id == key.evaluator_id] if task else []
+    attached = (
+        [evaluator for evaluator in task.evaluators if evaluator.evaluator_id == key.evaluator_id] if task else []
+    )
     pinned = bool(attached and attached[0].evaluator_version_id)
     if latest is None:
-        return "the evaluator was deleted since, or is hidden from this key"
+        return "the evaluator was deleted since the run, or this key cannot read it"
     if key.evaluator_version_id in {None, latest.version.id}:
         return "pinned, and the latest" if pinned else "the latest, not pinned: later runs may use another"
     return "pinned; a newer one exists" if pinned else "a newer one exists now: later runs use that, scores may drift"
@@ -253,6 +255,7 @@ def _caution(group: Group, evaluated: int) -> str | None:
 
 
 def provenance_view(run: TaskRun, task: Task | None, rows_read: int, now: datetime) -> Provenance:
+    """Make the view of where the numbers come from; `task` is None if it was deleted."""
     selected = "" if run.num_selected is None else f" of {run.num_selected}"
     return Provenance(
         run_id=run.id,

@@ -1,4 +1,4 @@
-"""`task_run_results`: what came of a task run, per evaluator, with provenance on every number."""
+"""`task_run_results`: the results of a task run per evaluator, with the provenance of every number."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from evaltasks.api.task_runs import RowOutcome, TaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
 from evaltasks.insight.results import Completeness, Group, completeness, grouped
+from evaltasks.insight.statistics import score_text
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import Text, read_number, read_word
@@ -27,14 +28,14 @@ from evaltasks.tools.spec import Group as ToolGroup
 
 
 class TaskRunResultsInput(Input):
-    run_id: Text = Field(description="Id of the task run, as trigger_task_run and list_task_runs answer it.")
+    run_id: Text = Field(description="Id of the task run, as trigger_task_run and list_task_runs return it.")
     evaluator: Text | None = Field(None, description="Only this evaluator: its name or id. Default: all of the run.")
     rows: Annotated[int, BeforeValidator(read_number), Field(ge=0, le=50)] = Field(
         5, description="How many of the worst rows to show per evaluator, 0-50. Default 5."
     )
-    cursor: Text | None = Field(None, description="next_cursor of the answer before: shows the next worst rows.")
+    cursor: Text | None = Field(None, description="next_cursor of the previous answer, to read the next worst rows.")
     detail: Annotated[Literal["concise", "full"], BeforeValidator(read_word)] = Field(
-        "concise", description="full: whole explanations and an example of what a provider said per error reason."
+        "concise", description="full: whole explanations, and an example of the provider's message per error reason."
     )
 
 
@@ -42,24 +43,22 @@ class TaskRunResultsOutput(Output):
     completeness: Literal["final", "partial"]
     partial_because: list[str] | None = None
     evaluators: list[EvaluatorResults]
-    not_told: list[str] | None = Field(None, description="What this backend cannot tell about the rows.")
+    not_told: list[str] | None = Field(None, description="What this backend cannot report about the rows.")
     provenance: Provenance
     next_cursor: str | None = None
     next_step: str | None = None
 
     def text(self) -> str:
         lines = [f"Task run {self.provenance.run_id}: {self.completeness} results ({self.provenance.counts})"]
-        for one in self.evaluators:
-            score = ""
-            if one.score:
-                bounds = "" if one.score.low is None else f" [{one.score.low:.3g}, {one.score.high:.3g}]"
-                score = f", mean {one.score.mean:.3g}{bounds} (n {one.score.n}, {one.score.method})"
-            lines.append(f"{one.evaluation_name or 'outputs'} ({one.judge}): {one.evaluated} evaluated{score}")
+        for results in self.evaluators:
+            score = f", {score_text(results.score)}" if results.score else ""
+            name = results.evaluation_name or "outputs"
+            lines.append(f"{name} ({results.judge}): {results.evaluated} evaluated{score}")
         return "\n".join([*lines, *(self.partial_because or []), *([self.next_step] if self.next_step else [])])
 
 
 class _Evaluators:
-    """What is known of the evaluators behind the rows; one that was deleted is simply unknown."""
+    """The evaluators of the rows, read once each; one that was deleted or cannot be read is None."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -69,12 +68,12 @@ class _Evaluators:
     async def latest(self, evaluator_id: str) -> EvaluatorWithVersion | None:
         if evaluator_id not in self._latest:
             try:
-                found = await self._client.evaluators.get(evaluator_id)
+                evaluator = await self._client.evaluators.get(evaluator_id)
             except Problem:
                 self._latest[evaluator_id] = None
             else:
-                self._latest[evaluator_id] = found
-                self._versions[found.version.id] = found.version
+                self._latest[evaluator_id] = evaluator
+                self._versions[evaluator.version.id] = evaluator.version
         return self._latest[evaluator_id]
 
     async def version(self, evaluator_id: str, version_id: str | None) -> EvaluatorVersion | None:
@@ -88,8 +87,8 @@ class _Evaluators:
                 self._versions[version_id] = None
         return self._versions[version_id]
 
-    async def behind(self, group: Group) -> tuple[EvaluatorWithVersion | None, EvaluatorVersion | None]:
-        """The evaluator as it is now, and the version that made these results."""
+    async def of_group(self, group: Group) -> tuple[EvaluatorWithVersion | None, EvaluatorVersion | None]:
+        """Return the evaluator as it is now, and the version that made these results."""
         key = group.key
         if key.evaluator_id is None:
             return None, None
@@ -108,25 +107,25 @@ async def _results(call: TaskRunResultsInput, context: ToolContext) -> TaskRunRe
         version = await evaluators.version(attached.evaluator_id, attached.evaluator_version_id)
         if version is not None:
             versions[attached.evaluator_id] = version
-    found = await scored_rows(client, run, task, versions, evaluator_id)
-    # The run is read again: it may have ended, or gone on, while its rows were read.
+    scored = await scored_rows(client, run, task, versions, evaluator_id)
+    # The run is read again: it may have progressed or ended while its rows were read.
     if not run.finished:
         run = await client.task_runs.get(call.run_id)
-    groups = grouped(found.rows)
+    groups = grouped(scored.rows)
     budget = Budget(full=call.detail == "full")
     shown = slice(offset, offset + call.rows)
     views = []
     for group in groups:
-        latest, version = await evaluators.behind(group)
+        latest, version = await evaluators.of_group(group)
         views.append(evaluator_view(group, latest, version, task, shown, budget))
-    judged = _judged(run, groups, found, filtered=evaluator_id is not None)
+    complete = _completeness(run, groups, scored, filtered=evaluator_id is not None)
     has_more = call.rows > 0 and any(len(group.evaluated) > offset + call.rows for group in groups)
     return TaskRunResultsOutput(
-        completeness="final" if judged.final else "partial",
-        partial_because=judged.why or None,
+        completeness="final" if complete.final else "partial",
+        partial_because=complete.why or None,
         evaluators=views,
-        not_told=found.limits or None,
-        provenance=provenance_view(run, task, len(found.rows), context.time.now()),
+        not_told=scored.limits or None,
+        provenance=provenance_view(run, task, len(scored.rows), context.time.now()),
         next_cursor=_cursor(call, offset + call.rows) if has_more else None,
         next_step=_next_step(run, task, views),
     )
@@ -142,23 +141,26 @@ async def _task(client: Client, task_id: str) -> Task | None:
 async def _evaluator_id(call: TaskRunResultsInput, task: Task | None, context: ToolContext) -> str | None:
     if call.evaluator is None:
         return None
-    attached = {one.evaluator_name: one.evaluator_id for one in task.evaluators} if task else {}
+    attached = {evaluator.evaluator_name: evaluator.evaluator_id for evaluator in task.evaluators} if task else {}
     if call.evaluator in attached:
         return attached[call.evaluator]
     named = await context.client.resolve.evaluator(call.evaluator)
     if attached and named.id not in attached.values():
         names = ", ".join(f"{name} ({id_})" for name, id_ in attached.items())
         raise ValidationErrors(
-            SPEC.name, [ValidationIssue("evaluator", "is none of this task's evaluators", f"they are: {names}")]
+            SPEC.name, [ValidationIssue("evaluator", "is not one of this task's evaluators", f"they are: {names}")]
         )
     return named.id
 
 
-def _judged(run: TaskRun, groups: Sequence[Group], found: ScoredRows, *, filtered: bool) -> Completeness:
-    """Counts can be held against the rows only where all rows were read from the ledger."""
-    if found.has_ledger and not filtered:
+def _completeness(run: TaskRun, groups: Sequence[Group], scored: ScoredRows, *, filtered: bool) -> Completeness:
+    """Decide whether the results are final.
+
+    The run's counts are compared with the rows only where all rows were read from the ledger.
+    """
+    if scored.has_ledger and not filtered:
         return completeness(run, groups)
-    stand_in = run.model_copy(
+    run_with_counts_of_rows = run.model_copy(
         update={
             f"num_{name}": sum(group.counts[outcome] for group in groups)
             for name, outcome in (
@@ -166,12 +168,12 @@ def _judged(run: TaskRun, groups: Sequence[Group], found: ScoredRows, *, filtere
             )
         }
     )  # fmt: skip
-    judged = completeness(stand_in, groups)
+    complete = completeness(run_with_counts_of_rows, groups)
     rows = sum(group.counts[RowOutcome.SUCCESS] for group in groups)
-    if not found.has_ledger and run.finished and rows != run.num_successes:
+    if not scored.has_ledger and run.finished and rows != run.num_successes:
         why = f"the run counts {run.num_successes} successes, {rows} evaluations were found on its rows"
-        return Completeness(final=False, why=[*judged.why, why])
-    return judged
+        return Completeness(final=False, why=[*complete.why, why])
+    return complete
 
 
 def _next_step(run: TaskRun, task: Task | None, views: list[EvaluatorResults]) -> str | None:
@@ -182,7 +184,7 @@ def _next_step(run: TaskRun, task: Task | None, views: list[EvaluatorResults]) -
             return f"The labels are the outputs of experiment {run.experiment_id}."
         return f"The outputs are experiment {run.experiment_id}; its scores come from evaluation tasks on it."
     if not views:
-        return "No row was evaluated; look at the window, the filters and failure_reason before trying again."
+        return "No row was evaluated. Check the window, the filters and failure_reason before you run the task again."
     return None
 
 
@@ -201,7 +203,7 @@ def _offset(call: TaskRunResultsInput) -> int:
         pass
     raise ValidationErrors(
         SPEC.name,
-        [ValidationIssue("cursor", "is not of these results", "give next_cursor with the same run_id and evaluator")],
+        [ValidationIssue("cursor", "is not of these results", "pass next_cursor with the same run_id and evaluator")],
     )
 
 
