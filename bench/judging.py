@@ -136,7 +136,7 @@ async def engine(given: Given) -> Measured:
 
             async def tool(name: str, /, **arguments: Any) -> dict[str, Any]:
                 spec = next(spec for spec in TOOLS if spec.name == name)
-                tools = ToolSettings(patience_seconds=600)
+                tools = ToolSettings(call_wait_seconds_max=600)
                 answer = await spec.call(
                     arguments, ToolContext(client, tools, _Quiet(), NonInteractiveConfirm(), SystemClock())
                 )

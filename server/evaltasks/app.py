@@ -50,7 +50,7 @@ async def open_client(settings: Settings, environment: Mapping[str, str]) -> Asy
 
 def tool_settings(settings: Settings, environment: Mapping[str, str]) -> ToolSettings:
     return ToolSettings(
-        patience_seconds=settings.patience_seconds,
+        call_wait_seconds_max=settings.patience_seconds,
         allowed_dirs=settings.allow_dir,
         default_space=settings.space,
         environment=IntegrationEnvironment(environment),

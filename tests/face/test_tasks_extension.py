@@ -140,7 +140,7 @@ async def test_what_the_trigger_alone_has_to_say_is_said_with_the_handle() -> No
 
 async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_task() -> None:
     tasks = BackgroundTasks()
-    async with judge_server() as judge, agent(extensions=[tasks], patience_seconds=2, time=JumpingTime()) as it:
+    async with judge_server() as judge, agent(extensions=[tasks], call_wait_seconds_max=2, time=JumpingTime()) as it:
         await _task(it.seed, judge)
         judge.hold()
         triggered = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
@@ -158,7 +158,7 @@ async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_without_the_declaration_a_long_wait_is_answered_as_ever(mode: str) -> None:
-    async with judge_server() as judge, agent(mode, time=JumpingTime(), patience_seconds=0.2) as it:
+    async with judge_server() as judge, agent(mode, time=JumpingTime(), call_wait_seconds_max=0.2) as it:
         judge.hold()
         await _task(it.seed, judge)
         answer = await it.answer("trigger_task_run", TRIGGER)
@@ -172,7 +172,7 @@ async def test_the_older_era_knows_no_tasks_even_when_the_client_declares_them()
     tasks = BackgroundTasks()
     async with (
         judge_server() as judge,
-        agent("legacy", extensions=[tasks], time=JumpingTime(), patience_seconds=0.2) as it,
+        agent("legacy", extensions=[tasks], time=JumpingTime(), call_wait_seconds_max=0.2) as it,
     ):
         judge.hold()
         await _task(it.seed, judge)

@@ -1,6 +1,6 @@
 """Agents to test with: real MCP clients on the real server, in memory or as a started command.
 
-async with agent(mode, patience_seconds=1) as it:
+async with agent(mode, call_wait_seconds_max=1) as it:
     answer = await it.answer("list_tasks", {"limit": 5})     # structured content; fails the test on an error
     words = await it.refusal("get_task", {"task": "nope"})   # the error text; fails the test on a success
 

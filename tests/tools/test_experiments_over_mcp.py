@@ -55,7 +55,7 @@ async def test_waiting_for_an_experiment_waits_for_its_evaluations_and_reports_t
 
 
 async def test_a_wait_is_not_finished_while_a_chained_evaluation_is_running(mode: str) -> None:
-    async with agent(mode, patience_seconds=0.3) as it, judge_server() as model, judge_server() as judge:
+    async with agent(mode, call_wait_seconds_max=0.3) as it, judge_server() as model, judge_server() as judge:
         arguments = await experiment(it, model.base_url, "judged", judge_url=judge.base_url)
         judge.hold()
         answer = await it.answer("trigger_task_run", {**arguments, "wait": True, "timeout": 50})

@@ -27,7 +27,7 @@ async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]
 
 
 async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancelled(mode: str) -> None:
-    async with staged(mode, "stuck-pending", patience_seconds=0.2) as it:
+    async with staged(mode, "stuck-pending", call_wait_seconds_max=0.2) as it:
         started = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
         run_id = started["task_run"]["run_id"]
         on = started["next_call"]

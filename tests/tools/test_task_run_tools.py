@@ -90,7 +90,7 @@ async def test_trigger_with_wait_reports_rising_progress_and_returns_the_finishe
 
 async def test_a_wait_beyond_the_limit_of_one_call_is_resumed_by_its_next_call() -> None:
     async with tools_in_test() as it, slow_task(it, 0.05, spans=60):
-        it.settings = ToolSettings(patience_seconds=0.05)
+        it.settings = ToolSettings(call_wait_seconds_max=0.05)
         answer = await it.call(trigger_task_run.SPEC, task="slow", wait=True, timeout=30, **WINDOW)
         calls = 1
         with anyio.fail_after(20):

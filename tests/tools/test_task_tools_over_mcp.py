@@ -129,7 +129,7 @@ async def test_a_task_run_is_triggered_waited_for_listed_and_read(mode: str) -> 
 
 
 async def test_a_wait_returns_within_its_limit_reports_rising_progress_and_can_be_continued(mode: str) -> None:
-    async with agent(mode, patience_seconds=0.3) as it, judge_server(0.05) as judge:
+    async with agent(mode, call_wait_seconds_max=0.3) as it, judge_server(0.05) as judge:
         ids = await world(it, spans=200)
         evaluator = await it.seed.seed_template_evaluator(judge.base_url, "Judge")
         await it.seed.seed_task([evaluator], "TEMPLATE_EVALUATION", "judged", project_id=ids["project"])

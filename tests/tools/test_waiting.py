@@ -70,10 +70,10 @@ class ScriptedClient:
         self.is_engine = is_engine
 
 
-def scripted(script: Script, *, is_engine: bool = True, patience_seconds: float = 45) -> ToolsInTest:
+def scripted(script: Script, *, is_engine: bool = True, call_wait_seconds_max: float = 45) -> ToolsInTest:
     time = JumpingTime()
     client = cast(Client, ScriptedClient(script, time, is_engine))
-    return ToolsInTest(client, None, time, ToolSettings(patience_seconds=patience_seconds))
+    return ToolsInTest(client, None, time, ToolSettings(call_wait_seconds_max=call_wait_seconds_max))
 
 
 async def wait(it: ToolsInTest, **arguments: Any) -> Any:

@@ -106,9 +106,11 @@ class TasksExtension(Extension):
             timeout = spec.parse(arguments, self._context()).timeout
         except ValidationErrors:
             return self._settings
-        if timeout <= self._settings.patience_seconds:
+        if timeout <= self._settings.call_wait_seconds_max:
             return self._settings
-        return dataclasses.replace(self._settings, patience_seconds=min(GRACE_SECONDS, self._settings.patience_seconds))
+        return dataclasses.replace(
+            self._settings, call_wait_seconds_max=min(GRACE_SECONDS, self._settings.call_wait_seconds_max)
+        )
 
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: RequestContext, call_next: CallNext

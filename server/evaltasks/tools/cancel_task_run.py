@@ -8,10 +8,10 @@ from evaltasks.api.task_runs import TaskRun
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import FORCE, RUN_ID, Flag, Text
-from evaltasks.tools.names import Names, names_of
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import Names, display_names
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
-from evaltasks.tools.views import TaskRunView, lower, task_run_line, task_run_view, task_run_wanted
+from evaltasks.tools.views import TaskRunView, lower, task_run_line, task_run_name_keys, task_run_view
 
 
 class CancelTaskRunInput(Input):
@@ -31,7 +31,7 @@ class CancelTaskRunOutput(Output):
 
 
 async def cancel_task_run(arguments: CancelTaskRunInput, context: ToolContext) -> CancelTaskRunOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     if arguments.confirm is not None and arguments.confirm != arguments.run_id:
         issue = ValidationIssue("confirm", "is not the run_id of this call", "give the run_id exactly")
         raise ValidationErrors("cancel_task_run", [issue])
@@ -41,7 +41,7 @@ async def cancel_task_run(arguments: CancelTaskRunInput, context: ToolContext) -
             f"Task run {task_run.id} is {lower(task_run.status)} already, so there is nothing to cancel. "
             "Only pending and running ones can be cancelled; read it with get_task_run."
         )
-    names = await names_of(context, task_run_wanted(task_run))
+    names = await display_names(context, task_run_name_keys(task_run))
     if not arguments.force and arguments.confirm is None:
         await context.confirm.ask(_question(task_run, names), confirm_with=task_run.id)
     cancelled = await context.client.task_runs.cancel(task_run.id)

@@ -43,11 +43,11 @@ class ToolFailed(Exception):
 class ToolSettings:
     """Fixed at start-up; nothing a model says widens them.
 
-    `patience_seconds` bounds one waiting call. `allowed_dirs` are the directories under which files may be read.
+    `call_wait_seconds_max` bounds one waiting call. `allowed_dirs` are the directories under which files may be read.
     `default_space` scopes names when a call gives no space. `environment` holds the keys integrations name.
     """
 
-    patience_seconds: float = 45.0
+    call_wait_seconds_max: float = 45.0
     allowed_dirs: tuple[Path, ...] = ()
     default_space: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

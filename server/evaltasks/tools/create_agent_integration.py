@@ -10,7 +10,7 @@ from evaltasks.api.integrations import CreateAgentConfig, CreateIntegration
 from evaltasks.insight.unreadable import as_value_error
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import Text, read_json_text
-from evaltasks.tools.key_inputs import agree_to_send, read_address, read_key_variable, read_keyless, remote_host
+from evaltasks.tools.key_inputs import confirm_sending, read_key_variable, read_non_secret, read_url, remote_host
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 
 
@@ -24,10 +24,10 @@ def _read_schema(value: object, info: ValidationInfo) -> object:
 
 
 class CreateAgentIntegrationInput(Input):
-    name: Annotated[str, BeforeValidator(read_keyless), Field(max_length=255)] = Field(
+    name: Annotated[str, BeforeValidator(read_non_secret), Field(max_length=255)] = Field(
         description="Name of the agent, unique in the account, such as 'support agent'."
     )
-    endpoint: Annotated[str, BeforeValidator(read_address)] = Field(
+    endpoint: Annotated[str, BeforeValidator(read_url)] = Field(
         description="Address that takes a POST with a JSON object, e.g. http://127.0.0.1:8080/answer."
     )
     input_schema: Annotated[dict[str, Any], BeforeValidator(_read_schema)] | None = Field(
@@ -67,7 +67,7 @@ async def _create(call: CreateAgentIntegrationInput, context: ToolContext) -> Cr
     if host is not None:
         key = f" and the key in {call.api_key_env}" if call.api_key_env else ""
         question = f"Send examples{key} to {host} whenever the agent '{call.name}' is called?"
-        await agree_to_send("create_agent_integration", host, call.confirm, question, context)
+        await confirm_sending("create_agent_integration", host, call.confirm, question, context)
     made = await context.client.integrations.create(
         CreateIntegration(
             name=call.name,

@@ -11,7 +11,7 @@ from evaltasks.insight.unreadable import as_value_error
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import Flag, Text, read_json_text, read_word
-from evaltasks.tools.key_inputs import agree_to_send, read_address, read_key_variable, read_keyless, remote_host
+from evaltasks.tools.key_inputs import confirm_sending, read_key_variable, read_non_secret, read_url, remote_host
 from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 from evaltasks.tools.views import lower
 
@@ -36,17 +36,17 @@ def _read_models(value: object, info: ValidationInfo) -> object:
         value = [part for part in value.split(",") if part.strip()]
     if not isinstance(value, list) or not value:
         raise as_value_error("must be a list of model names", 'write it as ["gpt-4o-mini"]')
-    return [read_keyless(part) for part in value]
+    return [read_non_secret(part) for part in value]
 
 
 class CreateAiIntegrationInput(Input):
-    name: Annotated[str, BeforeValidator(read_keyless), Field(max_length=255)] = Field(
+    name: Annotated[str, BeforeValidator(read_non_secret), Field(max_length=255)] = Field(
         description="Name of the integration, unique in the account, such as 'openai'."
     )
     provider: Annotated[ProviderWord, BeforeValidator(_read_provider)] = Field(
         description="The provider. 'custom' is any OpenAI-compatible server, such as a local one."
     )
-    base_url: Annotated[str, BeforeValidator(read_address)] | None = Field(
+    base_url: Annotated[str, BeforeValidator(read_url)] | None = Field(
         None,
         description="Address of the API, e.g. http://127.0.0.1:8080/v1. Required for custom; default: the provider's.",
     )
@@ -92,7 +92,7 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
     host = remote_host(call.base_url)
     if call.api_key_env is not None and host is not None:
         question = f"Send the key in {call.api_key_env} to {host} whenever a model of '{call.name}' is called?"
-        await agree_to_send("create_ai_integration", host, call.confirm, question, context)
+        await confirm_sending("create_ai_integration", host, call.confirm, question, context)
     client = context.client
     key: str | None = None
     if call.api_key_env is not None and not client.is_engine:

@@ -10,11 +10,11 @@ from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, QueryFilters, T
 from evaltasks.insight.run_configurations import ReadableConfiguration
 from evaltasks.insight.task_rules import subject_of
 from evaltasks.tools.context import ToolContext
-from evaltasks.tools.names import names_of
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import display_names
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Output
-from evaltasks.tools.views import NextCall, TaskView, task_line, task_view, task_wanted
+from evaltasks.tools.views import NextCall, TaskView, task_line, task_name_keys, task_view
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ async def create(tool: str, proposed: ProposedTask, context: ToolContext) -> Cre
 
     Raises ValidationErrors with all that is wrong, before anything is created.
     """
-    say_prerelease(context)
+    note_prerelease(context)
     body = await _body(tool, proposed, context)
     task = await context.client.tasks.create(body)
-    names = await names_of(context, task_wanted(task))
+    names = await display_names(context, task_name_keys(task))
     arguments: dict[str, Any] = {"task": task.id}
     if not task.evaluates:
         arguments["experiment_name"] = f"{task.name[:200]} 1".replace('"', "").replace("\\", "")

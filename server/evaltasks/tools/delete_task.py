@@ -9,7 +9,7 @@ from evaltasks.api.tasks import Task
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import FORCE, SPACE, TASK, Flag, Text
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.views import lower
 
@@ -37,7 +37,7 @@ class DeleteTaskOutput(Output):
 
 
 async def delete_task(arguments: DeleteTaskInput, context: ToolContext) -> DeleteTaskOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     named = await context.client.resolve.task(arguments.task, arguments.space)
     task = await context.client.tasks.get(named.id)
     if arguments.confirm is not None and arguments.confirm not in {task.name, task.id}:

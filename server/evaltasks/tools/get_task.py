@@ -6,10 +6,10 @@ from pydantic import Field
 
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import SPACE, TASK, Text
-from evaltasks.tools.names import names_of
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import display_names
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
-from evaltasks.tools.views import TaskView, task_line, task_view, task_wanted
+from evaltasks.tools.views import TaskView, task_line, task_name_keys, task_view
 
 
 class GetTaskInput(Input):
@@ -25,10 +25,10 @@ class GetTaskOutput(Output):
 
 
 async def get_task(arguments: GetTaskInput, context: ToolContext) -> GetTaskOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     named = await context.client.resolve.task(arguments.task, arguments.space)
     task = await context.client.tasks.get(named.id)
-    names = await names_of(context, task_wanted(task))
+    names = await display_names(context, task_name_keys(task))
     return GetTaskOutput(task=task_view(task, names, context.time.now()))
 
 

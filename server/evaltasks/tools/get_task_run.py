@@ -6,10 +6,10 @@ from pydantic import Field
 
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import RUN_ID, Text
-from evaltasks.tools.names import names_of
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import display_names
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
-from evaltasks.tools.views import TaskRunView, task_run_line, task_run_view, task_run_wanted
+from evaltasks.tools.views import TaskRunView, task_run_line, task_run_name_keys, task_run_view
 
 
 class GetTaskRunInput(Input):
@@ -25,9 +25,9 @@ class GetTaskRunOutput(Output):
 
 
 async def get_task_run(arguments: GetTaskRunInput, context: ToolContext) -> GetTaskRunOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     task_run = await context.client.task_runs.get(arguments.run_id)
-    names = await names_of(context, task_run_wanted(task_run))
+    names = await display_names(context, task_run_name_keys(task_run))
     return GetTaskRunOutput(task_run=task_run_view(task_run, names, context.time.now()))
 
 

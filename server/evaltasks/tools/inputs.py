@@ -94,7 +94,7 @@ def read_bool(value: object, info: ValidationInfo) -> object:
     return word in _TRUE
 
 
-def read_moment(value: object, info: ValidationInfo) -> object:
+def read_time(value: object, info: ValidationInfo) -> object:
     """A time in UTC from ISO 8601; one without an offset is read as UTC, and that is said."""
     if isinstance(value, datetime):
         moment = value
@@ -198,7 +198,7 @@ Text = Annotated[str, BeforeValidator(read_text)]
 NameText = Annotated[str, Field(max_length=255), BeforeValidator(read_text)]
 Texts = Annotated[list[str], BeforeValidator(read_texts)]
 Flag = Annotated[StrictBool, BeforeValidator(read_bool)]
-UtcTime = Annotated[AwareDatetime, BeforeValidator(read_moment)]
+UtcTime = Annotated[AwareDatetime, BeforeValidator(read_time)]
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(read_number)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(read_number)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(read_number)]

@@ -26,7 +26,7 @@ _NEVER_SENT = re.compile(r"^(ARIZE|EVALTASKS|AWS|GITHUB|GH|GITLAB|NPM|PYPI|SSH|K
                          re.IGNORECASE)  # fmt: skip
 
 
-def read_keyless(value: object) -> object:
+def read_non_secret(value: object) -> object:
     """Text that is not a key. The text is never repeated."""
     if not isinstance(value, str):
         raise as_value_error("must be text", "give it in quotes")
@@ -37,8 +37,8 @@ def read_keyless(value: object) -> object:
     return value.strip()
 
 
-def read_address(value: object) -> object:
-    text = read_keyless(value)
+def read_url(value: object) -> object:
+    text = read_non_secret(value)
     if not isinstance(text, str) or not re.match(r"https?://[^/\s]", text):
         raise as_value_error("is not a web address", "write it like https://host/v1")
     if url_holds_secret(text):
@@ -47,7 +47,7 @@ def read_address(value: object) -> object:
 
 
 def read_key_variable(value: object) -> object:
-    text = read_keyless(value)
+    text = read_non_secret(value)
     if not isinstance(text, str) or not _VARIABLE.fullmatch(text.removeprefix("$")):
         raise as_value_error(
             "is not the name of an environment variable", "give a name such as OPENAI_API_KEY; " + _EXPOSED
@@ -67,7 +67,7 @@ def remote_host(address: str | None) -> str | None:
     return None if host is None or host in LOOPBACK_NAMES else host
 
 
-async def agree_to_send(tool: str, host: str, confirm: str | None, question: str, context: ToolContext) -> None:
+async def confirm_sending(tool: str, host: str, confirm: str | None, question: str, context: ToolContext) -> None:
     """Ask the person before something leaves for an address that a call named, unless `confirm` is that host.
 
     Otherwise a text that an agent has read could name an address of its own and have secrets or data sent there.

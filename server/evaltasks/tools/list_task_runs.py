@@ -7,8 +7,8 @@ from pydantic import Field
 from evaltasks.api.task_runs import ListTaskRuns, TaskRunStatus
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import CURSOR, LIMIT, SPACE, TASK, Limit, TaskRunStatusWord, Text
-from evaltasks.tools.names import names_of
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import display_names
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.views import Ref, TaskRunView, task_run_line, task_run_view
 
@@ -36,7 +36,7 @@ class ListTaskRunsOutput(Output):
 
 
 async def list_task_runs(arguments: ListTaskRunsInput, context: ToolContext) -> ListTaskRunsOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     named = await context.client.resolve.task(arguments.task, arguments.space)
     page = await context.client.tasks.list_task_runs(
         named.id,
@@ -46,7 +46,7 @@ async def list_task_runs(arguments: ListTaskRunsInput, context: ToolContext) -> 
             cursor=arguments.cursor,
         ),
     )
-    names = await names_of(context, [("task", named.id)])
+    names = await display_names(context, [("task", named.id)])
     now = context.time.now()
     return ListTaskRunsOutput(
         task=Ref(id=named.id, name=named.name or names.get(("task", named.id))),

@@ -7,8 +7,8 @@ from pydantic import Field
 from evaltasks.api.tasks import ListTasks, Task, TaskType
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import CURSOR, LIMIT, SPACE, Limit, NameText, TaskTypeWord, Text
-from evaltasks.tools.names import Names, names_of
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import Names, display_names
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.views import Ref, View, age, lower
@@ -51,7 +51,7 @@ class ListTasksOutput(Output):
 
 
 async def list_tasks(arguments: ListTasksInput, context: ToolContext) -> ListTasksOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     references = References(context.client, arguments.space)
     project_id = await references.project(arguments.project)
     dataset_id = await references.dataset(arguments.dataset)
@@ -70,7 +70,7 @@ async def list_tasks(arguments: ListTasksInput, context: ToolContext) -> ListTas
             cursor=arguments.cursor,
         )
     )
-    names = await names_of(
+    names = await display_names(
         context,
         [
             target

@@ -14,8 +14,8 @@ from evaltasks.client.errors import ClientError
 from evaltasks.tools.context import ToolContext
 
 # (kind, id): "project", "dataset", "experiment" or "task".
-Wanted = tuple[str, str]
-Names = Mapping[Wanted, str]
+ResourceKey = tuple[str, str]
+Names = Mapping[ResourceKey, str]
 
 _REMEMBERED_SECONDS = 60.0
 _REMEMBERED_MAX = 1000
@@ -30,10 +30,10 @@ class _Remembered:
 
 
 # By client: another service has other names, and a closed client's are forgotten with it.
-_BOOKS: WeakKeyDictionary[Client, dict[Wanted, _Remembered]] = WeakKeyDictionary()
+_BOOKS: WeakKeyDictionary[Client, dict[ResourceKey, _Remembered]] = WeakKeyDictionary()
 
 
-async def names_of(context: ToolContext, wanted: Iterable[Wanted | None]) -> dict[Wanted, str]:
+async def display_names(context: ToolContext, wanted: Iterable[ResourceKey | None]) -> dict[ResourceKey, str]:
     """The names that could be learnt in a short time; what could not is absent."""
     book = _BOOKS.setdefault(context.client, {})
     now = context.time.monotonic_seconds()
@@ -49,7 +49,7 @@ async def names_of(context: ToolContext, wanted: Iterable[Wanted | None]) -> dic
     return {one: name for one in asked if one in book and (name := book[one].name) is not None}
 
 
-async def _look_up(client: Client, wanted: Wanted, book: dict[Wanted, _Remembered], now: float) -> None:
+async def _look_up(client: Client, wanted: ResourceKey, book: dict[ResourceKey, _Remembered], now: float) -> None:
     kind, id_ = wanted
     name: str | None = None
     try:
@@ -68,7 +68,7 @@ async def _look_up(client: Client, wanted: Wanted, book: dict[Wanted, _Remembere
     book[wanted] = _Remembered(name, now)
 
 
-def remember(context: ToolContext, kind: str, id_: str, name: str | None) -> None:
+def remember_name(context: ToolContext, kind: str, id_: str, name: str | None) -> None:
     """What a call learnt by the way."""
     if name is not None:
         _BOOKS.setdefault(context.client, {})[(kind, id_)] = _Remembered(name, context.time.monotonic_seconds())

@@ -13,7 +13,7 @@ _NOTE = "The AX task API is pre-release (alpha): it may change without notice. T
 _REPORTED: WeakSet[Client] = WeakSet()
 
 
-def say_prerelease(context: ToolContext) -> None:
+def note_prerelease(context: ToolContext) -> None:
     """Said with the first answer of any task tool, as the published clients do, and never again."""
     if not context.client.is_engine and context.client not in _REPORTED:
         _REPORTED.add(context.client)

@@ -12,7 +12,7 @@ from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
 from evaltasks.api.tasks import Task
 from evaltasks.insight.results import CODE, HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
 from evaltasks.insight.statistics import Properties, score_properties
-from evaltasks.tools.untrusted import Untrusted, fenced
+from evaltasks.tools.untrusted import Untrusted, as_untrusted
 from evaltasks.tools.views import age, lower, moment
 
 REASONS_SHOWN_MAX = 10
@@ -113,7 +113,7 @@ class Budget:
         """Return the text in its fence, cut to what is left; None for no text, or if nothing is left."""
         if not text or self._left <= 0:
             return None
-        shown = fenced(text, min(self._each, self._left))
+        shown = as_untrusted(text, min(self._each, self._left))
         self._left -= len(shown.untrusted) if shown else 0
         return shown
 

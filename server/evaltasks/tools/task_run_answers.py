@@ -8,7 +8,7 @@ from pydantic import Field
 
 from evaltasks.api.task_runs import TaskRun
 from evaltasks.tools.context import ToolContext
-from evaltasks.tools.names import names_of
+from evaltasks.tools.names import display_names
 from evaltasks.tools.spec import Output
 from evaltasks.tools.views import (
     ChainedRunView,
@@ -18,8 +18,8 @@ from evaltasks.tools.views import (
     chained_view,
     span_words,
     task_run_line,
+    task_run_name_keys,
     task_run_view,
-    task_run_wanted,
 )
 from evaltasks.tools.waiting import Waited
 
@@ -83,7 +83,7 @@ async def waited_answer(
             tool="wait_for_task_run",
             arguments={"run_id": task_run.id, "poll_interval": poll_interval, "timeout": waited.left_seconds},
         )
-    names = await names_of(context, [wanted for each in chained for wanted in task_run_wanted(each)])
+    names = await display_names(context, [wanted for each in chained for wanted in task_run_name_keys(each)])
     return TaskRunAnswer(
         outcome=outcome,
         finished=waited.job.finished,
@@ -96,5 +96,5 @@ async def waited_answer(
 
 
 async def _view(task_run: TaskRun, context: ToolContext) -> TaskRunView:
-    names = await names_of(context, task_run_wanted(task_run))
+    names = await display_names(context, task_run_name_keys(task_run))
     return task_run_view(task_run, names, context.time.now())

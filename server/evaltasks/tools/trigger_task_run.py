@@ -35,8 +35,8 @@ from evaltasks.tools.inputs import (
     Texts,
     UtcTime,
 )
-from evaltasks.tools.names import remember
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import remember_name
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
 from evaltasks.tools.task_run_answers import TaskRunAnswer, started_answer, waited_answer
@@ -96,10 +96,10 @@ async def validate_with_context(given: Provided, context: ToolContext) -> tuple[
 
 
 async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext) -> TaskRunAnswer:
-    say_prerelease(context)
+    note_prerelease(context)
     named = await context.client.resolve.task(arguments.task, arguments.space)
     task = await context.client.tasks.get(named.id)
-    remember(context, "task", task.id, task.name)
+    remember_name(context, "task", task.id, task.name)
     given = {name: getattr(arguments, name) for name in _SENT if name in arguments.model_fields_set}
     detail, issues = trigger_issues(task, given, context.time.now())
     if issues:

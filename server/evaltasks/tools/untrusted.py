@@ -17,7 +17,7 @@ class Untrusted(BaseModel):
     untrusted: str
 
 
-def fenced(text: str | None, characters_max: int = CHARACTERS_MAX) -> Untrusted | None:
+def as_untrusted(text: str | None, characters_max: int = CHARACTERS_MAX) -> Untrusted | None:
     """The text in its fence, without control characters that could rewrite a terminal; None for no text.
 
     A longer text ends in `… (n more characters)`.

@@ -13,8 +13,8 @@ from evaltasks.insight.task_rules import UPDATABLE, Provided, shape_issues, upda
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue, is_provided
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import SPACE, TASK, FilterText, Flag, Fraction, NameText, Text
-from evaltasks.tools.names import names_of, remember
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.names import display_names, remember_name
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.task_inputs import (
@@ -23,7 +23,7 @@ from evaltasks.tools.task_inputs import (
     QueryFiltersBriefly,
     RunConfigurationBriefly,
 )
-from evaltasks.tools.views import TaskView, View, plain, task_line, task_view, task_wanted
+from evaltasks.tools.views import TaskView, View, plain, task_line, task_name_keys, task_view
 
 
 class UpdateTaskInput(Input):
@@ -77,7 +77,7 @@ async def validate_with_context(given: Provided, context: ToolContext) -> tuple[
 
 
 async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> UpdateTaskOutput:
-    say_prerelease(context)
+    note_prerelease(context)
     named = await context.client.resolve.task(arguments.task, arguments.space)
     before = await context.client.tasks.get(named.id)
     given = {name: getattr(arguments, name) for name in UPDATABLE if name in arguments.model_fields_set}
@@ -86,8 +86,8 @@ async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> Updat
         raise ValidationErrors(SPEC.subject(detail), issues)
     body = await _body(arguments, given, before, context, SPEC.subject(detail))
     after = await context.client.tasks.update(before.id, body)
-    remember(context, "task", after.id, after.name)
-    names = await names_of(context, task_wanted(after))
+    remember_name(context, "task", after.id, after.name)
+    names = await display_names(context, task_name_keys(after))
     return UpdateTaskOutput(
         task=task_view(after, names, context.time.now()),
         changes=[

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evaltasks.api.task_runs import TaskRun
 from evaltasks.api.tasks import Task, TaskEvaluator
 from evaltasks.api.wire import rfc3339
-from evaltasks.tools.names import Names, Wanted
+from evaltasks.tools.names import Names, ResourceKey
 
 # A pace of less than this many seconds says more about the clock than about the work.
 _PACE_SECONDS_MIN = 0.5
@@ -111,7 +111,7 @@ class ChainedRunView(View):
 
 
 # --- tasks --------------------------------------------------------------------------------------------------------
-def task_wanted(task: Task) -> list[Wanted | None]:
+def task_name_keys(task: Task) -> list[ResourceKey | None]:
     """The names that `task_view` would show."""
     return [
         ("project", task.project_id) if task.project_id else None,
@@ -169,7 +169,7 @@ def task_line(task: TaskView) -> str:
 
 
 # --- task runs ----------------------------------------------------------------------------------------------------
-def task_run_wanted(task_run: TaskRun) -> list[Wanted | None]:
+def task_run_name_keys(task_run: TaskRun) -> list[ResourceKey | None]:
     """The names that `task_run_view` would show."""
     return [
         ("task", task_run.task_id),

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import POLL_INTERVAL, RUN_ID, TIMEOUT, Seconds, Text
-from evaltasks.tools.prerelease import say_prerelease
+from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
 from evaltasks.tools.task_run_answers import TaskRunAnswer, waited_answer
 from evaltasks.tools.waiting import POLL_SECONDS, TIMEOUT_SECONDS, wait_for
@@ -19,7 +19,7 @@ class WaitForTaskRunInput(Input):
 
 
 async def wait_for_task_run(arguments: WaitForTaskRunInput, context: ToolContext) -> TaskRunAnswer:
-    say_prerelease(context)
+    note_prerelease(context)
     waited = await wait_for(context, arguments.run_id, arguments.poll_interval, arguments.timeout)
     return await waited_answer(waited, arguments.poll_interval, context)
 

@@ -1,15 +1,15 @@
-"""Waiting for a task run inside the patience of hosts.
+"""Wait for a task run within the time that one tool call may last.
 
-How it works: hosts drop long calls, mostly after 60 s, so one call waits no longer than `settings.patience_seconds`.
-What is left of the caller's `timeout` then travels in the exact next call that the answer carries: no process keeps
-the wait, any process can go on with it, and `timeout` counts over all calls together. A wait only looks. Ending it,
-in whatever way, leaves the task run as it is.
+How it works: MCP hosts abort long calls, most of them after 60 s, so one call waits at most
+`settings.call_wait_seconds_max`. The remaining part of the caller's `timeout` is an argument of the next call, which the
+answer contains: no process stores the wait, every process can continue it, and `timeout` counts over all calls
+together. A wait only reads. Ending it, in whatever way, does not change the task run.
 
-A run_experiment task run may have triggered evaluation tasks on its experiment. Where the service says which task runs
-those are (an evaltasks engine does), they are one job with it: the wait is over when all of them are.
+A run_experiment task run can trigger evaluation task runs on its experiment. Where the service reports their ids (an
+evaltasks engine does), they belong to the wait: it ends when all of them have ended.
 
-Problems of the network and of an overloaded service are waited out inside the time; what says that the task run cannot
-be seen at all (not found, no right to) ends the wait at once.
+Errors of the network and of an overloaded service do not end a wait before its time is over. Errors that say that the
+task run cannot be seen (not found, forbidden) end it at once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def wait_for(context: ToolContext, run_id: str, poll_interval: float, time
     Raises Problem and ClientError when the task run could never be read, or cannot be read any more.
     """
     started = context.time.monotonic_seconds()
-    seconds_max = min(timeout, context.settings.patience_seconds)
+    seconds_max = min(timeout, context.settings.call_wait_seconds_max)
     interval = min(poll_interval, _ENGINE_POLL_SECONDS_MAX) if context.client.is_engine else poll_interval
     pause = min(_FIRST_POLL_SECONDS, interval) if context.client.is_engine else interval
     seen: Job | None = None
