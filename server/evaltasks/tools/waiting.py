@@ -1,8 +1,8 @@
 """Wait for a task run within the time that one tool call may last.
 
 How it works: MCP hosts abort long calls, most of them after 60 s, so one call waits at most
-`settings.call_wait_seconds_max`. The remaining part of the caller's `timeout` is an argument of the next call, which the
-answer contains: no process stores the wait, every process can continue it, and `timeout` counts over all calls
+`settings.call_wait_seconds_max`. The remaining part of the caller's `timeout` is an argument of the next call, which
+the answer contains: no process stores the wait, every process can continue it, and `timeout` counts over all calls
 together. A wait only reads. Ending it, in whatever way, does not change the task run.
 
 A run_experiment task run can trigger evaluation task runs on its experiment. Where the service reports their ids (an
