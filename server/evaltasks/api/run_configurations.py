@@ -1,19 +1,22 @@
-"""What a run_experiment task does with each example: one of three kinds, distinguished by `experiment_type`."""
+"""Run configurations: what a run_experiment task does with each example of its dataset.
+
+Each kind is one model, named by its `experiment_type`. `KINDS` is the table of all of them. The other folders treat
+every kind alike: they read the table and what a model says about itself (which fields refer to other resources, whether
+the output is a label). CONTRIBUTING.md shows how to add a kind.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, Union
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from evaltasks.api.models import InvocationParameters
 from evaltasks.api.wire import Folded, FromNewer, JsonObject, NonBlank, WireEnum, Written, fold_case
-
-
-class ExperimentType(WireEnum):
-    LLM_GENERATION = "LLM_GENERATION"
-    TEMPLATE_EVALUATION = "TEMPLATE_EVALUATION"
-    AGENT_CALL = "AGENT_CALL"
 
 
 class MessageRole(WireEnum):
@@ -46,47 +49,132 @@ class Message(Written):
         return [{**call, "type": fold_case(call["type"])} if "type" in call else call for call in calls]
 
 
-class LlmGeneration(Written):
+class Resource(Enum):
+    """What a field of a run configuration may refer to, as messages call it."""
+
+    AI_INTEGRATION = "AI integration"
+    AGENT_INTEGRATION = "agent integration"
+    EVALUATOR_VERSION = "evaluator version"
+    PROMPT_VERSION = "prompt version"
+
+
+@dataclass(frozen=True)
+class RefersTo:
+    """Marks a field that holds the id of a resource.
+
+    `source_of` names the field whose value was copied from that resource. Such a reference only records an origin: it
+    changes nothing about the run, and is left out of exported files.
+    """
+
+    resource: Resource
+    source_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference of a run configuration: the field, what it refers to, and its value (None if it is not set)."""
+
+    field: str
+    resource: Resource
+    value: Any
+    source_of: str | None
+
+
+class RunConfigurationBase(Written):
+    """What every kind has. A kind adds its fields, and marks those that hold ids with `RefersTo`."""
+
+    experiment_type: str
+    # What it does, for the description of a tool.
+    summary: ClassVar[str]
+    # True if the output of an example is the label of a judge.
+    output_is_label: ClassVar[bool] = False
+
+    _fold = field_validator("experiment_type", mode="before", check_fields=False)(fold_case)
+
+    @classmethod
+    def tag(cls) -> str:
+        """Its `experiment_type`, in upper case."""
+        return str(cls.model_fields["experiment_type"].default)
+
+    @classmethod
+    def reference_fields(cls) -> dict[str, RefersTo]:
+        """The fields that hold ids of other resources."""
+        marked = ((name, mark) for name, field in cls.model_fields.items() for mark in field.metadata)
+        return {name: mark for name, mark in marked if isinstance(mark, RefersTo)}
+
+    def references(self) -> Iterator[Reference]:
+        """Every reference of this configuration, set or not. The file form of a kind has those of the kind."""
+        for name, mark in KINDS[self.experiment_type].reference_fields().items():
+            yield Reference(name, mark.resource, getattr(self, name), mark.source_of)
+
+    def id_of(self, resource: Resource) -> str | None:
+        """The id of the resource this configuration refers to, None if it refers to none."""
+        return next((found.value for found in self.references() if found.resource is resource), None)
+
+    def normalized(self) -> Self:
+        """The form in which it is stored and returned, one for all spellings of the same."""
+        return self
+
+
+class LlmGeneration(RunConfigurationBase):
     """Send the messages, filled from each example, to a model; its answer is the example's output."""
 
+    summary: ClassVar[str] = "messages to a model through an AI integration"
+
     experiment_type: Literal["LLM_GENERATION"] = "LLM_GENERATION"
-    ai_integration_id: NonBlank
+    ai_integration_id: Annotated[NonBlank, RefersTo(Resource.AI_INTEGRATION)]
     model_name: str | None = None
     messages: list[Message] = Field(min_length=1)
     input_variable_format: Folded[InputVariableFormat]
     invocation_parameters: InvocationParameters | None = None
     provider_parameters: JsonObject | None = None
     tool_config: JsonObject | None = None
-    prompt_version_id: str | None = None
-
-    _fold = field_validator("experiment_type", mode="before")(fold_case)
+    prompt_version_id: Annotated[str | None, RefersTo(Resource.PROMPT_VERSION, source_of="messages")] = None
 
 
-class TemplateEvaluation(Written):
+class TemplateEvaluation(RunConfigurationBase):
     """Judge each example with a template; placeholders are `{{double braces}}`."""
 
+    summary: ClassVar[str] = "a judge template"
+    output_is_label: ClassVar[bool] = True
+
     experiment_type: Literal["TEMPLATE_EVALUATION"] = "TEMPLATE_EVALUATION"
-    ai_integration_id: NonBlank
+    ai_integration_id: Annotated[NonBlank, RefersTo(Resource.AI_INTEGRATION)]
     model_name: str | None = None
     template: NonBlank
     provide_explanation: bool = False
     classification_choices: dict[str, float] | None = None
     column_mapping: dict[str, str] | None = None
-    evaluator_version_id: str | None = None
+    evaluator_version_id: Annotated[str | None, RefersTo(Resource.EVALUATOR_VERSION)] = None
     invocation_parameters: InvocationParameters | None = None
     provider_parameters: JsonObject | None = None
 
-    _fold = field_validator("experiment_type", mode="before")(fold_case)
+
+# `{{dataset.question}}`, `{{{dataset.question}}}` and `{{& dataset.question}}`.
+_DATASET_PREFIX = re.compile(r"(\{\{\{?&?\s*)dataset\.(?=[^\W\d])")
 
 
-class AgentCall(Written):
+def without_dataset_prefix(node: Any) -> Any:
+    """The same JSON value with `{{dataset.column}}` in its texts written as `{{column}}`."""
+    if isinstance(node, str):
+        return _DATASET_PREFIX.sub(r"\1", node)
+    if isinstance(node, dict):
+        return {key: without_dataset_prefix(part) for key, part in node.items()}
+    return [without_dataset_prefix(part) for part in node] if isinstance(node, list) else node
+
+
+class AgentCall(RunConfigurationBase):
     """Call an agent over HTTP with a JSON object built from each example."""
 
+    summary: ClassVar[str] = "a request to an agent"
+
     experiment_type: Literal["AGENT_CALL"] = "AGENT_CALL"
-    integration_id: NonBlank
+    integration_id: Annotated[NonBlank, RefersTo(Resource.AGENT_INTEGRATION)]
     input_template: JsonObject
 
-    _fold = field_validator("experiment_type", mode="before")(fold_case)
+    def normalized(self) -> Self:
+        """`{{dataset.column}}` in the template is another spelling of `{{column}}`."""
+        return self.model_copy(update={"input_template": without_dataset_prefix(self.input_template)})
 
 
 def experiment_type_of(value: object) -> str | None:
@@ -95,22 +183,47 @@ def experiment_type_of(value: object) -> str | None:
     return tag.upper() if isinstance(tag, str) else None
 
 
-RunConfiguration = Annotated[
-    Annotated[LlmGeneration, Tag("LLM_GENERATION")]
-    | Annotated[TemplateEvaluation, Tag("TEMPLATE_EVALUATION")]
-    | Annotated[AgentCall, Tag("AGENT_CALL")],
-    Discriminator(
-        experiment_type_of,
-        custom_error_type="experiment_type",
-        custom_error_message="experiment_type must be LLM_GENERATION, TEMPLATE_EVALUATION or AGENT_CALL",
-    ),
-]
+def any_of(kinds: tuple[type[RunConfigurationBase], ...], error: str) -> Any:
+    """The type of a field that holds one of the kinds, distinguished by `experiment_type`; `error` names the choices."""
+    members = tuple(Annotated[kind, Tag(kind.tag())] for kind in kinds)
+    return Annotated[
+        Union[members],  # noqa: UP007  the members are known at run time only
+        Discriminator(experiment_type_of, custom_error_type="experiment_type", custom_error_message=error),
+    ]
+
+
+def listed(words: list[str]) -> str:
+    """`A, B or C`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+KINDS: dict[str, type[RunConfigurationBase]] = {
+    kind.tag(): kind for kind in (LlmGeneration, TemplateEvaluation, AgentCall)
+}
+
+if TYPE_CHECKING:
+    RunConfiguration: TypeAlias = RunConfigurationBase
+else:
+    RunConfiguration = any_of(tuple(KINDS.values()), f"experiment_type must be {listed(list(KINDS))}")
 
 
 class OtherConfiguration(FromNewer):
-    """What a newer service does with each example."""
+    """A kind that only a newer service knows; its fields are kept, and nothing is known about their meaning."""
+
+    output_is_label: ClassVar[bool] = False
 
     experiment_type: str | None = None
 
+    def references(self) -> Iterator[Reference]:
+        yield from ()
+
+    def id_of(self, resource: Resource) -> str | None:  # noqa: ARG002  nothing is known of its references
+        return None
+
 
 ReadConfiguration = Annotated[RunConfiguration | OtherConfiguration, Field(union_mode="left_to_right")]
+
+
+def references_of(configuration: RunConfiguration | OtherConfiguration | None) -> list[Reference]:
+    """What the configuration of a task refers to; empty for a task without one."""
+    return list(configuration.references()) if configuration is not None else []

@@ -1,14 +1,14 @@
-"""Staged failures: what AX shows when things go wrong, shown by the engine on purpose, so that diagnosis can be tested.
+"""Injected faults: failures as AX shows them, simulated by the engine on request, so that diagnosis can be tested.
 
-A `FaultInjection` is given when an engine is opened (`Engine.open(fault_injection=…)`, `evaltasks engine --stage …`)
-and can be neither changed nor asked for afterwards. It decides nothing by itself; three places ask it, each one
-question:
+A `FaultInjection` is passed when an engine is opened (`Engine.open(fault_injection=…)`, `evaltasks engine --stage …`).
+It cannot be changed or queried afterwards. It takes no action of its own; three parts of the engine ask it one question
+each:
 
-* selection and lists: what is indexed? (`evaluation_index`, `list_index`)
-* claiming: may this task run begin? (`may_begin`)
+* selection and lists: which spans are indexed? (`evaluation_index`, `list_index`)
+* claiming: may this task run start? (`may_begin`)
 * processing it: is it cancelled? (`injected_cancellation`)
 
-An engine without a stage has an empty one, whose answers are "everything", "yes" and "no".
+Without `--stage` the answers are "everything", "yes" and "no".
 """
 
 from __future__ import annotations

@@ -12,17 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from evaltasks.api.run_configurations import AgentCall, LlmGeneration, TemplateEvaluation
+from evaltasks.api.run_configurations import KINDS as KINDS_BY_TAG
+from evaltasks.api.run_configurations import RunConfiguration, RunConfigurationBase
 from evaltasks.insight.unreadable import words_of
 
-KINDS: dict[str, type[LlmGeneration | TemplateEvaluation | AgentCall]] = {
-    "llm_generation": LlmGeneration,
-    "template_evaluation": TemplateEvaluation,
-    "agent_call": AgentCall,
-}
-ReadableConfiguration = LlmGeneration | TemplateEvaluation | AgentCall
+# By the lower-case word that agents write.
+KINDS: dict[str, type[RunConfigurationBase]] = {tag.lower(): kind for tag, kind in KINDS_BY_TAG.items()}
 
 _MUSTACHE = re.compile(r"\{\{\s*[\w.\-]+\s*\}\}")
 _F_STRING = re.compile(r"(?<!\{)\{\s*[\w.\-]+\s*\}(?!\})")
@@ -32,7 +29,7 @@ _F_STRING = re.compile(r"(?<!\{)\{\s*[\w.\-]+\s*\}(?!\})")
 class ReadConfiguration:
     """`configuration` is None when there are issues: (where inside it, the problem, the remedy)."""
 
-    configuration: ReadableConfiguration | None = None
+    configuration: RunConfiguration | None = None
     notes: list[str] = field(default_factory=list)
     issues: list[tuple[tuple[int | str, ...], str, str]] = field(default_factory=list)
 
@@ -46,7 +43,7 @@ def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
     if kind is None:
         return read
     given["experiment_type"] = kind.upper()
-    if kind == "llm_generation":
+    if "input_variable_format" in KINDS[kind].model_fields:
         _settle_variable_format(given, read)
     try:
         configuration = KINDS[kind].model_validate(given)
@@ -132,7 +129,7 @@ def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...],
         if len(location) > 1:
             return location, "is not a field of this object", "remove it or correct its spelling"
         name = str(location[-1])
-        model: type[BaseModel] = KINDS[kind]
+        model = KINDS[kind]
         others = [other for other, fields in KINDS.items() if name in fields.model_fields]
         near = difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.7)
         if others:

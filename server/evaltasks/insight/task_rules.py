@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from evaltasks.api.run_configurations import KINDS, listed
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskType
 from evaltasks.insight.validation import ValidationIssue, is_provided
 
@@ -66,7 +67,7 @@ def _experiment_creation(given: Provided) -> Iterator[ValidationIssue]:
         yield ValidationIssue(
             "run_configuration",
             "is required for run_experiment",
-            "give an object with experiment_type llm_generation, template_evaluation or agent_call",
+            f"give an object with experiment_type {listed([tag.lower() for tag in KINDS])}",
         )
     if is_provided(given, "project"):
         yield ValidationIssue(

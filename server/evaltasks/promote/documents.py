@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, Field, create_model, model_validator
 
 from evaltasks.api.ai_integrations import AuthType, EnvironmentName, Provider, ProviderMetadata
 from evaltasks.api.evaluators import CodeConfig, EvaluatorType, TemplateConfig
 from evaltasks.api.integrations import Description, Endpoint
 from evaltasks.api.models import LlmConfig
-from evaltasks.api.run_configurations import AgentCall, LlmGeneration, TemplateEvaluation, experiment_type_of
+from evaltasks.api.run_configurations import KINDS, Resource, RunConfigurationBase, any_of, listed
 from evaltasks.api.tasks import QueryFilters, QueryId, QueryMapping, SamplingRate, TaskType
 from evaltasks.api.wire import Folded, JsonObject, Name, WireEnum, Written
 
@@ -27,8 +26,6 @@ SCHEMA_VERSION = 1
 LABEL_CHARACTERS = 12
 # Words of closed lists that the models keep as plain text.
 _WORD_FIELDS = frozenset({"experiment_type", "type", "kind"})
-# As the embedded engine stores an agent's template: `{{dataset.question}}` is another way to write `{{question}}`.
-_DATASET_PREFIX = re.compile(r"(\{\{\{?&?\s*)dataset\.(?=[^\W\d])")
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -49,31 +46,52 @@ class PinnedVersion(Written):
     version: Label
 
 
-class LlmGenerationFile(LlmGeneration):
-    ai_integration_id: Name = Field(alias="ai_integration")
-    prompt_version_id: None = None
+# Under which word a file names an integration.
+_INTEGRATION_WORDS = {Resource.AI_INTEGRATION: "ai_integration", Resource.AGENT_INTEGRATION: "agent_integration"}
 
 
-class TemplateEvaluationFile(TemplateEvaluation):
-    ai_integration_id: Name = Field(alias="ai_integration")
-    evaluator_version_id: None = None
-    evaluator_version: PinnedVersion | None = None
+def integration_word(resource: Resource) -> str | None:
+    """The field of a file that names an integration; None for any other resource."""
+    return _INTEGRATION_WORDS.get(resource)
 
 
-class AgentCallFile(AgentCall):
-    integration_id: Name = Field(alias="agent_integration")
+def pin_field(reference_field: str) -> str:
+    """The field of a file that pins an evaluator version: `evaluator_version` for `evaluator_version_id`."""
+    return reference_field.removesuffix("_id")
 
 
-RunConfigurationFile: TypeAlias = Annotated[
-    Annotated[LlmGenerationFile, Tag("LLM_GENERATION")]
-    | Annotated[TemplateEvaluationFile, Tag("TEMPLATE_EVALUATION")]
-    | Annotated[AgentCallFile, Tag("AGENT_CALL")],
-    Discriminator(
-        experiment_type_of,
-        custom_error_type="experiment_type",
-        custom_error_message="must be llm_generation, template_evaluation or agent_call",
-    ),
-]
+def _file_model(kind: type[RunConfigurationBase]) -> type[RunConfigurationBase]:
+    """The model of a kind in a file: names for ids of integrations, pins for versions, no other ids."""
+    fields: dict[str, Any] = {}
+    for name, mark in kind.reference_fields().items():
+        if word := _INTEGRATION_WORDS.get(mark.resource):
+            required = kind.model_fields[name].is_required()
+            fields[name] = (Name, Field(alias=word)) if required else (Name | None, Field(default=None, alias=word))
+            continue
+        fields[name] = (None, None)
+        if mark.resource is Resource.EVALUATOR_VERSION:
+            fields[pin_field(name)] = (PinnedVersion | None, None)
+    return create_model(f"{kind.__name__}File", __base__=kind, __module__=__name__, **fields)
+
+
+if TYPE_CHECKING:
+    RunConfigurationFile: TypeAlias = RunConfigurationBase
+else:
+    RunConfigurationFile = any_of(
+        tuple(map(_file_model, KINDS.values())), f"must be {listed([tag.lower() for tag in KINDS])}"
+    )
+
+
+def pinned_versions(configuration: RunConfigurationBase | None) -> list[tuple[str, PinnedVersion]]:
+    """(field of the file, pin) of each evaluator version that a run configuration of a file pins."""
+    if configuration is None:
+        return []
+    fields = [
+        pin_field(reference.field)
+        for reference in configuration.references()
+        if reference.resource is Resource.EVALUATOR_VERSION
+    ]
+    return [(field, pin) for field in fields if (pin := getattr(configuration, field)) is not None]
 
 
 class TaskFile(Written):
@@ -94,10 +112,7 @@ class TaskFile(Written):
     def pins(self) -> list[tuple[str, str]]:
         """(evaluator, label) of every pinned version."""
         found = [(one.evaluator, one.version) for one in self.evaluators or () if one.version is not None]
-        configuration = self.run_configuration
-        if isinstance(configuration, TemplateEvaluationFile) and configuration.evaluator_version is not None:
-            found.append((configuration.evaluator_version.evaluator, configuration.evaluator_version.version))
-        return found
+        return found + [(pin.evaluator, pin.version) for _, pin in pinned_versions(self.run_configuration)]
 
     def evaluator_names(self) -> list[str]:
         return [one.evaluator for one in self.evaluators or ()] + [name for name, _ in self.pins()]
@@ -119,18 +134,9 @@ class TaskFile(Written):
         if self.query_filters is not None:
             expression = (self.query_filters.expression or "").strip() or self.query_filters.filters[0].id.value
             changes["query_filters"] = self.query_filters.model_copy(update={"expression": expression})
-        if isinstance(self.run_configuration, AgentCallFile):
-            template = _without_prefix(self.run_configuration.input_template)
-            changes["run_configuration"] = self.run_configuration.model_copy(update={"input_template": template})
+        if self.run_configuration is not None:
+            changes["run_configuration"] = self.run_configuration.normalized()
         return self.model_copy(update=changes)
-
-
-def _without_prefix(node: Any) -> Any:
-    if isinstance(node, str):
-        return _DATASET_PREFIX.sub(r"\1", node)
-    if isinstance(node, dict):
-        return {key: _without_prefix(part) for key, part in node.items()}
-    return [_without_prefix(part) for part in node] if isinstance(node, list) else node
 
 
 # --- evaluators ---------------------------------------------------------------------------------------------------
@@ -223,7 +229,7 @@ AnyFile: TypeAlias = TaskFile | EvaluatorFile | AiIntegrationFile | AgentIntegra
 
 
 # The resources of integrations, as errors call them.
-AI, AGENT = "AI integration", "agent integration"
+AI, AGENT = Resource.AI_INTEGRATION.value, Resource.AGENT_INTEGRATION.value
 
 
 def integrations_named(file: AnyFile) -> list[tuple[str, str]]:
@@ -233,9 +239,11 @@ def integrations_named(file: AnyFile) -> list[tuple[str, str]]:
         return [(AI, config.llm_config.ai_integration_id) for config in configs if config is not None]
     if not isinstance(file, TaskFile) or file.run_configuration is None:
         return []
-    if isinstance(file.run_configuration, AgentCallFile):
-        return [(AGENT, file.run_configuration.integration_id)]
-    return [(AI, file.run_configuration.ai_integration_id)]
+    return [
+        (reference.resource.value, reference.value)
+        for reference in file.run_configuration.references()
+        if integration_word(reference.resource) is not None and reference.value is not None
+    ]
 
 
 # --- as documents -------------------------------------------------------------------------------------------------

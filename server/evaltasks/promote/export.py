@@ -11,7 +11,7 @@ from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.evaluators import EvaluatorWithVersion
 from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotFound
-from evaltasks.api.run_configurations import LlmGeneration, TemplateEvaluation
+from evaltasks.api.run_configurations import Resource, references_of
 from evaltasks.api.tasks import ListTasks, Task
 from evaltasks.client.client import Client
 from evaltasks.client.errors import NotResolved
@@ -115,20 +115,20 @@ async def _task_file(client: Client, task: Task, names: Names) -> tuple[TaskFile
 
 async def _evaluators_of(task: Task, names: Names) -> list[str]:
     found = [evaluator.evaluator_id for evaluator in task.evaluators]
-    configuration = task.run_configuration
-    if isinstance(configuration, TemplateEvaluation) and configuration.evaluator_version_id:
-        version = await names.version(configuration.evaluator_version_id)
-        found += [version.evaluator_id] if version is not None else []
+    for reference in references_of(task.run_configuration):
+        if reference.resource is Resource.EVALUATOR_VERSION and reference.value:
+            version = await names.version(reference.value)
+            found += [version.evaluator_id] if version is not None else []
     return found
 
 
 def _notes_of(task: Task) -> list[str]:
-    if isinstance(task.run_configuration, LlmGeneration) and task.run_configuration.prompt_version_id:
-        return [
-            f"Task '{task.name}': which prompt version its messages came from was left out; that holds on one service "
-            "only, and changes nothing of what is sent."
-        ]
-    return []
+    return [
+        f"Task '{task.name}': which {reference.resource.value} its {reference.source_of} came from was left out; that "
+        "holds on one service only, and changes nothing of what is sent."
+        for reference in references_of(task.run_configuration)
+        if reference.source_of is not None and reference.value
+    ]
 
 
 async def _evaluator_file(evaluator: EvaluatorWithVersion, pinned: set[tuple[str, str]], names: Names) -> EvaluatorFile:

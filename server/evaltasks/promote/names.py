@@ -11,12 +11,12 @@ from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
 from evaltasks.api.evaluators import EvaluatorType, EvaluatorVersion
 from evaltasks.api.integrations import Integration, IntegrationType, ListIntegrations
 from evaltasks.api.problems import NotFound
-from evaltasks.api.run_configurations import AgentCall, LlmGeneration, OtherConfiguration, TemplateEvaluation
+from evaltasks.api.run_configurations import OtherConfiguration, Resource
 from evaltasks.api.tasks import Task, TaskEvaluator, TaskType
 from evaltasks.client.client import Client
 from evaltasks.client.references import is_id
 from evaltasks.insight.unreadable import path_of
-from evaltasks.promote.documents import TaskFile, VersionFile
+from evaltasks.promote.documents import TaskFile, VersionFile, integration_word, pin_field
 
 FileT = TypeVar("FileT", bound=BaseModel)
 
@@ -148,17 +148,18 @@ async def _configuration(task: Task, names: Names) -> dict[str, Any] | None:
     if isinstance(given, OtherConfiguration):
         raise Unmovable("its run configuration is of a kind that is not known here; update evaltasks")
     document = given.model_dump(mode="json", exclude_none=True)
-    if isinstance(given, AgentCall):
-        document["agent_integration"] = await names.agent_integration(document.pop("integration_id"))
-        return document
-    document["ai_integration"] = await names.ai_integration(document.pop("ai_integration_id"))
-    if isinstance(given, LlmGeneration):
-        # Where the messages came from, on one service only; what is sent is in the messages.
-        document.pop("prompt_version_id", None)
-    if isinstance(given, TemplateEvaluation) and (pinned := document.pop("evaluator_version_id", None)):
-        version = await names.version(pinned)
-        evaluator = await names.evaluator(version.evaluator_id) if version is not None else GONE
-        document["evaluator_version"] = {"evaluator": evaluator, "version": await names.label(pinned)}
+    named = {Resource.AI_INTEGRATION: names.ai_integration, Resource.AGENT_INTEGRATION: names.agent_integration}
+    for reference in given.references():
+        # Ids hold on one service only. What merely records an origin is left out.
+        id_ = document.pop(reference.field, None)
+        if not id_:
+            continue
+        if (word := integration_word(reference.resource)) is not None:
+            document[word] = await named[reference.resource](id_)
+        elif reference.resource is Resource.EVALUATOR_VERSION:
+            version = await names.version(id_)
+            evaluator = await names.evaluator(version.evaluator_id) if version is not None else GONE
+            document[pin_field(reference.field)] = {"evaluator": evaluator, "version": await names.label(id_)}
     return document
 
 

@@ -6,20 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evaltasks.api.evaluators import EvaluatorVersion
-from evaltasks.api.run_configurations import LlmGeneration
+from evaltasks.api.run_configurations import Resource, references_of
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, UpdateTask
 from evaltasks.insight.evaluator_rules import Attached, fit_issues
 from evaltasks.insight.task_rules import creation_issues
 from evaltasks.promote.differences import differences
 from evaltasks.promote.documents import (
-    AGENT,
-    AI,
-    AgentCallFile,
     AttachmentFile,
-    PinnedVersion,
     TaskFile,
-    TemplateEvaluationFile,
     document_of,
+    integration_word,
+    pin_field,
+    pinned_versions,
 )
 from evaltasks.promote.folder import Bundle, Filed, FileError
 from evaltasks.promote.names import Unmovable, refuse_id, task_file
@@ -122,10 +120,8 @@ def _missing(resource: str, name: str, near: list[tuple[str, str]]) -> tuple[str
 def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
     """(argument, evaluator, label) of each evaluator that the task names."""
     found = [(f"evaluators[{index}]", one.evaluator, one.version) for index, one in enumerate(file.evaluators or ())]
-    configuration = file.run_configuration
-    if isinstance(configuration, TemplateEvaluationFile) and configuration.evaluator_version is not None:
-        pinned: PinnedVersion = configuration.evaluator_version
-        found.append(("run_configuration.evaluator_version", pinned.evaluator, pinned.version))
+    for field, pin in pinned_versions(file.run_configuration):
+        found.append((f"run_configuration.{field}", pin.evaluator, pin.version))
     return found
 
 
@@ -146,18 +142,27 @@ async def _version_issues(
 
 
 async def _configuration_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
-    configuration = filed.content.run_configuration
-    if configuration is None:
+    issues = list[FileError]()
+    for reference in references_of(filed.content.run_configuration):
+        if reference.value is None:
+            continue
+        where = f"run_configuration.{integration_word(reference.resource)}"
+        if reference.resource is Resource.AI_INTEGRATION:
+            issues += await integration_issues(filed, where, reference.value, bundle, target)
+        elif reference.resource is Resource.AGENT_INTEGRATION:
+            issues += await _agent_issues(filed, where, reference.value, bundle, target)
+    return issues
+
+
+async def _agent_issues(
+    filed: Filed[TaskFile], where: str, name: str, bundle: Bundle, target: Target
+) -> list[FileError]:
+    """A problem where an agent integration is neither in the space nor in the files."""
+    present = await target.agent_integrations()
+    if name in bundle.agent_integrations or name in present:
         return []
-    if not isinstance(configuration, AgentCallFile):
-        name = configuration.ai_integration_id
-        return await integration_issues(filed, "run_configuration.ai_integration", name, bundle, target)
-    name = configuration.integration_id
-    if name in bundle.agent_integrations or name in await target.agent_integrations():
-        return []
-    there = ", ".join(sorted(await target.agent_integrations())[:10]) or "none"
-    what = f"there is no agent integration '{name}', nor a file of it"
-    return [filed.issue("run_configuration.agent_integration", what, f"there are: {there}")]
+    there = ", ".join(sorted(present)[:10]) or "none"
+    return [filed.issue(where, f"there is no agent integration '{name}', nor a file of it", f"there are: {there}")]
 
 
 async def _fit_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
@@ -234,10 +239,12 @@ def _with_digests(file: TaskFile, bundle: Bundle) -> TaskFile:
         for one in file.evaluators or ()
     ]
     configuration = file.run_configuration
-    if isinstance(configuration, TemplateEvaluationFile) and configuration.evaluator_version is not None:
-        pin = configuration.evaluator_version
-        renamed = pin.model_copy(update={"version": digest(pin.evaluator, pin.version)})
-        configuration = configuration.model_copy(update={"evaluator_version": renamed})
+    if configuration is not None:
+        renamed = {
+            field: pin.model_copy(update={"version": digest(pin.evaluator, pin.version)})
+            for field, pin in pinned_versions(configuration)
+        }
+        configuration = configuration.model_copy(update=renamed)
     return file.model_copy(update={"evaluators": evaluators or None, "run_configuration": configuration})
 
 
@@ -292,15 +299,18 @@ def _configuration(file: TaskFile, task: Task | None, target: Target) -> dict[st
     given = file.run_configuration
     if given is None:
         return None
-    body = given.model_dump(exclude_none=True, exclude={"evaluator_version"})
-    if isinstance(given, AgentCallFile):
-        return body | {"integration_id": target.ids[AGENT, given.integration_id]}
-    body["ai_integration_id"] = target.ids[AI, given.ai_integration_id]
-    if isinstance(given, TemplateEvaluationFile) and given.evaluator_version is not None:
-        pin = given.evaluator_version
-        body["evaluator_version_id"] = target.versions[pin.evaluator, pin.version]
+    pins = dict(pinned_versions(given))
+    body = given.model_dump(exclude_none=True, exclude=set(pins))
     present = task.run_configuration if task is not None else None
-    if isinstance(given, LlmGeneration) and isinstance(present, LlmGeneration) and present.messages == given.messages:
-        # Replacing the whole would forget where the messages, which stay, came from on this service.
-        body |= {"prompt_version_id": present.prompt_version_id} if present.prompt_version_id else {}
+    for reference in given.references():
+        if integration_word(reference.resource) is not None and reference.value is not None:
+            body[reference.field] = target.ids[reference.resource.value, reference.value]
+        elif (pin := pins.get(pin_field(reference.field))) is not None:
+            body[reference.field] = target.versions[pin.evaluator, pin.version]
+    for kept in references_of(present):
+        # Replacing the whole would forget where a value that stays, such as the messages, came from on this service.
+        source = kept.source_of
+        is_same_kind = present is not None and present.experiment_type == given.experiment_type
+        if is_same_kind and source and kept.value and getattr(present, source) == getattr(given, source):
+            body[kept.field] = kept.value
     return body

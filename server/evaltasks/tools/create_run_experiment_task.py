@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from evaltasks.api.run_configurations import KINDS, listed
 from evaltasks.api.tasks import TaskType
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.creating import CreatedTask, ProposedTask, create
@@ -16,7 +17,7 @@ class CreateRunExperimentTaskInput(Input):
     name: NameText = Field(description='Name of the task, unique in its space. Example: "GPT-4o Summarization".')
     dataset: Text = Field(description="Dataset (name or id) whose examples are run.")
     run_configuration: RunConfigurationArgument = Field(
-        description="What to do with each example: one of three kinds, distinguished by experiment_type; or @file.json."
+        description="What to do with each example: one of the kinds that experiment_type names; or @file.json."
     )
     space: Text | None = Field(default=None, description=SPACE)
 
@@ -37,8 +38,8 @@ SPEC = ToolSpec(
     title="Create a run-experiment task",
     description=(
         "Create a task that runs a prompt, a judge or an agent over every example of a dataset and stores an "
-        "experiment. Use it to get outputs to evaluate. run_configuration says how: llm_generation (messages "
-        "to a model through an AI integration), template_evaluation (a judge template), or agent_call. The AI "
+        "experiment. Use it to get outputs to evaluate. run_configuration says how: "
+        f"{listed([f'{tag.lower()} ({kind.summary})' for tag, kind in KINDS.items()])}. The AI "
         "integration may be given by name. A missing input_variable_format is read from the placeholders "
         "({{x}} or {x}) and said aloud. Creating runs nothing: go on with trigger_task_run and an "
         "experiment_name."

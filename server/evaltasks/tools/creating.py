@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaltasks.api.run_configurations import RunConfiguration
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, QueryFilters, TaskType
-from evaltasks.insight.run_configurations import ReadableConfiguration
 from evaltasks.insight.task_rules import subject_of
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.names import display_names
@@ -27,7 +27,7 @@ class ProposedTask:
     project: str | None = None
     dataset: str | None = None
     evaluators: Sequence[EvaluatorAttachment] | None = None
-    run_configuration: ReadableConfiguration | None = None
+    run_configuration: RunConfiguration | None = None
     experiment_ids: Sequence[str] | None = None
     sampling_rate: float | None = None
     is_continuous: bool | None = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 
 from evaltasks.api.problems import Forbidden, NotFound
-from evaltasks.api.run_configurations import AgentCall
+from evaltasks.api.run_configurations import Resource, RunConfiguration
 from evaltasks.api.tasks import EvaluatorAttachment, TaskType
 from evaltasks.client.client import Client
 from evaltasks.client.errors import NotResolved, WrongValue
 from evaltasks.client.resolve import Named
 from evaltasks.insight.evaluator_rules import Attached, fit_issues, fit_notes
-from evaltasks.insight.run_configurations import ReadableConfiguration
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 
 _CANDIDATES_MAX = 5
@@ -55,18 +54,21 @@ class References:
         ]
         return [id_ for id_ in found if id_ is not None]
 
-    async def run_configuration(self, configuration: ReadableConfiguration) -> ReadableConfiguration:
-        if isinstance(configuration, AgentCall):
-            agent = await self._id(
-                "run_configuration.integration_id",
-                self._client.resolve.agent_integration(configuration.integration_id, self._space),
-            )
-            return configuration.model_copy(update={"integration_id": agent}) if agent else configuration
-        found = await self._id(
-            "run_configuration.ai_integration_id",
-            self._client.resolve.ai_integration(configuration.ai_integration_id, self._space),
-        )
-        return configuration.model_copy(update={"ai_integration_id": found}) if found else configuration
+    async def run_configuration(self, configuration: RunConfiguration) -> RunConfiguration:
+        """The configuration with ids for the names of its integrations."""
+        resolvers = {
+            Resource.AI_INTEGRATION: self._client.resolve.ai_integration,
+            Resource.AGENT_INTEGRATION: self._client.resolve.agent_integration,
+        }
+        ids: dict[str, str] = {}
+        for reference in configuration.references():
+            resolve = resolvers.get(reference.resource)
+            if resolve is None or reference.value is None:
+                continue
+            found = await self._id(f"run_configuration.{reference.field}", resolve(reference.value, self._space))
+            if found is not None:
+                ids[reference.field] = found
+        return configuration.model_copy(update=ids) if ids else configuration
 
     async def attachment(self, attachment: EvaluatorAttachment, path: str) -> EvaluatorAttachment | None:
         """The attachment with ids for names; None when its evaluator could not be found."""

@@ -42,19 +42,20 @@ def output_schema(spec: ToolSpec[Any, Any]) -> Schema:
 # A model's schema never changes, takes pydantic 10 ms, and is asked for by every server of a process.
 @functools.cache
 def _input_schema(model: type[BaseModel]) -> Schema:
-    return _root(_compact(model.model_json_schema(mode="validation")), additional=False)
+    return _root(compact(model.model_json_schema(mode="validation")), additional=False)
 
 
 @functools.cache
 def _output_schema(model: type[BaseModel]) -> Schema:
-    shallow: Schema = _shallow(_compact(model.model_json_schema(mode="validation")), 0)
+    shallow: Schema = _shallow(compact(model.model_json_schema(mode="validation")), 0)
     return _root(shallow, additional=None)
 
 
-def _compact(schema: Schema) -> Schema:
+def compact(schema: Schema) -> Schema:
+    """The schema of a model with its definitions put in, without titles and null branches."""
     definitions = schema.pop("$defs", {})
-    compact: Schema = _walked(schema, definitions, 0)
-    return compact
+    walked: Schema = _walked(schema, definitions, 0)
+    return walked
 
 
 def _shallow(node: Any, level: int) -> Any:

@@ -14,11 +14,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema
 from pydantic_core import InitErrorDetails
 
-from evaltasks.api.run_configurations import RunConfiguration
+from evaltasks.api.run_configurations import KINDS, RunConfiguration
 from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters
-from evaltasks.insight.run_configurations import ReadableConfiguration, read_run_configuration
+from evaltasks.insight.run_configurations import read_run_configuration
 from evaltasks.insight.unreadable import as_value_error, words_of
 from evaltasks.tools.inputs import argument_of, note, read_file_or_json, read_json_text, read_texts
+from evaltasks.tools.schema import compact
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Place = tuple[int | str, ...]
@@ -133,7 +134,7 @@ def _read_query_filters(value: object, info: ValidationInfo) -> QueryFilters:
     return read
 
 
-def _read_run_configuration(value: object, info: ValidationInfo) -> ReadableConfiguration:
+def _read_run_configuration(value: object, info: ValidationInfo) -> RunConfiguration:
     value = read_file_or_json(value, info)
     if not isinstance(value, Mapping):
         raise as_value_error("must be an object", "give the object itself, or @file.json")
@@ -199,47 +200,60 @@ QUERY_FILTERS_SCHEMA: dict[str, Any] = {
     "required": ["filters"],
     "additionalProperties": False,
 }
+
+
+def _configuration_fields(by_hand: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of every kind of run configuration; what is not written by hand comes from the kind's model."""
+    fields = {"experiment_type": {"type": "string", "enum": [tag.lower() for tag in KINDS]}, **by_hand}
+    for tag, kind in KINDS.items():
+        for name, shown in compact(kind.model_json_schema())["properties"].items():
+            description = ": ".join(filter(None, [tag.lower(), shown.get("description")]))
+            fields.setdefault(name, {**shown, "description": description})
+    return fields
+
+
 RUN_CONFIGURATION_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {
-        "experiment_type": {"type": "string", "enum": ["llm_generation", "template_evaluation", "agent_call"]},
-        "ai_integration_id": {"type": "string", "description": "name or id (not for agent_call)"},
-        "model_name": {"type": "string", "description": "default: the integration's"},
-        "messages": {
-            "type": "array",
-            "description": "llm_generation: at least one",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "role": {"type": "string", "enum": ["user", "assistant", "system", "tool"]},
-                    "content": {"type": "string", "description": "with {{column}} placeholders"},
-                    "tool_call_id": _TEXT,
-                    "tool_calls": {"type": "array", "items": {"type": "object"}},
+    "properties": _configuration_fields(
+        {
+            "ai_integration_id": {"type": "string", "description": "name or id (not for agent_call)"},
+            "model_name": {"type": "string", "description": "default: the integration's"},
+            "messages": {
+                "type": "array",
+                "description": "llm_generation: at least one",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "role": {"type": "string", "enum": ["user", "assistant", "system", "tool"]},
+                        "content": {"type": "string", "description": "with {{column}} placeholders"},
+                        "tool_call_id": _TEXT,
+                        "tool_calls": {"type": "array", "items": {"type": "object"}},
+                    },
+                    "required": ["role"],
                 },
-                "required": ["role"],
             },
-        },
-        "input_variable_format": {
-            "type": "string",
-            "enum": ["mustache", "f_string"],
-            "description": "llm_generation: {{x}} or {x}; default: read from the messages",
-        },
-        "template": {"type": "string", "description": "template_evaluation: the prompt, with {{column}}"},
-        "classification_choices": {
-            "type": "object",
-            "additionalProperties": {"type": "number"},
-            "description": "template_evaluation: label → score",
-        },
-        "provide_explanation": {"type": "boolean", "description": "template_evaluation; default false"},
-        "column_mapping": {**_TEXT_TO_TEXT, "description": "template_evaluation: variable → column"},
-        "evaluator_version_id": {"type": "string", "description": "template_evaluation"},
-        "invocation_parameters": {"type": "object", "description": 'e.g. {"temperature": 0}'},
-        "provider_parameters": {"type": "object"},
-        "tool_config": {"type": "object", "description": "llm_generation"},
-        "prompt_version_id": {"type": "string", "description": "llm_generation"},
-        "integration_id": {"type": "string", "description": "agent_call: agent integration (name or id)"},
-        "input_template": {"type": "object", "description": "agent_call: its request, with {{column}}"},
-    },
+            "input_variable_format": {
+                "type": "string",
+                "enum": ["mustache", "f_string"],
+                "description": "llm_generation: {{x}} or {x}; default: read from the messages",
+            },
+            "template": {"type": "string", "description": "template_evaluation: the prompt, with {{column}}"},
+            "classification_choices": {
+                "type": "object",
+                "additionalProperties": {"type": "number"},
+                "description": "template_evaluation: label → score",
+            },
+            "provide_explanation": {"type": "boolean", "description": "template_evaluation; default false"},
+            "column_mapping": {**_TEXT_TO_TEXT, "description": "template_evaluation: variable → column"},
+            "evaluator_version_id": {"type": "string", "description": "template_evaluation"},
+            "invocation_parameters": {"type": "object", "description": 'e.g. {"temperature": 0}'},
+            "provider_parameters": {"type": "object"},
+            "tool_config": {"type": "object", "description": "llm_generation"},
+            "prompt_version_id": {"type": "string", "description": "llm_generation"},
+            "integration_id": {"type": "string", "description": "agent_call: agent integration (name or id)"},
+            "input_template": {"type": "object", "description": "agent_call: its request, with {{column}}"},
+        }
+    ),
     "required": ["experiment_type"],
     "additionalProperties": False,
 }

@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, Field
 
 from evaltasks.api.evaluators import EvaluatorVersion, EvaluatorWithVersion
 from evaltasks.api.problems import NotFound, Problem
-from evaltasks.api.run_configurations import TemplateEvaluation
 from evaltasks.api.task_runs import RowOutcome, TaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
@@ -180,7 +179,7 @@ def _next_step(run: TaskRun, task: Task | None, views: list[EvaluatorResults]) -
     if not run.finished:
         return f"Not finished: wait_for_task_run(run_id='{run.id}'), then read the results again."
     if task is not None and not task.evaluates and run.experiment_id:
-        if isinstance(task.run_configuration, TemplateEvaluation):
+        if task.run_configuration is not None and task.run_configuration.output_is_label:
             return f"The labels are the outputs of experiment {run.experiment_id}."
         return f"The outputs are experiment {run.experiment_id}; its scores come from evaluation tasks on it."
     if not views:

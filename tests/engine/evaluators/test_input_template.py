@@ -14,9 +14,9 @@ from evaltasks.engine.evaluators.input_template import (
     CannotCast,
     columns_of,
     fill,
-    normalized,
     schema_problem,
     template_problems,
+    without_dataset_prefix,
 )
 
 NUMBERS = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
@@ -122,7 +122,7 @@ def test_no_template_and_no_schema_makes_it_crash(template: dict[str, Any], sche
     values = dict.fromkeys(columns_of(template), "{{x}}")
     with suppress(CannotCast):
         json.dumps(fill(template, schema, values))
-    assert normalized(normalized(template)) == normalized(template)
+    assert without_dataset_prefix(without_dataset_prefix(template)) == without_dataset_prefix(template)
 
 
 def test_keys_are_never_filled_and_literals_are_sent_as_they_are() -> None:

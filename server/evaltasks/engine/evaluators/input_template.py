@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from evaltasks.api.run_configurations import InputVariableFormat
+from evaltasks.api.run_configurations import InputVariableFormat, without_dataset_prefix
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.evaluators.prompt import mustache_problems, render, text_of, variables_of, whole_placeholder
 
@@ -28,7 +28,6 @@ _REFERENCES_MAX = 16
 _PROBLEMS_MAX = 10
 _TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_PREFIXED = re.compile(r"(\{\{\{?&?\s*)dataset\.(?=[^\W\d])")
 
 
 class CannotCast(Exception):
@@ -40,13 +39,6 @@ class CannotCast(Exception):
         self.detail = detail
 
 
-def normalized(template: JsonObject) -> JsonObject:
-    """`{{dataset.column}}` is another way to write `{{column}}`: the template with the shorter one."""
-    made = _mapped(template, lambda text: _PREFIXED.sub(r"\1", text))
-    assert isinstance(made, dict)
-    return made
-
-
 def columns_of(template: JsonObject) -> tuple[str, ...]:
     """The columns that the placeholders name, each once."""
     names: dict[str, None] = {}
@@ -55,7 +47,7 @@ def columns_of(template: JsonObject) -> tuple[str, ...]:
         names.update(dict.fromkeys(variables_of(text, InputVariableFormat.MUSTACHE)))
         return text
 
-    _mapped(normalized(template), note)
+    _mapped(without_dataset_prefix(template), note)
     return tuple(names)
 
 
@@ -78,7 +70,7 @@ def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object])
         shown = {name: "" if value is None else value for name, value in values.items()}
         return render(node, InputVariableFormat.MUSTACHE, shown)
 
-    body = filled(normalized(template), schema, "input_template")
+    body = filled(without_dataset_prefix(template), schema, "input_template")
     assert isinstance(body, dict)
     return body
 

@@ -7,7 +7,6 @@ where the engine runs, at the moment of a call.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from evaltasks.api.ai_integrations import (
     AiIntegration,
@@ -20,7 +19,6 @@ from evaltasks.api.ai_integrations import (
 )
 from evaltasks.api.models import HeuristicModel
 from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Unprocessable
-from evaltasks.api.wire import JsonObject
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.handlers.addresses import address_problem, header_problems
@@ -67,17 +65,6 @@ def require_integration(tx: Transaction, integration_id: str) -> AiIntegration:
     if integration is None:
         raise NotFound("There is no AI integration with this id.")
     return integration
-
-
-class Scoped(Protocol):
-    @property
-    def scopings(self) -> list[JsonObject]: ...
-
-
-def sees(integration: Scoped, space_id: str) -> bool:
-    """True when the integration may be used in the space."""
-    scopings = integration.scopings
-    return not scopings or any(scoping.get("space_id") in {None, space_id} for scoping in scopings)
 
 
 async def list_ai_integrations(call: Call) -> AiIntegrationPage:

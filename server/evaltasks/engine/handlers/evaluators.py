@@ -28,7 +28,7 @@ from evaltasks.engine.evaluators.managed import problems_of_managed
 from evaltasks.engine.evaluators.template_catalog import CATALOG
 from evaltasks.engine.evaluators.template_rules import template_problems, with_single_braces
 from evaltasks.engine.filters.parser import parse_filter
-from evaltasks.engine.handlers.ai_integrations import listed, sees
+from evaltasks.engine.handlers.ai_integrations import listed
 from evaltasks.engine.handlers.evaluator_answers import (
     EvaluatorAnswer,
     VersionAnswer,
@@ -41,6 +41,7 @@ from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.store import ai_integrations, evaluators
+from evaltasks.engine.store.scopings import is_usable_in
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -266,7 +267,7 @@ def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_i
         return
     llm = version.template_config.llm_config
     integration = ai_integrations.find_integration(tx, llm.ai_integration_id)
-    if integration is None or not sees(integration, space_id):
+    if integration is None or not is_usable_in(integration, space_id):
         raise NotFound("LLM integration not found or not accessible to this space")
     if integration.provider is Provider.HEURISTIC:
         try:

@@ -9,7 +9,6 @@ from evaltasks.api.problems import BadRequest, NotFound
 from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import moved_us, to_us
-from evaltasks.engine.handlers.configuration_rules import as_stored
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import validate_creation, validate_update
 from evaltasks.engine.runs.projection import projected_rows_per_day
@@ -67,7 +66,7 @@ async def create_task(call: Call) -> Task:
                 "query_filter": body.query_filter or None,
                 "query_filters": tasks.query_filters_text(body.query_filters),
                 "experiment_ids": json.dumps(body.experiment_ids or []),
-                "run_configuration": tasks.run_configuration_text(as_stored(body.run_configuration)),
+                "run_configuration": tasks.run_configuration_text(body.run_configuration),
                 # What is already there is not "new": a continuous task starts with the next span.
                 "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
                 "now_us": to_us(services.clock.now()),
@@ -147,7 +146,7 @@ def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
         else row["query_filters"],
         "run_configuration": row["run_configuration"]
         if body.run_configuration is None
-        else tasks.run_configuration_text(as_stored(body.run_configuration)),
+        else tasks.run_configuration_text(body.run_configuration),
         "continuous_after_seq": row["continuous_after_seq"],
     }
     if values["is_continuous"] and not row["is_continuous"]:

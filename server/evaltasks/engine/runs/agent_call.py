@@ -7,12 +7,14 @@ else the whole reply. Tokens are taken from a `usage` object, where the agent se
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from evaltasks.api.integrations import Integration
+from evaltasks.api.problems import NotFound, Problem, Unprocessable
 from evaltasks.api.run_configurations import AgentCall
 from evaltasks.engine.call import Services
-from evaltasks.engine.evaluators.input_template import CannotCast, columns_of, fill
+from evaltasks.engine.evaluators.input_template import CannotCast, columns_of, fill, template_problems
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import text_of
 from evaltasks.engine.providers.agent import HttpAgent
@@ -20,7 +22,10 @@ from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import CallRejected, PermanentFailure
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.agent_integrations import find_agent
+from evaltasks.engine.store.ai_integrations import find_integration
 from evaltasks.engine.store.functions import lookup
+from evaltasks.engine.store.scopings import is_usable_in
+from evaltasks.engine.store.store import Transaction
 
 _INDEX = re.compile(r"\[(\d+)\]")
 _DETAIL_CHARS_MAX = 500
@@ -66,6 +71,20 @@ class AgentCalls:
 
     def columns_of(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  nothing beside the output
         return {}
+
+
+def agent_call_problems(tx: Transaction, configuration: AgentCall, space_id: str | None) -> Iterator[Problem]:
+    """Yield every problem of a configuration in a request."""
+    agent = find_agent(tx, configuration.integration_id)
+    if agent is not None and (space_id is None or is_usable_in(agent, space_id)):
+        for text in template_problems(configuration.input_template, agent.config.input_schema):
+            yield Unprocessable(f"run_configuration.{text}")
+    elif find_integration(tx, configuration.integration_id) is not None:
+        yield Unprocessable("run_configuration.integration_id is an AI integration; agent_call needs one of type AGENT")
+    else:
+        yield NotFound(
+            "run_configuration.integration_id: there is no agent integration with this id, or it is not for this space"
+        )
 
 
 def _value(name: str, columns: Columns) -> object:

@@ -7,21 +7,26 @@ what an evaluation task of that evaluator writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from evaltasks.api.ai_integrations import Provider as ProviderName
-from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.evaluators import EvaluatorType, TemplateConfig
 from evaltasks.api.models import InvocationParameters, LlmConfig
-from evaltasks.api.problems import NotBuilt
+from evaltasks.api.problems import NotBuilt, NotFound, Problem, Unprocessable
 from evaltasks.api.run_configurations import InputVariableFormat, TemplateEvaluation
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.catalog import make_template_evaluator
+from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
+from evaltasks.engine.evaluators.prompt import mustache_problems
+from evaltasks.engine.evaluators.template_rules import choice_problems, double_brace_problems
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.runs.example_work import as_broken, model_of
+from evaltasks.engine.providers.provider import PermanentFailure
+from evaltasks.engine.runs.example_work import as_broken, model_of, model_problem
 from evaltasks.engine.runs.mapping import Columns, values_for
-from evaltasks.engine.store.evaluators import find_version
+from evaltasks.engine.store.evaluators import find_evaluator, find_version
+from evaltasks.engine.store.store import Transaction
 
 _UNNAMED = "template_evaluation"
 
@@ -85,3 +90,35 @@ class ExampleJudging:
         if name is None:
             return dict(said)
         return {**said, **{f"eval.{name}.{field}": value for field, value in {"label": outcome.label, **said}.items()}}
+
+
+def template_evaluation_problems(
+    tx: Transaction, configuration: TemplateEvaluation, space_id: str | None
+) -> Iterator[Problem]:
+    """Yield every problem of a configuration in a request."""
+    no_model = model_problem(tx, configuration, space_id)
+    if no_model is not None:
+        yield no_model
+    template_problems = [
+        *double_brace_problems(configuration.template),
+        *mustache_problems(configuration.template),
+        *choice_problems(configuration.classification_choices),
+    ]
+    for text in template_problems:
+        yield Unprocessable(f"run_configuration: {text}")
+    if configuration.evaluator_version_id is not None:
+        version = find_version(tx, configuration.evaluator_version_id)
+        evaluator = find_evaluator(tx, version.evaluator_id) if version is not None else None
+        if evaluator is None or (space_id is not None and evaluator.space_id != space_id):
+            yield NotFound(
+                "run_configuration.evaluator_version_id: there is no evaluator version with this id in this space"
+            )
+        elif evaluator.type != EvaluatorType.TEMPLATE:
+            yield Unprocessable("run_configuration.evaluator_version_id is not a version of a template evaluator")
+    if no_model is None and not template_problems:
+        integration, model_name = model_of(tx, configuration)
+        if integration.provider is ProviderName.HEURISTIC:
+            try:
+                HeuristicEvaluator(judge_config(configuration, model_name), InputVariableFormat.MUSTACHE)
+            except PermanentFailure as failure:
+                yield Unprocessable(f"run_configuration: {failure.reason}")

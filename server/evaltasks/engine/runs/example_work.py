@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from evaltasks.api.ai_integrations import AiIntegration
-from evaltasks.api.problems import NotBuilt
+from evaltasks.api.problems import NotBuilt, NotFound, Problem, Unprocessable
 from evaltasks.api.run_configurations import LlmGeneration, TemplateEvaluation
 from evaltasks.engine.evaluators.outcome import Outcome
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.mapping import Columns
 from evaltasks.engine.store.ai_integrations import find_integration
+from evaltasks.engine.store.scopings import is_usable_in
 from evaltasks.engine.store.store import Transaction
 
 
@@ -42,6 +43,22 @@ def model_of(tx: Transaction, configuration: LlmGeneration | TemplateEvaluation)
     if model_name is None:
         raise PermanentFailure("The run configuration names no model, and the AI integration has none to fall back on.")
     return integration, model_name
+
+
+def model_problem(
+    tx: Transaction, configuration: LlmGeneration | TemplateEvaluation, space_id: str | None
+) -> Problem | None:
+    """Why `model_of` would fail for a configuration in a request, or None."""
+    integration = find_integration(tx, configuration.ai_integration_id)
+    if integration is None or (space_id is not None and not is_usable_in(integration, space_id)):
+        return NotFound(
+            "run_configuration.ai_integration_id: there is no AI integration with this id, or it is not for this space"
+        )
+    if not configuration.model_name and not integration.model_names:
+        return Unprocessable(
+            "run_configuration.model_name is needed: the AI integration names no model to fall back on"
+        )
+    return None
 
 
 def as_broken(missing: NotBuilt) -> PermanentFailure:

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
-from evaltasks.api.run_configurations import AgentCall, LlmGeneration, RunConfiguration, TemplateEvaluation
+from evaltasks.api.run_configurations import Resource, RunConfiguration
 from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import PermanentFailure
-from evaltasks.engine.runs.agent_call import AgentCalls
 from evaltasks.engine.runs.claims import Claim, end
-from evaltasks.engine.runs.example_judging import ExampleJudging
+from evaltasks.engine.runs.example_kinds import EXAMPLE_KINDS
 from evaltasks.engine.runs.example_work import ExampleWork
-from evaltasks.engine.runs.generation import Generation
 from evaltasks.engine.runs.job import LedgerRow
 from evaltasks.engine.runs.lifecycle import Step
 from evaltasks.engine.runs.mapping import example_columns
@@ -65,7 +63,7 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
         now_us=now_us,
         dataset_id=task.dataset_id,
         dataset_version_id=version.id,
-        integration_id=configuration.integration_id if isinstance(configuration, AgentCall) else None,
+        integration_id=configuration.id_of(Resource.AGENT_INTEGRATION),
     )
     only = ALL_ROWS
     if options.query_filter:
@@ -124,13 +122,8 @@ class ExperimentJob:
         return self._work
 
     async def _open(self) -> ExampleWork:
-        match self._configuration:
-            case LlmGeneration() as generation:
-                return await Generation.open(self._services, self._judges, generation)
-            case TemplateEvaluation() as judging:
-                return await ExampleJudging.open(self._services, self._judges, judging)
-            case AgentCall() as calling:
-                return await AgentCalls.open(self._services, self._judges, calling)
+        kind = EXAMPLE_KINDS[self._configuration.experiment_type]
+        return await kind.open(self._services, self._judges, self._configuration)
 
     def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
         """One experiment run for each example, with the output or the error. Raises PermanentFailure without an

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from evaltasks.api.problems import NotBuilt
-from evaltasks.api.run_configurations import LlmGeneration
+from evaltasks.api.problems import NotBuilt, Problem, Unprocessable
+from evaltasks.api.run_configurations import InputVariableFormat, LlmGeneration
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
-from evaltasks.engine.evaluators.prompt import render_messages, variables_of_messages
+from evaltasks.engine.evaluators.prompt import mustache_problems, render_messages, variables_of_messages
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.prices import cost_with
 from evaltasks.engine.providers.provider import CallRejected, ChatReply, ChatRequest, Provider
-from evaltasks.engine.runs.example_work import as_broken, model_of
+from evaltasks.engine.runs.example_work import as_broken, model_of, model_problem
 from evaltasks.engine.runs.mapping import Columns, values_for
+from evaltasks.engine.store.store import Transaction
 
 
 class Generation:
@@ -65,6 +67,16 @@ class Generation:
 
     def columns_of(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  nothing beside the output
         return {}
+
+
+def generation_problems(tx: Transaction, configuration: LlmGeneration, space_id: str | None) -> Iterator[Problem]:
+    """Yield every problem of a configuration in a request."""
+    if (problem := model_problem(tx, configuration, space_id)) is not None:
+        yield problem
+    if configuration.input_variable_format is InputVariableFormat.MUSTACHE:
+        for index, message in enumerate(configuration.messages):
+            for text in mustache_problems(message.content or ""):
+                yield Unprocessable(f"run_configuration.messages[{index}]: {text}")
 
 
 def _text(reply: ChatReply) -> str:

@@ -81,8 +81,8 @@ def _task(row: Row, evaluators: list[TaskEvaluator]) -> Task:
 
 
 def run_configuration_text(configuration: RunConfiguration | None) -> str | None:
-    """As JSON for the store; only what was given, so that it reads back as it was written."""
-    return None if configuration is None else configuration.model_dump_json(exclude_none=True)
+    """Return the normalized configuration as JSON for the store, without the fields that are not set."""
+    return None if configuration is None else configuration.normalized().model_dump_json(exclude_none=True)
 
 
 def query_filters_text(given: QueryFilters | None) -> str | None:
