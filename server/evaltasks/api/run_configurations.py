@@ -184,7 +184,7 @@ def experiment_type_of(value: object) -> str | None:
 
 
 def any_of(kinds: tuple[type[RunConfigurationBase], ...], error: str) -> Any:
-    """The type of a field that holds one of the kinds, distinguished by `experiment_type`; `error` names the choices."""
+    """The type of a field that holds one of the kinds, by `experiment_type`; `error` names the choices."""
     members = tuple(Annotated[kind, Tag(kind.tag())] for kind in kinds)
     return Annotated[
         Union[members],  # noqa: UP007  the members are known at run time only
