@@ -98,7 +98,8 @@ class UpdateAiIntegration(_Integration):
 
 
 class AiIntegration(Read):
-    """On the wire the heuristic judge is CUSTOM with `is_heuristic`, here it is HEURISTIC.
+    """On the wire the heuristic judge is CUSTOM with `is_heuristic`, here it is HEURISTIC. Likewise the provider of a
+    plug-in is CUSTOM with `provider_plugin`.
 
     A published client of AX refuses the whole answer for a provider it has never heard of.
     """
@@ -126,15 +127,23 @@ class AiIntegration(Read):
         """Ours alone: it judges inside the engine and is not a language model."""
         return self.provider is Provider.HEURISTIC
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def provider_plugin(self) -> str | None:
+        """Ours alone: the provider's name where a plug-in of the engine adds it. AX does not know it."""
+        return None if self.provider in Provider.__members__ else str(self.provider)
+
     @field_serializer("provider", when_used="json")
     def _to_wire(self, provider: str) -> str:
-        return Provider.CUSTOM if provider is Provider.HEURISTIC else provider
+        return Provider.CUSTOM if self.is_heuristic or self.provider_plugin is not None else provider
 
     @model_validator(mode="before")
     @classmethod
     def _from_wire(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("is_heuristic") is True:
             return {**given, "provider": Provider.HEURISTIC}
+        if isinstance(given, dict) and isinstance(given.get("provider_plugin"), str):
+            return {**given, "provider": given["provider_plugin"]}
         return given
 
 

@@ -9,7 +9,8 @@ Models that travel both ways (a run configuration, for example) are `Written`; t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
@@ -103,16 +104,31 @@ class WireEnum(StrEnum):
 EnumT = TypeVar("EnumT", bound=WireEnum)
 
 
+@dataclass(frozen=True, slots=True)
+class FurtherWords:
+    """The context of a validation that accepts words which an enumeration does not list.
+
+    Attributes:
+        accepts: Takes the enumeration and a word in upper case; returns True to accept the word.
+    """
+
+    accepts: Callable[[type[WireEnum], str], bool]
+
+
 class _Fold:
     """Any letter case in, the closed list enforced; in an answer that is read, an unknown word is kept."""
 
     def __get_pydantic_core_schema__(self, kind: type[WireEnum], handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: object, listed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+            word = fold_case(value)
             try:
-                return listed(fold_case(value))
+                return listed(word)
             except ValidationError:
                 if info.context is READING and isinstance(value, str):
                     return kind.unknown(value)
+                further = info.context
+                if isinstance(further, FurtherWords) and isinstance(word, str) and further.accepts(kind, word):
+                    return kind.unknown(word)
                 raise
 
         return core_schema.with_info_wrap_validator_function(read, handler(kind))

@@ -34,7 +34,9 @@ from evaltasks.api.problems import (
     Unprocessable,
     problem_from,
 )
+from evaltasks.api.wire import FurtherWords
 from evaltasks.engine.call import Call, Handler, Services
+from evaltasks.engine.providers.registry import is_plugin_word
 from evaltasks.engine.request_body import read_body
 from evaltasks.engine.store.store import StoreError
 from evaltasks.engine.strict_json import require_strict_json
@@ -47,6 +49,8 @@ _LARGE_BYTES = 128 * 1024
 BODY_BYTES_MAX = 32 * 2**20
 _TOO_SLOW = 408
 _JSON = "application/json"
+# Names of providers that installed plug-ins add.
+_FURTHER_WORDS = FurtherWords(is_plugin_word)
 # What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
@@ -131,7 +135,7 @@ def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> Bas
     # A number that went wrong in an application must not cost its span; it is stored as null.
     require_strict_json(body, any_number=row is INGEST_SPANS)
     try:
-        return row.body.model_validate_json(body or b"{}", strict=True)
+        return row.body.model_validate_json(body or b"{}", strict=True, context=_FURTHER_WORDS)
     except ValidationError as error:
         raise _invalid(error, "field") from None
 

@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from evaltasks.api.ai_integrations import Provider
 from evaltasks.api.evaluators import (
     CustomCodeConfig,
     DataGranularity,
@@ -120,7 +119,7 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
         # Integrations may belong to the account as a whole; a list scoped to the space need not show those.
         named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, error)
     integration = await context.client.ai_integrations.get(named.id)
-    if integration.provider == Provider.HEURISTIC:
+    if integration.is_heuristic:
         model = call.model or _heuristic_model(prompt)
         if model not in set(HeuristicModel):
             raise ValidationErrors(

@@ -333,4 +333,4 @@ async def test_a_key_is_in_no_repr() -> None:
     async with open_judges({"JUDGE_KEY": KEY}) as judges:
         it = judges.provider(integration("http://h"))
         assert isinstance(judges, Judges)
-        assert KEY not in repr(it) + repr(judges) + repr(it.unpriced._address_of(request()))  # type: ignore[attr-defined]
+        assert KEY not in repr(it) + repr(judges) + repr(it.unpriced._address_for(request()))  # type: ignore[attr-defined]

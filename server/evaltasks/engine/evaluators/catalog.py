@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from evaltasks.api.ai_integrations import AiIntegration
-from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorVersion, ManagedCodeConfig, TemplateConfig
 from evaltasks.api.problems import NotBuilt
 from evaltasks.api.run_configurations import InputVariableFormat
@@ -48,7 +47,7 @@ def make_template_evaluator(
     """The same for a template alone, such as the MUSTACHE one of a run configuration. Raises as `make_evaluator`."""
     if integration is None:
         raise PermanentFailure("the AI integration that the evaluator names does not exist any more")
-    if integration.provider == ProviderName.HEURISTIC:
+    if integration.is_heuristic:
         return HeuristicEvaluator(config, format)
     return TemplateEvaluator(
         config,

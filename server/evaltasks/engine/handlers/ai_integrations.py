@@ -25,27 +25,14 @@ from evaltasks.engine.handlers.addresses import address_problem, header_problems
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.problem_list import ProblemList
 from evaltasks.engine.handlers.spaces import require_space
-from evaltasks.engine.providers.access import LIBRARY_PROVIDERS, ambient_credentials_error
+from evaltasks.engine.providers.access import ambient_credentials_error
+from evaltasks.engine.providers.registry import all_providers, find_provider
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.store import Row, Transaction
 
 BUILTIN_NAME = "heuristic"
 MASK = "***"
 NAMES_SHOWN_MAX = 10
-
-RUNNABLE: tuple[Provider, ...] = (
-    Provider.OPEN_AI,
-    Provider.AZURE_OPEN_AI,
-    Provider.CUSTOM,
-    Provider.NVIDIA_NIM,
-    Provider.LITELLM,
-    Provider.FIREWORKS,
-    Provider.TOGETHER_AI,
-    *LIBRARY_PROVIDERS,
-    Provider.HEURISTIC,
-)
-_METADATA_KINDS: dict[str, str] = {Provider.AWS_BEDROCK: "AWS", Provider.VERTEX_AI: "GCP"}
-_NEEDS_BASE_URL = frozenset({Provider.CUSTOM, Provider.NVIDIA_NIM, Provider.LITELLM, Provider.AZURE_OPEN_AI})
 
 
 async def ensure_builtin_integrations(services: Services) -> None:
@@ -205,25 +192,29 @@ def _refuse_key(api_key: str | None) -> None:
 
 def _check(integration: AiIntegration) -> None:
     """Raises NotBuilt for what this engine cannot call yet, Unprocessable with every other problem."""
-    provider = integration.provider
-    if provider not in RUNNABLE:
+    record = find_provider(integration.provider)
+    if record is None:
+        names = ", ".join(record.name for record in all_providers())
         raise NotBuilt(
-            f"This engine cannot call {provider} yet; it can call {', '.join(RUNNABLE)}. Any OpenAI-compatible "
-            "address works as CUSTOM with a base_url."
+            f"This engine cannot call {integration.provider}; it can call {names}. Any OpenAI-compatible address works "
+            "as CUSTOM with a base_url."
         )
     if integration.auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
         raise NotBuilt("This engine cannot do OAUTH2_CLIENT_CREDENTIALS yet; use a key or headers.")
     problems = ProblemList()
-    if provider in _NEEDS_BASE_URL and not integration.base_url:
-        problems.unprocessable(f"base_url is needed with provider {provider}")
+    if record.requires_base_url and not integration.base_url:
+        problems.unprocessable(f"base_url is needed with provider {record.name}")
     if integration.base_url and (problem := address_problem("base_url", integration.base_url)):
         problems.unprocessable(problem)
-    if provider is Provider.HEURISTIC and (integration.base_url or integration.api_key_env or integration.headers):
-        problems.unprocessable("HEURISTIC judges inside the engine: it takes no base_url, api_key_env or headers")
+    if record.is_local and (integration.base_url or integration.api_key_env or integration.headers):
+        problems.unprocessable(f"{record.name} judges inside the engine: it takes no base_url, api_key_env or headers")
     metadata = integration.provider_metadata
-    if metadata and metadata.get("kind") != _METADATA_KINDS.get(str(provider)):
-        problems.unprocessable("provider_metadata of kind AWS belongs to AWS_BEDROCK, of kind GCP to VERTEX_AI")
-    if problem := ambient_credentials_error(integration):
+    if metadata and (record.cloud is None or metadata.get("kind") != record.cloud.metadata_kind):
+        kinds = ", ".join(f"{one.name} ({one.cloud.metadata_kind})" for one in all_providers() if one.cloud is not None)
+        problems.unprocessable(
+            f"provider_metadata of this kind is not for {record.name}; only these providers have it: {kinds}"
+        )
+    if problem := ambient_credentials_error(record, integration):
         problems.unprocessable(problem)
     for problem in header_problems(integration.headers or {}):
         problems.unprocessable(problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from evaltasks.api.ai_integrations import Provider
 from evaltasks.api.evaluators import (
     CreateEvaluator,
     CreateEvaluatorVersion,
@@ -269,7 +268,7 @@ def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_i
     integration = ai_integrations.find_integration(tx, llm.ai_integration_id)
     if integration is None or not is_usable_in(integration, space_id):
         raise NotFound("LLM integration not found or not accessible to this space")
-    if integration.provider is Provider.HEURISTIC:
+    if integration.is_heuristic:
         try:
             HeuristicEvaluator(version.template_config)
         except PermanentFailure as broken:

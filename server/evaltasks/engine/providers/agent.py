@@ -32,8 +32,7 @@ import httpx2
 from evaltasks.api.integrations import Integration
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.providers.connection_pool import BODY_BYTES_MAX, ConnectionPool, body_of
-from evaltasks.engine.providers.openai_compatible import Now
-from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, Now, PermanentFailure, RetryLater
 from evaltasks.engine.providers.refusals import capped_retry_after, causes
 
 _REDIRECTS_MAX = 3

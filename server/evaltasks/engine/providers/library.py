@@ -12,25 +12,64 @@ from __future__ import annotations
 
 import importlib
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import anyio
 from anyio import to_thread
 
-from evaltasks.engine.providers.access import Access
-from evaltasks.engine.providers.library_settings import settings_of
-from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL, Now
+from evaltasks.engine.providers.access import Access, access_for
+from evaltasks.engine.providers.library_settings import LibraryParameters, library_settings
+from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
 from evaltasks.engine.providers.outgoing import Outgoing
-from evaltasks.engine.providers.provider import CallRejected, ChatReply, ChatRequest, PermanentFailure, RetryLater
+from evaltasks.engine.providers.provider import (
+    CallRejected,
+    ChatReply,
+    ChatRequest,
+    Now,
+    PermanentFailure,
+    RetryLater,
+)
+from evaltasks.engine.providers.record import ProviderRecord, ProviderSetup
 from evaltasks.engine.providers.refusals import Refusal, refused_feature
 
 EXTRA = "evaltasks[providers]"
 _STEPS_MAX = 3
-# A call to Bedrock holds a thread, and the store works with the same forty.
-_BEDROCK_CALLS_MAX = 24
+# Such a call holds one of the forty threads that the store uses as well.
+_THREAD_CALLS_MAX = 24
 _UNLIMITED_CALLS = 10_000
+
+MakeModel = Callable[[Access, Outgoing, float, ChatRequest], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryAdapter:
+    """Makes providers that are called through `pydantic-ai`.
+
+    Attributes:
+        make_model: Makes the library's model from the access, our transport, the timeout in seconds and the first
+            request for that model. Runs in a thread, because it loads the provider's own library.
+        parameters: The invocation parameters that the provider takes.
+        calls_hold_threads: The provider's library blocks a thread for the length of a call.
+    """
+
+    make_model: MakeModel
+    parameters: LibraryParameters
+    calls_hold_threads: bool = False
+
+    def __call__(self, record: ProviderRecord, setup: ProviderSetup) -> LibraryProvider:
+        access = access_for(record, setup)
+        outgoing = Outgoing(setup.connections, access.headers, keeps_credentials=access.uses_ambient_credentials)
+        return LibraryProvider(
+            self,
+            access,
+            outgoing,
+            now=setup.now,
+            max_tokens=setup.max_tokens,
+            timeout_seconds=setup.timeout_seconds,
+        )
 
 
 class LibraryProvider:
@@ -38,30 +77,31 @@ class LibraryProvider:
 
     def __init__(
         self,
+        adapter: LibraryAdapter,
         access: Access,
         outgoing: Outgoing,
         *,
         now: Now,
         max_tokens: int,
         timeout_seconds: float,
-        holds_threads: bool,
     ) -> None:
+        self._adapter = adapter
         self._access = access
         self._outgoing = outgoing
         self._now = now
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
-        self._places = anyio.Semaphore(_BEDROCK_CALLS_MAX if holds_threads else _UNLIMITED_CALLS)
+        self._call_slots = anyio.Semaphore(_THREAD_CALLS_MAX if adapter.calls_hold_threads else _UNLIMITED_CALLS)
         self._loading = anyio.Lock()
         self._calls: Any = None
         self._models: dict[tuple[str, str | None], Any] = {}
         self._without: dict[str, set[str]] = {}  # by model
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        settings = settings_of(self._access.provider, request, self._max_tokens)
+        settings = library_settings(self._access.provider, self._adapter.parameters, request, self._max_tokens)
         model = await self._model(request)
         unsupported = self._without.setdefault(request.model_name, set())
-        async with self._places:
+        async with self._call_slots:
             started = time.perf_counter()
             for _ in range(_STEPS_MAX):
                 mode = _answer_mode(request, unsupported, self._calls.has_json_schema(model))
@@ -86,7 +126,7 @@ class LibraryProvider:
         raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
 
     async def _model(self, request: ChatRequest) -> Any:
-        known = (request.model_name, self._access.place_for(request))
+        known = (request.model_name, self._access.region_for(request))
         if known not in self._models:
             async with self._loading:
                 if known not in self._models:
@@ -95,9 +135,8 @@ class LibraryProvider:
 
     def _open(self, request: ChatRequest) -> Any:
         try:
-            self._calls = _load("library_call")
-            make = _load("library_models").MAKERS[self._access.provider]
-            return make(self._access, self._outgoing, self._timeout_seconds, request)
+            self._calls = _load_library_call()
+            return self._adapter.make_model(self._access, self._outgoing, self._timeout_seconds, request)
         except ImportError:
             raise PermanentFailure(
                 f"{self._access.provider} needs libraries that are not installed where the engine runs: "
@@ -110,9 +149,9 @@ class LibraryProvider:
             raise self._calls.error_for(error, request.model_name, self._now()) from None
 
 
-def _load(module: str) -> ModuleType:
-    # By name and not at the top: these two import the heavy libraries of the extra.
-    return importlib.import_module(f"evaltasks.engine.providers.{module}")
+def _load_library_call() -> ModuleType:
+    # By name and not at the top: it imports the heavy libraries of the extra.
+    return importlib.import_module("evaltasks.engine.providers.library_call")
 
 
 def _answer_mode(request: ChatRequest, unsupported: set[str], has_json_schema: bool) -> str:

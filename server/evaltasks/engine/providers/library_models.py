@@ -9,28 +9,25 @@ no retries of its own, and our connections. Made in a thread: loading takes seco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 from anyio import from_thread
 
-from evaltasks.api.ai_integrations import Provider as ProviderName
-from evaltasks.engine.providers.access import Access, model_name_of
+from evaltasks.engine.providers.access import Access, model_name_for
 from evaltasks.engine.providers.outgoing import Outgoing
 from evaltasks.engine.providers.provider import ChatRequest, PermanentFailure
 
 _PLACEHOLDER = "put-on-as-it-leaves"
 VERTEX_LOCATION_DEFAULT = "us-central1"
 
-MakeModel = Callable[[Access, Outgoing, float, ChatRequest], Any]
-
 
 def _client(outgoing: Outgoing, timeout_seconds: float) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=outgoing, timeout=timeout_seconds, trust_env=False)
 
 
-def _anthropic(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+def anthropic_model(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
     from anthropic import AsyncAnthropic
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -42,29 +39,29 @@ def _anthropic(access: Access, outgoing: Outgoing, timeout_seconds: float, reque
         max_retries=0,
         timeout=timeout_seconds,
     )
-    return AnthropicModel(model_name_of(request), provider=AnthropicProvider(anthropic_client=client))
+    return AnthropicModel(model_name_for(request), provider=AnthropicProvider(anthropic_client=client))
 
 
-def _gemini(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+def gemini_model(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
     provider = GoogleProvider(
         api_key=_PLACEHOLDER, base_url=access.base_url, http_client=_client(outgoing, timeout_seconds)
     )
-    return GoogleModel(model_name_of(request), provider=provider)
+    return GoogleModel(model_name_for(request), provider=provider)
 
 
-def _vertex(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+def vertex_model(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
     from google.oauth2.credentials import Credentials
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google_cloud import GoogleCloudProvider
 
     where: dict[str, Any] = {"base_url": access.base_url, "http_client": _client(outgoing, timeout_seconds)}
-    if access.is_express:
+    if access.uses_key_header:
         provider = GoogleCloudProvider(api_key=_PLACEHOLDER, **where)
     else:
-        if access.project is None:
+        if access.place.project is None:
             raise PermanentFailure(
                 "no Google Cloud project: set provider_metadata (kind GCP, project_id, location) of the AI "
                 "integration, or GOOGLE_CLOUD_PROJECT where the engine runs"
@@ -72,14 +69,14 @@ def _vertex(access: Access, outgoing: Outgoing, timeout_seconds: float, request:
         provider = GoogleCloudProvider(
             # None: the library looks for credentials as every Google program does.
             credentials=None if access.uses_ambient_credentials else Credentials(_PLACEHOLDER),  # type: ignore[no-untyped-call,unused-ignore]
-            project=access.project,
-            location=access.place_for(request) or VERTEX_LOCATION_DEFAULT,
+            project=access.place.project,
+            location=access.region_for(request) or VERTEX_LOCATION_DEFAULT,
             **where,
         )
-    return GoogleModel(model_name_of(request), provider=provider)
+    return GoogleModel(model_name_for(request), provider=provider)
 
 
-def _bedrock(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
+def bedrock_model(access: Access, outgoing: Outgoing, timeout_seconds: float, request: ChatRequest) -> Any:
     import boto3
     from botocore import UNSIGNED
     from botocore.awsrequest import AWSResponse
@@ -87,7 +84,7 @@ def _bedrock(access: Access, outgoing: Outgoing, timeout_seconds: float, request
     from pydantic_ai.models.bedrock import BedrockConverseModel
     from pydantic_ai.providers.bedrock import BedrockProvider
 
-    region = access.place_for(request)
+    region = access.region_for(request)
     session = boto3.Session(region_name=region)
     if session.region_name is None:
         raise PermanentFailure(
@@ -110,7 +107,7 @@ def _bedrock(access: Access, outgoing: Outgoing, timeout_seconds: float, request
         return AWSResponse(request.url, received.status, dict(received.headers), _Raw(received.body))
 
     client.meta.events.register("before-send.bedrock-runtime", send)
-    return BedrockConverseModel(model_name_of(request), provider=BedrockProvider(bedrock_client=client))
+    return BedrockConverseModel(model_name_for(request), provider=BedrockProvider(bedrock_client=client))
 
 
 class _Raw:
@@ -125,11 +122,3 @@ class _Raw:
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-MAKERS: dict[str, MakeModel] = {
-    ProviderName.ANTHROPIC: _anthropic,
-    ProviderName.GEMINI: _gemini,
-    ProviderName.VERTEX_AI: _vertex,
-    ProviderName.AWS_BEDROCK: _bedrock,
-}

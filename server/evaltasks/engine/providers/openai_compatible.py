@@ -14,8 +14,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import httpx2
@@ -23,7 +22,7 @@ from anyio import to_thread
 
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.providers.connection_pool import ConnectionPool, body_of
-from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, RetryLater
+from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, Now, RetryLater
 from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_limit_status_from
 from evaltasks.engine.providers.refusals import (
     ErrorReply,
@@ -54,12 +53,8 @@ class Address:
     headers: Mapping[str, str] = field(repr=False)
 
 
-# Tells the address for a request; raises PermanentFailure when the settings do not make one.
-AddressOf = Callable[[ChatRequest], Address]
-
-
-class Now(Protocol):
-    def __call__(self) -> datetime: ...
+# Returns the address for a request; raises PermanentFailure when the settings name none.
+AddressFor = Callable[[ChatRequest], Address]
 
 
 @dataclass(slots=True)
@@ -76,14 +71,14 @@ class OpenAiCompatible:
     def __init__(
         self,
         connections: ConnectionPool,
-        address_of: AddressOf,
+        address_for: AddressFor,
         *,
         now: Now,
         max_tokens: int = MAX_TOKENS_DEFAULT,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> None:
         self._connections = connections
-        self._address_of = address_of
+        self._address_for = address_for
         self._now = now
         self._max_tokens = max_tokens
         self._timeout_seconds = timeout_seconds
@@ -92,7 +87,7 @@ class OpenAiCompatible:
         self.rate_limit_status: RateLimitStatus | None = None  # as last told, None when it was not
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        address = self._address_of(request)
+        address = self._address_for(request)
         capabilities = self._capabilities.setdefault(request.model_name, _Capabilities())
         started = time.perf_counter()
         for _ in range(_STEPS_MAX):

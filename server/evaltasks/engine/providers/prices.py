@@ -15,22 +15,10 @@ import anyio
 from anyio import to_thread
 
 from evaltasks.api.ai_integrations import AiIntegration
-from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.engine.providers.provider import ChatReply, ChatRequest, Provider
+from evaltasks.engine.providers.record import ProviderRecord
 
 UNKNOWN = "unknown"
-
-# Our providers by their names there. An Azure address is always the user's own and the price still Azure's.
-_PRICED_AS: dict[str, str] = {
-    ProviderName.OPEN_AI: "openai",
-    ProviderName.AZURE_OPEN_AI: "azure",
-    ProviderName.ANTHROPIC: "anthropic",
-    ProviderName.GEMINI: "google",
-    ProviderName.VERTEX_AI: "google",
-    ProviderName.AWS_BEDROCK: "aws",
-    ProviderName.FIREWORKS: "fireworks",
-    ProviderName.TOGETHER_AI: "together",
-}
 
 
 class Prices:
@@ -41,11 +29,13 @@ class Prices:
         self._reading = anyio.Lock()
         self._unpriced: set[tuple[str | None, str | None, str]] = set()
 
-    async def cost_usd(self, integration: AiIntegration, model_name: str, reply: ChatReply) -> float | None:
+    async def cost_usd(
+        self, record: ProviderRecord, integration: AiIntegration, model_name: str, reply: ChatReply
+    ) -> float | None:
         """None when the provider, the model or the number of tokens is not known."""
         if reply.prompt_tokens is None or reply.completion_tokens is None:
             return None
-        provider_id, address = _seller(integration)
+        provider_id, address = _price_source(record, integration)
         if provider_id is None and address is None:
             return None
         if self._library is None:
@@ -84,14 +74,15 @@ class Prices:
 class Priced:
     """A provider whose replies carry what they cost; `unpriced` is the provider itself."""
 
-    def __init__(self, unpriced: Provider, integration: AiIntegration, prices: Prices) -> None:
+    def __init__(self, unpriced: Provider, record: ProviderRecord, integration: AiIntegration, prices: Prices) -> None:
         self.unpriced = unpriced
+        self._record = record
         self._integration = integration
         self._prices = prices
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         reply = await self.unpriced.complete(request)
-        cost_usd = await self._prices.cost_usd(self._integration, request.model_name, reply)
+        cost_usd = await self._prices.cost_usd(self._record, self._integration, request.model_name, reply)
         return reply if cost_usd is None else replace(reply, cost_usd=cost_usd)
 
 
@@ -102,11 +93,11 @@ def cost_with(before: float | str, reply: ChatReply) -> float | str:
     return round(before + reply.cost_usd, 10)
 
 
-def _seller(integration: AiIntegration) -> tuple[str | None, str | None]:
-    """Whose prices hold: a name of the list, or an address."""
-    if integration.base_url and integration.provider != ProviderName.AZURE_OPEN_AI:
+def _price_source(record: ProviderRecord, integration: AiIntegration) -> tuple[str | None, str | None]:
+    """Return whose prices apply: the provider's name in the price list, or an address to look up there."""
+    if integration.base_url and not record.is_priced_by_name:
         return None, integration.base_url
-    return _PRICED_AS.get(str(integration.provider)), None
+    return record.price_list_name, None
 
 
 def _read_library() -> Any:

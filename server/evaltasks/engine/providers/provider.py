@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from evaltasks.api.wire import JsonObject
+
+
+class Now(Protocol):
+    """Returns the current time, with a time zone."""
+
+    def __call__(self) -> datetime: ...
 
 
 class RetryLater(Exception):

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.catalog import make_evaluator
@@ -101,7 +100,7 @@ class EvaluationJob:
             evaluator = await make_evaluator(version, self._judges, integration, self._services.sandbox)
         except NotBuilt as missing:
             raise PermanentFailure(missing.detail) from missing
-        is_asked = integration is not None and integration.provider != ProviderName.HEURISTIC
+        is_asked = integration is not None and not integration.is_heuristic
         self._asked[version_id] = integration.id if is_asked else None
         return self._evaluators.setdefault(version_id, evaluator)
 

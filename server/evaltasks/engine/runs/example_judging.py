@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from evaltasks.api.ai_integrations import Provider as ProviderName
 from evaltasks.api.evaluators import EvaluatorType, TemplateConfig
 from evaltasks.api.models import InvocationParameters, LlmConfig
 from evaltasks.api.problems import NotBuilt, NotFound, Problem, Unprocessable
@@ -72,7 +71,7 @@ class ExampleJudging:
         except NotBuilt as missing:
             raise as_broken(missing) from missing
         origin = {"evaluator_version_id": version_id, "evaluation_name": name}
-        asks = None if integration.provider == ProviderName.HEURISTIC else integration.id
+        asks = None if integration.is_heuristic else integration.id
         return cls(evaluator, configuration.column_mapping or {}, origin, asks)
 
     async def process(self, columns: Columns) -> Outcome:
@@ -117,7 +116,7 @@ def template_evaluation_problems(
             yield Unprocessable("run_configuration.evaluator_version_id is not a version of a template evaluator")
     if no_model is None and not template_problems:
         integration, model_name = model_of(tx, configuration)
-        if integration.provider is ProviderName.HEURISTIC:
+        if integration.is_heuristic:
             try:
                 HeuristicEvaluator(judge_config(configuration, model_name), InputVariableFormat.MUSTACHE)
             except PermanentFailure as failure:

@@ -13,7 +13,7 @@ from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.store.store import Row, Transaction
 
 # The fields that have columns of their own, and the one that is found out again for every answer.
-_NOT_SETTINGS = {"id", "name", "provider", "created_at", "updated_at", "has_api_key", "is_heuristic"}
+_NOT_SETTINGS = {"id", "name", "provider", "created_at", "updated_at", "has_api_key", "is_heuristic", "provider_plugin"}
 
 
 def integration_of(row: Row) -> AiIntegration:
