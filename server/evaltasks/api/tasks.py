@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from evaltasks.api.run_configurations import ReadConfiguration, RunConfiguration
 from evaltasks.api.wire import (
@@ -30,6 +35,32 @@ class TaskType(WireEnum):
     def evaluates(self) -> bool:
         """True for the two evaluation types."""
         return self is not TaskType.RUN_EXPERIMENT
+
+
+class AppliesTo(Enum):
+    """The tasks that a setting applies to. The value is what error messages call them."""
+
+    EVERY_TASK = "tasks"
+    EVALUATION_TASKS = "evaluation tasks"
+    PROJECT_TASKS = "project tasks"
+    EXPERIMENT_TASKS = "run_experiment tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Facts about one setting of a task, written in the annotation of its field.
+
+    Args:
+        applies_to: The tasks that may have the setting; requests that set it on other tasks are refused.
+        reason: Why other tasks do not have it, for the error message.
+        null_clears: Whether `null` (or an empty text) in an update clears the setting. Otherwise null is "unchanged".
+        stored_as_json: Whether the column holds JSON text instead of the value itself.
+    """
+
+    applies_to: AppliesTo
+    reason: str = ""
+    null_clears: bool = True
+    stored_as_json: bool = False
 
 
 class QueryId(WireEnum):
@@ -60,6 +91,11 @@ class QueryFilters(Written):
             raise ValueError("query_filters: an expression such as 'A AND B' is required from two filters on")
         return self
 
+    def completed(self) -> QueryFilters:
+        """Return the filters with the expression that a single filter may leave out, as a service answers them."""
+        expression = (self.expression or "").strip() or self.filters[0].id.value
+        return self.model_copy(update={"expression": expression})
+
 
 class QueryMapping(Written):
     variable_name: NonBlank
@@ -88,32 +124,77 @@ class EvaluatorAttachment(Written):
 SamplingRate = Annotated[float, Field(ge=0, le=1)]
 
 
-class CreateTask(Written):
-    """The body of all three ways to create a task; which field belongs to which type is judged by the engine."""
+# The two structured settings. Every place has a form of its own for them (the file of a task, the argument of a tool),
+# so that each model declares them.
+_QUERY_FILTERS = Setting(AppliesTo.EVALUATION_TASKS, stored_as_json=True)
+_RUN_CONFIGURATION = Setting(AppliesTo.EXPERIMENT_TASKS, null_clears=False, stored_as_json=True)
 
+
+class TaskSettings(BaseModel):
+    """The settings of a task that are the same everywhere: in requests, replies, files and the answers of tools.
+
+    A setting added here is stored, updated, checked against the type of the task, exported and shown; CONTRIBUTING.md
+    ("A field of a task") lists the other files it needs.
+    """
+
+    sampling_rate: Annotated[
+        SamplingRate | None,
+        Setting(AppliesTo.PROJECT_TASKS, reason="a dataset task evaluates every experiment run"),
+    ] = None
+    is_continuous: Annotated[
+        bool | None,
+        Setting(AppliesTo.PROJECT_TASKS, reason="a dataset gets no new spans", null_clears=False),
+    ] = None
+    query_filter: Annotated[str | None, Setting(AppliesTo.EVALUATION_TASKS)] = None
+
+
+# Fields of a base that is further right come first: a name and a type are what a reader looks for.
+class _NewTask(Written):
     name: Name
     type: Folded[TaskType]
     evaluators: list[EvaluatorAttachment] | None = None
     project_id: str | None = None
     dataset_id: str | None = None
     experiment_ids: list[NonBlank] | None = None
-    sampling_rate: SamplingRate | None = None
-    is_continuous: bool | None = None
-    query_filter: str | None = None
-    query_filters: QueryFilters | None = None
-    run_configuration: RunConfiguration | None = None
 
 
-class UpdateTask(Written):
-    """Absent is unchanged. `query_filter: null` (or "") clears the filter; lists and configurations are replaced."""
+class CreateTask(TaskSettings, _NewTask):
+    """The body of all three ways to create a task; the engine checks which field belongs to which type."""
+
+    query_filters: Annotated[QueryFilters | None, _QUERY_FILTERS] = None
+    run_configuration: Annotated[RunConfiguration | None, _RUN_CONFIGURATION] = None
+
+
+class UpdateTask(TaskSettings, Written):
+    """A change of a task. A field that is absent stays unchanged; lists and configurations are replaced as a whole.
+
+    Null (or an empty text) clears a setting, except for is_continuous and run_configuration, which it leaves unchanged.
+    """
 
     name: Name | None = None
-    sampling_rate: SamplingRate | None = None
-    is_continuous: bool | None = None
-    query_filter: str | None = None
-    query_filters: QueryFilters | None = None
+    query_filters: Annotated[QueryFilters | None, _QUERY_FILTERS] = None
     evaluators: list[EvaluatorAttachment] | None = None
-    run_configuration: RunConfiguration | None = None
+    run_configuration: Annotated[RunConfiguration | None, _RUN_CONFIGURATION] = None
+
+
+def _setting(name: str, field: FieldInfo) -> Setting:
+    for fact in field.metadata:
+        if isinstance(fact, Setting):
+            return fact
+    raise TypeError(f"the annotation of '{name}' has no Setting: write Annotated[..., Setting(...)]")
+
+
+TASK_SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        name: _setting(name, CreateTask.model_fields[name])
+        for name in (*TaskSettings.model_fields, "query_filters", "run_configuration")
+    }
+)
+
+
+def settings_for(*targets: AppliesTo) -> tuple[str, ...]:
+    """Return the names of the settings that apply to one of these groups of tasks."""
+    return tuple(name for name, setting in TASK_SETTINGS.items() if setting.applies_to in targets)
 
 
 class TaskEvaluator(Read):
@@ -125,19 +206,22 @@ class TaskEvaluator(Read):
     query_mappings: list[QueryMapping] | None = None
 
 
-class Task(Read):
-    """Evaltasks' own addition: `projected_rows_per_day`, when a single project task is read, is how many rows it would
-    evaluate in a day as a continuous task, going by the spans of the last 24 hours, its filters and its sampling rate.
-    """
-
+class _TaskIdentity(Read):
     id: str
     name: str
     type: Lenient[TaskType]
     project_id: str | None = None
     dataset_id: str | None = None
-    is_continuous: bool = False
+
+
+class Task(TaskSettings, _TaskIdentity):
+    """Evaltasks' own addition: `projected_rows_per_day`, when a single project task is read, is how many rows it would
+    evaluate in a day as a continuous task, going by the spans of the last 24 hours, its filters and its sampling rate.
+    """
+
+    # Replies are read tolerantly: a service may answer what it would refuse in a request.
     sampling_rate: float | None = None
-    query_filter: str | None = None
+    is_continuous: bool = False
     query_filters: QueryFilters | None = None
     evaluators: list[TaskEvaluator] = Field(default_factory=list)
     experiment_ids: list[str] = Field(default_factory=list)

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator
+from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, Task, TaskEvaluator
 from evaltasks.insight.validation import ValidationIssue
 
-_COMPARED = (
-    "name", "sampling_rate", "is_continuous", "query_filter", "query_filters", "run_configuration",
-)  # fmt: skip
+_COMPARED = ("name", *TASK_SETTINGS)
 _OF_ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
 

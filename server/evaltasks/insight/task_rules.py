@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evaltasks.api.run_configurations import KINDS, listed
-from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskType
+from evaltasks.api.tasks import TASK_SETTINGS, AppliesTo, EvaluatorAttachment, Task, TaskType, settings_for
 from evaltasks.insight.validation import ValidationIssue, is_provided
 
 Provided = Mapping[str, Any]
@@ -19,9 +19,7 @@ Provided = Mapping[str, Any]
 WINDOW_DAYS_MAX = 30
 WINDOW_MAX = timedelta(days=WINDOW_DAYS_MAX)
 
-UPDATABLE = (
-    "name", "sampling_rate", "is_continuous", "query_filter", "query_filters", "evaluators", "run_configuration",
-)  # fmt: skip
+UPDATABLE = ("name", "evaluators", *TASK_SETTINGS)
 TRIGGER_OF_EVALUATIONS = (
     "data_start_time", "data_end_time", "max_spans", "override_evaluations", "experiment_ids",
 )  # fmt: skip
@@ -30,7 +28,7 @@ TRIGGER_OF_EXPERIMENTS = (
     "evaluation_task_ids",
 )  # fmt: skip
 _OF_EVALUATIONS = (
-    "evaluators", "experiment_ids", "sampling_rate", "is_continuous", "query_filter", "query_filters",
+    "evaluators", "experiment_ids", *settings_for(AppliesTo.EVALUATION_TASKS, AppliesTo.PROJECT_TASKS),
 )  # fmt: skip
 
 
@@ -84,8 +82,7 @@ def _evaluation_creation(task_type: TaskType, given: Provided) -> Iterator[Valid
         yield ValidationIssue(
             "evaluators", f"is required for {word}", 'give at least one: [{"evaluator_id": "<name or id>"}]'
         )
-    if is_provided(given, "run_configuration"):
-        yield _only_for("run_configuration", "run_experiment tasks")
+    yield from _experiment_only(given)
     project, dataset = is_provided(given, "project"), is_provided(given, "dataset")
     if project and dataset:
         yield ValidationIssue("dataset", "project and dataset exclude each other", "keep exactly one of them")
@@ -102,11 +99,16 @@ def _evaluation_creation(task_type: TaskType, given: Provided) -> Iterator[Valid
 
 
 def _project_only(given: Provided) -> Iterator[ValidationIssue]:
-    if is_provided(given, "sampling_rate"):
-        yield _only_for("sampling_rate", "project tasks")
-    # `false` is what a dataset task is anyway, and the documents' own example gives it.
-    if given.get("is_continuous"):
-        yield _only_for("is_continuous", "project tasks")
+    for name in settings_for(AppliesTo.PROJECT_TASKS):
+        # `is_continuous: false` is allowed: a dataset task is never continuous, and AX's own example sets it.
+        if is_provided(given, name) and given.get(name) is not False:
+            yield _only_for(name, "project tasks")
+
+
+def _experiment_only(given: Provided) -> Iterator[ValidationIssue]:
+    for name in settings_for(AppliesTo.EXPERIMENT_TASKS):
+        if is_provided(given, name):
+            yield _only_for(name, "run_experiment tasks")
 
 
 def _filter_issues(given: Provided) -> Iterator[ValidationIssue]:
@@ -183,8 +185,7 @@ def _update_of(task: Task, given: Provided) -> Iterator[ValidationIssue]:
             if is_provided(given, argument):
                 yield _only_for(argument, "evaluation tasks")
         return
-    if is_provided(given, "run_configuration"):
-        yield _only_for("run_configuration", "run_experiment tasks")
+    yield from _experiment_only(given)
     if task.dataset_id:
         yield from _project_only(given)
 

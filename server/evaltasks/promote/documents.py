@@ -19,7 +19,7 @@ from evaltasks.api.evaluators import CodeConfig, EvaluatorType, TemplateConfig
 from evaltasks.api.integrations import Description, Endpoint
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.run_configurations import KINDS, Resource, RunConfigurationBase, any_of, listed
-from evaltasks.api.tasks import QueryFilters, QueryId, QueryMapping, SamplingRate, TaskType
+from evaltasks.api.tasks import QueryFilters, QueryId, QueryMapping, TaskSettings, TaskType
 from evaltasks.api.wire import Folded, JsonObject, Name, WireEnum, Written
 
 SCHEMA_VERSION = 1
@@ -94,7 +94,8 @@ def pinned_versions(configuration: RunConfigurationBase | None) -> list[tuple[st
     return [(field, pin) for field in fields if (pin := getattr(configuration, field)) is not None]
 
 
-class TaskFile(Written):
+# Fields of a base that is further right come first in the file.
+class _TaskFileHead(Written):
     evaltasks: Literal[1] = 1
     kind: Literal["task"] = "task"
     name: Name
@@ -102,9 +103,9 @@ class TaskFile(Written):
     project: Name | None = None
     dataset: Name | None = None
     experiments: list[Name] | None = None
-    sampling_rate: SamplingRate | None = None
-    is_continuous: bool | None = None
-    query_filter: str | None = None
+
+
+class TaskFile(TaskSettings, _TaskFileHead):
     query_filters: QueryFilters | None = None
     evaluators: list[AttachmentFile] | None = None
     run_configuration: RunConfigurationFile | None = None
@@ -132,8 +133,7 @@ class TaskFile(Written):
         elif self.is_continuous is False:
             changes["is_continuous"] = None
         if self.query_filters is not None:
-            expression = (self.query_filters.expression or "").strip() or self.query_filters.filters[0].id.value
-            changes["query_filters"] = self.query_filters.model_copy(update={"expression": expression})
+            changes["query_filters"] = self.query_filters.completed()
         if self.run_configuration is not None:
             changes["run_configuration"] = self.run_configuration.normalized()
         return self.model_copy(update=changes)

@@ -12,7 +12,7 @@ from evaltasks.api.evaluators import EvaluatorType, EvaluatorVersion
 from evaltasks.api.integrations import Integration, IntegrationType, ListIntegrations
 from evaltasks.api.problems import NotFound
 from evaltasks.api.run_configurations import OtherConfiguration, Resource
-from evaltasks.api.tasks import Task, TaskEvaluator, TaskType
+from evaltasks.api.tasks import Task, TaskEvaluator, TaskSettings, TaskType
 from evaltasks.client.client import Client
 from evaltasks.client.references import is_id
 from evaltasks.insight.unreadable import path_of
@@ -120,9 +120,7 @@ async def task_file(task: Task, names: Names) -> TaskFile:
         "project": await names.project(task.project_id) if task.project_id else None,
         "dataset": await names.dataset(task.dataset_id) if task.dataset_id else None,
         "experiments": [await names.experiment(id_) for id_ in task.experiment_ids] or None,
-        "sampling_rate": task.sampling_rate,
-        "is_continuous": task.is_continuous,
-        "query_filter": task.query_filter or None,
+        **{name: getattr(task, name) for name in TaskSettings.model_fields},
         "query_filters": _dumped(task.query_filters),
         "evaluators": [await _attachment(evaluator, names) for evaluator in task.evaluators] or None,
         "run_configuration": await _configuration(task, names),

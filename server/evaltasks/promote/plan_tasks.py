@@ -7,7 +7,7 @@ from typing import Any
 
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.run_configurations import Resource, references_of
-from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, UpdateTask
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, TaskSettings, UpdateTask
 from evaltasks.insight.evaluator_rules import Attached, fit_issues
 from evaltasks.insight.task_rules import creation_issues
 from evaltasks.promote.differences import differences
@@ -28,7 +28,6 @@ from evaltasks.promote.target import Target
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 # What a task is for good; the service has no way to change it.
 _FIXED = ("type", "project", "dataset", "experiments")
-_UPDATABLE = ("sampling_rate", "is_continuous", "query_filter", "query_filters", "evaluators", "run_configuration")
 # What the rules call by the words of a request.
 _FILE_WORDS = (
     ("evaluator_version_id", "version"), ("evaluator_id", "evaluator"), ("experiment_ids", "experiments"),
@@ -276,15 +275,14 @@ def _update(file: TaskFile, task: Task, changed: set[str], target: Target) -> Wr
 
 def _changeable(file: TaskFile, task: Task | None, target: Target) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "sampling_rate": file.sampling_rate,
-        "is_continuous": file.is_continuous,
-        "query_filter": file.query_filter or None,
+        **{name: getattr(file, name) for name in TaskSettings.model_fields},
         "query_filters": file.query_filters,
         "evaluators": [_attachment(one, target) for one in file.evaluators or ()] or None,
         "run_configuration": _configuration(file, task, target),
     }
-    assert fields.keys() == set(_UPDATABLE)
-    return fields
+    assert fields.keys() == UpdateTask.model_fields.keys() - {"name"}
+    # An empty text in a file means the same as a field that is left out.
+    return {name: None if value == "" else value for name, value in fields.items()}
 
 
 def _attachment(one: AttachmentFile, target: Target) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from evaltasks.api.tasks import TaskType
 from evaltasks.insight.task_rules import creation_issues
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.creating import CreatedTask, ProposedTask, create
-from evaltasks.tools.inputs import SPACE, EvaluationTypeWord, FilterText, Flag, Fraction, NameText, Text, Texts
+from evaltasks.tools.inputs import SPACE, EvaluationTypeWord, NameText, Text, Texts
 from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
-from evaltasks.tools.task_inputs import Evaluators, QueryFiltersArgument
+from evaltasks.tools.task_inputs import EvaluationSettingsInput, Evaluators, QueryFiltersArgument, settings_of
 
 
-class CreateEvaluationTaskInput(Input):
+# Fields of a base that is further right come first: the required arguments.
+class _TaskAndTarget(Input):
     name: NameText = Field(description='Name of the task, unique in its space. Example: "Relevance Monitor".')
     task_type: EvaluationTypeWord = Field(
         description="template_evaluation for LLM-judge evaluators, code_evaluation for code evaluators."
@@ -31,16 +32,9 @@ class CreateEvaluationTaskInput(Input):
     experiment_ids: Texts | None = Field(
         default=None, description="With dataset: experiments (names or ids) to judge, at least one."
     )
-    sampling_rate: Fraction | None = Field(
-        default=None, description="With project: fraction of rows to judge, 0-1. Default 1. Example: 0.1."
-    )
-    is_continuous: Flag | None = Field(
-        default=None, description="With project: also judge new spans as they arrive. Default false."
-    )
-    query_filter: FilterText | None = Field(
-        default=None,
-        description="Filter over rows, applied to all evaluators. Example: span_kind = 'LLM'. Default: none.",
-    )
+
+
+class CreateEvaluationTaskInput(EvaluationSettingsInput, _TaskAndTarget):
     query_filters: QueryFiltersArgument | None = Field(
         default=None, description="Traces or sessions only: instead of query_filter. Default: none."
     )
@@ -55,10 +49,7 @@ async def create_evaluation_task(arguments: CreateEvaluationTaskInput, context: 
         dataset=arguments.dataset,
         evaluators=arguments.evaluators,
         experiment_ids=arguments.experiment_ids,
-        sampling_rate=arguments.sampling_rate,
-        is_continuous=arguments.is_continuous,
-        query_filter=arguments.query_filter,
-        query_filters=arguments.query_filters,
+        settings=settings_of(arguments),
     )
     return await create("create_evaluation_task", proposed, context)
 

@@ -10,10 +10,11 @@ from evaltasks.tools.context import ToolContext
 from evaltasks.tools.creating import CreatedTask, ProposedTask, create
 from evaltasks.tools.inputs import SPACE, NameText, Text
 from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
-from evaltasks.tools.task_inputs import RunConfigurationArgument
+from evaltasks.tools.task_inputs import RunConfigurationArgument, TaskSettingsInput, settings_of
 
 
-class CreateRunExperimentTaskInput(Input):
+# Fields of a base that is further right come first: the required arguments.
+class _TaskAndDataset(Input):
     name: NameText = Field(description='Name of the task, unique in its space. Example: "GPT-4o Summarization".')
     dataset: Text = Field(description="Dataset (name or id) whose examples are run.")
     run_configuration: RunConfigurationArgument = Field(
@@ -22,13 +23,17 @@ class CreateRunExperimentTaskInput(Input):
     space: Text | None = Field(default=None, description=SPACE)
 
 
+class CreateRunExperimentTaskInput(TaskSettingsInput, _TaskAndDataset):
+    """The arguments of create_run_experiment_task."""
+
+
 async def create_run_experiment_task(arguments: CreateRunExperimentTaskInput, context: ToolContext) -> CreatedTask:
     proposed = ProposedTask(
         name=arguments.name,
         task_type=TaskType.RUN_EXPERIMENT,
         space=arguments.space,
         dataset=arguments.dataset,
-        run_configuration=arguments.run_configuration,
+        settings=settings_of(arguments),
     )
     return await create("create_run_experiment_task", proposed, context)
 

@@ -8,12 +8,19 @@ from evaltasks.api.tasks import TaskType
 from evaltasks.insight.task_rules import creation_issues
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.creating import CreatedTask, ProposedTask, create
-from evaltasks.tools.inputs import SPACE, FilterText, Flag, Fraction, NameText, TaskTypeWord, Text, Texts
+from evaltasks.tools.inputs import SPACE, NameText, TaskTypeWord, Text, Texts
 from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
-from evaltasks.tools.task_inputs import EvaluatorsBriefly, QueryFiltersBriefly, RunConfigurationBriefly
+from evaltasks.tools.task_inputs import (
+    EvaluationSettingsInput,
+    EvaluatorsBriefly,
+    QueryFiltersBriefly,
+    RunConfigurationBriefly,
+    settings_of,
+)
 
 
-class CreateTaskInput(Input):
+# Fields of a base that is further right come first: the required arguments.
+class _TaskAndTarget(Input):
     name: NameText = Field(description='Name of the task, unique in its space. Example: "Relevance Monitor".')
     task_type: TaskTypeWord = Field(
         description="template_evaluation (LLM judge), code_evaluation, or run_experiment (outputs over a dataset)."
@@ -36,16 +43,9 @@ class CreateTaskInput(Input):
     experiment_ids: Texts | None = Field(
         default=None, description="Evaluation on a dataset: experiments (names or ids) to judge, at least one."
     )
-    sampling_rate: Fraction | None = Field(
-        default=None, description="Evaluation on a project: fraction of rows, 0-1. Default 1. Example: 0.1."
-    )
-    is_continuous: Flag | None = Field(
-        default=None, description="Evaluation on a project: also judge new spans as they arrive. Default false."
-    )
-    query_filter: FilterText | None = Field(
-        default=None,
-        description="Evaluation: filter over rows, for all evaluators. Example: span_kind = 'LLM'. Default: none.",
-    )
+
+
+class CreateTaskInput(EvaluationSettingsInput, _TaskAndTarget):
     query_filters: QueryFiltersBriefly | None = Field(
         default=None,
         description="Evaluation of traces or sessions: instead of query_filter, as in create_evaluation_task.",
@@ -60,12 +60,8 @@ async def create_task(arguments: CreateTaskInput, context: ToolContext) -> Creat
         project=arguments.project,
         dataset=arguments.dataset,
         evaluators=arguments.evaluators,
-        run_configuration=arguments.run_configuration,
         experiment_ids=arguments.experiment_ids,
-        sampling_rate=arguments.sampling_rate,
-        is_continuous=arguments.is_continuous,
-        query_filter=arguments.query_filter,
-        query_filters=arguments.query_filters,
+        settings=settings_of(arguments),
     )
     return await create("create_task", proposed, context)
 

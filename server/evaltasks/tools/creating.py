@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from evaltasks.api.run_configurations import RunConfiguration
-from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, QueryFilters, TaskType
+from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, TaskType
 from evaltasks.insight.task_rules import subject_of
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.names import display_names
@@ -19,7 +18,7 @@ from evaltasks.tools.views import NextCall, TaskView, task_line, task_name_keys,
 
 @dataclass(frozen=True)
 class ProposedTask:
-    """A task as it was asked for: names where there will be ids."""
+    """A task as the arguments describe it: with names in the place of ids. `settings` are those of `settings_of`."""
 
     name: str
     task_type: TaskType
@@ -27,12 +26,8 @@ class ProposedTask:
     project: str | None = None
     dataset: str | None = None
     evaluators: Sequence[EvaluatorAttachment] | None = None
-    run_configuration: RunConfiguration | None = None
     experiment_ids: Sequence[str] | None = None
-    sampling_rate: float | None = None
-    is_continuous: bool | None = None
-    query_filter: str | None = None
-    query_filters: QueryFilters | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CreatedTask(Output):
@@ -65,15 +60,10 @@ async def _body(tool: str, proposed: ProposedTask, context: ToolContext) -> Crea
     references = References(context.client, proposed.space)
     project_id = await references.project(proposed.project)
     dataset_id = await references.dataset(proposed.dataset)
-    fields: dict[str, Any] = {
-        "project_id": project_id,
-        "dataset_id": dataset_id,
-        "sampling_rate": proposed.sampling_rate,
+    fields: dict[str, Any] = {"project_id": project_id, "dataset_id": dataset_id, **proposed.settings}
+    if not proposed.project:
         # A dataset task is never continuous; `false` says nothing and is not sent.
-        "is_continuous": proposed.is_continuous if proposed.project else None,
-        "query_filter": proposed.query_filter or None,
-        "query_filters": proposed.query_filters,
-    }
+        fields.pop("is_continuous", None)
     if proposed.dataset and proposed.task_type.evaluates:
         # Names of experiments are looked up inside the dataset, so an unknown dataset would only add false problems.
         if dataset_id is not None:
@@ -85,10 +75,10 @@ async def _body(tool: str, proposed: ProposedTask, context: ToolContext) -> Crea
         fields["evaluators"] = [attachment for _, attachment in attachments]
         for text in await references.fit(proposed.task_type, attachments):
             context.note(text)
-    if proposed.run_configuration is not None:
-        fields["run_configuration"] = await references.run_configuration(proposed.run_configuration)
+    if "run_configuration" in fields:
+        fields["run_configuration"] = await references.run_configuration(fields["run_configuration"])
     detail = subject_of(proposed.task_type, bool(proposed.project), bool(proposed.dataset))
     references.check(f"{tool} ({detail})")
-    given = {field: value for field, value in fields.items() if value is not None}
-    # Everything in it was validated on its own way in.
-    return CreateTask.model_construct(name=proposed.name, type=proposed.task_type, **given)
+    body = {name: value for name, value in fields.items() if value is not None and value != ""}
+    # Every argument was validated when it was read.
+    return CreateTask.model_construct(name=proposed.name, type=proposed.task_type, **body)

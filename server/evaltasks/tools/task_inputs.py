@@ -11,15 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema
+from pydantic import BaseModel, Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema
 from pydantic_core import InitErrorDetails
 
 from evaltasks.api.run_configurations import KINDS, RunConfiguration
-from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters
+from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, QueryFilters
 from evaltasks.insight.run_configurations import read_run_configuration
 from evaltasks.insight.unreadable import as_value_error, words_of
-from evaltasks.tools.inputs import argument_of, note, read_file_or_json, read_json_text, read_texts
+from evaltasks.tools.inputs import (
+    FilterText,
+    Flag,
+    Fraction,
+    argument_of,
+    note,
+    read_file_or_json,
+    read_json_text,
+    read_texts,
+)
 from evaltasks.tools.schema import compact
+from evaltasks.tools.spec import Input
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Place = tuple[int | str, ...]
@@ -28,6 +38,35 @@ Fallen = tuple[Place, str, str]
 _EVALUATORS_MAX = 100
 
 
+# --- settings -----------------------------------------------------------------------------------------------------
+class TaskSettingsInput(Input):
+    """Settings of every type of task, as arguments. All tools that create or update tasks inherit them."""
+
+
+class EvaluationSettingsInput(TaskSettingsInput):
+    """Settings of evaluation tasks, as arguments. The tools that create or update evaluation tasks inherit them."""
+
+    sampling_rate: Fraction | None = Field(
+        default=None,
+        description="Evaluation on a project: fraction of rows, 0-1. A new task's default: 1. Example: 0.1.",
+    )
+    is_continuous: Flag | None = Field(
+        default=None,
+        description="Evaluation on a project: also evaluate new spans as they arrive. A new task's default: false.",
+    )
+    query_filter: FilterText | None = Field(
+        default=None,
+        description="Evaluation: filter over rows, for all evaluators; \"\" is no filter. Example: span_kind = 'LLM'. "
+        "A new task's default: none.",
+    )
+
+
+def settings_of(arguments: Input) -> dict[str, Any]:
+    """Return the settings of a task among the arguments of a tool. Those that are missing or null are left out."""
+    return {name: value for name in TASK_SETTINGS if (value := getattr(arguments, name, None)) is not None}
+
+
+# --- nested arguments ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class EvaluatorChanges:
     """A change of a task's evaluators without sending the whole list. `change` holds only the fields to change."""

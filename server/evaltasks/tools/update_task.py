@@ -7,17 +7,18 @@ from typing import Any
 
 from pydantic import Field
 
-from evaltasks.api.tasks import EvaluatorAttachment, Task, UpdateTask
+from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, Task, UpdateTask
 from evaltasks.insight.task_difference import attachment_of, differences, merged
 from evaltasks.insight.task_rules import UPDATABLE, Provided, shape_issues, update_issues, update_shape_issues
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue, is_provided
 from evaltasks.tools.context import ToolContext
-from evaltasks.tools.inputs import SPACE, TASK, FilterText, Flag, Fraction, NameText, Text
+from evaltasks.tools.inputs import SPACE, TASK, NameText, Text
 from evaltasks.tools.names import display_names, remember_name
 from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.task_inputs import (
+    EvaluationSettingsInput,
     EvaluatorChanges,
     EvaluatorsOrChanges,
     QueryFiltersBriefly,
@@ -26,19 +27,14 @@ from evaltasks.tools.task_inputs import (
 from evaltasks.tools.views import TaskView, View, plain, task_line, task_name_keys, task_view
 
 
-class UpdateTaskInput(Input):
+# Fields of a base that is further right come first: the required argument.
+class _TaskAndName(Input):
     task: Text = Field(description=TASK)
     space: Text | None = Field(default=None, description=SPACE)
     name: NameText | None = Field(default=None, description="New name. Default: unchanged.")
-    sampling_rate: Fraction | None = Field(
-        default=None, description="Evaluation on a project: fraction of rows, 0-1. Default: unchanged."
-    )
-    is_continuous: Flag | None = Field(
-        default=None, description="Evaluation on a project: judge new spans as they arrive. Default: unchanged."
-    )
-    query_filter: FilterText | None = Field(
-        default=None, description='Evaluation: new filter over rows; "" clears it. Default: unchanged.'
-    )
+
+
+class UpdateTaskInput(EvaluationSettingsInput, _TaskAndName):
     query_filters: QueryFiltersBriefly | None = Field(
         default=None, description="Evaluation of traces or sessions: new filters. Default: unchanged."
     )
@@ -101,14 +97,13 @@ async def _body(
     arguments: UpdateTaskInput, given: Provided, before: Task, context: ToolContext, subject: str
 ) -> UpdateTask:
     references = References(context.client, arguments.space)
-    fields = {
-        name: given[name] for name in ("name", "sampling_rate", "is_continuous", "query_filters") if name in given
+    # An empty text clears a setting.
+    fields: dict[str, Any] = {
+        name: None if given[name] == "" else given[name] for name in ("name", *TASK_SETTINGS) if name in given
     }
     if "is_continuous" in fields and before.dataset_id:
         # `false` is what a dataset task is anyway.
         del fields["is_continuous"]
-    if "query_filter" in given:
-        fields["query_filter"] = given["query_filter"] or None
     if "run_configuration" in given:
         fields["run_configuration"] = await references.run_configuration(given["run_configuration"])
     if "evaluators" in given:

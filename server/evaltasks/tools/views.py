@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from evaltasks.api.task_runs import TaskRun
-from evaltasks.api.tasks import Task, TaskEvaluator
+from evaltasks.api.tasks import TASK_SETTINGS, AppliesTo, Task, TaskEvaluator, TaskSettings
 from evaltasks.api.wire import rfc3339
 from evaltasks.tools.names import Names, ResourceKey
 
@@ -50,7 +50,8 @@ class AttachmentView(View):
     query_mappings: list[dict[str, Any]] | None = None
 
 
-class TaskView(View):
+# Fields of a base that is further right come first.
+class _TaskReferences(View):
     task_id: str
     name: str
     type: str
@@ -58,9 +59,10 @@ class TaskView(View):
     dataset: Ref | None = None
     experiments: list[Ref] | None = None
     evaluators: list[AttachmentView] | None = None
+
+
+class TaskView(TaskSettings, _TaskReferences):
     sampling_rate: float | None = None
-    is_continuous: bool | None = None
-    query_filter: str | None = None
     query_filters: dict[str, Any] | None = None
     run_configuration: dict[str, Any] | None = None
     last_run_at: str | None = None
@@ -121,7 +123,7 @@ def task_name_keys(task: Task) -> list[ResourceKey | None]:
 
 
 def task_view(task: Task, names: Names, now: datetime) -> TaskView:
-    evaluates = task.evaluates
+    settings = {name: getattr(task, name) for name in TaskSettings.model_fields if _is_shown(name, task)}
     return TaskView(
         task_id=task.id,
         name=task.name,
@@ -130,9 +132,7 @@ def task_view(task: Task, names: Names, now: datetime) -> TaskView:
         dataset=_ref("dataset", task.dataset_id, names),
         experiments=[Ref(id=id_, name=names.get(("experiment", id_))) for id_ in task.experiment_ids] or None,
         evaluators=[attachment_view(evaluator) for evaluator in task.evaluators] or None,
-        sampling_rate=task.sampling_rate if evaluates else None,
-        is_continuous=task.is_continuous if evaluates else None,
-        query_filter=task.query_filter,
+        **settings,
         query_filters=plain(task.query_filters),
         run_configuration=plain(task.run_configuration),
         last_run_at=moment(task.last_run_at),
@@ -140,6 +140,17 @@ def task_view(task: Task, names: Names, now: datetime) -> TaskView:
         created_at=rfc3339(task.created_at),
         updated_at=rfc3339(task.updated_at),
     )
+
+
+def _is_shown(setting: str, task: Task) -> bool:
+    """Whether a setting applies to the type of this task; services answer defaults for others as well."""
+    match TASK_SETTINGS[setting].applies_to:
+        case AppliesTo.EVERY_TASK:
+            return True
+        case AppliesTo.EXPERIMENT_TASKS:
+            return not task.evaluates
+        case AppliesTo.EVALUATION_TASKS | AppliesTo.PROJECT_TASKS:
+            return task.evaluates
 
 
 def attachment_view(evaluator: TaskEvaluator) -> AttachmentView:

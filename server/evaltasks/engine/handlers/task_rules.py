@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 from evaltasks.api.evaluators import CustomCodeConfig, DataGranularity, EvaluatorType, EvaluatorVersion
 from evaltasks.api.problems import Problem
-from evaltasks.api.tasks import CreateTask, EvaluatorAttachment, Task, TaskEvaluator, TaskType, UpdateTask
+from evaltasks.api.tasks import (
+    TASK_SETTINGS,
+    AppliesTo,
+    CreateTask,
+    EvaluatorAttachment,
+    Task,
+    TaskEvaluator,
+    TaskType,
+    UpdateTask,
+    settings_for,
+)
 from evaltasks.engine.filters.compile import Target, compile_filter
 from evaltasks.engine.handlers.configuration_rules import validate_configuration
 from evaltasks.engine.handlers.problem_list import ProblemList
@@ -17,7 +27,7 @@ from evaltasks.engine.handlers.task_shapes import TaskShape, validate_shape
 from evaltasks.engine.store import tasks
 from evaltasks.engine.store.store import Transaction
 
-_EVALUATION_FIELDS = ("evaluators", "sampling_rate", "is_continuous", "query_filter", "query_filters")
+_EVALUATION_FIELDS = ("evaluators", *settings_for(AppliesTo.EVALUATION_TASKS, AppliesTo.PROJECT_TASKS))
 _EVALUATOR_TYPES = {
     TaskType.TEMPLATE_EVALUATION: EvaluatorType.TEMPLATE,
     TaskType.CODE_EVALUATION: EvaluatorType.CODE,
@@ -44,14 +54,10 @@ def validate_creation(tx: Transaction, body: CreateTask) -> str:
 def validate_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -> None:
     """Raises the problem of everything that is wrong with the change."""
     problems = ProblemList()
-    given = {name for name in body.model_fields_set if getattr(body, name) is not None}
     if task.evaluates:
-        if "run_configuration" in given:
-            problems.bad_request(
-                f"run_configuration applies to run_experiment tasks; this is a {task.type.lower()} task"
-            )
+        _refuse_experiment_settings(body, task.type.lower(), problems)
         if task.project_id is None:
-            _refuse_project_fields(body, problems)
+            _refuse_project_settings(body, problems)
         _validate_filter(body.query_filter, _target(task.project_id), "query_filter", problems)
         if body.evaluators is not None:
             _validate_evaluators(tx, TaskType(task.type), body.evaluators, space_id, _target(task.project_id), problems)
@@ -99,14 +105,13 @@ def _space(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | No
 
 def _validate_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
     kind = body.type.lower()
-    if body.run_configuration is not None:
-        problems.bad_request(f"run_configuration applies to run_experiment tasks; this is a {kind} task")
+    _refuse_experiment_settings(body, kind, problems)
     if body.project_id is None and body.dataset_id is None:
         problems.bad_request(f"a {kind} task needs project_id or dataset_id")
     if body.project_id is not None and body.dataset_id is not None:
         problems.bad_request("project_id and dataset_id exclude each other; give one of them")
     elif body.dataset_id is not None:
-        _refuse_project_fields(body, problems)
+        _refuse_project_settings(body, problems)
         validate_experiments(tx, body.experiment_ids, body.dataset_id, problems)
         if not body.experiment_ids:
             problems.unprocessable("experiment_ids: a dataset task needs at least one experiment of its dataset")
@@ -149,11 +154,16 @@ def _granularities(
     return [None if version is None else version.granularity for version in versions]
 
 
-def _refuse_project_fields(body: CreateTask | UpdateTask, problems: ProblemList) -> None:
-    if body.sampling_rate is not None:
-        problems.bad_request("sampling_rate applies to project tasks; a dataset task evaluates every experiment run")
-    if body.is_continuous:
-        problems.bad_request("is_continuous applies to project tasks; a dataset gets no new spans")
+def _refuse_project_settings(body: CreateTask | UpdateTask, problems: ProblemList) -> None:
+    for name in settings_for(AppliesTo.PROJECT_TASKS):
+        if _says_something(getattr(body, name)):
+            problems.bad_request(f"{name} applies to project tasks; {TASK_SETTINGS[name].reason}")
+
+
+def _refuse_experiment_settings(body: CreateTask | UpdateTask, kind: str, problems: ProblemList) -> None:
+    for name in settings_for(AppliesTo.EXPERIMENT_TASKS):
+        if _says_something(getattr(body, name)):
+            problems.bad_request(f"{name} applies to run_experiment tasks; this is a {kind} task")
 
 
 def _validate_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:

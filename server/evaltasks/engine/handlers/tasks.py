@@ -6,7 +6,16 @@ import json
 from typing import Any
 
 from evaltasks.api.problems import BadRequest, NotFound
-from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
+from evaltasks.api.tasks import (
+    TASK_SETTINGS,
+    AppliesTo,
+    CreateTask,
+    ListTasks,
+    Task,
+    TaskPage,
+    UpdateTask,
+    settings_for,
+)
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
@@ -52,8 +61,8 @@ async def create_task(call: Call) -> Task:
         space_id = validate_creation(tx, body)
         task_id = services.new_id("OnlineTask")
         is_continuous = bool(body.is_continuous)
-        tx.run(
-            "tasks.insert",
+        tasks.insert_task(
+            tx,
             {
                 "id": task_id,
                 "space_id": space_id,
@@ -61,12 +70,9 @@ async def create_task(call: Call) -> Task:
                 "type": body.type,
                 "project_id": body.project_id,
                 "dataset_id": body.dataset_id,
-                "is_continuous": is_continuous,
-                "sampling_rate": body.sampling_rate,
-                "query_filter": body.query_filter or None,
-                "query_filters": tasks.query_filters_text(body.query_filters),
                 "experiment_ids": json.dumps(body.experiment_ids or []),
-                "run_configuration": tasks.run_configuration_text(body.run_configuration),
+                **_setting_columns(body),
+                "is_continuous": is_continuous,
                 # What is already there is not "new": a continuous task starts with the next span.
                 "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
                 "now_us": to_us(services.clock.now()),
@@ -76,6 +82,15 @@ async def create_task(call: Call) -> Task:
         return require_task(tx, task_id)
 
     return await _with_projection(services, await services.store.write(work))
+
+
+def _setting_columns(body: CreateTask | UpdateTask) -> dict[str, Any]:
+    """Return the values of the columns of all settings of a request."""
+    settings = {name: getattr(body, name) for name in TASK_SETTINGS}
+    settings["query_filters"] = body.query_filters.completed() if body.query_filters is not None else None
+    configuration = body.run_configuration
+    settings["run_configuration"] = configuration.normalized() if configuration is not None else None
+    return tasks.setting_columns(settings)
 
 
 async def get_task(call: Call) -> Task:
@@ -103,21 +118,26 @@ async def _with_projection(services: Services, task: Task) -> Task:
     return task.model_copy(update={"projected_rows_per_day": projected})
 
 
+_EVALUATION_FIELDS = settings_for(AppliesTo.EVERY_TASK, AppliesTo.EVALUATION_TASKS, AppliesTo.PROJECT_TASKS)
+_EXPERIMENT_FIELDS = settings_for(AppliesTo.EVERY_TASK, AppliesTo.EXPERIMENT_TASKS)
+_NO_FIELDS = (
+    f"No fields to update: provide at least one of name, evaluators, {', '.join(_EVALUATION_FIELDS)} "
+    f"(evaluation tasks), or of name, {', '.join(_EXPERIMENT_FIELDS)} (run_experiment tasks)."
+)
+
+
 async def update_task(call: Call) -> Task:
     body, services = call.body(UpdateTask), call.services
     if not body.model_fields_set:
-        raise BadRequest(
-            "No fields to update: give name, sampling_rate, is_continuous, query_filter, query_filters or "
-            "evaluators (evaluation tasks), or name or run_configuration (run_experiment tasks)."
-        )
+        raise BadRequest(_NO_FIELDS)
 
     def work(tx: Transaction) -> Task:
         task = require_task(tx, call.path["task_id"])
         row = tx.fetch_one("tasks.by_id", {"id": task.id})
         assert row is not None
         validate_update(tx, task, str(row["space_id"]), body)
-        tx.run(
-            "tasks.update",
+        tasks.update_task(
+            tx,
             {
                 "id": task.id,
                 **_changed(tx, row, body),
@@ -134,20 +154,16 @@ async def update_task(call: Call) -> Task:
 
 
 def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
-    """The columns as they shall be. Null clears sampling_rate, query_filter and query_filters; the others stay."""
-    given = body.model_fields_set
+    """Return the columns as they are after the update. Null clears a setting with `null_clears`; others stay."""
     values: dict[str, Any] = {
         "name": row["name"] if body.name is None else body.name,
-        "is_continuous": row["is_continuous"] if body.is_continuous is None else body.is_continuous,
-        "sampling_rate": body.sampling_rate if "sampling_rate" in given else row["sampling_rate"],
-        "query_filter": (body.query_filter or None) if "query_filter" in given else row["query_filter"],
-        "query_filters": tasks.query_filters_text(body.query_filters)
-        if "query_filters" in given
-        else row["query_filters"],
-        "run_configuration": row["run_configuration"]
-        if body.run_configuration is None
-        else tasks.run_configuration_text(body.run_configuration),
+        **{name: row[name] for name in TASK_SETTINGS},
         "continuous_after_seq": row["continuous_after_seq"],
+    }
+    values |= {
+        name: value
+        for name, value in _setting_columns(body).items()
+        if name in body.model_fields_set and (value is not None or TASK_SETTINGS[name].null_clears)
     }
     if values["is_continuous"] and not row["is_continuous"]:
         values["continuous_after_seq"] = tasks.last_span_seq(tx)

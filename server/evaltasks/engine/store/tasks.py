@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from evaltasks.api.evaluators import EvaluatorVersion
-from evaltasks.api.run_configurations import RunConfiguration
-from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, QueryMapping, Task, TaskEvaluator
+from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, QueryMapping, Task, TaskEvaluator
 from evaltasks.engine.clock import from_us, from_us_or_none
 from evaltasks.engine.store.evaluators import find_version, latest_version
 from evaltasks.engine.store.store import Row, Transaction
 
-_RUN_CONFIGURATION: TypeAdapter[RunConfiguration] = TypeAdapter(RunConfiguration)
 _QUERY_MAPPINGS: TypeAdapter[list[QueryMapping]] = TypeAdapter(list[QueryMapping])
 
 
@@ -60,37 +60,48 @@ def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
 
 
 def _task(row: Row, evaluators: list[TaskEvaluator]) -> Task:
-    configuration, query_filters = row["run_configuration"], row["query_filters"]
-    return Task(
-        id=row["id"],
-        name=row["name"],
-        type=row["type"],
-        project_id=row["project_id"],
-        dataset_id=row["dataset_id"],
-        is_continuous=bool(row["is_continuous"]),
-        sampling_rate=row["sampling_rate"],
-        query_filter=row["query_filter"],
-        query_filters=QueryFilters.model_validate_json(query_filters) if query_filters is not None else None,
-        evaluators=evaluators,
-        experiment_ids=json.loads(row["experiment_ids"]),
-        run_configuration=_RUN_CONFIGURATION.validate_json(configuration) if configuration is not None else None,
-        last_run_at=from_us_or_none(row["last_run_us"]),
-        created_at=from_us(row["created_us"]),
-        updated_at=from_us(row["updated_us"]),
+    return Task.model_validate(
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "type": row["type"],
+            "project_id": row["project_id"],
+            "dataset_id": row["dataset_id"],
+            **{name: _from_column(name, row[name]) for name in TASK_SETTINGS},
+            "evaluators": evaluators,
+            "experiment_ids": json.loads(row["experiment_ids"]),
+            "last_run_at": from_us_or_none(row["last_run_us"]),
+            "created_at": from_us(row["created_us"]),
+            "updated_at": from_us(row["updated_us"]),
+        }
     )
 
 
-def run_configuration_text(configuration: RunConfiguration | None) -> str | None:
-    """Return the normalized configuration as JSON for the store, without the fields that are not set."""
-    return None if configuration is None else configuration.normalized().model_dump_json(exclude_none=True)
+def _from_column(name: str, value: Any) -> Any:
+    return json.loads(value) if TASK_SETTINGS[name].stored_as_json and value is not None else value
 
 
-def query_filters_text(given: QueryFilters | None) -> str | None:
-    """As JSON for the store, with the expression that a single filter may leave out."""
-    if given is None:
+def _to_column(name: str, value: Any) -> Any:
+    if value is None or value == "":
         return None
-    expression = (given.expression or "").strip() or given.filters[0].id.value
-    return given.model_copy(update={"expression": expression}).model_dump_json()
+    # Only what was set, so that it reads back as it was written.
+    return to_json(value, exclude_none=True, by_alias=False).decode() if TASK_SETTINGS[name].stored_as_json else value
+
+
+def setting_columns(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the columns of these settings: JSON text for structured ones, null for an empty text."""
+    return {name: _to_column(name, value) for name, value in settings.items()}
+
+
+def insert_task(tx: Transaction, values: Mapping[str, Any]) -> None:
+    """Insert a task. `values` holds every parameter of `tasks.insert` and a column value for every setting."""
+    parameters = ", ".join(f":{name}" for name in TASK_SETTINGS)
+    tx.run("tasks.insert", values, columns=", ".join(TASK_SETTINGS), parameters=parameters)
+
+
+def update_task(tx: Transaction, values: Mapping[str, Any]) -> None:
+    """Write the name and all settings of a task. `values` is as for `insert_task`."""
+    tx.run("tasks.update", values, assignments=", ".join(f"{name} = :{name}" for name in TASK_SETTINGS))
 
 
 def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachment]) -> None:

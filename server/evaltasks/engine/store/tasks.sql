@@ -17,19 +17,18 @@ ORDER BY tasks.seq DESC LIMIT :limit;
 SELECT id FROM tasks WHERE space_id = :space_id AND name = :name AND id IS NOT :except_id;
 
 -- name: insert
+-- The slots hold the columns of the task's settings (store/tasks.py).
 INSERT INTO tasks (
-    id, space_id, name, type, project_id, dataset_id, is_continuous, sampling_rate, query_filter,
-    query_filters, experiment_ids, run_configuration, continuous_after_seq, created_us, updated_us
+    id, space_id, name, type, project_id, dataset_id, experiment_ids, {columns}, continuous_after_seq,
+    created_us, updated_us
 ) VALUES (
-    :id, :space_id, :name, :type, :project_id, :dataset_id, :is_continuous, :sampling_rate, :query_filter,
-    :query_filters, :experiment_ids, :run_configuration, :continuous_after_seq, :now_us, :now_us
+    :id, :space_id, :name, :type, :project_id, :dataset_id, :experiment_ids, {parameters}, :continuous_after_seq,
+    :now_us, :now_us
 );
 
 -- name: update
 UPDATE tasks SET
-    name = :name, is_continuous = :is_continuous, sampling_rate = :sampling_rate, query_filter = :query_filter,
-    query_filters = :query_filters, run_configuration = :run_configuration,
-    continuous_after_seq = :continuous_after_seq, updated_us = :now_us
+    name = :name, {assignments}, continuous_after_seq = :continuous_after_seq, updated_us = :now_us
 WHERE id = :id;
 
 -- name: delete
