@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, QueryMapping, Task, TaskEvaluator
@@ -16,6 +15,7 @@ from evaltasks.engine.store.evaluators import find_version, latest_version
 from evaltasks.engine.store.store import Row, Transaction
 
 _QUERY_MAPPINGS: TypeAdapter[list[QueryMapping]] = TypeAdapter(list[QueryMapping])
+_STRUCTURED: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def task_of(tx: Transaction, task_id: str) -> Task | None:
@@ -84,8 +84,8 @@ def _from_column(name: str, value: Any) -> Any:
 def _to_column(name: str, value: Any) -> Any:
     if value is None or value == "":
         return None
-    # Only what was set, so that it reads back as it was written.
-    return to_json(value, exclude_none=True, by_alias=False).decode() if TASK_SETTINGS[name].stored_as_json else value
+    # Without the fields that are not set, so that a configuration reads back as it was written.
+    return _STRUCTURED.dump_json(value, exclude_none=True).decode() if TASK_SETTINGS[name].stored_as_json else value
 
 
 def setting_columns(settings: Mapping[str, Any]) -> dict[str, Any]:
