@@ -23,6 +23,7 @@ SLOW = (
     "engine/test_document.py", "tools/test_experiments_over_mcp.py", "tools/test_task_tools_over_mcp.py",
     "tools/test_task_run_tools.py", "support/test_starts.py", "engine/test_requests.py",
     "engine/runs/test_granularity.py", "top/test_access.py", "engine/runs/test_experiments_agents.py",
+    "engine/runs/test_run_experiment_kind_recipe.py",
     "engine/test_custom_code.py", "engine/test_body_limits.py", "engine/test_flight.py", "engine/test_otlp.py",
     "engine/evaluators/test_input_template.py", "promote/test_cut_off.py", "promote/test_round_trip.py",
     "promote/test_plan.py", "promote/test_secrets.py", "top/test_ports.py", "top/test_promoting.py",
