@@ -33,7 +33,7 @@ async def test_bad_rows_are_listed_and_nothing_is_created() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="faq", rows=rows)
         datasets = await it.client.datasets.list(ListDatasets())
-    for part in ("row 2: is empty", "rows 3, 4: has id", "row 5: holds a value", "4 of 5 rows are bad"):
+    for part in ("row 2: is empty", "rows 3, 4: has id", "row 5: has a value", "4 of 5 rows are invalid"):
         assert part in words
     assert datasets.datasets == []
 

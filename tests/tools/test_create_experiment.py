@@ -58,7 +58,7 @@ async def test_every_row_without_a_matching_example_is_listed() -> None:
         )
     for part in (
         "row 2: has an example_id that is not", "row 3: lacks example_id", "row 4: lacks output",
-        "row 5: holds evaluations", "row 6: holds evaluations", "5 of 6 rows are bad",
+        "row 5: has evaluations", "row 6: has evaluations", "5 of 6 rows are invalid",
     ):  # fmt: skip
         assert part in words
     assert "of another dataset" not in words

@@ -12,7 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from evaltasks.tools.context import Refused, ToolSettings
-from evaltasks.tools.files import BadRow, read_json_argument, read_rows
+from evaltasks.tools.files import read_json_argument, read_rows
+from evaltasks.tools.import_formats import BadRow
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_csv_cells_are_text_and_an_empty_cell_is_omitted(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"a,a\n1,2\n", "repeated column"), (b"a,b\n1,\xff\n", "Line 2 is not UTF-8"), (b'a\n"open\n', "not a CSV")],
+    [(b"a,a\n1,2\n", "repeated column"), (b"a,b\n1,\xff\n", "Line 2 is not UTF-8"), (b'a\n"open\n', "not valid CSV")],
 )
 def test_an_invalid_csv_file_is_refused_with_the_location(root: Path, content: bytes, match: str) -> None:
     (root / "rows.csv").write_bytes(content)
@@ -150,7 +151,7 @@ def test_parquet_values_become_json_values(root: Path) -> None:
 
 def test_an_invalid_parquet_file_is_refused_without_the_librarys_message(root: Path) -> None:
     (root / "rows.parquet").write_bytes(b"PAR1 not really PAR1")
-    with pytest.raises(Refused, match="not a Parquet file"):
+    with pytest.raises(Refused, match="not a valid Parquet file"):
         list(read_rows("rows.parquet", settings(root)))
 
 

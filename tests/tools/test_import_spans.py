@@ -88,9 +88,9 @@ async def test_one_bad_row_rejects_the_import_and_every_error_kind_lists_its_row
     async with tools(tmp_path) as it:
         words = await it.refused(SPEC, project="bot", file="spans.jsonl")
         projects = await it.client.projects.list(_all_projects())
-    assert "row 2: is not JSON" in words
+    assert "row 2: is not valid JSON" in words
     assert "rows 3, 4: start_time is missing" in words
-    assert "3 of 5 rows are bad, so none was sent" in words
+    assert "3 of 5 rows are invalid, so no row was sent" in words
     assert projects.projects == []
 
 
@@ -124,8 +124,8 @@ async def test_rows_and_file_exclude_each_other_and_one_is_needed() -> None:
     async with tools() as it:
         both = await it.refused(SPEC, project="p", rows=[row(1)], file="x.jsonl")
         none = await it.refused(SPEC, project="p")
-    assert "rows and file exclude each other" in both
-    assert "there is nothing to send" in none
+    assert "file: excludes rows" in both
+    assert "rows and file are both missing" in none
 
 
 async def test_importing_on_ax_is_refused_and_the_message_names_the_alternative() -> None:

@@ -14,7 +14,7 @@ from evaltasks.insight.span_rows import RowError
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
-from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
+from evaltasks.tools.rows import Rows, batches, json_row, open_source, source_issues, validate_rows
 from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 
 IDS_SHOWN_MAX = 20
@@ -50,7 +50,7 @@ class CreateDatasetOutput(Output):
 
 
 def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    return "", one_source(given)
+    return "", source_issues(given)
 
 
 def _example(row: JsonObject, number: int) -> JsonObject:
@@ -63,14 +63,14 @@ def _example(row: JsonObject, number: int) -> JsonObject:
 
 async def _create(call: CreateDatasetInput, context: ToolContext) -> CreateDatasetOutput:
     client = context.client
-    source = source_of(call.rows, call.file, context)
+    source = open_source(call.rows, call.file, context)
     columns: dict[str, None] = {}
 
     def example(row: JsonObject, number: int) -> JsonObject:
         columns.update(dict.fromkeys(row))
         return _example(row, number)
 
-    total = await checked(SPEC.name, "file" if call.file else "rows", source, example)
+    total = await validate_rows(SPEC.name, "file" if call.file else "rows", source, example)
     space = await client.resolve.space(call.space or context.settings.default_space)
     dataset_id = version_id = None
     done = 0
@@ -92,7 +92,7 @@ async def _create(call: CreateDatasetInput, context: ToolContext) -> CreateDatas
             ) from None
         done += len(batch)
         await context.progress.report(done, total, f"{done} of {total} examples sent")
-    assert dataset_id is not None, "checked() refuses a source without rows"
+    assert dataset_id is not None, "validate_rows() refuses a source without rows"
     page = await client.datasets.list_examples(dataset_id, ListExamples(limit=IDS_SHOWN_MAX))
     if len(columns) > COLUMNS_SHOWN_MAX:
         context.note(f"The first {COLUMNS_SHOWN_MAX} of {len(columns)} columns are listed.")

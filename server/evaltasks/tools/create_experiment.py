@@ -19,7 +19,7 @@ from evaltasks.insight.span_rows import RowError
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import ExperimentNameText, Text
-from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
+from evaltasks.tools.rows import Rows, batches, json_row, open_source, source_issues, validate_rows
 from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 
 _EVALUATION = re.compile(r"^(eval\.|evaluations?$)")
@@ -65,7 +65,7 @@ class CreateExperimentOutput(Output):
 
 
 def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    return "", one_source(given)
+    return "", source_issues(given)
 
 
 class _Reader:
@@ -84,8 +84,8 @@ class _Reader:
         if inline := sorted(name for name in row if _EVALUATION.match(name)):
             raise RowError(
                 number,
-                f"holds evaluations ({inline[0][:60]}): inline ones are stored and never count as scores; leave them "
-                "out and evaluate the experiment with a task",
+                f"has evaluations ({inline[0][:60]}), which would be stored but never count as scores; remove them "
+                "and evaluate the experiment with a task",
             )
         if taken := sorted(SYSTEM_RUN_COLUMNS & row.keys()):
             raise RowError(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
@@ -141,7 +141,7 @@ def _value_key(value: object) -> str:
 
 async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateExperimentOutput:
     client = context.client
-    source = source_of(call.rows, call.file, context)
+    source = open_source(call.rows, call.file, context)
     space = call.space or context.settings.default_space
     dataset = await client.resolve.dataset(call.dataset, space)
     examples = [example async for example in client.datasets.all_examples(dataset.id)]
@@ -152,7 +152,7 @@ async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateEx
         reader.used[ready["example_id"]] += 1
         return ready
 
-    total = await checked(SPEC.name, "file" if call.file else "rows", source, counted)
+    total = await validate_rows(SPEC.name, "file" if call.file else "rows", source, counted)
     if reader.outputs_as_json:
         context.note(f"{reader.outputs_as_json} outputs were not text and are stored as JSON text.")
     if repeated := sum(1 for count in reader.used.values() if count > 1):
@@ -177,7 +177,7 @@ async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateEx
             ) from None
         done += len(batch)
         await context.progress.report(done, total, f"{done} of {total} outputs sent")
-    assert experiment_id is not None, "checked() refuses a source without rows"
+    assert experiment_id is not None, "validate_rows() refuses a source without rows"
     return CreateExperimentOutput(
         experiment_id=experiment_id,
         name=call.name,

@@ -18,7 +18,7 @@ from evaltasks.insight.span_rows import incoming_span, left_out
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
-from evaltasks.tools.rows import Rows, batches, checked, json_row, one_source, source_of
+from evaltasks.tools.rows import Rows, batches, json_row, open_source, source_issues, validate_rows
 from evaltasks.tools.spec import Effect, Group, Input, Output, Provided, ToolSpec
 
 KINDS_SHOWN_MAX = 15
@@ -86,7 +86,7 @@ class _Tally:
 
 
 def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    return "", one_source(given)
+    return "", source_issues(given)
 
 
 async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOutput:
@@ -97,9 +97,9 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
             "Send them with the arize-otel package or an OTLP exporter, then use the project by name; or start this "
             "server with the embedded backend to work on a local copy."
         )
-    source = source_of(call.rows, call.file, context)
+    source = open_source(call.rows, call.file, context)
     tally = _Tally()
-    total = await checked(SPEC.name, "file" if call.file else "rows", source, tally.convert)
+    total = await validate_rows(SPEC.name, "file" if call.file else "rows", source, tally.convert)
     project, was_made = await _project(client, call.project, call.space or context.settings.default_space, context)
     added = replaced = 0
     async for batch in batches(source, incoming_span):

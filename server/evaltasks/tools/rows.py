@@ -1,6 +1,6 @@
-"""Rows that come with a call or in a file: judged whole before anything is sent, then sent in batches.
+"""Rows that are in a call or in a file: all are validated before any is sent, then they are sent in batches.
 
-Either every row is good or nothing is sent. What is wrong is told by kind of problem, with the numbers of the rows.
+Either every row is valid or nothing is sent. Problems are grouped by kind, with the numbers of their rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from evaltasks.api.wire import JsonObject
 from evaltasks.insight.span_rows import RowError
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
-from evaltasks.tools.files import BadRow, NumberedRow, read_rows
+from evaltasks.tools.files import read_rows
+from evaltasks.tools.import_formats import BadRow, NumberedRow
 from evaltasks.tools.inputs import note, read_json_text
 from evaltasks.tools.spec import Provided
 
@@ -42,7 +43,7 @@ Rows = Annotated[list[dict[str, Any]], BeforeValidator(_read_rows_argument)]
 
 
 @dataclass(frozen=True)
-class GivenRows:
+class InlineRows:
     """Rows written in the call, numbered from 1."""
 
     rows: list[JsonObject]
@@ -52,8 +53,8 @@ class GivenRows:
 
 
 @dataclass
-class _Seen:
-    count: int = 0
+class _RowProblems:
+    num_rows: int = 0
     # problem → (how many rows have it, the numbers of the first few)
     problems: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
 
@@ -62,71 +63,85 @@ class _Seen:
         self.problems[problem] = (count + 1, [*numbers, number] if count < NUMBERS_SHOWN_MAX else numbers)
 
 
-def one_source(given: Provided) -> list[ValidationIssue]:
-    """Exactly one of `rows` and `file` is needed."""
-    if "rows" in given and "file" in given:
-        return [ValidationIssue("file", "rows and file exclude each other", "give one of them")]
-    if not given.get("rows") and "file" not in given:
-        return [ValidationIssue("rows", "there is nothing to send", "give rows (up to 1000 objects) or file")]
-    if len(given.get("rows", [])) > BATCH_ROWS_MAX:
-        return [ValidationIssue("rows", f"has more than {BATCH_ROWS_MAX} rows", "give a file, or several calls")]
+def source_issues(arguments: Provided) -> list[ValidationIssue]:
+    """Return the problems of `rows` and `file`: exactly one of them is required."""
+    if "rows" in arguments and "file" in arguments:
+        return [ValidationIssue("file", "excludes rows", "pass one of the two")]
+    if not arguments.get("rows") and "file" not in arguments:
+        return [ValidationIssue("rows", "rows and file are both missing", "pass rows (up to 1000 objects) or file")]
+    if len(arguments.get("rows", [])) > BATCH_ROWS_MAX:
+        return [ValidationIssue("rows", f"has more than {BATCH_ROWS_MAX} rows", "pass a file, or make several calls")]
     return []
 
 
-def source_of(rows: list[JsonObject] | None, file: str | None, context: ToolContext) -> Iterable[NumberedRow]:
-    """The rows of a call in which `one_source` found no problem. Raises Refused for a file that may not be read."""
-    return read_rows(file, context.settings) if file is not None else GivenRows(rows or [])
+def open_source(rows: list[JsonObject] | None, file: str | None, context: ToolContext) -> Iterable[NumberedRow]:
+    """Return the rows of a call in which `source_issues` found no problem.
+
+    Raises:
+        Refused: The file is not allowed or has an unknown suffix.
+    """
+    return read_rows(file, context.settings) if file is not None else InlineRows(rows or [])
 
 
-async def checked(
+async def validate_rows(
     subject: str, argument: str, source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T]
 ) -> int:
-    """How many rows there are, when all of them are good. Raises ValidationErrors when one is not or there is none.
+    """Convert every row once, off the event loop, and return the number of rows.
 
-    `convert` raises RowError for a row it cannot take.
+    Args:
+        subject: What the problems are about, such as the name of the tool.
+        argument: The argument that the rows are from: `rows` or `file`.
+        source: The numbered rows.
+        convert: Converts a row. It raises RowError for a row that is not valid.
+
+    Raises:
+        ValidationErrors: A row is not valid, or there are no rows.
+        Refused: The file cannot be read.
     """
-    seen = await to_thread.run_sync(_judge, source, convert)
-    if seen.problems:
-        raise ValidationErrors(subject, _row_issues(argument, seen))
-    if seen.count == 0:
-        raise ValidationErrors(subject, [ValidationIssue(argument, "holds no rows", "give at least one")])
-    return seen.count
+    found = await to_thread.run_sync(_find_problems, source, convert)
+    if found.problems:
+        raise ValidationErrors(subject, _row_issues(argument, found))
+    if found.num_rows == 0:
+        raise ValidationErrors(subject, [ValidationIssue(argument, "has no rows", "pass at least one")])
+    return found.num_rows
 
 
-def _judge(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], Any]) -> _Seen:
-    seen = _Seen()
+def _find_problems(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], Any]) -> _RowProblems:
+    found = _RowProblems()
     for number, row in source:
-        seen.count += 1
+        found.num_rows += 1
         if isinstance(row, BadRow):
-            seen.add(number, row.problem)
+            found.add(number, row.problem)
             continue
         try:
             convert(row, number)
         except RowError as error:
-            seen.add(number, error.problem)
-    return seen
+            found.add(number, error.problem)
+    return found
 
 
-def _row_issues(argument: str, seen: _Seen) -> list[ValidationIssue]:
-    bad = sum(count for count, _ in seen.problems.values())
+def _row_issues(argument: str, found: _RowProblems) -> list[ValidationIssue]:
+    num_bad = sum(count for count, _ in found.problems.values())
     issues = []
-    for problem, (count, numbers) in itertools.islice(seen.problems.items(), ISSUES_SHOWN_MAX):
+    for problem, (count, numbers) in itertools.islice(found.problems.items(), ISSUES_SHOWN_MAX):
         rows = ("row " if count == 1 else "rows ") + ", ".join(map(str, numbers))
         if count > len(numbers):
             rows += f" and {count - len(numbers)} more"
         issues.append(ValidationIssue(argument, f"{rows}: {problem}", "correct the source"))
-    more = len(seen.problems) - len(issues)
+    more = len(found.problems) - len(issues)
     tail = f"; {more} further kinds of problem are not listed" if more else ""
     issues.append(
         ValidationIssue(
-            argument, f"{bad} of {seen.count} rows are bad, so none was sent{tail}", "call again with good rows only"
+            argument,
+            f"{num_bad} of {found.num_rows} rows are invalid, so no row was sent{tail}",
+            "call again with valid rows only",
         )
     )
     return issues
 
 
 async def batches(source: Iterable[NumberedRow], convert: Callable[[JsonObject, int], T]) -> AsyncIterator[list[T]]:
-    """The converted rows in batches that fit one request; reading and converting happen off the event loop."""
+    """Yield the converted rows in batches that fit one request. Reading and converting run off the event loop."""
     rows = ((_json_bytes(row), convert(row, number)) for number, row in source if not isinstance(row, BadRow))
     batch: list[T] = []
     size = 0
@@ -142,13 +157,19 @@ async def batches(source: Iterable[NumberedRow], convert: Callable[[JsonObject, 
 
 
 def json_row(row: JsonObject, number: int) -> JsonObject:
-    """The row, when it can be sent. Raises RowError for what JSON has no word for and for a row too large."""
+    """Return the row unchanged if it can be sent as JSON.
+
+    Raises:
+        RowError: The row has a value that JSON cannot represent, or is too large.
+    """
     try:
         row_bytes = _json_bytes(row)
     except UnicodeEncodeError:
-        raise RowError(number, "holds half of a surrogate pair, which is not a character") from None
+        raise RowError(number, "contains half of a surrogate pair, which is not a character") from None
     except (ValueError, TypeError, RecursionError):
-        raise RowError(number, "holds a value that JSON has no word for (NaN, an infinity) or is too deep") from None
+        raise RowError(
+            number, "has a value that JSON cannot represent (NaN, infinity), or is nested too deeply"
+        ) from None
     if row_bytes > BATCH_BYTES_MAX:
         raise RowError(number, f"is larger than {BATCH_BYTES_MAX // 2**20} MB")
     return row
