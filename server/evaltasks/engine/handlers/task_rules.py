@@ -25,6 +25,10 @@ from evaltasks.engine.handlers.configuration_rules import validate_configuration
 from evaltasks.engine.handlers.problem_list import ProblemList
 from evaltasks.engine.handlers.task_shapes import TaskShape, validate_shape
 from evaltasks.engine.store import tasks
+from evaltasks.engine.store.datasets import dataset_row
+from evaltasks.engine.store.evaluators import find_evaluator
+from evaltasks.engine.store.experiments import find_experiment
+from evaltasks.engine.store.projects import find_project
 from evaltasks.engine.store.store import Transaction
 
 _EVALUATION_FIELDS = ("evaluators", *settings_for(AppliesTo.EVALUATION_TASKS, AppliesTo.PROJECT_TASKS))
@@ -42,9 +46,7 @@ def validate_creation(tx: Transaction, body: CreateTask) -> str:
         _validate_evaluation_task(tx, body, space_id, problems)
     else:
         _validate_experiment_task(tx, body, space_id, problems)
-    if space_id is not None and tx.fetch_one(
-        "tasks.named", {"space_id": space_id, "name": body.name, "except_id": None}
-    ):
+    if space_id is not None and tasks.has_task_named(tx, space_id, body.name):
         problems.conflict(_TAKEN)
     problems.raise_any()
     assert space_id is not None
@@ -69,9 +71,7 @@ def validate_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask
                 problems.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
         if body.run_configuration is not None:
             validate_configuration(tx, body.run_configuration, space_id, problems)
-    if body.name is not None and tx.fetch_one(
-        "tasks.named", {"space_id": space_id, "name": body.name, "except_id": task.id}
-    ):
+    if body.name is not None and tasks.has_task_named(tx, space_id, body.name, except_id=task.id):
         problems.conflict(_TAKEN)
     problems.raise_any()
 
@@ -91,16 +91,16 @@ def _says_something(value: object) -> bool:
 def _space(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | None:
     """The space of the project or dataset the task names."""
     if body.project_id is not None and body.type.evaluates and body.dataset_id is None:
-        row = tx.fetch_one("tasks.project", {"id": body.project_id})
-        if row is None:
-            problems.not_found("project_id: there is no project with this id")
+        project = find_project(tx, body.project_id)
+        if project is not None:
+            return project.space_id
+        problems.not_found("project_id: there is no project with this id")
     elif body.dataset_id is not None:
-        row = tx.fetch_one("tasks.dataset", {"id": body.dataset_id})
-        if row is None:
-            problems.not_found("dataset_id: there is no dataset with this id")
-    else:
-        return None
-    return None if row is None else str(row["space_id"])
+        row = dataset_row(tx, body.dataset_id)
+        if row is not None:
+            return str(row["space_id"])
+        problems.not_found("dataset_id: there is no dataset with this id")
+    return None
 
 
 def _validate_evaluation_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
@@ -182,10 +182,10 @@ def validate_experiments(
     tx: Transaction, experiment_ids: Sequence[str] | None, dataset_id: str, problems: ProblemList
 ) -> None:
     for index, experiment_id in enumerate(experiment_ids or ()):
-        row = tx.fetch_one("tasks.experiment", {"id": experiment_id})
-        if row is None:
+        experiment = find_experiment(tx, experiment_id)
+        if experiment is None:
             problems.not_found(f"experiment_ids[{index}]: there is no experiment with this id")
-        elif row["dataset_id"] != dataset_id:
+        elif experiment.dataset_id != dataset_id:
             problems.unprocessable(f"experiment_ids[{index}] is an experiment of another dataset")
 
 
@@ -218,15 +218,15 @@ def _validate_evaluators(
             problems.unprocessable(f"{where}.evaluator_id is in the list twice; an evaluator may be attached once")
             continue
         seen.add(attachment.evaluator_id)
-        row = tx.fetch_one("tasks.evaluator", {"id": attachment.evaluator_id})
-        if row is None:
+        evaluator = find_evaluator(tx, attachment.evaluator_id)
+        if evaluator is None:
             problems.not_found(f"{where}.evaluator_id: there is no evaluator with this id")
             continue
-        if space_id is not None and row["space_id"] != space_id:
+        if space_id is not None and evaluator.space_id != space_id:
             problems.unprocessable(f"{where}.evaluator_id is an evaluator of another space than the task's")
-        if row["type"] != _EVALUATOR_TYPES[task_type]:
+        if evaluator.type != _EVALUATOR_TYPES[task_type]:
             problems.unprocessable(
-                f"{where} is a {row['type'].lower()} evaluator; a {task_type.lower()} task takes "
+                f"{where} is a {evaluator.type.lower()} evaluator; a {task_type.lower()} task takes "
                 f"{_EVALUATOR_TYPES[task_type].lower()} evaluators"
             )
         version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -25,8 +24,21 @@ from evaltasks.engine.handlers.problem_list import ProblemList
 from evaltasks.engine.handlers.task_rules import validate_experiments
 from evaltasks.engine.handlers.tasks import require_task
 from evaltasks.engine.runs.lifecycle import Step, after
+from evaltasks.engine.store import ledger
+from evaltasks.engine.store.datasets import find_version, unknown_example_indexes
+from evaltasks.engine.store.experiments import has_experiment_named
 from evaltasks.engine.store.store import Row, Transaction
-from evaltasks.engine.store.task_runs import add_task_run, row_from, task_run_from, task_run_of
+from evaltasks.engine.store.task_runs import (
+    add_task_run,
+    end_task_run,
+    find_task_run,
+    is_experiment_name_reserved,
+    recent_windows,
+    task_run_from_row,
+    task_run_row,
+    task_run_rows,
+)
+from evaltasks.engine.store.tasks import task_row
 
 WINDOW_MAX = timedelta(days=30)
 _EVALUATION_OPTIONS = ("data_start_time", "data_end_time", "max_spans", "override_evaluations", "experiment_ids")
@@ -42,7 +54,7 @@ _EXPERIMENT_OPTIONS = (
 
 
 def require_task_run(tx: Transaction, run_id: str) -> Row:
-    row = tx.fetch_one("task_runs.by_id", {"id": run_id})
+    row = task_run_row(tx, run_id)
     if row is None:
         raise NotFound("There is no task run with this id; it goes when its task is deleted.")
     return row
@@ -73,7 +85,7 @@ async def trigger_task_run(call: Call) -> TaskRun:
             now_us=to_us(now),
             window_us=(_us(window[0]), _us(window[1])),
         )
-        made = task_run_of(tx, run_id)
+        made = find_task_run(tx, run_id)
         assert made is not None
         return made
 
@@ -125,7 +137,7 @@ def _window(
 def _next_start(tx: Transaction, task: Task) -> datetime | None:
     """Where the last run ended. Runs that failed or were cancelled did not do their window: it is taken up again."""
     undone: datetime | None = None
-    for row in tx.fetch_all("task_runs.last_windows", {"task_id": task.id}):
+    for row in recent_windows(tx, task.id):
         if row["status"] not in {TaskRunStatus.FAILED, TaskRunStatus.CANCELLED}:
             return from_us(row["data_end_us"])
         if row["data_start_us"] is not None:
@@ -150,19 +162,15 @@ def _validate_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, prob
     if body.experiment_name is None:
         problems.bad_request("experiment_name is needed: a run of a run_experiment task makes an experiment")
     else:
-        named = {"dataset_id": dataset_id, "name": body.experiment_name}
-        if tx.fetch_one("task_runs.experiment_named", named) or tx.fetch_one("task_runs.provisional_name", named):
+        name = body.experiment_name
+        if has_experiment_named(tx, dataset_id, name) or is_experiment_name_reserved(tx, dataset_id, name):
             problems.conflict("experiment_name: the dataset already has an experiment of this name; choose another one")
-    if body.dataset_version_id is not None:
-        version = tx.fetch_one("task_runs.dataset_version", {"id": body.dataset_version_id, "dataset_id": dataset_id})
-    else:
-        version = tx.fetch_one("task_runs.latest_dataset_version", {"dataset_id": dataset_id})
+    version = find_version(tx, dataset_id, body.dataset_version_id)
     if version is None:
         problems.not_found("dataset_version_id: the task's dataset has no such version")
     elif body.example_ids:
-        ids = json.dumps(body.example_ids)
-        for line in tx.fetch_all("task_runs.unknown_examples", {"ids": ids, "version_id": version["id"]}):
-            problems.unprocessable(f"example_ids[{line['place']}] is not an example of this version of the dataset")
+        for index in unknown_example_indexes(tx, version.id, body.example_ids):
+            problems.unprocessable(f"example_ids[{index}] is not an example of this version of the dataset")
     if body.example_ids and body.max_examples is not None:
         problems.bad_request("example_ids and max_examples exclude each other; give one of them")
     if body.query_filter:
@@ -175,7 +183,7 @@ def _validate_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, prob
 
 def _validate_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str], problems: ProblemList) -> None:
     for index, task_id in enumerate(task_ids):
-        row = tx.fetch_one("tasks.by_id", {"id": task_id})
+        row = task_row(tx, task_id)
         if row is None:
             problems.not_found(f"evaluation_task_ids[{index}]: there is no task with this id")
         elif row["type"] == "RUN_EXPERIMENT" or row["dataset_id"] != dataset_id:
@@ -188,20 +196,19 @@ async def list_task_runs(call: Call) -> TaskRunPage:
     query = call.query(ListTaskRuns)
     task_id = call.path["task_id"]
     scope = scope_of("task_runs", query, task_id)
-    (before,) = key_from(scope, query.cursor, [NEWEST])
+    (before_seq,) = key_from(scope, query.cursor, [NEWEST])
 
     def work(tx: Transaction) -> list[Row]:
         require_task(tx, task_id)
-        wanted = {"task_id": task_id, "status": query.status, "before": before, "limit": query.limit + 1}
-        return tx.fetch_all("task_runs.page", wanted)
+        return task_run_rows(tx, task_id, status=query.status, before_seq=before_seq, limit=query.limit)
 
     rows, pagination = paginate(await call.services.store.read(work), query.limit, scope, lambda row: [row["seq"]])
-    return TaskRunPage(task_runs=[task_run_from(row) for row in rows], pagination=pagination)
+    return TaskRunPage(task_runs=[task_run_from_row(row) for row in rows], pagination=pagination)
 
 
 async def get_task_run(call: Call) -> TaskRun:
     row = await call.services.store.read_by_key(lambda tx: require_task_run(tx, call.path["run_id"]))
-    return task_run_from(row)
+    return task_run_from_row(row)
 
 
 async def cancel_task_run(call: Call) -> TaskRun:
@@ -215,15 +222,15 @@ async def cancel_task_run(call: Call) -> TaskRun:
             raise BadRequest(
                 f"The task run is already {row['status']}; only a pending or running one can be cancelled."
             )
-        ended = {
-            "seq": row["seq"],
-            "status": cancelled,
-            "from_status": row["status"],
-            "reason": "Cancelled on request.",
-            "now_us": to_us(services.clock.now()),
-        }
-        tx.run("task_runs.end", ended)
-        return task_run_from(require_task_run(tx, row["id"]))
+        end_task_run(
+            tx,
+            row["seq"],
+            status=cancelled,
+            from_status=row["status"],
+            reason="Cancelled on request.",
+            now_us=to_us(services.clock.now()),
+        )
+        return task_run_from_row(require_task_run(tx, row["id"]))
 
     task_run = await services.store.write(work)
     services.wake_signal.notify()
@@ -238,16 +245,14 @@ async def list_task_run_rows(call: Call) -> TaskRunRowPage:
     (after_position,) = key_from(scope, query.cursor, [-1])
 
     def work(tx: Transaction) -> list[Row]:
-        wanted = {
-            "seq": require_task_run(tx, run_id)["seq"],
-            "after": after_position,
-            "outcome": query.outcome,
-            "evaluator_id": query.evaluator_id,
-            "limit": query.limit + 1,
-        }
-        return tx.fetch_all("ledger.page", wanted)
+        return ledger.ledger_rows(
+            tx,
+            require_task_run(tx, run_id)["seq"],
+            after_position=after_position,
+            limit=query.limit,
+            outcome=query.outcome,
+            evaluator_id=query.evaluator_id,
+        )
 
-    lines, pagination = paginate(
-        await call.services.store.read(work), query.limit, scope, lambda line: [line["position"]]
-    )
-    return TaskRunRowPage(task_run_rows=[row_from(line) for line in lines], pagination=pagination)
+    rows, pagination = paginate(await call.services.store.read(work), query.limit, scope, lambda row: [row["position"]])
+    return TaskRunRowPage(task_run_rows=[ledger.task_run_row_from_row(row) for row in rows], pagination=pagination)

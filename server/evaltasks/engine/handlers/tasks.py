@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from evaltasks.api.problems import BadRequest, NotFound
@@ -22,11 +23,20 @@ from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.task_rules import validate_creation, validate_update
 from evaltasks.engine.runs.projection import projected_rows_per_day
 from evaltasks.engine.store import tasks
+from evaltasks.engine.store.datasets import dataset_row
+from evaltasks.engine.store.projects import find_project
+from evaltasks.engine.store.spaces import find_space
 from evaltasks.engine.store.store import Row, Transaction
+
+_FINDERS: Mapping[str, Callable[[Transaction, str], object | None]] = {
+    "space": find_space,
+    "project": find_project,
+    "dataset": dataset_row,
+}
 
 
 def require_task(tx: Transaction, task_id: str) -> Task:
-    task = tasks.task_of(tx, task_id)
+    task = tasks.find_task(tx, task_id)
     if task is None:
         raise NotFound("There is no task with this id; it may have been deleted. List the tasks to see what is there.")
     return task
@@ -36,18 +46,16 @@ async def list_tasks(call: Call) -> TaskPage:
     """Newest first. A space, project or dataset that does not exist is a 404, not an empty list."""
     query = call.query(ListTasks)
     scope = scope_of("tasks", query)
-    (before,) = key_from(scope, query.cursor, [NEWEST])
-    given = query.model_dump(exclude={"limit", "cursor"})
+    (before_seq,) = key_from(scope, query.cursor, [NEWEST])
+    selectors = query.model_dump(exclude={"limit", "cursor"})
 
     def work(tx: Transaction) -> tuple[list[Row], list[Task]]:
-        for resource in ("space", "project", "dataset"):
-            if (
-                given[f"{resource}_id"] is not None
-                and tx.fetch_one(f"tasks.{resource}", {"id": given[f"{resource}_id"]}) is None
-            ):
+        for resource, find in _FINDERS.items():
+            id_ = selectors[f"{resource}_id"]
+            if id_ is not None and find(tx, id_) is None:
                 raise NotFound(f"There is no {resource} with this {resource}_id.")
-        rows = tx.fetch_all("tasks.page", {**given, "before": before, "limit": query.limit + 1})
-        return rows, tasks.tasks_from(tx, rows[: query.limit])
+        rows = tasks.task_rows(tx, selectors, before_seq, query.limit)
+        return rows, tasks.tasks_from_rows(tx, rows[: query.limit])
 
     rows, found = await call.services.store.read(work)
     _, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
@@ -133,7 +141,7 @@ async def update_task(call: Call) -> Task:
 
     def work(tx: Transaction) -> Task:
         task = require_task(tx, call.path["task_id"])
-        row = tx.fetch_one("tasks.by_id", {"id": task.id})
+        row = tasks.task_row(tx, task.id)
         assert row is not None
         validate_update(tx, task, str(row["space_id"]), body)
         tasks.update_task(
@@ -175,7 +183,7 @@ async def delete_task(call: Call) -> None:
 
     def work(tx: Transaction) -> None:
         task = require_task(tx, call.path["task_id"])
-        tx.run("tasks.delete", {"id": task.id})
+        tasks.delete_task(tx, task.id)
 
     await call.services.store.write(work)
     call.services.wake_signal.notify()

@@ -20,7 +20,7 @@ from evaltasks.engine.runs.lifecycle import Step, after
 from evaltasks.engine.runs.watch import Lease
 from evaltasks.engine.store import task_runs
 from evaltasks.engine.store.store import Row, Transaction
-from evaltasks.engine.store.tasks import task_of
+from evaltasks.engine.store.tasks import find_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: in
 
 
 def _claim(tx: Transaction, row: Row, owner: str) -> Claim:
-    task = task_of(tx, row["task_id"])
+    task = find_task(tx, row["task_id"])
     assert task is not None  # a task run goes with its task
     return Claim(
         seq=row["seq"],

@@ -6,6 +6,7 @@ Whoever goes on with the task run later does as decided, whatever became of the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +16,7 @@ from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.store.store import Transaction
 from evaltasks.engine.store.tasks import version_for
 
-ROW_KINDS: Mapping[DataGranularity, str] = {
+ROW_KINDS: Mapping[DataGranularity, Literal["span", "trace", "session"]] = {
     DataGranularity.SPAN: "span",
     DataGranularity.TRACE: "trace",
     DataGranularity.SESSION: "session",

@@ -22,7 +22,7 @@ from evaltasks.engine.runs.limits import ExecutorLimits
 from evaltasks.engine.store.groups import quiet_upto_seq
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.task_runs import add_task_run
-from evaltasks.engine.store.tasks import continuous_rows, take_spans_upto, task_of, version_for
+from evaltasks.engine.store.tasks import continuous_rows, find_task, take_spans_upto, version_for
 
 _SECOND_US = 1_000_000
 
@@ -64,7 +64,7 @@ def _due(tx: Transaction, now_us: int, limits: ExecutorLimits, fault_injection: 
     quiet_since_us = now_us - int(limits.quiet_seconds * _SECOND_US)
     found = []
     for row in continuous_rows(tx, ran_before_us=ran_before_us, now_us=now_us):
-        task = task_of(tx, row["id"])
+        task = find_task(tx, row["id"])
         assert task is not None
         indexed_upto_us = fault_injection.evaluation_index(task.name, now_us).upto_us
         bounds = [indexed_upto_us, None if _takes_spans(tx, task) else quiet_since_us]

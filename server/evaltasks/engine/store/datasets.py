@@ -65,9 +65,14 @@ def dataset_rows(tx: Transaction, query: ListDatasets, before_seq: object) -> li
     )
 
 
+def dataset_row(tx: Transaction, dataset_id: str) -> Row | None:
+    """Return the row of the dataset with this id, without its versions."""
+    return tx.fetch_one("datasets.by_id", {"id": dataset_id})
+
+
 def find_dataset(tx: Transaction, dataset_id: str) -> Dataset | None:
     """The dataset with all its versions, newest first."""
-    row = tx.fetch_one("datasets.by_id", {"id": dataset_id})
+    row = dataset_row(tx, dataset_id)
     if row is None:
         return None
     versions = tx.fetch_all("datasets.versions", {"dataset_id": dataset_id})
@@ -168,6 +173,12 @@ def update_examples(tx: Transaction, version_id: str, rows: Iterable[tuple[str, 
     )
 
 
+def unknown_example_indexes(tx: Transaction, version_id: str, ids: Sequence[str]) -> list[int]:
+    """Return the places in `ids` of those that are not examples of the version; the first twenty at most."""
+    rows = tx.fetch_all("datasets.unknown_examples", {"version_id": version_id, "ids": json.dumps(ids)})
+    return [row["place"] for row in rows]
+
+
 def delete_examples(tx: Transaction, version_id: str, ids: Iterable[str]) -> set[str]:
     """The ids of those that were there and are deleted."""
     found = tx.fetch_all("datasets.delete_examples", {"version_id": version_id, "ids": json.dumps(list(ids))})
@@ -175,5 +186,5 @@ def delete_examples(tx: Transaction, version_id: str, ids: Iterable[str]) -> set
 
 
 def _next_us(tx: Transaction, dataset_id: str, now_us: int) -> int:
-    row = tx.fetch_one("datasets.by_id", {"id": dataset_id})
+    row = dataset_row(tx, dataset_id)
     return now_us if row is None else moved_us(row["updated_us"], now_us)

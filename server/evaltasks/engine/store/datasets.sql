@@ -79,3 +79,11 @@ UPDATE examples SET columns = :columns, updated_us = :updated_us WHERE version_i
 DELETE FROM examples
 WHERE version_id = :version_id AND id IN (SELECT value FROM json_each(:ids))
 RETURNING id;
+
+-- name: unknown_examples
+-- Which ids of a JSON list are not examples of the version, by their place in the list.
+SELECT wanted.key AS place FROM json_each(:ids) AS wanted
+WHERE NOT EXISTS (
+    SELECT 1 FROM examples WHERE examples.version_id = :version_id AND examples.id = wanted.value
+)
+ORDER BY wanted.key LIMIT 20;

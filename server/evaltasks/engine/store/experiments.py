@@ -64,6 +64,11 @@ def find_experiment_by_name(tx: Transaction, *, space_id: str, dataset_id: str |
     return None if row is None else experiment_of(row)
 
 
+def has_experiment_named(tx: Transaction, dataset_id: str, name: str) -> bool:
+    """Return True if the dataset has an experiment of this name."""
+    return tx.fetch_one("experiments.by_name_in_dataset", {"dataset_id": dataset_id, "name": name}) is not None
+
+
 def insert_experiment(
     tx: Transaction,
     *,

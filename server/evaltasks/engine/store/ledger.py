@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from evaltasks.api.task_runs import RowOutcome
+from evaltasks.api.evaluators import EvaluatorVersion
+from evaltasks.api.task_runs import RowOutcome, TaskRunRow
+from evaltasks.engine.clock import from_us_or_none
 from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store.queries import named_parts
 from evaltasks.engine.store.store import Row, Transaction
 
 _NO_LIMIT = -1
@@ -25,6 +29,25 @@ def ledger_rows(
     """Return the ledger rows of a page and one more, in the order of their positions."""
     values = {"seq": seq, "after": after_position, "outcome": outcome, "evaluator_id": evaluator_id}
     return tx.fetch_all("ledger.page", {**values, "limit": limit + 1})
+
+
+def task_run_row_from_row(row: Row) -> TaskRunRow:
+    return TaskRunRow(
+        row_kind=row["row_kind"],
+        row_id=row["row_id"],
+        trace_id=row["trace_id"],
+        evaluator_id=row["evaluator_id"],
+        evaluator_version_id=row["evaluator_version_id"],
+        evaluation_name=row["evaluation_name"],
+        outcome=row["outcome"],
+        label=row["label"],
+        score=row["score"],
+        explanation=row["explanation"],
+        reason=row["reason"],
+        detail=row["detail"],
+        provenance=json.loads(row["provenance"]) if row["provenance"] is not None else None,
+        recorded_at=from_us_or_none(row["recorded_us"]),
+    )
 
 
 def outcome_counts(tx: Transaction, seq: int) -> list[Row]:
@@ -113,6 +136,67 @@ def insert_examples(
         "rows_max": limit or _NO_LIMIT,
     }
     return tx.run("ledger.select_examples", values, filter=example_filter.sql)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedRows:
+    """Rows that were selected for a task run, and what is needed to write them into its ledger.
+
+    Attributes:
+        rows: The JSON text that `candidates` returned.
+        row_kind: "span", "experiment_run", "trace" or "session".
+        versions: The evaluator versions, in the order of the marks in `rows`.
+        project_id: The project of the task; None for a dataset task.
+        task_id: The task.
+        after_seq: For a continuous task run: the number of the last span taken before it. None for others.
+    """
+
+    rows: str
+    row_kind: str
+    versions: Sequence[EvaluatorVersion]
+    project_id: str | None
+    task_id: str
+    after_seq: int | None
+
+
+def insert_selected(
+    tx: Transaction, seq: int, selected: SelectedRows, *, override: bool, skip_reason: str, now_us: int
+) -> None:
+    """Add a ledger row for each selected row and each evaluator that takes it.
+
+    Args:
+        tx: The transaction.
+        seq: The number of the task run.
+        selected: The rows.
+        override: Evaluate rows again that already have the evaluation; else they become SKIPPED ledger rows.
+        skip_reason: The reason of those SKIPPED rows.
+        now_us: The time they are recorded at.
+    """
+    values: dict[str, Any] = {
+        "chosen": selected.rows,
+        "row_kind": selected.row_kind,
+        "project_id": selected.project_id,
+        "task_id": selected.task_id,
+        "after_seq": selected.after_seq,
+        "seq": seq,
+        "already_labelled": skip_reason,
+        "override": override,
+        "now_us": now_us,
+    }
+    for nth, version in enumerate(selected.versions):
+        values[f"evaluator_{nth}"] = version.evaluator_id
+        values[f"version_{nth}"] = version.id
+        values[f"name_{nth}"] = version.evaluation_name
+    parts, is_group = named_parts(), selected.row_kind in ("trace", "session")
+    tx.run(
+        "ledger.select_rows",
+        values,
+        lines=" UNION ALL ".join(
+            parts["ledger.lines_of_evaluator"].format(nth=nth, mark=nth + 1) for nth in range(len(selected.versions))
+        ),
+        labelled=parts["groups.group_is_labelled" if is_group else "ledger.row_is_labelled"],
+        is_open=parts["groups.group_is_open"] if is_group else "1",
+    )
 
 
 def discard_rows(tx: Transaction, seq: int) -> None:

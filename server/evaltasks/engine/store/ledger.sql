@@ -63,9 +63,17 @@ EXISTS (
         AND evaluations.name = lines.evaluation_name
 );
 
+-- part: lines_of_evaluator
+-- For select_rows: the chosen rows that one evaluator takes. Slots: <nth> is its place among the task's evaluators, <mark>
+-- the place of its mark, counted from 1.
+SELECT
+    place, {nth} AS nth, row_seq, row_id, trace_id, :evaluator_{nth} AS evaluator_id,
+    :version_{nth} AS evaluator_version_id, :name_{nth} AS evaluation_name
+FROM chosen WHERE substr(marks, {mark}, 1) = '1';
+
 -- name: select_rows
--- What was chosen, times the evaluators that take it, becomes lines. Slots: <lines> is one SELECT per evaluator from
--- chosen, joined by UNION ALL; <labelled> and <is_open> are parts that say which lines are done already and which are
+-- What was chosen, times the evaluators that take it, becomes lines. Slots: <lines> is lines_of_evaluator for each
+-- evaluator, joined by UNION ALL; <labelled> and <is_open> are parts that say which lines are done already and which are
 -- for this task run at all.
 WITH chosen AS MATERIALIZED (
     SELECT

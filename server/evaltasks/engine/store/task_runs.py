@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable
 
-from evaltasks.api.task_runs import TaskRun, TaskRunRow, TaskRunStatus, TriggerTaskRun
+from evaltasks.api.task_runs import TaskRun, TaskRunStatus, TriggerTaskRun
 from evaltasks.engine.clock import from_us, from_us_or_none
 from evaltasks.engine.store.store import Row, Transaction
 
 
-def task_run_of(tx: Transaction, run_id: str) -> TaskRun | None:
+def find_task_run(tx: Transaction, run_id: str) -> TaskRun | None:
     row = tx.fetch_one("task_runs.by_id", {"id": run_id})
-    return task_run_from(row) if row is not None else None
+    return task_run_from_row(row) if row is not None else None
 
 
-def task_run_from(row: Row) -> TaskRun:
+def task_run_from_row(row: Row) -> TaskRun:
     return TaskRun(
         id=row["id"],
         task_id=row["task_id"],
@@ -32,25 +32,6 @@ def task_run_from(row: Row) -> TaskRun:
         failure_reason=row["failure_reason"],
         chained_task_run_ids=json.loads(row["chained_task_run_ids"] or "null"),
         created_at=from_us(row["created_us"]),
-    )
-
-
-def row_from(line: Row) -> TaskRunRow:
-    return TaskRunRow(
-        row_kind=line["row_kind"],
-        row_id=line["row_id"],
-        trace_id=line["trace_id"],
-        evaluator_id=line["evaluator_id"],
-        evaluator_version_id=line["evaluator_version_id"],
-        evaluation_name=line["evaluation_name"],
-        outcome=line["outcome"],
-        label=line["label"],
-        score=line["score"],
-        explanation=line["explanation"],
-        reason=line["reason"],
-        detail=line["detail"],
-        provenance=json.loads(line["provenance"]) if line["provenance"] is not None else None,
-        recorded_at=from_us_or_none(line["recorded_us"]),
     )
 
 

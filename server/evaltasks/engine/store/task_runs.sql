@@ -28,23 +28,6 @@ SELECT task_runs.id FROM task_runs JOIN tasks ON tasks.id = task_runs.task_id
 WHERE tasks.dataset_id = :dataset_id AND task_runs.status = 'PENDING' AND task_runs.experiment_id IS NULL
     AND json_extract(task_runs.options, '$.experiment_name') = :name;
 
--- name: experiment_named
-SELECT id FROM experiments WHERE dataset_id = :dataset_id AND name = :name;
-
--- name: dataset_version
-SELECT id FROM dataset_versions WHERE id = :id AND dataset_id = :dataset_id;
-
--- name: latest_dataset_version
-SELECT id FROM dataset_versions WHERE dataset_id = :dataset_id ORDER BY seq DESC LIMIT 1;
-
--- name: unknown_examples
--- Which ids of a JSON list are not examples of the version, by their place in the list.
-SELECT wanted.key AS place FROM json_each(:ids) AS wanted
-WHERE NOT EXISTS (
-    SELECT 1 FROM examples WHERE examples.version_id = :version_id AND examples.id = wanted.value
-)
-ORDER BY wanted.key LIMIT 20;
-
 -- name: end
 -- To an end; only from the status the caller saw, so that of two enders one wins.
 UPDATE task_runs SET

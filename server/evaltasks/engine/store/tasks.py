@@ -18,9 +18,9 @@ _QUERY_MAPPINGS: TypeAdapter[list[QueryMapping]] = TypeAdapter(list[QueryMapping
 _STRUCTURED: TypeAdapter[Any] = TypeAdapter(Any)
 
 
-def task_of(tx: Transaction, task_id: str) -> Task | None:
+def find_task(tx: Transaction, task_id: str) -> Task | None:
     row = tx.fetch_one("tasks.by_id", {"id": task_id})
-    return tasks_from(tx, [row])[0] if row is not None else None
+    return tasks_from_rows(tx, [row])[0] if row is not None else None
 
 
 def task_row(tx: Transaction, task_id: str) -> Row | None:
@@ -41,7 +41,7 @@ def take_spans_upto(tx: Transaction, task_id: str, upto_seq: int) -> None:
     tx.run("tasks.take_spans_upto", {"id": task_id, "upto_seq": upto_seq})
 
 
-def tasks_from(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
+def tasks_from_rows(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
     """The wire models of rows of `tasks`, with their evaluators' names joined."""
     attached: dict[str, list[TaskEvaluator]] = {}
     for line in tx.fetch_all("tasks.attachments", {"task_ids": json.dumps([row["id"] for row in rows])}):
@@ -102,6 +102,29 @@ def insert_task(tx: Transaction, values: Mapping[str, Any]) -> None:
 def update_task(tx: Transaction, values: Mapping[str, Any]) -> None:
     """Write the name and all settings of a task. `values` is as for `insert_task`."""
     tx.run("tasks.update", values, assignments=", ".join(f"{name} = :{name}" for name in TASK_SETTINGS))
+
+
+def has_task_named(tx: Transaction, space_id: str, name: str, *, except_id: str | None = None) -> bool:
+    """Return True if another task of the space than `except_id` has this name."""
+    values = {"space_id": space_id, "name": name, "except_id": except_id}
+    return tx.fetch_one("tasks.named", values) is not None
+
+
+def task_rows(tx: Transaction, selectors: Mapping[str, object], before_seq: object, limit: int) -> list[Row]:
+    """Return the tasks of a page and one more, newest first.
+
+    Args:
+        tx: The transaction.
+        selectors: The fields of `ListTasks` that narrow the list; None does not narrow.
+        before_seq: The number of the last task of the page before.
+        limit: The size of a page.
+    """
+    return tx.fetch_all("tasks.page", {**selectors, "before": before_seq, "limit": limit + 1})
+
+
+def delete_task(tx: Transaction, task_id: str) -> None:
+    """Delete a task with its task runs."""
+    tx.run("tasks.delete", {"id": task_id})
 
 
 def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachment]) -> None:

@@ -41,24 +41,6 @@ UPDATE tasks SET last_run_us = :now_us WHERE id = :id;
 -- The number of the newest span of any project: what a continuous task starts after.
 SELECT coalesce(max(seq), 0) AS seq FROM spans;
 
--- name: space
-SELECT id FROM spaces WHERE id = :id;
-
--- name: project
-SELECT id, space_id FROM projects WHERE id = :id;
-
--- name: dataset
-SELECT id, space_id FROM datasets WHERE id = :id;
-
--- name: experiment
-SELECT id, dataset_id FROM experiments WHERE id = :id;
-
--- name: ai_integration
-SELECT id, settings FROM ai_integrations WHERE id = :id;
-
--- name: evaluator
-SELECT id, name, type, space_id FROM evaluators WHERE id = :id;
-
 -- name: attachments
 -- The evaluators of the tasks whose ids are in a JSON list.
 SELECT task_evaluators.*, evaluators.name AS evaluator_name
