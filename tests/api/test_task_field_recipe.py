@@ -13,39 +13,30 @@ from pathlib import Path
 import evaltasks
 from evaltasks.engine.store.store import SCHEMA_VERSION
 from tests.support.engines import engine
+from tests.support.recipes import code_blocks
 
 PACKAGE = Path(evaltasks.__file__).parent
 ROOT = Path(__file__).parents[2]
 FILES_MAX = 4
 
-# file → (the line after which the text goes, the text)
+SETTING, ARGUMENT = code_blocks("A field of a task", "python")
+COLUMN, MIGRATION = code_blocks("A field of a task", "sql")
+# file → (the line before which the text goes, the text)
 EDITS = {
-    "api/tasks.py": (
-        "    query_filter: Annotated[str | None, Setting(AppliesTo.EVALUATION_TASKS)] = None\n",
-        "    note: Annotated[str | None, Setting(AppliesTo.EVALUATION_TASKS)] = None\n",
-    ),
-    "engine/store/schema.sql": (
-        '    query_filters TEXT,         -- JSON object {"filters", "expression"}: the trace and session shape of '
-        "query_filter\n",
-        "    note TEXT,\n",
-    ),
-    "tools/task_inputs.py": (
-        "class EvaluationSettingsInput(TaskSettingsInput):\n"
-        '    """Settings of evaluation tasks, as arguments. The tools that create or update evaluation tasks inherit '
-        'them."""\n',
-        '\n    note: str | None = Field(default=None, description="Evaluation: a note for people.")\n',
-    ),
+    "api/tasks.py": ("\n\n# Fields of a base that is further right come first: a name", SETTING),
+    "engine/store/schema.sql": ("    UNIQUE (space_id, name)\n);\n\nCREATE TABLE task_evaluators", COLUMN),
+    "tools/task_inputs.py": ("    query_filter: FilterText | None = Field(\n", ARGUMENT),
 }
 
 
 def _follow_recipe(package: Path) -> None:
-    for name, (anchor, addition) in EDITS.items():
+    for name, (following, addition) in EDITS.items():
         file = package / name
         text = file.read_text(encoding="utf-8")
-        assert text.count(anchor) == 1, f"{name}: the recipe's place is not there any more"
-        file.write_text(text.replace(anchor, anchor + addition), encoding="utf-8")
+        assert text.count(following) == 1, f"{name}: the place for the recipe's text is missing"
+        file.write_text(text.replace(following, addition + following), encoding="utf-8")
     migration = package / "engine" / "store" / "migrations" / f"{SCHEMA_VERSION + 1:04}_task_note.sql"
-    migration.write_text("ALTER TABLE tasks ADD COLUMN note TEXT;\n", encoding="utf-8")
+    migration.write_text(MIGRATION, encoding="utf-8")
 
 
 def _touched(compared: dircmp[str]) -> list[str]:
