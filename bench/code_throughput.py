@@ -24,7 +24,7 @@ from typing import Any
 import anyio
 import httpx2
 
-from evaltasks.api.evaluators import CustomCodeConfig
+from evaltasks.api.evaluator_kinds import CustomCodeConfig
 from evaltasks.engine.engine import Engine
 from evaltasks.engine.evaluators import catalog
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator

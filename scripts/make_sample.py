@@ -151,7 +151,7 @@ def digest(*parts: str) -> str:
 
 async def measure(pairs: list[Pair]) -> None:
     """Judge both answers of every pair with the heuristic judge, as an evaluation task would, and print the figures."""
-    from evaltasks.api.evaluators import TemplateConfig  # noqa: PLC0415  only measuring needs the package
+    from evaltasks.api.evaluator_kinds import TemplateConfig  # noqa: PLC0415
     from evaltasks.demo.agreement import Judged, agreement  # noqa: PLC0415
     from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator  # noqa: PLC0415
     from evaltasks.engine.evaluators.outcome import Evaluated  # noqa: PLC0415

@@ -16,13 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from evaltasks.api.ai_integrations import ListAiIntegrations
 from evaltasks.api.annotation_configs import ListAnnotationConfigs
-from evaltasks.api.evaluators import (
-    CreateEvaluatorVersion,
-    CustomCodeConfig,
-    EvaluatorVersion,
-    ListEvaluatorVersions,
-    OtherCodeConfig,
-)
+from evaltasks.api.evaluator_kinds import CustomCodeConfig, OtherCodeConfig
+from evaltasks.api.evaluators import CreateEvaluatorVersion, EvaluatorVersion, ListEvaluatorVersions
 from evaltasks.api.integrations import ListIntegrations
 from evaltasks.api.operations import OPERATIONS, Operation
 from evaltasks.api.projects import ListProjects

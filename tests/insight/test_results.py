@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaltasks.api.evaluators import Direction
+from evaltasks.api.evaluator_kinds import Direction
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow, TaskRunStatus
 from evaltasks.insight.results import HEURISTIC, Group, completeness, grouped
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.evaluator_kinds import TemplateConfig
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed

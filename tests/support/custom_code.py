@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import dedent, indent
 from typing import Any
 
-from evaltasks.api.evaluators import CustomCodeConfig, StaticParam
+from evaltasks.api.evaluator_kinds import CustomCodeConfig, StaticParam
 
 IMPORTS = "from arize.experimental.datasets.experiments.evaluators.base import EvaluationResult, CodeEvaluator"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaltasks.api.evaluators import Direction
+from evaltasks.api.evaluator_kinds import Direction
 from evaltasks.engine.evaluators.template_catalog import CATALOG
 
 PAGE = Path(__file__).parents[2] / "docs" / "judge-templates.md"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evaltasks.api.evaluators import CustomCodeConfig
+from evaltasks.api.evaluator_kinds import CustomCodeConfig
 from evaltasks.api.models import HeuristicModel
 from evaltasks.tools.create_ai_integration import SPEC as CREATE_AI_INTEGRATION
 from evaltasks.tools.create_evaluator import SPEC
@@ -92,13 +92,13 @@ async def test_all_errors_of_a_call_are_reported_together_by_kind() -> None:
 
 async def test_a_call_without_a_kind_is_refused_with_the_arguments_to_provide() -> None:
     async with tools() as it:
-        assert "give from_template, template, managed or code" in await it.refused(SPEC, name="x")
+        assert "provide from_template, template, managed or code" in await it.refused(SPEC, name="x")
 
 
 async def test_a_template_without_choices_is_refused() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", template="Is {output} kind?")
-    assert "choices: without them" in words
+    assert "choices: without choices an answer" in words
 
 
 async def test_the_heuristic_judge_is_never_assumed_for_a_custom_prompt() -> None:
@@ -205,6 +205,6 @@ async def test_all_errors_of_static_params_are_reported_together_each_with_its_p
         assert f"static_params{place}: " in words
     assert "colour: " in words and "crimson" not in words
     assert "static_params[1].name: names the same parameter a second time" in second
-    assert "static_params[0].name: is a variable as well" in both
+    assert "static_params[0].name: is also a variable" in both
     assert "static_params: is only for custom_code" in foreign
     assert "static_params: must be a list" in nothing

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaltasks.api.evaluators import CustomCodeConfig, EvaluatorType, EvaluatorVersion, OtherCodeConfig
+from evaltasks.api.evaluator_kinds import EvaluatorKind, EvaluatorType
+from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import EvaluatorAttachment, TaskType
 from evaltasks.insight.validation import ValidationIssue
 
@@ -30,7 +31,7 @@ def fit_issues(task_type: TaskType | str, attached: Sequence[Attached]) -> list[
     return [
         *(issue for one in attached for issue in (*_kind(task_type, one), *_version(one), *_mappings(one))),
         *_one_granularity(attached),
-        *_one_custom(attached),
+        *_one_per_task(attached),
     ]
 
 
@@ -38,14 +39,14 @@ def fit_notes(attached: Sequence[Attached]) -> list[str]:
     """What is allowed and yet likely to end badly."""
     notes: list[str] = []
     for one in attached:
-        config = one.version.template_config
-        if config is None or not config.classification_choices:
+        choices, prompt = one.version.classification_choices, one.version.prompt
+        if not choices or prompt is None:
             continue
-        missing = [label for label in config.classification_choices if label.lower() not in config.template.lower()]
+        missing = [label for label in choices if label.lower() not in prompt.lower()]
         if missing:
             notes.append(
                 f"{one.path}: the judge's prompt never mentions {len(missing)} of its "
-                f"{len(config.classification_choices)} labels; answers that match no label are errors."
+                f"{len(choices)} labels; answers that match no label are errors."
             )
     return notes
 
@@ -75,19 +76,17 @@ def _version(one: Attached) -> Iterator[ValidationIssue]:
 def _mappings(one: Attached) -> Iterator[ValidationIssue]:
     if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
         return
-    code, template = one.version.code_config, one.version.template_config
+    declared, prompt = one.version.declared_variables, one.version.prompt
     mapped = {name: f"column_mappings.{name[:_NAME_CHARACTERS_MAX]}" for name in one.attachment.column_mappings or {}}
     for index, mapping in enumerate(one.attachment.query_mappings or []):
         mapped[mapping.variable_name] = f"query_mappings[{index}].variable_name"
     for name, place in mapped.items():
-        if isinstance(code, OtherCodeConfig):
-            continue
-        if code is not None and name not in code.variables:
+        if declared is not None and name not in declared:
             yield ValidationIssue(
-                f"{one.path}.{place}", "is not a variable of this evaluator", f"it has: {', '.join(code.variables)}"
+                f"{one.path}.{place}", "is not a variable of this evaluator", f"it has: {', '.join(declared)}"
             )
         # Generous on purpose: whatever kind of braces a template uses, a variable's name is in its text.
-        elif template is not None and name not in template.template:
+        elif prompt is not None and name not in prompt:
             yield ValidationIssue(
                 f"{one.path}.{place}",
                 "is not a variable of this evaluator's template",
@@ -106,11 +105,16 @@ def _one_granularity(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
             )
 
 
-def _one_custom(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
-    custom = [one for one in attached if isinstance(one.version.code_config, CustomCodeConfig)]
-    for one in custom[1:]:
-        yield ValidationIssue(
-            f"{one.path}.evaluator_id",
-            "is a second custom code evaluator, and a task takes one",
-            "make a second task for it",
-        )
+def _one_per_task(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
+    seen: set[EvaluatorKind] = set()
+    for one in attached:
+        kind = one.version.kind
+        if kind is None or not kind.one_per_task:
+            continue
+        if kind in seen:
+            yield ValidationIssue(
+                f"{one.path}.evaluator_id",
+                f"is a second {kind.tag.lower()} code evaluator, and a task takes one",
+                "make a second task for it",
+            )
+        seen.add(kind)

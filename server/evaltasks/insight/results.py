@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaltasks.api.evaluators import Direction
+from evaltasks.api.evaluator_kinds import Direction
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow, TaskRunStatus
 
 SMALL_SAMPLE_ROWS = 30

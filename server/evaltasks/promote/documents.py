@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, Field, create_model, model_validator
 
 from evaltasks.api.ai_integrations import AuthType, EnvironmentName, Provider, ProviderMetadata
-from evaltasks.api.evaluators import CodeConfig, EvaluatorType, TemplateConfig
+from evaltasks.api.evaluator_kinds import AnyCodeConfig, ConfigFacts, EvaluatorType, TemplateConfig
 from evaltasks.api.integrations import Description, Endpoint
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.run_configurations import KINDS, Resource, RunConfigurationBase, any_of, listed
@@ -148,13 +148,13 @@ class TemplateConfigFile(TemplateConfig):
     llm_config: LlmConfigFile
 
 
-class VersionFile(Written):
+class VersionFile(ConfigFacts, Written):
     """One version. `label` is what tasks pin it by; the last version of a file is the latest and needs none."""
 
     label: Label | None = None
     message: str | None = Field(default=None, min_length=1, max_length=1000)
     template_config: TemplateConfigFile | None = None
-    code_config: CodeConfig | None = None
+    code_config: AnyCodeConfig | None = None
 
     @model_validator(mode="after")
     def _validate_single_config(self) -> VersionFile:
@@ -235,8 +235,7 @@ AI, AGENT = Resource.AI_INTEGRATION.value, Resource.AGENT_INTEGRATION.value
 def integrations_named(file: AnyFile) -> list[tuple[str, str]]:
     """(AI or AGENT, name) of the integrations a file refers to."""
     if isinstance(file, EvaluatorFile):
-        configs = [version.template_config for version in file.versions]
-        return [(AI, config.llm_config.ai_integration_id) for config in configs if config is not None]
+        return [(AI, version.llm_config.ai_integration_id) for version in file.versions if version.llm_config]
     if not isinstance(file, TaskFile) or file.run_configuration is None:
         return []
     return [

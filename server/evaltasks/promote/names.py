@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
-from evaltasks.api.evaluators import EvaluatorType, EvaluatorVersion
+from evaltasks.api.evaluator_kinds import EvaluatorType
+from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.integrations import Integration, IntegrationType, ListIntegrations
 from evaltasks.api.problems import NotFound
 from evaltasks.api.run_configurations import OtherConfiguration, Resource

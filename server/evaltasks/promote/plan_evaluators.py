@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evaltasks.api.evaluator_kinds import EvaluatorType
 from evaltasks.api.evaluators import (
     CreateEvaluator,
     CreateEvaluatorVersion,
     Evaluator,
-    EvaluatorType,
     EvaluatorVersion,
     UpdateEvaluator,
 )
@@ -34,8 +34,8 @@ async def plan_evaluators(bundle: Bundle, target: Target, plan: Plan) -> None:
     for filed in bundle.evaluators.values():
         issues = _shape_issues(filed)
         for index, version in enumerate(filed.content.versions):
-            if version.template_config is not None:
-                name = version.template_config.llm_config.ai_integration_id
+            if version.llm_config is not None:
+                name = version.llm_config.ai_integration_id
                 where = f"versions[{index}].template_config.llm_config.ai_integration"
                 issues += await integration_issues(filed, where, name, bundle, target)
         existing = present.get(filed.content.name)

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from evaltasks.api.evaluators import (
-    CodeConfig,
-    CreateEvaluator,
-    CreateEvaluatorVersion,
-    EvaluatorType,
-    EvaluatorVersion,
-    TemplateConfig,
-)
+from evaltasks.api.evaluator_kinds import EvaluatorKind
+from evaltasks.api.evaluators import CreateEvaluator, CreateEvaluatorVersion, EvaluatorVersion
 from evaltasks.api.problems import Conflict
 from evaltasks.client.errors import NotResolved
 from evaltasks.tools.context import Refused, ToolContext
-from evaltasks.tools.evaluator_configs import (
-    custom_config,
-    evaluation_name_for,
-    managed_config,
-    template_config,
-    variables_in,
-)
-from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput, kind_of, validate
+from evaltasks.tools.evaluator_configs import evaluation_name_for, make_config, variables_in
+from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput, requested_kind, validate
 from evaltasks.tools.spec import Effect, Group, Output, ToolSpec
 from evaltasks.tools.views import lower
 
@@ -48,44 +36,39 @@ class CreateEvaluatorOutput(Output):
 async def _create(call: CreateEvaluatorInput, context: ToolContext) -> CreateEvaluatorOutput:
     client = context.client
     space = await client.resolve.space(call.space or context.settings.default_space)
-    kind = kind_of({name: getattr(call, name) for name in call.model_fields_set})
+    kind = requested_kind({name: getattr(call, name) for name in call.model_fields_set})
+    assert kind is not None, "validate() refuses a call without a kind"
     evaluation_name = call.evaluation_name or evaluation_name_for(call.name, context)
-    template: TemplateConfig | None = None
-    code: CodeConfig | None = None
-    judge = "code"
-    if kind == "template":
-        template, judge = await template_config(call, evaluation_name, space.id, context)
-    else:
-        code = managed_config(call, evaluation_name) if kind == "managed_code" else custom_config(call, evaluation_name)
-    version = CreateEvaluatorVersion(
-        commit_message=call.commit_message or ("New version" if call.new_version else "First version"),
-        template_config=template,
-        code_config=code,
+    config, judge = await make_config(kind, call, evaluation_name, space.id, context)
+    version = CreateEvaluatorVersion.model_validate(
+        {
+            "commit_message": call.commit_message or ("New version" if call.new_version else "First version"),
+            kind.field: config,
+        }
     )
     if call.new_version:
         id_, name, made = await _add_version(call, version, space.id, context)
     else:
         id_, name, made = await _make(call, version, space.id, context)
-    variables = code.variables if code else variables_in(template.template if template else "")
     return CreateEvaluatorOutput(
         evaluator_id=id_,
         name=name,
-        type=lower(version.kind),
+        type=lower(version.type),
         evaluator_version_id=made.id,
         is_new_version=call.new_version,
         evaluation_name=made.evaluation_name or evaluation_name,
-        variables=variables,
-        choices=template.classification_choices if template else None,
-        direction=lower(template.direction) if template else None,
+        variables=version.declared_variables or variables_in(version.prompt or ""),
+        choices=version.classification_choices,
+        direction=lower(version.direction) if version.prompt is not None else None,
         judge=judge,
         next_step=_next_step(id_, call, kind),
     )
 
 
-def _next_step(id_: str, call: CreateEvaluatorInput, kind: str | None) -> str:
+def _next_step(id_: str, call: CreateEvaluatorInput, kind: EvaluatorKind) -> str:
     if call.new_version:
         return "Tasks that pin no version use it from their next run on; scores of old and new versions do not compare."
-    task_type = "template_evaluation" if kind == "template" else "code_evaluation"
+    task_type = f"{kind.type.lower()}_evaluation"
     return f"Attach it: create_evaluation_task(task_type='{task_type}', evaluators=[{{'evaluator_id': '{id_}'}}], …)."
 
 
@@ -93,7 +76,7 @@ async def _make(
     call: CreateEvaluatorInput, version: CreateEvaluatorVersion, space_id: str, context: ToolContext
 ) -> tuple[str, str, EvaluatorVersion]:
     body = CreateEvaluator(
-        space_id=space_id, name=call.name, type=version.kind, description=call.description, version=version
+        space_id=space_id, name=call.name, type=version.type, description=call.description, version=version
     )
     try:
         made = await context.client.evaluators.create(body)
@@ -114,18 +97,16 @@ async def _add_version(
 ) -> tuple[str, str, EvaluatorVersion]:
     named = await context.client.resolve.evaluator(call.name, space_id)
     existing = await context.client.evaluators.get(named.id)
-    if existing.type != version.kind:
+    if existing.type != version.type:
         raise Refused(
             f"The evaluator '{existing.name}' is of type {lower(existing.type)}; a version of type "
-            f"{lower(version.kind)} does not fit. Make a new evaluator under another name."
+            f"{lower(version.type)} cannot be added. Create a new evaluator under another name."
         )
     if call.evaluation_name is None and existing.version.evaluation_name:
-        # The same evaluation goes on under the same name, or its results would split in two.
-        config = version.template_config or version.code_config
-        assert config is not None, "this tool makes template and code versions only"
-        same = config.model_copy(update={"name": existing.version.evaluation_name})
-        field = "template_config" if version.kind is EvaluatorType.TEMPLATE else "code_config"
-        version = version.model_copy(update={field: same})
+        # The evaluation keeps its name; under another name its results would be split in two.
+        assert version.config is not None and version.kind is not None, "this tool creates versions of known kinds only"
+        renamed = version.config.model_copy(update={"name": existing.version.evaluation_name})
+        version = version.model_copy(update={version.kind.field: renamed})
     return existing.id, existing.name, await context.client.evaluators.create_version(existing.id, version)
 
 

@@ -1,16 +1,22 @@
-"""What `create_evaluator` sends: template, managed and custom configurations, and who judges."""
+"""The configurations that `create_evaluator` sends, and the judge of a template."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from evaltasks.api.evaluators import (
-    CustomCodeConfig,
+from pydantic import ValidationError
+
+from evaltasks.api.evaluator_kinds import (
+    MANAGED,
+    TEMPLATE,
     DataGranularity,
     Direction,
+    EvaluatorConfig,
+    EvaluatorKind,
     ManagedCodeConfig,
     ManagedEvaluator,
     StaticParam,
@@ -21,9 +27,10 @@ from evaltasks.api.models import HeuristicModel, LlmConfig
 from evaltasks.client.errors import NotResolved
 from evaltasks.client.resolve import Named
 from evaltasks.insight.results import HEURISTIC
+from evaltasks.insight.unreadable import issue_of
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.tools.context import ToolContext
-from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput
+from evaltasks.tools.evaluator_inputs import CreateEvaluatorInput, arguments_of
 
 TOOL = "create_evaluator"
 BUILTIN_INTEGRATION = "heuristic"
@@ -160,7 +167,8 @@ def _heuristic_model(prompt: _Prompt) -> str:
     return f"heuristic-{prompt.catalog_name}" if prompt.catalog_name else ""
 
 
-def managed_config(call: CreateEvaluatorInput, evaluation_name: str) -> ManagedCodeConfig:
+def managed_config(_kind: EvaluatorKind, call: CreateEvaluatorInput, evaluation_name: str) -> ManagedCodeConfig:
+    """Return the configuration of a managed check, whose arguments become static parameters."""
     assert call.managed is not None, "validate() refuses managed code without its check"
     static = []
     if call.pattern is not None:
@@ -181,17 +189,40 @@ def managed_config(call: CreateEvaluatorInput, evaluation_name: str) -> ManagedC
     )
 
 
-def custom_config(call: CreateEvaluatorInput, evaluation_name: str) -> CustomCodeConfig:
-    return CustomCodeConfig(
-        type="CUSTOM",
-        name=evaluation_name,
-        code=call.code or "",
-        imports=call.imports,
-        variables=call.variables or ["output"],
-        static_params=call.static_params or [],
-        data_granularity=_granularity(call),
-        query_filter=call.query_filter or None,
-    )
+def code_config(kind: EvaluatorKind, call: CreateEvaluatorInput, evaluation_name: str) -> EvaluatorConfig:
+    """Return the configuration of a kind whose arguments are the fields of its configuration.
+
+    Raises:
+        ValidationErrors: The configuration refuses a value.
+    """
+    given = {name: getattr(call, name) for name in arguments_of(kind) if getattr(call, name) is not None}
+    body = {"variables": ["output"], **given, "name": evaluation_name, "type": kind.tag}
+    if call.data_granularity is not None:
+        body["data_granularity"] = call.data_granularity
+    try:
+        return kind.config.model_validate(body)
+    except ValidationError as error:
+        issues = [issue_of("", detail) for detail in error.errors(include_url=False)]
+        raise ValidationErrors(f"{TOOL} ({kind.word})", issues) from None
+
+
+# Kinds whose arguments have other names than the fields of their configurations; the others use `code_config`.
+_CONFIG_MAKERS: dict[str, Callable[[EvaluatorKind, CreateEvaluatorInput, str], EvaluatorConfig]] = {
+    MANAGED.word: managed_config,
+}
+
+
+async def make_config(
+    kind: EvaluatorKind, call: CreateEvaluatorInput, evaluation_name: str, space_id: str, context: ToolContext
+) -> tuple[EvaluatorConfig, str]:
+    """Return the configuration of the new version, and a text that says what judges.
+
+    Raises:
+        ValidationErrors: The judge of a template is unknown, or the configuration refuses a value.
+    """
+    if kind.word == TEMPLATE.word:
+        return await template_config(call, evaluation_name, space_id, context)
+    return _CONFIG_MAKERS.get(kind.word, code_config)(kind, call, evaluation_name), kind.label_source
 
 
 def _granularity(call: CreateEvaluatorInput) -> DataGranularity | None:

@@ -1,23 +1,39 @@
-"""The arguments of `create_evaluator`, and which belong to which kind of evaluator."""
+"""The arguments of `create_evaluator`, and which belong to which kind of evaluator.
+
+A kind of code evaluator takes the arguments that are fields of its configuration, without a line here. `_ARGUMENTS`
+lists only the kinds whose arguments have other names than their fields.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, FiniteFloat, ValidationInfo
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
+from evaltasks.api.evaluator_kinds import CUSTOM, MANAGED, TEMPLATE, EvaluatorKind, kinds
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.inputs import FilterText, Flag, NameText, Text, Texts, read_json_text, read_text, read_word
 from evaltasks.tools.spec import Input, Provided
 from evaltasks.tools.static_params import StaticParams
 
 _NAME = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
-# The arguments of each kind; what is in none of them belongs to all.
-_TEMPLATE_ONLY = ("from_template", "template", "choices", "explanations", "ai_integration", "model", "direction")
-_MANAGED_ONLY = ("managed", "pattern", "keywords", "expected")
-_CUSTOM_ONLY = ("code", "imports", "static_params")
-_CODE_ONLY = ("variables", "query_filter")
+_ARGUMENTS = {
+    TEMPLATE.word: ("from_template", "template", "choices", "explanations", "ai_integration", "model", "direction"),
+    MANAGED.word: ("managed", "pattern", "keywords", "expected", "variables", "query_filter"),
+}
+# Fields of configurations that are arguments of all kinds.
+_SHARED = ("name", "data_granularity")
+# Arguments that imply a kind, so that `kind` can be left out.
+_IMPLIED = {"managed": MANAGED, "code": CUSTOM, "template": TEMPLATE, "from_template": TEMPLATE}
 _STATIC = {
     "matches_regex": ("pattern",),
     "contains_any_keyword": ("keywords",),
@@ -26,7 +42,6 @@ _STATIC = {
     "json_parseable": (),
 }
 
-KindWord = Literal["template", "managed_code", "custom_code"]
 ManagedWord = Literal["matches_regex", "json_parseable", "contains_any_keyword", "contains_all_keywords", "exact_match"]
 
 
@@ -35,7 +50,7 @@ def _read_choices(value: object, info: ValidationInfo) -> object:
     if isinstance(value, list):
         raise ValueError('is a list of labels without scores; write it as {"good": 1, "bad": 0}')
     if isinstance(value, dict) and (not value or any(not str(label).strip() for label in value)):
-        raise ValueError('needs at least one label, and none may be blank; write it as {"good": 1, "bad": 0}')
+        raise ValueError('needs at least one label, and no label must be blank; write it as {"good": 1, "bad": 0}')
     return value
 
 
@@ -45,13 +60,32 @@ def _read_source(value: object, info: ValidationInfo) -> object:
     return value
 
 
+class _KindWord:
+    """Reads the name of a kind; those of installed packages are looked up when they are needed."""
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            read_word, core_schema.no_info_plain_validator_function(self._check)
+        )
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"enum": list(kinds_by_word()), "type": "string"}
+
+    @staticmethod
+    def _check(word: object) -> object:
+        known = kinds_by_word()
+        if word not in known:
+            raise PydanticKnownError("literal_error", {"expected": " or ".join(known)})
+        return word
+
+
 Source = Annotated[str, BeforeValidator(_read_source)]
 
 
 class CreateEvaluatorInput(Input):
     name: NameText = Field(description="Name of the evaluator, unique in its space, such as 'answer is grounded'.")
-    kind: Annotated[KindWord, BeforeValidator(read_word)] | None = Field(
-        None, description="Told by the other arguments when left out: template, managed or code."
+    kind: Annotated[str, _KindWord()] | None = Field(
+        None, description="Kind of evaluator. Default: implied by from_template, template, managed or code."
     )
     from_template: Text | None = Field(
         None,
@@ -112,63 +146,77 @@ class CreateEvaluatorInput(Input):
     space: Text | None = Field(None, description="Name or id of the space. Default: the default space.")
 
 
-def kind_of(given: Provided) -> KindWord | None:
-    """The kind asked for, or the one that the other arguments tell; None when they tell nothing."""
+def kinds_by_word() -> dict[str, EvaluatorKind]:
+    """Return the kinds of evaluators by their names in tools."""
+    return {kind.word: kind for kind in kinds().values()}
+
+
+def requested_kind(given: Provided) -> EvaluatorKind | None:
+    """Return the kind that `kind` names, or the one that another argument implies; None if there is neither."""
     if given.get("kind"):
-        kind: KindWord = given["kind"]
-        return kind
-    if "managed" in given:
-        return "managed_code"
-    if "code" in given:
-        return "custom_code"
-    return "template" if "template" in given or "from_template" in given else None
+        return kinds_by_word()[given["kind"]]
+    return next((kind for argument, kind in _IMPLIED.items() if argument in given), None)
+
+
+def arguments_of(kind: EvaluatorKind) -> tuple[str, ...]:
+    """Return the arguments that belong to a kind, without those of all kinds."""
+    if kind.word in _ARGUMENTS:
+        return _ARGUMENTS[kind.word]
+    arguments = CreateEvaluatorInput.model_fields
+    return tuple(name for name in kind.config.model_fields if name in arguments and name not in _SHARED)
 
 
 def validate(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    kind = kind_of(given)
+    """Validate the arguments by the kind of evaluator.
+
+    Returns:
+        The name of the kind, or "" if it is unknown, and the problems.
+    """
+    kind = requested_kind(given)
     if kind is None:
         return "", [
-            ValidationIssue("kind", "nothing says what to make", "give from_template, template, managed or code")
+            ValidationIssue("kind", "is missing and unclear", "provide from_template, template, managed or code")
         ]
-    rules = {"template": _template_issues, "managed_code": _managed_issues, "custom_code": _custom_issues}
-    issues = _foreign(kind, given) + rules[kind](given)
+    rules = {TEMPLATE.word: _template_issues, MANAGED.word: _managed_issues}
+    rule = rules.get(kind.word)
+    issues = _foreign(kind, given) + (rule(given) if rule is not None else _code_issues(kind, given))
     name = given.get("evaluation_name")
     if name is not None and not _NAME.fullmatch(name):
         issues.append(
             ValidationIssue(
-                "evaluation_name", "may hold only letters, digits, blanks and _ - & ( )", "leave the rest out"
+                "evaluation_name",
+                "has characters other than letters, digits, spaces and _ - & ( )",
+                "remove the other characters",
             )
         )
     if given.get("new_version") and given.get("description"):
         issues.append(ValidationIssue("description", "belongs to the evaluator, not to a version", "remove it"))
-    return kind, issues
+    return kind.word, issues
 
 
-def _foreign(kind: KindWord, given: Provided) -> list[ValidationIssue]:
-    """Arguments of another kind."""
-    owners = {
-        "template": _TEMPLATE_ONLY,
-        "managed_code": _MANAGED_ONLY + _CODE_ONLY,
-        "custom_code": _CUSTOM_ONLY + _CODE_ONLY,
-    }
-    foreign = {argument for arguments in owners.values() for argument in arguments} - set(owners[kind])
+def _foreign(kind: EvaluatorKind, given: Provided) -> list[ValidationIssue]:
+    """Return a problem for each argument of another kind."""
+    owners = {word: arguments_of(other) for word, other in kinds_by_word().items()}
+    foreign = {argument for arguments in owners.values() for argument in arguments} - set(owners[kind.word])
     issues = []
     for argument in CreateEvaluatorInput.model_fields:
         if argument in foreign and argument in given:
-            of = " and ".join(one for one, arguments in owners.items() if argument in arguments)
-            issues.append(ValidationIssue(argument, f"is only for {of}", "remove it"))
+            words = " and ".join(word for word, arguments in owners.items() if argument in arguments)
+            issues.append(ValidationIssue(argument, f"is only for {words}", "remove it"))
     return issues
 
 
 def _template_issues(given: Provided) -> list[ValidationIssue]:
     if "template" not in given and "from_template" not in given:
-        return [ValidationIssue("template", "a template evaluator needs a prompt", "give template, or from_template")]
+        return [
+            ValidationIssue("template", "is required for a template evaluator", "provide template or from_template")
+        ]
     if "template" in given and "from_template" not in given and "choices" not in given:
         return [
             ValidationIssue(
                 "choices",
-                "without them an answer cannot become a label and a score",
-                'give each label of the prompt its score, e.g. {"good": 1, "bad": 0}',
+                "without choices an answer cannot become a label and a score",
+                'set a score for each label of the prompt, such as {"good": 1, "bad": 0}',
             )
         ]
     return []
@@ -177,32 +225,37 @@ def _template_issues(given: Provided) -> list[ValidationIssue]:
 def _managed_issues(given: Provided) -> list[ValidationIssue]:
     managed = given.get("managed")
     if managed is None:
-        return [
-            ValidationIssue("managed", "a managed code evaluator needs its check", f"give one of: {', '.join(_STATIC)}")
-        ]
+        return [ValidationIssue("managed", "is required for managed_code", f"provide one of: {', '.join(_STATIC)}")]
     issues = []
     for argument in ("pattern", "keywords", "expected"):
         if argument in given and argument not in _STATIC[managed]:
             issues.append(ValidationIssue(argument, f"is not an argument of {managed}", "remove it"))
         elif argument in _STATIC[managed] and argument != "expected" and argument not in given:
-            issues.append(ValidationIssue(argument, f"{managed} needs it", f"give {argument}"))
+            issues.append(ValidationIssue(argument, f"is required for {managed}", f"provide {argument}"))
     if "variables" in given:
         wanted = 2 if managed == "exact_match" and "expected" not in given else 1
         if len(given["variables"]) != wanted:
             numbers = {1: "exactly one variable", 2: "two variables, or one and expected"}
-            issues.append(ValidationIssue("variables", f"{managed} looks at {numbers[wanted]}", "correct the list"))
+            issues.append(ValidationIssue("variables", f"{managed} takes {numbers[wanted]}", "correct the list"))
     return issues
 
 
-def _custom_issues(given: Provided) -> list[ValidationIssue]:
-    issues = (
-        [] if "code" in given else [ValidationIssue("code", "custom code needs its source", "give the class as text")]
-    )
+def _code_issues(kind: EvaluatorKind, given: Provided) -> list[ValidationIssue]:
+    """Return the problems of a code kind whose arguments are the fields of its configuration."""
+    issues = []
+    for name, field in kind.config.model_fields.items():
+        if not field.is_required() or name in given or name in (*_SHARED, "variables"):
+            continue
+        if name in CreateEvaluatorInput.model_fields:
+            issues.append(ValidationIssue(name, f"is required for {kind.word}", f"provide {name}"))
+        else:
+            what = f"{kind.word} needs '{name}', which is not an argument of this tool"
+            issues.append(ValidationIssue("kind", what, "create the evaluator over REST, or with evaltasks apply"))
     variables = given.get("variables", ["output"])
     for place, param in enumerate(given.get("static_params", ())):
         if param.name in variables:
             where = f"static_params[{place}].name"
             issues.append(
-                ValidationIssue(where, "is a variable as well", "keep it in one of variables and static_params")
+                ValidationIssue(where, "is also a variable", "keep it in only one of variables and static_params")
             )
     return issues

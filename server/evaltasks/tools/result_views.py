@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from evaltasks.api.evaluators import Direction, EvaluatorVersion, EvaluatorWithVersion, TemplateConfig
+from evaltasks.api.evaluator_kinds import CODE_LABELS, Direction
+from evaltasks.api.evaluators import EvaluatorVersion, EvaluatorWithVersion
 from evaltasks.api.task_runs import RowOutcome, TaskRun, TaskRunRow
 from evaltasks.api.tasks import Task
 from evaltasks.insight.results import CODE, HEURISTIC, SMALL_SAMPLE_ROWS, Group, ReasonCount
@@ -137,11 +138,10 @@ def evaluator_view(
         budget: Shared by all groups of the answer.
     """
     key, n = group.key, group.rows
-    template = version.template_config if version else None
-    direction = template.direction if template else Direction.MAXIMIZE
+    direction = version.direction if version else Direction.MAXIMIZE
     # Outputs of a model or an agent carry no label; those of a template_evaluation experiment are labels.
     is_judged = key.evaluator_id is not None or any(label is not None for label in group.labels)
-    own_labels = set((template.classification_choices or {}) if template else {"true", "false"})
+    own_labels = version.labels if version else CODE_LABELS
     evaluated = group.counts[RowOutcome.SUCCESS]
     worst = group.ranked(direction)[shown]
     return EvaluatorResults(
@@ -158,7 +158,7 @@ def evaluator_view(
         skipped=_share_if_any(group.counts[RowOutcome.SKIPPED], n),
         waiting=_share_if_any(group.counts[RowOutcome.WAITING], n),
         labels=_labels(group, own_labels, evaluated, budget) if is_judged else [],
-        score=score_properties(group.scores, _scale(group, template)),
+        score=score_properties(group.scores, _scale(group, version)),
         error_reasons=_reasons(group.errors, n, budget),
         skip_reasons=_reasons(group.skips, n, budget),
         worst_rows=[_row_view(row, own_labels, budget) for row in worst] if is_judged else [],
@@ -187,15 +187,15 @@ def _cost(group: Group) -> str | None:
     return f"{group.cost_usd:.6g} USD at list prices, {group.calls_priced} of {group.calls_paid} rows priced"
 
 
-def _scale(group: Group, template: TemplateConfig | None) -> tuple[float, float] | None:
+def _scale(group: Group, version: EvaluatorVersion | None) -> tuple[float, float] | None:
     """Return the lowest and the highest possible score, if they are known."""
     if group.key.judge.kind == HEURISTIC:
         return 0.0, 1.0
-    choices = template.classification_choices if template else None
+    choices = version.classification_choices if version else None
     return (min(choices.values()), max(choices.values())) if choices else None
 
 
-def _labels(group: Group, own_labels: set[str], evaluated: int, budget: Budget) -> list[LabelShare]:
+def _labels(group: Group, own_labels: frozenset[str], evaluated: int, budget: Budget) -> list[LabelShare]:
     shares = []
     for label, count in group.labels.most_common(LABELS_SHOWN_MAX):
         trusted = label if label in own_labels else None
@@ -217,7 +217,7 @@ def _reasons(reasons: dict[str, ReasonCount], n: int, budget: Budget) -> list[Re
     ] or None
 
 
-def _row_view(row: TaskRunRow, own_labels: set[str], budget: Budget) -> WorstRow:
+def _row_view(row: TaskRunRow, own_labels: frozenset[str], budget: Budget) -> WorstRow:
     trusted = row.label if row.label in own_labels else None
     return WorstRow(
         row_kind=row.row_kind,

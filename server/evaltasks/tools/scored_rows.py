@@ -15,7 +15,6 @@ from evaltasks.api.spans import ListSpans, SpanEvaluation
 from evaltasks.api.task_runs import ListTaskRunRows, RowOutcome, TaskRun, TaskRunRow
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
-from evaltasks.insight.results import CODE, LLM
 
 # Read on a service without a ledger; the answer says when there were more.
 ROWS_READ_MAX = 20_000
@@ -125,7 +124,7 @@ def _row(
     said: tuple[str | None, float | None, str | None],
 ) -> TaskRunRow:
     label, score, explanation = said
-    model = version.template_config.llm_config.model_name if version.template_config else None
+    llm = version.llm_config
     return TaskRunRow(
         row_kind=kind,
         row_id=row_id,
@@ -137,7 +136,7 @@ def _row(
         label=label,
         score=score,
         explanation=explanation,
-        provenance={"judge": LLM if version.template_config else CODE, "model": model},
+        provenance={"judge": version.label_source, "model": llm.model_name if llm is not None else None},
     )
 
 

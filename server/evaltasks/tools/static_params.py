@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from evaltasks.api.evaluators import StaticParam, StaticParamType
+from evaltasks.api.evaluator_kinds import StaticParam, StaticParamType
 from evaltasks.insight.unreadable import as_value_error
 from evaltasks.tools.inputs import note, read_json_text, read_word
 from evaltasks.tools.task_inputs import Fallen, Place, raise_all

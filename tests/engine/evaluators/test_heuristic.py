@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import evaltasks.demo
-from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.evaluator_kinds import TemplateConfig
 from evaltasks.engine.evaluators.heuristic import HONESTY, HeuristicEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Skipped
 from evaltasks.engine.providers.provider import PermanentFailure

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaltasks.api.evaluators import ManagedCodeConfig, ManagedEvaluator
+from evaltasks.api.evaluator_kinds import ManagedCodeConfig, ManagedEvaluator
 from evaltasks.engine.evaluators.managed import REQUIREMENTS, ManagedCodeEvaluator, problems_of_managed
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed
 

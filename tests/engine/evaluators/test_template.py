@@ -12,7 +12,7 @@ import pytest
 from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.problems import NotBuilt
-from evaltasks.engine.evaluators.catalog import make_evaluator
+from evaltasks.engine.evaluators.kinds import make_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed
 from evaltasks.engine.providers.catalog import open_judges
 from evaltasks.engine.providers.provider import PermanentFailure, RetryLater

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaltasks.api.evaluators import DataGranularity, TemplateConfig
+from evaltasks.api.evaluator_kinds import DataGranularity, TemplateConfig
 from evaltasks.api.models import HeuristicModel, LlmConfig
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.engine.evaluators import template_catalog

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from evaltasks.engine.evaluators.catalog import make_template_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed
+from evaltasks.engine.evaluators.template_judge import make_template_evaluator
 from evaltasks.engine.providers.catalog import open_judges
 from tests.engine.evaluators.test_template import integration, template_version
 from tests.support.engines import WINDOW, engine

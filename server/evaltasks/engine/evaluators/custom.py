@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
-from evaltasks.api.evaluators import CustomCodeConfig
+from evaltasks.api.evaluator_kinds import CustomCodeConfig
 from evaltasks.api.problems import Unavailable
-from evaltasks.engine.evaluators.outcome import Outcome
+from evaltasks.engine.evaluators.outcome import Evaluator, Outcome
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.sandbox import Sandbox
@@ -42,7 +42,7 @@ async def problems_of_custom(config: CustomCodeConfig, sandbox: Sandbox) -> list
         raise Unavailable(str(missing)) from missing
 
 
-class CustomCodeEvaluator:
+class CustomCodeEvaluator(Evaluator):
     """One version, for one task run, which closes it. Its session opens with the first row.
 
     Raises PermanentFailure at making when the version breaks the contract, which one made by this engine does not.

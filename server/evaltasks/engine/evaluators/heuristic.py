@@ -23,10 +23,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evaltasks.api.evaluators import Direction, TemplateConfig
+from evaltasks.api.evaluator_kinds import Direction, TemplateConfig
 from evaltasks.api.models import HeuristicModel
 from evaltasks.api.run_configurations import InputVariableFormat
-from evaltasks.engine.evaluators.outcome import Evaluated, Outcome, Provenance, Skipped
+from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Outcome, Provenance, Skipped
 from evaltasks.engine.evaluators.prompt import text_of, variables_of
 from evaltasks.engine.providers.provider import PermanentFailure
 
@@ -120,7 +120,7 @@ _KINDS: dict[HeuristicModel, _Kind] = {
 }
 
 
-class HeuristicEvaluator:
+class HeuristicEvaluator(Evaluator):
     """A template version whose AI integration is the heuristic judge.
 
     Raises PermanentFailure at making when the model is none of its four, or when a variable it needs is not in the

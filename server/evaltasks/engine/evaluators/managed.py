@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import re2
 
-from evaltasks.api.evaluators import ManagedCodeConfig, ManagedEvaluator, StaticParamType
-from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
+from evaltasks.api.evaluator_kinds import ManagedCodeConfig, ManagedEvaluator, StaticParamType
+from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import text_of
 
 PATTERN_CHARS_MAX = 10_000
@@ -96,7 +96,7 @@ def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
     return problems
 
 
-class ManagedCodeEvaluator:
+class ManagedCodeEvaluator(Evaluator):
     """Ready to check rows. Raises ValueError at making, with every problem of `problems_of_managed`."""
 
     def __init__(self, config: ManagedCodeConfig) -> None:

@@ -1,4 +1,4 @@
-"""What one evaluator says of one row: evaluated, failed or skipped, each with only its own fields."""
+"""The outcome of one evaluator on one row (evaluated, failed or skipped), and the protocol of evaluators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Provenance: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A label and/or a score. `provenance` tells the kind of judge, model, tokens and latency."""
+    """A label, a score or both. `provenance` holds the kind of judge, the model, tokens and latency."""
 
     label: str | None = None
     score: float | None = None
@@ -21,7 +21,12 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """This row could not be evaluated. `reason` is ours and groups rows; `detail` is a stranger's text: untrusted."""
+    """The row could not be evaluated.
+
+    Attributes:
+        reason: Our own text, equal for rows that failed alike, so that failures can be counted by it.
+        detail: Text of a model or of user code, such as its reply. Untrusted.
+    """
 
     reason: str
     detail: str | None = None
@@ -30,7 +35,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The evaluator abstains, for instance because there is nothing to judge; never a zero."""
+    """The evaluator abstains, for example because a value is empty. A skipped row has no score, not a score of 0."""
 
     reason: str
     provenance: Provenance = field(default_factory=dict)
@@ -40,13 +45,29 @@ Outcome: TypeAlias = Evaluated | Failed | Skipped
 
 
 class Evaluator(Protocol):
-    """One evaluator version, ready to judge rows.
+    """One evaluator version, ready to evaluate rows.
 
-    `evaluate` takes the values of `variables` (a missing value never gets here). It raises `RetryLater` when the
-    provider asks to wait and `PermanentFailure` when no row can be judged (wrong key, unknown model); everything about
-    the row itself is an Outcome.
+    Attributes:
+        variables: The names of the values that `evaluate` takes.
     """
 
     variables: tuple[str, ...]
 
-    async def evaluate(self, values: Mapping[str, object]) -> Outcome: ...
+    async def evaluate(self, values: Mapping[str, object]) -> Outcome:
+        """Evaluate one row.
+
+        Args:
+            values: A value for every name of `variables`; rows that lack one are not passed.
+
+        Returns:
+            The outcome. Whatever is wrong with the row itself is an outcome, not an error.
+
+        Raises:
+            RetryLater: The provider asks to wait.
+            PermanentFailure: No row can be evaluated, such as after a wrong key or an unknown model.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what evaluating took, such as a sandbox worker. Called once, after the last row."""
+        return

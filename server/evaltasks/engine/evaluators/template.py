@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.evaluator_kinds import TemplateConfig
 from evaltasks.api.run_configurations import InputVariableFormat
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome, Provenance
+from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome, Provenance
 from evaltasks.engine.evaluators.prompt import render, variables_of
 from evaltasks.engine.evaluators.verdict import NO_LABEL, cut, read_verdict, strip_reasoning
 from evaltasks.engine.providers.prices import cost_with
@@ -27,7 +27,7 @@ _TRIES = 2
 NO_ANSWER = "the judge answered nothing"
 
 
-class TemplateEvaluator:
+class TemplateEvaluator(Evaluator):
     """One template version and the provider it is judged by.
 
     `calls_tools` says that the provider may be asked by tool call. Raises RetryLater and PermanentFailure as the

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from evaltasks.api.evaluators import DataGranularity, Direction
+from evaltasks.api.evaluator_kinds import DataGranularity, Direction
 from evaltasks.api.wire import JsonObject
 
 

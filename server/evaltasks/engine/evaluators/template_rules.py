@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from evaltasks.api.evaluators import TemplateConfig
+from evaltasks.api.evaluator_kinds import TemplateConfig
 from evaltasks.api.run_configurations import InputVariableFormat
+from evaltasks.api.wire import JsonObject
 from evaltasks.engine.evaluators.prompt import variables_of
 
 _SHOWN_MAX = 5
@@ -53,9 +54,13 @@ def double_brace_problems(template: str) -> list[str]:
     return ["the template holds no variable; name at least one column in double braces, as in {{output}}"]
 
 
-def with_single_braces(template: str) -> str:
-    """The template with `{{name}}` written `{name}`; braces that hold no name stay."""
-    return _DOUBLE_BRACES.sub(r"{\1}", template)
+def repairs_of_template(config: TemplateConfig) -> JsonObject:
+    """Return `corrected_template`, with `{{name}}` written `{name}`, if the template has variables in double braces.
+
+    Braces without a name are kept.
+    """
+    corrected = _DOUBLE_BRACES.sub(r"{\1}", config.template)
+    return {} if corrected == config.template else {"corrected_template": corrected}
 
 
 def _unbalanced_at(text: str) -> int | None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from pydantic import computed_field
 
-from evaltasks.api.evaluators import Evaluator, EvaluatorVersion, TemplateConfig
+from evaltasks.api.evaluator_kinds import TemplateConfig
+from evaltasks.api.evaluators import Evaluator, EvaluatorVersion
 from evaltasks.api.wire import Page, Pagination
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from evaltasks.api.evaluators import (
     CreateEvaluator,
     CreateEvaluatorVersion,
-    CustomCodeConfig,
     DeletedEvaluatorVersions,
     DeleteEvaluatorVersions,
     Evaluator,
@@ -14,18 +13,13 @@ from evaltasks.api.evaluators import (
     GetEvaluator,
     ListEvaluators,
     ListEvaluatorVersions,
-    ManagedCodeConfig,
-    TemplateConfig,
     UpdateEvaluator,
 )
-from evaltasks.api.problems import Conflict, NotBuilt, NotFound, Problem, Unprocessable
+from evaltasks.api.problems import Conflict, NotFound, Problem, Unprocessable
 from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
-from evaltasks.engine.evaluators.custom import problems_of_custom
-from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
-from evaltasks.engine.evaluators.managed import problems_of_managed
+from evaltasks.engine.evaluators.kinds import runner_for
 from evaltasks.engine.evaluators.template_catalog import CATALOG
-from evaltasks.engine.evaluators.template_rules import template_problems, with_single_braces
 from evaltasks.engine.filters.parser import parse_filter
 from evaltasks.engine.handlers.ai_integrations import listed
 from evaltasks.engine.handlers.evaluator_answers import (
@@ -38,7 +32,6 @@ from evaltasks.engine.handlers.evaluator_answers import (
 )
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
-from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.scopings import is_usable_in
 from evaltasks.engine.store.store import Row, Transaction
@@ -163,7 +156,7 @@ async def create_evaluator_version(call: Call) -> VersionAnswer:
 
     def work(tx: Transaction) -> VersionAnswer:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
-        if version.kind is not evaluator.type:
+        if version.type is not evaluator.type:
             raise Unprocessable(
                 f"this evaluator is of type {evaluator.type}, so its versions hold a {evaluator.type.lower()}_config"
             )
@@ -234,27 +227,18 @@ def _insert_version(tx: Transaction, services: Services, evaluator_id: str, vers
 
 async def _check_version(services: Services, version: CreateEvaluatorVersion) -> None:
     """Raises NotBuilt for what this engine cannot evaluate yet, Unprocessable with all that is wrong otherwise."""
-    config = version.template_config or version.code_config
-    if config is None:
-        raise NotBuilt("This engine has no REMOTE evaluators yet; make a TEMPLATE or a CODE evaluator.")
-    if isinstance(config, CustomCodeConfig):
-        problems = await problems_of_custom(config, services.sandbox)
-    else:
-        problems = problems_of_managed(config) if isinstance(config, ManagedCodeConfig) else template_problems(config)
-    problems = [*problems, *_problems_of_filter(version)]
+    runner = runner_for(version)
+    problems = [*await runner.problems(version.config, services.sandbox), *_problems_of_filter(version)]
     if problems:
-        extra = {}
-        if isinstance(config, TemplateConfig) and (fixed := with_single_braces(config.template)) != config.template:
-            extra["corrected_template"] = fixed
-        raise Unprocessable("; ".join(problems), extra=extra)
+        raise Unprocessable("; ".join(problems), extra=runner.repairs(version.config))
 
 
 def _problems_of_filter(version: CreateEvaluatorVersion) -> list[str]:
     """Of its form only: which columns there are depends on the task."""
-    if version.code_config is None or not version.code_config.query_filter:
+    if not version.query_filter:
         return []
     try:
-        parse_filter(version.code_config.query_filter, field="code_config.query_filter")
+        parse_filter(version.query_filter, field="code_config.query_filter")
     except Problem as problem:
         return [problem.detail]
     return []
@@ -262,17 +246,15 @@ def _problems_of_filter(version: CreateEvaluatorVersion) -> list[str]:
 
 def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_id: str) -> None:
     """Raises NotFound for an AI integration that is not there, Unprocessable for what its judge cannot judge."""
-    if version.template_config is None:
+    llm = version.llm_config
+    if llm is None:
         return
-    llm = version.template_config.llm_config
     integration = ai_integrations.find_integration(tx, llm.ai_integration_id)
     if integration is None or not is_usable_in(integration, space_id):
         raise NotFound("LLM integration not found or not accessible to this space")
-    if integration.is_heuristic:
-        try:
-            HeuristicEvaluator(version.template_config)
-        except PermanentFailure as broken:
-            raise Unprocessable(broken.reason) from broken
+    problems = runner_for(version).judge_problems(version.config, integration)
+    if problems:
+        raise Unprocessable("; ".join(problems))
 
 
 def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaltasks.api.evaluators import CustomCodeConfig, DataGranularity, EvaluatorType, EvaluatorVersion
+from evaltasks.api.evaluator_kinds import DataGranularity, EvaluatorType
+from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import (
     TASK_SETTINGS,
@@ -234,15 +235,14 @@ def _validate_evaluators(
             problems.unprocessable(f"{where}.evaluator_version_id is not a version of this evaluator")
             continue
         versions.append(version)
-        if version.code_config is not None:
-            _validate_filter(
-                version.code_config.query_filter, target, f"{where}: the evaluator's own query_filter", problems
-            )
+        _validate_filter(version.query_filter, target, f"{where}: the evaluator's own query_filter", problems)
         name = version.evaluation_name
         if name is not None and names.setdefault(name, index) != index:
             problems.unprocessable(
                 f"{where} writes the same evaluation name as evaluators[{names[name]}]; "
                 "one of the two would overwrite the other"
             )
-    if sum(isinstance(version.code_config, CustomCodeConfig) for version in versions) > 1:
-        problems.unprocessable("Only one custom code evaluator runs per task. Create one task per custom evaluator.")
+    single = [version.kind for version in versions if version.kind is not None and version.kind.one_per_task]
+    for kind in dict.fromkeys(kind for kind in single if single.count(kind) > 1):
+        word = kind.tag.lower()
+        problems.unprocessable(f"Only one {word} code evaluator runs per task. Create one task per {word} evaluator.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.evaluator_kinds import DataGranularity
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, TaskEvaluator
 from evaltasks.engine.filters.compile import Target, compile_filter

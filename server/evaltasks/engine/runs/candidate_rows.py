@@ -92,7 +92,7 @@ def _filters(
     evaluator_filters = [
         all_of(
             compiled(one.query_filter, f"e{nth}"),
-            compiled(version.code_config.query_filter if version.code_config else None, f"v{nth}"),
+            compiled(version.query_filter, f"v{nth}"),
         )
         for nth, (one, version) in enumerate(zip(task.evaluators, versions, strict=True))
     ]

@@ -8,8 +8,7 @@ from typing import Any
 
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.call import Services
-from evaltasks.engine.evaluators.catalog import make_evaluator
-from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
+from evaltasks.engine.evaluators.kinds import make_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import PermanentFailure
@@ -91,8 +90,8 @@ class EvaluationJob:
             version = find_version(tx, version_id)
             if version is None:
                 raise PermanentFailure("An evaluator version of this task run was deleted while it was under way.")
-            template = version.template_config
-            integration = find_integration(tx, template.llm_config.ai_integration_id) if template else None
+            llm = version.llm_config
+            integration = find_integration(tx, llm.ai_integration_id) if llm is not None else None
             return version, integration
 
         version, integration = await self._services.store.read_by_key(read)
@@ -132,8 +131,7 @@ class EvaluationJob:
 
     async def close(self) -> None:
         for evaluator in self._evaluators.values():
-            if isinstance(evaluator, CustomCodeEvaluator):
-                await evaluator.close()
+            await evaluator.close()
 
 
 def ledger_row_of(row: Row, columns: Columns | None) -> LedgerRow:

@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from evaltasks.api.evaluators import EvaluatorType, TemplateConfig
+from evaltasks.api.evaluator_kinds import EvaluatorType, TemplateConfig
 from evaltasks.api.models import InvocationParameters, LlmConfig
 from evaltasks.api.problems import NotBuilt, NotFound, Problem, Unprocessable
 from evaltasks.api.run_configurations import InputVariableFormat, TemplateEvaluation
 from evaltasks.engine.call import Services
-from evaltasks.engine.evaluators.catalog import make_template_evaluator
-from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import mustache_problems
+from evaltasks.engine.evaluators.template_judge import judge_problems, make_template_evaluator
 from evaltasks.engine.evaluators.template_rules import choice_problems, double_brace_problems
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.example_work import as_broken, model_of, model_problem
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.evaluators import find_evaluator, find_version
@@ -116,8 +114,6 @@ def template_evaluation_problems(
             yield Unprocessable("run_configuration.evaluator_version_id is not a version of a template evaluator")
     if no_model is None and not template_problems:
         integration, model_name = model_of(tx, configuration)
-        if integration.is_heuristic:
-            try:
-                HeuristicEvaluator(judge_config(configuration, model_name), InputVariableFormat.MUSTACHE)
-            except PermanentFailure as failure:
-                yield Unprocessable(f"run_configuration: {failure.reason}")
+        config = judge_config(configuration, model_name)
+        for text in judge_problems(config, integration, InputVariableFormat.MUSTACHE):
+            yield Unprocessable(f"run_configuration: {text}")

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.evaluator_kinds import DataGranularity
 from evaltasks.api.tasks import QueryId, QueryMapping
 from evaltasks.engine.evaluators.outcome import Failed
 from evaltasks.engine.evaluators.prompt import text_of

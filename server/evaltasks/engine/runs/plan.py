@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from evaltasks.api.evaluators import DataGranularity, EvaluatorVersion
+from evaltasks.api.evaluator_kinds import DataGranularity
+from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import QueryId, QueryMapping, Task, TaskEvaluator
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.store.store import Transaction

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from math import ceil
 
-from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.evaluator_kinds import DataGranularity
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import Task
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
@@ -32,7 +32,7 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
         plan, versions = make_plan(tx, task)
         if plan.granularity is not DataGranularity.SPAN:
             return None
-        own = [version.code_config.query_filter if version.code_config else None for version in versions]
+        own = [version.query_filter for version in versions]
         attached = [
             all_of(_compiled(one.query_filter, f"e{nth}"), _compiled(query_filter, f"v{nth}"))
             for nth, (one, query_filter) in enumerate(zip(task.evaluators, own, strict=True))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evaltasks.api.evaluators import DataGranularity
+from evaltasks.api.evaluator_kinds import DataGranularity
 from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.engine.call import Services

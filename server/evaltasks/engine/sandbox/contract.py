@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from evaltasks.api.evaluators import CustomCodeConfig, StaticParamType
+from evaltasks.api.evaluator_kinds import CustomCodeConfig, StaticParamType
 from evaltasks.engine.sandbox.contract_class import class_problems, parameter_problems
 from evaltasks.engine.sandbox.contract_imports import Imports, parsed, read_imports
 from evaltasks.engine.sandbox.program import Program, StaticValue

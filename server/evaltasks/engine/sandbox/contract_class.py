@@ -7,7 +7,7 @@ import keyword
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
-from evaltasks.api.evaluators import CustomCodeConfig
+from evaltasks.api.evaluator_kinds import CustomCodeConfig
 from evaltasks.engine.sandbox.contract_imports import Imports
 
 _SIGNATURE = "write def evaluate(self, *, {names}, **kwargs)"

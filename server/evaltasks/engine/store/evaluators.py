@@ -118,7 +118,7 @@ def insert_version(
         {
             "id": version_id,
             "evaluator_id": evaluator_id,
-            "type": version.kind.value,
+            "type": version.type.value,
             # Names the content, as a commit does; protects nothing.
             "commit_hash": hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest(),
             "commit_message": version.commit_message,
