@@ -23,7 +23,7 @@ OURS = "/evaltasks/v1/"
 # What only an engine answers, wherever it is in an answer.
 OUR_ANSWERS = frozenset(
     {"num_selected", "chained_task_run_ids", "projected_rows_per_day", "is_heuristic", "api_key_env", "headers_env",
-     "output_path", "has_headers"}
+     "output_path", "has_headers", "provider_plugin"}
 )  # fmt: skip
 
 

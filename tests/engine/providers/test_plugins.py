@@ -20,7 +20,9 @@ from tests.support.judges import judge_server
 KEY = "plug-in-key-0123456789"
 PATH = "/v2/ai-integrations"
 
-# The whole of a plug-in: CONTRIBUTING.md shows the same module.
+CONTRIBUTING = Path(__file__).parents[3] / "CONTRIBUTING.md"
+
+# The whole of a plug-in, as the recipe shows it.
 MODULE = """
 from evaltasks.engine.providers.openai_adapters import openai_compatible
 from evaltasks.engine.providers.record import ProviderRecord
@@ -46,6 +48,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         monkeypatch.syspath_prepend(str(tmp_path))
 
     return write
+
+
+def test_the_recipe_shows_the_plugin_that_is_tested_here() -> None:
+    recipe = MODULE.format(name="MY_LLM", base_url="https://api.my-llm.example/v1")
+
+    assert f"```python{recipe}```" in CONTRIBUTING.read_text(encoding="utf-8")
 
 
 async def test_a_plugin_of_one_record_judges_a_task_run(install: Install) -> None:

@@ -28,7 +28,7 @@ MAY_NAME = {
     "engine/handlers/ai_integrations.py": "makes the built-in integration of the heuristic judge",
     "tools/create_ai_integration.py": "the words of an MCP tool, which may not import the engine; compared below",
 }
-# Words that also mean other things, such as the CUSTOM kind of a code evaluator: looked for as enumeration members only.
+# Words with other meanings too, such as the CUSTOM kind of a code evaluator: only enumeration members count.
 AMBIGUOUS = {"CUSTOM", "HEURISTIC"}
 
 
