@@ -39,7 +39,8 @@ def load_plugins(group: str, expected: type[T]) -> dict[str, T]:
             continue
         try:
             plugin = entry.load()
-        except Exception:
+        # SystemExit too: a module that ends the process when it is imported must not end the server.
+        except (Exception, SystemExit):
             _logger.exception("%s: '%s' (%s) is ignored: loading it failed", group, entry.name, entry.value)
             continue
         if not isinstance(plugin, expected):

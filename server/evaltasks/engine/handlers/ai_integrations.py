@@ -26,7 +26,7 @@ from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.problem_list import ProblemList
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.providers.access import ambient_credentials_error
-from evaltasks.engine.providers.registry import all_providers, find_provider
+from evaltasks.engine.providers.registry import find_provider, providers_with_plugins
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -194,7 +194,7 @@ def _check(integration: AiIntegration) -> None:
     """Raises NotBuilt for what this engine cannot call yet, Unprocessable with every other problem."""
     record = find_provider(integration.provider)
     if record is None:
-        names = ", ".join(record.name for record in all_providers())
+        names = ", ".join(providers_with_plugins())
         raise NotBuilt(
             f"This engine cannot call {integration.provider}; it can call {names}. Any OpenAI-compatible address works "
             "as CUSTOM with a base_url."
@@ -210,7 +210,8 @@ def _check(integration: AiIntegration) -> None:
         problems.unprocessable(f"{record.name} judges inside the engine: it takes no base_url, api_key_env or headers")
     metadata = integration.provider_metadata
     if metadata and (record.cloud is None or metadata.get("kind") != record.cloud.metadata_kind):
-        kinds = ", ".join(f"{one.name} ({one.cloud.metadata_kind})" for one in all_providers() if one.cloud is not None)
+        every = providers_with_plugins().values()
+        kinds = ", ".join(f"{one.name} ({one.cloud.metadata_kind})" for one in every if one.cloud is not None)
         problems.unprocessable(
             f"provider_metadata of this kind is not for {record.name}; only these providers have it: {kinds}"
         )

@@ -22,7 +22,7 @@ from evaltasks.engine.providers.prices import Priced, Prices
 from evaltasks.engine.providers.provider import Now, PermanentFailure, Provider
 from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus
 from evaltasks.engine.providers.record import ProviderRecord, ProviderSetup
-from evaltasks.engine.providers.registry import all_providers, find_provider
+from evaltasks.engine.providers.registry import find_provider, providers_with_plugins
 
 _CONNECT_SECONDS = 10.0
 
@@ -63,7 +63,7 @@ class Judges:
         """
         record = find_provider(integration.provider)
         if record is None:
-            callable_names = [record.name for record in all_providers() if not record.is_local]
+            callable_names = [record.name for record in providers_with_plugins().values() if not record.is_local]
             raise NotBuilt(
                 f"The embedded engine does not speak to {integration.provider}; it speaks to "
                 f"{', '.join(callable_names)}. An OpenAI-compatible gateway can be named with provider CUSTOM and "

@@ -1,7 +1,7 @@
 """One record per provider: every fact the engine knows about a language model service.
 
 `registry.py` holds the records of this package; another installed package adds one through the entry-point group
-`evaltasks.providers` (`plugins.py`). No other module decides anything by a provider's name.
+`evaltasks.providers`. No other module decides anything by a provider's name.
 """
 
 from __future__ import annotations

@@ -1,10 +1,16 @@
-"""The table of providers: one record per provider, and the records that installed plug-ins add."""
+"""The table of providers: one record per provider, and the records that installed packages add.
+
+A package adds a `ProviderRecord` under the entry-point group `evaltasks.providers`. An entry point is code that the
+operator installed, and it runs inside the engine with all of the engine's rights (docs/providers.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from evaltasks.api.ai_integrations import Provider as ProviderName
+from evaltasks.api.plugins import add_plugins
 from evaltasks.api.wire import WireEnum
 from evaltasks.engine.providers.clouds import AWS, GOOGLE_CLOUD
 from evaltasks.engine.providers.library import LibraryAdapter
@@ -15,9 +21,10 @@ from evaltasks.engine.providers.library_settings import (
     GOOGLE_PARAMETERS,
 )
 from evaltasks.engine.providers.openai_adapters import azure_openai, openai_compatible
-from evaltasks.engine.providers.plugins import ProviderPlugins
 from evaltasks.engine.providers.provider import PermanentFailure, Provider
 from evaltasks.engine.providers.record import ProviderRecord, ProviderSetup
+
+PLUGIN_GROUP = "evaltasks.providers"
 
 
 def _writes_no_text(record: ProviderRecord, setup: ProviderSetup) -> Provider:  # noqa: ARG001  an adapter
@@ -91,19 +98,22 @@ _BUILT_IN = (
 )
 PROVIDERS: Mapping[str, ProviderRecord] = {str(record.name): record for record in _BUILT_IN}
 
-_plugins = ProviderPlugins(PROVIDERS)
+
+@cache
+def providers_with_plugins() -> Mapping[str, ProviderRecord]:
+    """Return every record by name, the built-in ones first. Entry points are read and loaded once per process.
+
+    A plug-in that fails to load or has the name of another provider is logged by name and left out.
+    """
+    return add_plugins(PROVIDERS, PLUGIN_GROUP, ProviderRecord, key=lambda record: record.name)
 
 
 def find_provider(name: str) -> ProviderRecord | None:
     """Return the record of a provider, built in or added by a plug-in; None for an unknown name."""
-    return PROVIDERS.get(name) or _plugins.records().get(name)
-
-
-def all_providers() -> list[ProviderRecord]:
-    """Return every record, the built-in ones first. Loads the plug-ins."""
-    return [*PROVIDERS.values(), *_plugins.records().values()]
+    # Plug-ins are loaded only for a name that is not built in.
+    return PROVIDERS.get(name) or providers_with_plugins().get(name)
 
 
 def is_plugin_word(enum: type[WireEnum], word: str) -> bool:
     """Return True for the name of a provider that a plug-in adds, which no enumeration of the wire lists."""
-    return enum is ProviderName and word in _plugins.records()
+    return enum is ProviderName and find_provider(word) is not None
