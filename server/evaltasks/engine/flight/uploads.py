@@ -25,12 +25,13 @@ from evaltasks.engine.flight.commands import (
     WriteMetadata,
 )
 from evaltasks.engine.flight.downloads import dataset_named
+from evaltasks.engine.handlers import creation
 from evaltasks.engine.handlers.columns import columns_text
 from evaltasks.engine.ingest.ingestor import ensure_project, project_named, space_named
 from evaltasks.engine.ingest.messages import message
 from evaltasks.engine.ingest.spans import flatten
 from evaltasks.engine.ingest.uploads import SPAN_ID, evaluations_from
-from evaltasks.engine.store import client_writes, datasets, experiments
+from evaltasks.engine.store import client_writes, experiments
 from evaltasks.engine.store.annotations import put_annotations
 from evaltasks.engine.store.bulk import taken_experiment_run_ids
 from evaltasks.engine.store.experiments import NewExperimentRun
@@ -61,20 +62,7 @@ async def create_dataset(services: Services, command: CreateDataset, rows: Rows)
 
     def work(tx: Transaction) -> bytes:
         space = space_named(tx, command.space_id)
-        if datasets.find_dataset_by_name(tx, space.id, command.dataset_name) is not None:
-            raise Conflict("A dataset of this name already exists in this space; choose another name.")
-        dataset_id, version_id = services.new_id("Dataset"), services.new_id("DatasetVersion")
-        now_us = to_us(services.clock.now())
-        datasets.insert_dataset(
-            tx,
-            dataset_id=dataset_id,
-            version_id=version_id,
-            space_id=space.id,
-            name=command.dataset_name,
-            rows=texts,
-            now_us=now_us,
-        )
-        return message({1: dataset_id})
+        return message({1: creation.create_dataset(tx, services, space.id, command.dataset_name, texts)})
 
     return await services.store.write(work)
 
@@ -85,19 +73,7 @@ async def create_experiment_entry(services: Services, command: CreateExperimentE
     def work(tx: Transaction) -> bytes:
         dataset = dataset_named(tx, command.space_id, command.dataset_id)
         name = command.experiment_name
-        if experiments.find_experiment_by_name(tx, space_id=dataset.space_id, dataset_id=dataset.id, name=name):
-            raise Conflict("An experiment of this name already exists in the dataset; choose another name.")
-        experiment_id, now_us = services.new_id("Experiment"), to_us(services.clock.now())
-        version = datasets.find_version(tx, dataset.id, None)
-        experiments.insert_experiment(
-            tx,
-            experiment_id=experiment_id,
-            space_id=dataset.space_id,
-            name=name,
-            now_us=now_us,
-            dataset_id=dataset.id,
-            dataset_version_id=None if version is None else version.id,
-        )
+        experiment_id = creation.create_experiment(tx, services, space_id=dataset.space_id, dataset=dataset, name=name)
         traces = ensure_project(tx, services, dataset.space_id, f"{name[:200]} {experiment_id}", ProjectType.EXPERIMENT)
         return message({1: experiment_id, 2: dataset.id, 3: traces.name})
 
@@ -106,7 +82,7 @@ async def create_experiment_entry(services: Services, command: CreateExperimentE
 
 async def post_experiment_data(services: Services, command: PostExperimentData, rows: Rows) -> bytes:
     """Put runs at the end of an experiment that has its entry. Raises NotFound, BadRequest, Unprocessable."""
-    runs = [_experiment_run(services, row, f"row {nth}") for nth, row in enumerate(rows)]
+    runs = [_experiment_run(services, row, f"rows[{index}]") for index, row in enumerate(rows)]
 
     def work(tx: Transaction) -> bytes:
         dataset = dataset_named(tx, command.space_id, command.dataset_id)
@@ -117,27 +93,23 @@ async def post_experiment_data(services: Services, command: PostExperimentData, 
             raise NotFound("The dataset has no experiment of this name; create its entry first.")
         if taken_experiment_run_ids(tx, [run.id for run in runs]):
             raise Conflict("Some of these experiment runs were posted before; nothing was stored.")
-        now_us = to_us(services.clock.now())
-        experiments.insert_experiment_runs(tx, experiment.id, runs, now_us)
-        experiments.touch_experiment(tx, experiment.id, now_us)
+        creation.append_experiment_runs(tx, services, experiment.id, runs)
         return message({1: experiment.id, 2: dataset.id})
 
     return await services.store.write(work)
 
 
 def _experiment_run(services: Services, row: JsonObject, where: str) -> NewExperimentRun:
-    texts = {field: row.get(field) for field in ("id", "example_id", "error")}
-    for field, value in texts.items():
-        if not isinstance(value, str | None):
-            raise Unprocessable(f"{where}: {field} must be a text")
+    run_id = row.get("id")
+    if not isinstance(run_id, str | None):
+        raise Unprocessable(f"{where}.id must be a string.")
     output = row.get("output", row.get("result"))
-    further = {name: value for name, value in row.items() if name not in _RUN_COLUMNS}
-    return NewExperimentRun(
-        id=texts["id"] or services.new_row_id(),
+    return creation.experiment_run(
+        row,
+        where,
+        run_id=run_id or services.new_row_id(),
         output=output if isinstance(output, str | None) else json.dumps(output, ensure_ascii=False),
-        example_id=texts["example_id"],
-        error=texts["error"],
-        columns=columns_text(further, where),
+        further={name: value for name, value in row.items() if name not in _RUN_COLUMNS},
     )
 
 

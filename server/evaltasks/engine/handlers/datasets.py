@@ -25,6 +25,7 @@ from evaltasks.api.wire import JsonObject, RowQuery
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import moved_us, to_us
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
+from evaltasks.engine.handlers import creation
 from evaltasks.engine.handlers.columns import columns_text
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
@@ -62,19 +63,7 @@ async def create_dataset(call: Call) -> Dataset:
 
     def work(tx: Transaction) -> Dataset:
         require_space(tx, body.space_id)
-        _refuse_taken(tx, body.space_id, body.name)
-        dataset_id, version_id = services.new_id("Dataset"), services.new_id("DatasetVersion")
-        now_us = to_us(services.clock.now())
-        datasets.insert_dataset(
-            tx,
-            dataset_id=dataset_id,
-            version_id=version_id,
-            space_id=body.space_id,
-            name=body.name,
-            rows=rows,
-            now_us=now_us,
-        )
-        return require_dataset(tx, dataset_id)
+        return require_dataset(tx, creation.create_dataset(tx, services, body.space_id, body.name, rows))
 
     return await services.store.write(work)
 
@@ -89,7 +78,7 @@ async def rename_dataset(call: Call) -> Dataset:
     def work(tx: Transaction) -> Dataset:
         dataset = require_dataset(tx, call.path["dataset_id"])
         if name != dataset.name:
-            _refuse_taken(tx, dataset.space_id, name)
+            creation.refuse_dataset_name_in_use(tx, dataset.space_id, name)
         datasets.rename_dataset(tx, dataset.id, name, to_us(services.clock.now()))
         return require_dataset(tx, dataset.id)
 
@@ -246,8 +235,3 @@ def _require_version(tx: Transaction, dataset: Dataset, wanted: str | None) -> s
             "one from the dataset's versions."
         )
     return version.id
-
-
-def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:
-    if datasets.find_dataset_by_name(tx, space_id, name) is not None:
-        raise Conflict("A dataset with this name already exists in the space; choose another name.")

@@ -13,16 +13,15 @@ from evaltasks.api.experiments import (
     ListExperiments,
     SearchExperimentRuns,
 )
-from evaltasks.api.problems import BadRequest, Conflict, NotFound, Unprocessable
+from evaltasks.api.problems import BadRequest, NotFound, Unprocessable
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.call import Call
-from evaltasks.engine.clock import to_us
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
-from evaltasks.engine.handlers.columns import columns_text
+from evaltasks.engine.handlers import creation
 from evaltasks.engine.handlers.datasets import require_dataset
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
-from evaltasks.engine.store import datasets, experiments
+from evaltasks.engine.store import experiments
 from evaltasks.engine.store.experiments import NewExperimentRun
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -58,32 +57,14 @@ async def list_experiments(call: Call) -> ExperimentPage:
 async def create_experiment(call: Call) -> Experiment:
     """On the dataset's latest version, or stand-alone in a space. Example ids are not checked, as the service does."""
     body, services = call.body(CreateExperiment), call.services
-    rows = _new_rows(call, body.experiment_runs)
+    runs = _new_runs(call, body.experiment_runs)
 
     def work(tx: Transaction) -> Experiment:
-        dataset_id = version_id = None
-        if body.dataset_id:
-            dataset = require_dataset(tx, body.dataset_id)
-            version = datasets.find_version(tx, dataset.id, None)
-            space_id, dataset_id = dataset.space_id, dataset.id
-            version_id = None if version is None else version.id
-        else:
-            space_id = require_space(tx, body.space_id or "").id
-        if experiments.find_experiment_by_name(tx, space_id=space_id, dataset_id=dataset_id, name=body.name):
-            where = "the dataset" if dataset_id else "the space's stand-alone experiments"
-            raise Conflict(f"An experiment with this name already exists in {where}; choose another name.")
-        experiment_id = services.new_id("Experiment")
-        now_us = to_us(services.clock.now())
-        experiments.insert_experiment(
-            tx,
-            experiment_id=experiment_id,
-            space_id=space_id,
-            name=body.name,
-            now_us=now_us,
-            dataset_id=dataset_id,
-            dataset_version_id=version_id,
+        dataset = require_dataset(tx, body.dataset_id) if body.dataset_id else None
+        space_id = dataset.space_id if dataset is not None else require_space(tx, body.space_id or "").id
+        experiment_id = creation.create_experiment(
+            tx, services, space_id=space_id, dataset=dataset, name=body.name, runs=runs
         )
-        experiments.insert_experiment_runs(tx, experiment_id, rows, now_us)
         return require_experiment(tx, experiment_id)
 
     return await services.store.write(work)
@@ -135,39 +116,30 @@ async def search_experiment_runs(call: Call) -> ExperimentRunPage:
 
 async def append_experiment_runs(call: Call) -> ExperimentWithRunIds:
     body, services = call.body(AppendExperimentRuns), call.services
-    rows = _new_rows(call, body.experiment_runs)
+    runs = _new_runs(call, body.experiment_runs)
 
     def work(tx: Transaction) -> ExperimentWithRunIds:
         experiment = require_experiment(tx, call.path["experiment_id"])
         if experiment.dataset_id is not None:
-            for index, row in enumerate(rows):
-                if not row.example_id:
+            for index, run in enumerate(runs):
+                if not run.example_id:
                     raise Unprocessable(f"experiment_runs[{index}].example_id is needed with a dataset")
-        now_us = to_us(services.clock.now())
-        experiments.insert_experiment_runs(tx, experiment.id, rows, now_us)
-        experiments.touch_experiment(tx, experiment.id, now_us)
+        creation.append_experiment_runs(tx, services, experiment.id, runs)
         changed = require_experiment(tx, experiment.id)
-        return ExperimentWithRunIds(**changed.model_dump(), run_ids=[row.id for row in rows])
+        return ExperimentWithRunIds(**changed.model_dump(), run_ids=[run.id for run in runs])
 
     return await services.store.write(work)
 
 
-def _new_rows(call: Call, given: list[JsonObject]) -> list[NewExperimentRun]:
-    """The rows as they are stored. Raises Unprocessable for an example id or an error that is not text."""
-    rows = []
-    for index, row in enumerate(given):
-        where = f"experiment_runs[{index}]"
-        for field in ("example_id", "error"):
-            if not isinstance(row.get(field), str | None):
-                raise Unprocessable(f"{where}.{field} must be a text")
-        further = {name: value for name, value in row.items() if name not in _NAMED_FIELDS}
-        rows.append(
-            NewExperimentRun(
-                id=call.services.new_row_id(),
-                output=row["output"],
-                example_id=row.get("example_id"),
-                error=row.get("error"),
-                columns=columns_text(further, where),
-            )
+def _new_runs(call: Call, rows: list[JsonObject]) -> list[NewExperimentRun]:
+    """Return the experiment runs to store. Raises what `creation.experiment_run` does."""
+    return [
+        creation.experiment_run(
+            row,
+            f"experiment_runs[{index}]",
+            run_id=call.services.new_row_id(),
+            output=row["output"],
+            further={name: value for name, value in row.items() if name not in _NAMED_FIELDS},
         )
-    return rows
+        for index, row in enumerate(rows)
+    ]

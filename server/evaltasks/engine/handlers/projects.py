@@ -5,7 +5,7 @@ from __future__ import annotations
 from evaltasks.api.problems import BadRequest, Conflict, NotFound
 from evaltasks.api.projects import CreateProject, ListProjects, Project, ProjectPage, ProjectType, RenameProject
 from evaltasks.engine.call import Call
-from evaltasks.engine.clock import to_us
+from evaltasks.engine.handlers import creation
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.store import projects
@@ -48,15 +48,7 @@ async def create_project(call: Call) -> Project:
     def work(tx: Transaction) -> Project:
         require_space(tx, body.space_id)
         _refuse_taken(tx, body.space_id, body.name)
-        project_id = services.new_id("Model")
-        projects.insert_project(
-            tx,
-            project_id=project_id,
-            space_id=body.space_id,
-            name=body.name,
-            created_us=to_us(services.clock.now()),
-        )
-        return require_project(tx, project_id)
+        return creation.create_project(tx, services, body.space_id, body.name)
 
     return await services.store.write(work)
 

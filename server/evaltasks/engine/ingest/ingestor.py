@@ -20,6 +20,7 @@ from evaltasks.api.spaces import Space
 from evaltasks.api.spans import IngestedSpans
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
+from evaltasks.engine.handlers.creation import create_project
 from evaltasks.engine.handlers.spaces import require_default_space
 from evaltasks.engine.store import projects, spaces, spans
 from evaltasks.engine.store.spans import SpanRow
@@ -130,18 +131,4 @@ def ensure_project(
     tx: Transaction, services: Services, space_id: str, name: str, type_: ProjectType = ProjectType.APPLICATION
 ) -> Project:
     """The project of that name in the space, made when it is absent."""
-    found = projects.find_project_by_name(tx, space_id, name)
-    if found is not None:
-        return found
-    project_id = services.new_id("Model")
-    projects.insert_project(
-        tx,
-        project_id=project_id,
-        space_id=space_id,
-        name=name,
-        created_us=to_us(services.clock.now()),
-        project_type=type_,
-    )
-    made = projects.find_project(tx, project_id)
-    assert made is not None
-    return made
+    return projects.find_project_by_name(tx, space_id, name) or create_project(tx, services, space_id, name, type_)
