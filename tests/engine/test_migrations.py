@@ -13,7 +13,7 @@ import pytest
 from anyio import to_thread
 
 from evaltasks.engine.store.store import SCHEMA_VERSION, Store, StoreError
-from evaltasks.engine.store.versions import bring_up_to_date
+from evaltasks.engine.store.versions import FIRST_VERSION, bring_up_to_date, migrations
 from tests.support.engines import engine
 from tests.support.store_files import FIXTURES, rows_of, schema_of, written_from
 
@@ -59,6 +59,39 @@ async def test_a_store_of_any_release_is_worked_on(tmp_path: Path, fixture: Path
         for task in (await it.ask("GET", "/v2/tasks"))["tasks"]:
             for task_run in (await it.ask("GET", f"/v2/tasks/{task['id']}/runs"))["task_runs"]:
                 assert await it.rows(task_run["id"])
+
+
+@pytest.mark.parametrize("version", range(FIRST_VERSION, SCHEMA_VERSION))
+async def test_store_of_every_older_version_gets_the_schema_of_a_new_one(tmp_path: Path, version: int) -> None:
+    old = written_from(ONE, tmp_path / "old.db")
+    migrated(old, {step: script for step, script in migrations().items() if step <= version})
+    assert version_of(old) == version
+    async with Store.open(old), Store.open(tmp_path / "new.db"):
+        pass
+    assert schema_of(old) == schema_of(tmp_path / "new.db")
+    assert version_of(old) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE spaces ADD COLUMN extra TEXT",
+        "CREATE INDEX extra ON spans (name)",
+        "DROP INDEX spans_by_trace",
+        "DROP TRIGGER spans_take_annotations",
+        "DROP TABLE annotations; CREATE TABLE annotations (row_kind TEXT NOT NULL)",
+        "ALTER TABLE spaces DROP COLUMN settings; ALTER TABLE spaces ADD COLUMN settings TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE spaces DROP COLUMN settings; ALTER TABLE spaces ADD COLUMN settings BLOB NOT NULL DEFAULT '{}'",
+    ],
+)
+async def test_comparison_of_schemas_finds_every_kind_of_difference(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "store.db"
+    async with Store.open(path):
+        pass
+    before = schema_of(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(change)
+    assert schema_of(path) != before
 
 
 STEPS = {

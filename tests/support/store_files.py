@@ -19,8 +19,11 @@ def written_from(fixture: Path, path: Path) -> Path:
 
 
 def schema_of(path: Path) -> dict[str, Any]:
-    """Every table, index and trigger of a store, in a form that does not depend on comments, blanks, quotes or the
-    order of columns (a migration can only add one at the end)."""
+    """Return every table, index and trigger of a store.
+
+    The texts hold columns with types, defaults and constraints, what an index is on, and what a trigger does. They do
+    not depend on comments, blanks, quoted names or the order of columns (a migration can only add a column at the end).
+    """
     with closing(sqlite3.connect(path)) as connection:
         return {
             f"{type_} {name}": _columns(sql) if type_ == "table" else _plain(sql)
@@ -43,7 +46,7 @@ def rows_of(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def _plain(sql: str) -> str:
     without = re.sub(r"--[^\n]*", "", sql).replace('"', "")
-    return re.sub(r"\s*([(),])\s*", r"\1", " ".join(without.split())).casefold()
+    return re.sub(r"\s*([(),])\s*", r"\1", " ".join(without.split()))
 
 
 def _columns(sql: str) -> list[str]:
