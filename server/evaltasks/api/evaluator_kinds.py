@@ -1,8 +1,8 @@
 """Kinds of evaluator: the configuration of each, and the table of what every layer needs to know of it.
 
 A kind has one row here (`BUILT_IN`: its wire model and plain facts) and one in `engine/evaluators/kinds.py` (how the
-embedded engine validates and runs it). Everything else reads the facts of the row or of the version
-(`ConfigFacts`) and never asks for the class of a configuration; `tests/architecture/test_evaluator_kinds.py` checks it.
+embedded engine validates and runs it). Everything else reads the facts of the row or of the version (`ConfigFacts`)
+and never asks for the class of a configuration, which `tests/engine/evaluators/test_evaluator_kind_recipe.py` checks.
 
 An installed package adds a kind of code evaluator with an entry point of the group `evaltasks.evaluator_kinds`.
 """

@@ -1,7 +1,7 @@
 """Evaluators as the engine answers them: with both spellings of the function-calling flag.
 
-Some published clients read `use_function_calling`, others `use_function_calling_if_available`; each ignores the one
-it does not know.
+Some published clients read `use_function_calling`, others `use_function_calling_if_available`. Each ignores the
+spelling that it does not know.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import computed_field
 
 from evaltasks.api.evaluator_kinds import TemplateConfig
 from evaltasks.api.evaluators import Evaluator, EvaluatorVersion
-from evaltasks.api.wire import Page, Pagination
+from evaltasks.api.wire import READING, Page, Pagination
 
 
 class TemplateConfigAnswer(TemplateConfig):
@@ -35,10 +35,12 @@ class VersionPageAnswer(Page):
 
 
 def version_answer(version: EvaluatorVersion) -> VersionAnswer:
-    return VersionAnswer.model_validate(version.model_dump())
+    """Return a version as it is answered. As when a reply is read, code of an unknown kind is kept as it is."""
+    return VersionAnswer.model_validate(version.model_dump(), context=READING)
 
 
 def evaluator_answer(evaluator: Evaluator, version: EvaluatorVersion) -> EvaluatorAnswer:
+    """Return an evaluator with one of its versions as it is answered."""
     return EvaluatorAnswer(**evaluator.model_dump(), version=version_answer(version))
 
 

@@ -10,7 +10,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from evaltasks.api.evaluator_kinds import code_kinds, code_tag
 from evaltasks.api.evaluators import CreateEvaluatorVersion, Evaluator, EvaluatorVersion, ListEvaluators
+from evaltasks.api.wire import READING
 from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.store.store import Row, Transaction
 
@@ -28,16 +30,19 @@ def evaluator_of(row: Row) -> Evaluator:
 
 
 def version_of(row: Row) -> EvaluatorVersion:
+    """Return a stored version. Code of a kind whose package is no longer installed is read as OtherCodeConfig."""
+    config = json.loads(row["config"])
     return EvaluatorVersion.model_validate(
         {
-            **json.loads(row["config"]),
+            **config,
             "id": row["id"],
             "evaluator_id": row["evaluator_id"],
             "type": row["type"],
             "commit_hash": row["commit_hash"],
             "commit_message": row["commit_message"],
             "created_at": from_us(row["created_us"]),
-        }
+        },
+        context=None if code_tag(config.get("code_config")) in (None, *code_kinds()) else READING,
     )
 
 
