@@ -172,7 +172,7 @@ def test_every_kind_has_rules_and_work_and_is_in_the_published_schema() -> None:
 
 
 def test_ids_of_integrations_are_in_the_fields_that_deletion_looks_at() -> None:
-    """`task_names_of` of both kinds of integrations finds the tasks that use one by these names."""
+    """`task_names_using` of both kinds of integrations finds the tasks that use one by these names."""
     names = {Resource.AI_INTEGRATION: "ai_integration_id", Resource.AGENT_INTEGRATION: "integration_id"}
     for kind in KINDS.values():
         for field, mark in kind.reference_fields().items():

@@ -72,7 +72,7 @@ def dataset_table(tx: Transaction, command: GetDataset) -> pa.Table:
 
     def pages() -> Iterator[Sequence[JsonObject]]:
         for rows in bulk.example_pages(tx, version.id):
-            examples = datasets.examples_of(tx, rows)
+            examples = datasets.examples_from_rows(tx, rows)
             yield [
                 {
                     **example.model_dump(mode="json", exclude_none=True),
@@ -93,7 +93,7 @@ def experiment_table(tx: Transaction, command: GetExperiment) -> pa.Table:
 
     def pages() -> Iterator[Sequence[JsonObject]]:
         for rows in bulk.experiment_run_pages(tx, experiment.id):
-            yield [run.model_dump(mode="json") for run in experiments.experiment_runs_of(tx, rows)]
+            yield [run.model_dump(mode="json") for run in experiments.experiment_runs_from_rows(tx, rows)]
 
     return table_from(pages, _EXPERIMENT_RUN)
 

@@ -62,7 +62,7 @@ async def list_integrations(call: Call) -> IntegrationPage:
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
     return IntegrationPage(
-        integrations=[_shown(agent_integrations.agent_of(row)) for row in page], pagination=pagination
+        integrations=[_shown(agent_integrations.agent_from_row(row)) for row in page], pagination=pagination
     )
 
 
@@ -104,7 +104,7 @@ async def delete_integration(call: Call) -> None:
 
     def work(tx: Transaction) -> None:
         agent = require_agent(tx, call.path["integration_id"])
-        users = agent_integrations.task_names_of(tx, agent.id)
+        users = agent_integrations.task_names_using(tx, agent.id)
         if users:
             raise Conflict(
                 f"These tasks call this agent: {listed(users)}. Change their run_configuration, or delete them, first."

@@ -67,7 +67,7 @@ async def list_ai_integrations(call: Call) -> AiIntegrationPage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    shown = [_shown(call.services, ai_integrations.integration_of(row)) for row in page]
+    shown = [_shown(call.services, ai_integrations.integration_from_row(row)) for row in page]
     return AiIntegrationPage(ai_integrations=shown, pagination=pagination)
 
 
@@ -122,7 +122,7 @@ async def delete_ai_integration(call: Call) -> None:
                 f"These evaluators judge with this AI integration: {listed(users)}. Give them a version with "
                 "another one, or delete them, first."
             )
-        task_names = ai_integrations.task_names_of(tx, integration.id)
+        task_names = ai_integrations.task_names_using(tx, integration.id)
         if task_names:
             raise Conflict(
                 f"These tasks run experiments with this AI integration: {listed(task_names)}. Change their "

@@ -44,7 +44,7 @@ async def list_annotation_configs(call: Call) -> AnnotationConfigPage:
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
     return AnnotationConfigPage(
-        annotation_configs=[annotation_configs.config_of(row) for row in page], pagination=pagination
+        annotation_configs=[annotation_configs.config_from_row(row) for row in page], pagination=pagination
     )
 
 

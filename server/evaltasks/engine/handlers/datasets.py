@@ -54,7 +54,7 @@ async def list_datasets(call: Call) -> DatasetPage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    return DatasetPage(datasets=[datasets.dataset_of(row) for row in page], pagination=pagination)
+    return DatasetPage(datasets=[datasets.dataset_from_row(row) for row in page], pagination=pagination)
 
 
 async def create_dataset(call: Call) -> Dataset:
@@ -187,7 +187,7 @@ async def _example_page(call: Call, query: RowQuery, wanted: str | None, filter_
         (after_seq,) = key_from(scope, query.cursor, [0])
         rows = datasets.example_rows(tx, version_id, after_seq, query.limit, compiled)
         page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-        return ExamplePage(examples=datasets.examples_of(tx, page), pagination=pagination)
+        return ExamplePage(examples=datasets.examples_from_rows(tx, page), pagination=pagination)
 
     return await call.services.store.read(work)
 

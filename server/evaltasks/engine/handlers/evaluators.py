@@ -58,7 +58,7 @@ async def list_evaluators(call: Call) -> EvaluatorPage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["updated_us"], row["seq"]])
-    return EvaluatorPage(evaluators=[evaluators.evaluator_of(row) for row in page], pagination=pagination)
+    return EvaluatorPage(evaluators=[evaluators.evaluator_from_row(row) for row in page], pagination=pagination)
 
 
 async def create_evaluator(call: Call) -> EvaluatorAnswer:
@@ -126,7 +126,7 @@ async def delete_evaluator(call: Call) -> None:
 
     def work(tx: Transaction) -> None:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
-        users = evaluators.task_names_of(tx, evaluator.id)
+        users = evaluators.task_names_using(tx, evaluator.id)
         if users:
             raise Conflict(f"These tasks use this evaluator: {listed(users)}. Delete or change them first.")
         evaluators.delete_evaluator(tx, evaluator.id)
@@ -144,7 +144,7 @@ async def list_evaluator_versions(call: Call) -> VersionPageAnswer:
         (before_seq,) = key_from(scope, query.cursor, [NEWEST])
         rows = evaluators.version_rows(tx, evaluator.id, before_seq, query.limit)
         page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-        return version_page_answer([evaluators.version_of(row) for row in page], pagination)
+        return version_page_answer([evaluators.version_from_row(row) for row in page], pagination)
 
     return await call.services.store.read(work)
 
@@ -179,7 +179,7 @@ async def delete_evaluator_versions(call: Call) -> DeletedEvaluatorVersions:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
         found = evaluators.versions_among(tx, evaluator.id, wanted)
         if found and len(found) == evaluators.version_count(tx, evaluator.id):
-            users = evaluators.task_names_of(tx, evaluator.id)
+            users = evaluators.task_names_using(tx, evaluator.id)
             if users:
                 raise Conflict(
                     f"This would delete the last version of an evaluator that tasks use: {listed(users)}. "

@@ -51,7 +51,7 @@ async def list_experiments(call: Call) -> ExperimentPage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    return ExperimentPage(experiments=[experiments.experiment_of(row) for row in page], pagination=pagination)
+    return ExperimentPage(experiments=[experiments.experiment_from_row(row) for row in page], pagination=pagination)
 
 
 async def create_experiment(call: Call) -> Experiment:
@@ -91,7 +91,7 @@ async def list_experiment_runs(call: Call) -> ExperimentRunPage:
         (after_seq,) = key_from(scope, query.cursor, [0])
         rows = experiments.experiment_run_rows(tx, experiment.id, after_seq, query.limit)
         page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-        return ExperimentRunPage(experiment_runs=experiments.experiment_runs_of(tx, page), pagination=pagination)
+        return ExperimentRunPage(experiment_runs=experiments.experiment_runs_from_rows(tx, page), pagination=pagination)
 
     return await call.services.store.read(work)
 
@@ -107,9 +107,9 @@ async def search_experiment_runs(call: Call) -> ExperimentRunPage:
         experiment = require_experiment(tx, call.path["experiment_id"])
         scope = scope_of("found_experiment_runs", query, experiment.id)
         (after_id,) = key_from(scope, query.cursor, [""])
-        rows = experiments.found_experiment_run_rows(tx, experiment.id, after_id, query.limit, compiled)
+        rows = experiments.filtered_experiment_run_rows(tx, experiment.id, after_id, query.limit, compiled)
         page, pagination = paginate(rows, query.limit, scope, lambda row: [row["id"]])
-        return ExperimentRunPage(experiment_runs=experiments.experiment_runs_of(tx, page), pagination=pagination)
+        return ExperimentRunPage(experiment_runs=experiments.experiment_runs_from_rows(tx, page), pagination=pagination)
 
     return await call.services.store.read(work)
 

@@ -35,7 +35,7 @@ async def list_projects(call: Call) -> ProjectPage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    return ProjectPage(projects=[projects.project_of(row) for row in page], pagination=pagination)
+    return ProjectPage(projects=[projects.project_from_row(row) for row in page], pagination=pagination)
 
 
 async def get_project(call: Call) -> Project:

@@ -56,7 +56,7 @@ async def list_spaces(call: Call) -> SpacePage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    return SpacePage(spaces=[spaces.space_of(row) for row in page], pagination=pagination)
+    return SpacePage(spaces=[spaces.space_from_row(row) for row in page], pagination=pagination)
 
 
 async def get_space(call: Call) -> Space:

@@ -169,7 +169,7 @@ class _Shape:
             [annotation for annotation in feedback.annotations if self._shows_annotation("annotation", annotation)],
             [each for each in feedback.trace_annotations if self._shows_annotation("trace_annotation", each)],
         )
-        return spans.span_of(row, attributes, shown)
+        return spans.span_from_row(row, attributes, shown)
 
     def _shows_annotation(self, resource: str, annotation: Annotation) -> bool:
         return self.shows(f"{resource}.{annotation.name}")

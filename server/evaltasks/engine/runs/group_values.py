@@ -27,7 +27,7 @@ from evaltasks.engine.runs.joining import CHARACTERS_MAX, Conversation, JoinedTe
 from evaltasks.engine.runs.mapping import Columns, span_columns, unmapped_value, value_at
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
 from evaltasks.engine.store.groups import spans_of_trace, trace_ids_of_session
-from evaltasks.engine.store.spans import evaluations_of
+from evaltasks.engine.store.spans import evaluations_for
 from evaltasks.engine.store.store import Row, Transaction
 
 CONVERSATION = "conversation"
@@ -96,7 +96,7 @@ class GroupReader:
         if not self._reads_evaluations:
             return span_columns(row)
         found: dict[str, Any] = {}
-        for one in evaluations_of(tx, [row["seq"]]).get(row["seq"], ()):
+        for one in evaluations_for(tx, [row["seq"]]).get(row["seq"], ()):
             name = one.name if one.name.startswith(_EVALUATIONS) else f"eval.{one.name}"
             found.update({f"{name}.{part}": getattr(one, part) for part in _EVALUATION_FIELDS})
         return span_columns(row, found)

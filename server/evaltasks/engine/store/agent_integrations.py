@@ -13,7 +13,7 @@ from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.store.store import Row, Transaction
 
 
-def agent_of(row: Row) -> Integration:
+def agent_from_row(row: Row) -> Integration:
     return Integration.model_validate(
         {
             **json.loads(row["settings"]),
@@ -35,12 +35,12 @@ def agent_rows(tx: Transaction, query: ListIntegrations, before_seq: object) -> 
 
 def find_agent(tx: Transaction, integration_id: str) -> Integration | None:
     row = tx.fetch_one("agent_integrations.by_id", {"id": integration_id})
-    return None if row is None else agent_of(row)
+    return None if row is None else agent_from_row(row)
 
 
 def find_agent_by_name(tx: Transaction, name: str) -> Integration | None:
     row = tx.fetch_one("agent_integrations.by_name", {"name": name})
-    return None if row is None else agent_of(row)
+    return None if row is None else agent_from_row(row)
 
 
 def insert_agent(tx: Transaction, agent: Integration, now_us: int) -> None:
@@ -59,7 +59,7 @@ def delete_agent(tx: Transaction, integration_id: str) -> None:
     tx.run("agent_integrations.delete", {"id": integration_id})
 
 
-def task_names_of(tx: Transaction, integration_id: str) -> list[str]:
+def task_names_using(tx: Transaction, integration_id: str) -> list[str]:
     """The run_experiment tasks that call the agent, the newest first."""
     return [row["name"] for row in tx.fetch_all("agent_integrations.tasks_of", {"id": integration_id})]
 

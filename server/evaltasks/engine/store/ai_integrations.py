@@ -16,7 +16,7 @@ from evaltasks.engine.store.store import Row, Transaction
 _NOT_SETTINGS = {"id", "name", "provider", "created_at", "updated_at", "has_api_key", "is_heuristic", "provider_plugin"}
 
 
-def integration_of(row: Row) -> AiIntegration:
+def integration_from_row(row: Row) -> AiIntegration:
     return AiIntegration.model_validate(
         {
             **json.loads(row["settings"]),
@@ -37,12 +37,12 @@ def integration_rows(tx: Transaction, query: ListAiIntegrations, before_seq: obj
 
 def find_integration(tx: Transaction, integration_id: str) -> AiIntegration | None:
     row = tx.fetch_one("ai_integrations.by_id", {"id": integration_id})
-    return None if row is None else integration_of(row)
+    return None if row is None else integration_from_row(row)
 
 
 def find_integration_by_name(tx: Transaction, name: str) -> AiIntegration | None:
     row = tx.fetch_one("ai_integrations.by_name", {"name": name})
-    return None if row is None else integration_of(row)
+    return None if row is None else integration_from_row(row)
 
 
 def insert_integration(
@@ -66,7 +66,7 @@ def delete_integration(tx: Transaction, integration_id: str) -> None:
     tx.run("ai_integrations.delete", {"id": integration_id})
 
 
-def task_names_of(tx: Transaction, integration_id: str) -> list[str]:
+def task_names_using(tx: Transaction, integration_id: str) -> list[str]:
     """The run_experiment tasks whose run configuration names the AI integration, the newest first."""
     return [row["name"] for row in tx.fetch_all("ai_integrations.tasks_of", {"id": integration_id})]
 

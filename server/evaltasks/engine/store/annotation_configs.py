@@ -11,7 +11,7 @@ from evaltasks.engine.clock import from_us
 from evaltasks.engine.store.store import Row, Transaction
 
 
-def config_of(row: Row) -> AnnotationConfig:
+def config_from_row(row: Row) -> AnnotationConfig:
     return AnnotationConfig(
         id=row["id"],
         name=row["name"],
@@ -30,12 +30,12 @@ def config_rows(tx: Transaction, query: ListAnnotationConfigs, before_seq: objec
 
 def find_config(tx: Transaction, config_id: str) -> AnnotationConfig | None:
     row = tx.fetch_one("annotation_configs.by_id", {"id": config_id})
-    return None if row is None else config_of(row)
+    return None if row is None else config_from_row(row)
 
 
 def find_config_by_name(tx: Transaction, space_id: str, name: str) -> AnnotationConfig | None:
     row = tx.fetch_one("annotation_configs.by_name", {"space_id": space_id, "name": name})
-    return None if row is None else config_of(row)
+    return None if row is None else config_from_row(row)
 
 
 def insert_config(tx: Transaction, config: AnnotationConfig, now_us: int) -> None:

@@ -15,7 +15,7 @@ RowKind: TypeAlias = Literal["span", "trace", "session", "example", "experiment_
 SeqsOfId: TypeAlias = Mapping[str, Sequence[int]]
 
 
-def annotations_of(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> Mapping[int, list[Annotation]]:
+def annotations_for(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> Mapping[int, list[Annotation]]:
     """What is on these rows, by `seq`, each list in the order of names; one query."""
     found: dict[int, list[Annotation]] = {}
     for row in tx.fetch_all("annotations.standing", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):

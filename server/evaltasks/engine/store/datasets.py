@@ -14,11 +14,11 @@ from evaltasks.api.annotations import Annotation
 from evaltasks.api.datasets import Dataset, DatasetVersion, Example, ListDatasets
 from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter
-from evaltasks.engine.store.annotations import annotations_of, copy_to_version
+from evaltasks.engine.store.annotations import annotations_for, copy_to_version
 from evaltasks.engine.store.store import Row, Transaction
 
 
-def dataset_of(row: Row, versions: Sequence[DatasetVersion] | None = None) -> Dataset:
+def dataset_from_row(row: Row, versions: Sequence[DatasetVersion] | None = None) -> Dataset:
     return Dataset(
         id=row["id"],
         name=row["name"],
@@ -29,7 +29,7 @@ def dataset_of(row: Row, versions: Sequence[DatasetVersion] | None = None) -> Da
     )
 
 
-def version_of(row: Row) -> DatasetVersion:
+def version_from_row(row: Row) -> DatasetVersion:
     return DatasetVersion(
         id=row["id"],
         name=row["name"],
@@ -39,13 +39,13 @@ def version_of(row: Row) -> DatasetVersion:
     )
 
 
-def examples_of(tx: Transaction, rows: Sequence[Row]) -> list[Example]:
+def examples_from_rows(tx: Transaction, rows: Sequence[Row]) -> list[Example]:
     """Rows of `examples` with their annotations beside them."""
-    annotations = annotations_of(tx, "example", [row["seq"] for row in rows])
-    return [_example_of(row, annotations.get(row["seq"], [])) for row in rows]
+    annotations = annotations_for(tx, "example", [row["seq"] for row in rows])
+    return [_example_from_row(row, annotations.get(row["seq"], [])) for row in rows]
 
 
-def _example_of(row: Row, annotations: list[Annotation]) -> Example:
+def _example_from_row(row: Row, annotations: list[Annotation]) -> Example:
     times = {"created_at": from_us(row["created_us"]), "updated_at": from_us(row["updated_us"])}
     said = {"annotations": [each.model_dump(mode="json") for each in annotations]} if annotations else {}
     return Example.model_validate({**json.loads(row["columns"]), **said, "id": row["id"], **times})
@@ -76,12 +76,12 @@ def find_dataset(tx: Transaction, dataset_id: str) -> Dataset | None:
     if row is None:
         return None
     versions = tx.fetch_all("datasets.versions", {"dataset_id": dataset_id})
-    return dataset_of(row, [version_of(version) for version in versions])
+    return dataset_from_row(row, [version_from_row(version) for version in versions])
 
 
 def find_dataset_by_name(tx: Transaction, space_id: str, name: str) -> Dataset | None:
     row = tx.fetch_one("datasets.by_name", {"space_id": space_id, "name": name})
-    return None if row is None else dataset_of(row)
+    return None if row is None else dataset_from_row(row)
 
 
 def find_version(tx: Transaction, dataset_id: str, version_id: str | None) -> DatasetVersion | None:
@@ -90,7 +90,7 @@ def find_version(tx: Transaction, dataset_id: str, version_id: str | None) -> Da
         row = tx.fetch_one("datasets.latest_version", {"dataset_id": dataset_id})
     else:
         row = tx.fetch_one("datasets.version_by_id", {"id": version_id, "dataset_id": dataset_id})
-    return None if row is None else version_of(row)
+    return None if row is None else version_from_row(row)
 
 
 def insert_dataset(

@@ -17,7 +17,7 @@ from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.store.store import Row, Transaction
 
 
-def evaluator_of(row: Row) -> Evaluator:
+def evaluator_from_row(row: Row) -> Evaluator:
     return Evaluator(
         id=row["id"],
         name=row["name"],
@@ -29,7 +29,7 @@ def evaluator_of(row: Row) -> Evaluator:
     )
 
 
-def version_of(row: Row) -> EvaluatorVersion:
+def version_from_row(row: Row) -> EvaluatorVersion:
     """Return a stored version. Code of a kind whose package is no longer installed is read as OtherCodeConfig."""
     config = json.loads(row["config"])
     return EvaluatorVersion.model_validate(
@@ -63,22 +63,22 @@ def evaluator_rows(tx: Transaction, query: ListEvaluators, before_us: object, be
 
 def find_evaluator(tx: Transaction, evaluator_id: str) -> Evaluator | None:
     row = tx.fetch_one("evaluators.by_id", {"id": evaluator_id})
-    return None if row is None else evaluator_of(row)
+    return None if row is None else evaluator_from_row(row)
 
 
 def find_evaluator_by_name(tx: Transaction, space_id: str, name: str) -> Evaluator | None:
     row = tx.fetch_one("evaluators.by_name", {"space_id": space_id, "name": name})
-    return None if row is None else evaluator_of(row)
+    return None if row is None else evaluator_from_row(row)
 
 
 def find_version(tx: Transaction, version_id: str) -> EvaluatorVersion | None:
     row = tx.fetch_one("evaluators.version_by_id", {"id": version_id})
-    return None if row is None else version_of(row)
+    return None if row is None else version_from_row(row)
 
 
 def latest_version(tx: Transaction, evaluator_id: str) -> EvaluatorVersion | None:
     row = tx.fetch_one("evaluators.latest_version", {"evaluator_id": evaluator_id})
-    return None if row is None else version_of(row)
+    return None if row is None else version_from_row(row)
 
 
 def version_rows(tx: Transaction, evaluator_id: str, before_seq: object, limit: int) -> list[Row]:
@@ -146,7 +146,7 @@ def delete_evaluator(tx: Transaction, evaluator_id: str) -> None:
     tx.run("evaluators.delete", {"id": evaluator_id})
 
 
-def task_names_of(tx: Transaction, evaluator_id: str) -> list[str]:
+def task_names_using(tx: Transaction, evaluator_id: str) -> list[str]:
     """The names of the tasks that use an evaluator, the newest task first."""
     return [row["name"] for row in tx.fetch_all("evaluators.tasks_of", {"evaluator_id": evaluator_id})]
 

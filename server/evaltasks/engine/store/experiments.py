@@ -14,7 +14,7 @@ from typing import Any
 from evaltasks.api.experiments import Experiment, ExperimentRun, ListExperiments
 from evaltasks.engine.clock import from_us
 from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter
-from evaltasks.engine.store.annotations import annotations_of
+from evaltasks.engine.store.annotations import annotations_for
 from evaltasks.engine.store.store import Row, Transaction
 
 _RESULT_FIELDS = ("label", "score", "explanation")
@@ -31,7 +31,7 @@ class NewExperimentRun:
     columns: str = "{}"
 
 
-def experiment_of(row: Row) -> Experiment:
+def experiment_from_row(row: Row) -> Experiment:
     return Experiment(
         id=row["id"],
         name=row["name"],
@@ -52,7 +52,7 @@ def experiment_rows(tx: Transaction, query: ListExperiments, before_seq: object)
 
 def find_experiment(tx: Transaction, experiment_id: str) -> Experiment | None:
     row = tx.fetch_one("experiments.by_id", {"id": experiment_id})
-    return None if row is None else experiment_of(row)
+    return None if row is None else experiment_from_row(row)
 
 
 def find_experiment_by_name(tx: Transaction, *, space_id: str, dataset_id: str | None, name: str) -> Experiment | None:
@@ -61,7 +61,7 @@ def find_experiment_by_name(tx: Transaction, *, space_id: str, dataset_id: str |
         row = tx.fetch_one("experiments.by_name_in_dataset", {"dataset_id": dataset_id, "name": name})
     else:
         row = tx.fetch_one("experiments.by_name_in_space", {"space_id": space_id, "name": name})
-    return None if row is None else experiment_of(row)
+    return None if row is None else experiment_from_row(row)
 
 
 def has_experiment_named(tx: Transaction, dataset_id: str, name: str) -> bool:
@@ -129,7 +129,7 @@ def experiment_run_rows(tx: Transaction, experiment_id: str, after_seq: object, 
     )
 
 
-def found_experiment_run_rows(
+def filtered_experiment_run_rows(
     tx: Transaction, experiment_id: str, after_id: object, limit: int, only: CompiledFilter = ALL_ROWS
 ) -> list[Row]:
     """The rows of a page that pass the filter and one more, by id."""
@@ -137,18 +137,18 @@ def found_experiment_run_rows(
     return tx.fetch_all("experiments.runs_search", bound, filter=only.sql)
 
 
-def experiment_runs_of(tx: Transaction, rows: Sequence[Row]) -> list[ExperimentRun]:
+def experiment_runs_from_rows(tx: Transaction, rows: Sequence[Row]) -> list[ExperimentRun]:
     """Rows of `experiment_runs` with their evaluations and annotations beside them."""
     evaluations: dict[int, dict[str, object]] = {}
     for found in tx.fetch_all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
         columns = evaluations.setdefault(found["row_seq"], {})
         columns.update({f"eval.{found['name']}.{field}": found[field] for field in _RESULT_FIELDS})
-    annotations = annotations_of(tx, "experiment_run", [row["seq"] for row in rows])
+    annotations = annotations_for(tx, "experiment_run", [row["seq"] for row in rows])
     for seq, said in annotations.items():
         evaluations.setdefault(seq, {})["annotations"] = [each.model_dump(mode="json") for each in said]
-    return [_experiment_run_of(row, evaluations.get(row["seq"], {})) for row in rows]
+    return [_experiment_run_from_row(row, evaluations.get(row["seq"], {})) for row in rows]
 
 
-def _experiment_run_of(row: Row, evaluations: dict[str, object]) -> ExperimentRun:
+def _experiment_run_from_row(row: Row, evaluations: dict[str, object]) -> ExperimentRun:
     named = {field: row[field] for field in ("id", "example_id", "output", "error")}
     return ExperimentRun.model_validate({**json.loads(row["columns"]), **evaluations, **named})

@@ -7,7 +7,7 @@ from evaltasks.engine.clock import from_us
 from evaltasks.engine.store.store import Row, Transaction
 
 
-def project_of(row: Row) -> Project:
+def project_from_row(row: Row) -> Project:
     return Project(
         id=row["id"],
         name=row["name"],
@@ -34,12 +34,12 @@ def project_rows(tx: Transaction, query: ListProjects, before_seq: object) -> li
 
 def find_project(tx: Transaction, project_id: str) -> Project | None:
     row = tx.fetch_one("projects.by_id", {"id": project_id})
-    return None if row is None else project_of(row)
+    return None if row is None else project_from_row(row)
 
 
 def find_project_by_name(tx: Transaction, space_id: str, name: str) -> Project | None:
     row = tx.fetch_one("projects.by_name", {"space_id": space_id, "name": name})
-    return None if row is None else project_of(row)
+    return None if row is None else project_from_row(row)
 
 
 def insert_project(

@@ -13,7 +13,7 @@ from evaltasks.engine.store.store import Row, Transaction
 _SETTINGS = ("default_llm_integration", "ml_models_enabled", "gradient_start_color", "gradient_end_color")
 
 
-def space_of(row: Row) -> Space:
+def space_from_row(row: Row) -> Space:
     return Space(
         id=row["id"],
         name=row["name"],
@@ -32,17 +32,17 @@ def space_rows(tx: Transaction, query: ListSpaces, before_seq: object) -> list[R
 
 def find_space(tx: Transaction, space_id: str) -> Space | None:
     row = tx.fetch_one("spaces.by_id", {"id": space_id})
-    return None if row is None else space_of(row)
+    return None if row is None else space_from_row(row)
 
 
 def find_space_by_name(tx: Transaction, name: str) -> Space | None:
     row = tx.fetch_one("spaces.by_name", {"name": name})
-    return None if row is None else space_of(row)
+    return None if row is None else space_from_row(row)
 
 
 def find_default_space(tx: Transaction) -> Space | None:
     row = tx.fetch_one("spaces.first")
-    return None if row is None else space_of(row)
+    return None if row is None else space_from_row(row)
 
 
 def insert_space(tx: Transaction, space_id: str, body: CreateSpace, created_us: int) -> None:

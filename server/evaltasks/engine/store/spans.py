@@ -18,7 +18,7 @@ from evaltasks.api.spans import IngestedSpans, Span, SpanContext, SpanEvaluation
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.clock import from_us
 from evaltasks.engine.filters.compile import CompiledFilter
-from evaltasks.engine.store.annotations import annotations_of
+from evaltasks.engine.store.annotations import annotations_for
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -42,7 +42,7 @@ class SpanRow:
 
 
 _COLUMNS = tuple(field.name for field in fields(SpanRow))
-_values_of = attrgetter(*_COLUMNS)
+_column_values = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def span_rows(
     return tx.fetch_all("spans.page", {**values, **filter_.values}, filter=filter_.sql)
 
 
-def evaluations_of(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
+def evaluations_for(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
     """The evaluations that are on these spans, by `seq`, each list in the order of names; two queries.
 
     Those of a span's trace and session follow, named `trace_eval.<name>` and `session_eval.<name>`: of the trace on
@@ -110,12 +110,12 @@ def feedback_for(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, SpanFeedb
     wanted = list(seqs)
     if not wanted:
         return {}
-    evaluations = evaluations_of(tx, wanted)
-    own, of_trace = annotations_of(tx, "span", wanted), annotations_of(tx, "trace", wanted)
+    evaluations = evaluations_for(tx, wanted)
+    own, of_trace = annotations_for(tx, "span", wanted), annotations_for(tx, "trace", wanted)
     return {seq: SpanFeedback(evaluations.get(seq, []), own.get(seq, []), of_trace.get(seq, [])) for seq in wanted}
 
 
-def span_of(row: Row, attributes: JsonObject, feedback: SpanFeedback) -> Span:
+def span_from_row(row: Row, attributes: JsonObject, feedback: SpanFeedback) -> Span:
     """The wire model of a row, with those attributes and remarks that were asked for."""
     return Span(
         name=row["name"],
@@ -138,7 +138,7 @@ def span_of(row: Row, attributes: JsonObject, feedback: SpanFeedback) -> Span:
 def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingested_us: int) -> IngestedSpans:
     """Add the spans; one that the project knows by trace id and span id is replaced and keeps its `seq`."""
     own = {"project_id": project_id, "ingested_us": ingested_us}
-    puts = [{**own, **dict(zip(_COLUMNS, _values_of(row), strict=True))} for row in rows]
+    puts = [{**own, **dict(zip(_COLUMNS, _column_values(row), strict=True))} for row in rows]
     keys = {(put["trace_id"], put["span_id"]) for put in puts}
     known = tx.fetch_one("spans.known", {"project_id": project_id, "keys": json.dumps(list(keys))})
     assert known is not None
