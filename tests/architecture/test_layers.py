@@ -46,6 +46,7 @@ OWNERS: dict[str, set[str]] = {
     "opentelemetry": {"engine/ingest"},
     "grpc": {"engine/flight"},
     "re2": {"engine/evaluators"},
+    "referencing": {"engine/evaluators"},
     "regex": {"engine/evaluators"},
     "pydantic_monty": {"engine/sandbox"},
     "xllamacpp": {"demo"},

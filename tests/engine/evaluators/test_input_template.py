@@ -112,7 +112,9 @@ def test_what_is_put_in_is_never_read_again(value: str, before: str) -> None:
     assert fill({"x": f"{before}|{{{{v}}}}|"}, {}, values) == {"x": f"{before}|{value}|"}
 
 
-WORDS = st.sampled_from(["type", "properties", "items", "anyOf", "$ref", "required", "additionalProperties"])
+WORDS = st.sampled_from(
+    ["type", "properties", "items", "anyOf", "$ref", "required", "additionalProperties", "$id", "$anchor", "$defs"]
+)
 
 
 @given(template=st.dictionaries(st.text(max_size=8), JSON, max_size=4), schema=st.dictionaries(WORDS, JSON))
@@ -142,6 +144,43 @@ def test_a_reference_in_a_circle_or_to_nowhere_has_no_type() -> None:
     root = {"anyOf": [tangle] * 50, "allOf": [{"anyOf": [tangle] * 50}, {"properties": {"x": {"type": "integer"}}}]}
     assert fill({"x": "{{v}}", "y": "{{v}}"}, root, {"v": "7"}) == {"x": 7, "y": "7"}
     assert cast("7", {"$ref": "#/nowhere"}) == "7" and cast("7", {"$ref": "https://elsewhere/schema"}) == "7"
+
+
+@pytest.mark.parametrize(
+    ("root", "reference"),
+    [
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "#/anyOf/1"),
+        ({"$defs": {"a b/c~d": {"type": "integer"}}}, "#/$defs/a%20b~1c~0d"),
+        ({"$defs": {"count": {"$anchor": "count", "type": "integer"}}}, "#count"),
+        ({"$id": "https://agent.example/in", "$defs": {"n": {"$id": "count", "type": "integer"}}}, "count"),
+        ({"$id": "https://agent.example/in", "$defs": {"n": {"type": "integer"}}}, "https://agent.example/in#/$defs/n"),
+    ],
+)
+def test_a_reference_within_the_schema_leads_to_its_type(root: dict[str, Any], reference: str) -> None:
+    assert fill({"x": "{{v}}"}, {**root, "properties": {"x": {"$ref": reference}}}, {"v": "7"}) == {"x": 7}
+
+
+@pytest.mark.parametrize(
+    ("root", "reference"),
+    [
+        ({"title": 5}, "#/title/a"),
+        ({"anyOf": [{}]}, "#/anyOf/first"),
+        ({"$defs": 5}, "#anchor"),
+        ({"anyOf": [5, None]}, "#anchor"),
+        ({"$anchor": [1]}, "#anchor"),
+        ({}, "http://[bad"),
+    ],
+)
+def test_a_reference_in_a_schema_that_is_not_valid_has_no_type(root: dict[str, Any], reference: str) -> None:
+    assert fill({"x": "{{v}}"}, {**root, "properties": {"x": {"$ref": reference}}}, {"v": "7"}) == {"x": "7"}
+
+
+@pytest.mark.parametrize(
+    "broken", [{"$id": 5}, {"properties": {"y": {"properties": None}}}, {"allOf": 5}, {"items": [5]}]
+)
+def test_a_pointer_leads_to_its_type_even_where_another_part_of_the_schema_is_not_valid(broken: dict[str, Any]) -> None:
+    root = {**broken, "$defs": {"n": {"type": "integer"}}, "additionalProperties": {"$ref": "#/$defs/n"}}
+    assert fill({"x": "{{v}}"}, root, {"v": "7"}) == {"x": 7}
 
 
 def test_a_template_too_deep_is_reported_and_so_is_a_schema() -> None:

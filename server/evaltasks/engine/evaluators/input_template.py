@@ -6,8 +6,8 @@ array, and what is not text becomes text where text is wanted. Where the schema 
 placeholder inside other text is put in as text. A missing column, or null, is null (inside text: nothing). Keys of the
 template are never filled, and what is put in is never read again.
 
-Of JSON Schema this reads what tells the type of a place: `type`, `properties`, `items`, `additionalProperties`, local
-`$ref`, and the alternatives of `anyOf`, `oneOf` and `allOf`.
+Of JSON Schema this reads what tells the type of a place: `type`, `properties`, `items`, `additionalProperties`,
+`$ref` within the schema, and the alternatives of `anyOf`, `oneOf` and `allOf`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 from evaltasks.api.run_configurations import InputVariableFormat, without_dataset_prefix
 from evaltasks.api.wire import JsonObject
@@ -57,16 +59,18 @@ def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object])
     Raises CannotCast.
     """
 
+    root = _Schema(schema)
+
     def filled(node: object, place: JsonObject, where: str) -> object:
         if isinstance(node, dict):
-            return {key: filled(part, _property(schema, place, key), f"{where}.{key}") for key, part in node.items()}
+            return {key: filled(part, _property(root, place, key), f"{where}.{key}") for key, part in node.items()}
         if isinstance(node, list):
-            return [filled(part, _item(schema, place, nth), f"{where}[{nth}]") for nth, part in enumerate(node)]
+            return [filled(part, _item(root, place, nth), f"{where}[{nth}]") for nth, part in enumerate(node)]
         if not isinstance(node, str):
             return node
         name = whole_placeholder(node)
         if name is not None:
-            return _cast_for(name, values.get(name), _types(schema, place), where)
+            return _cast_for(name, values.get(name), _types(root, place), where)
         shown = {name: "" if value is None else value for name, value in values.items()}
         return render(node, InputVariableFormat.MUSTACHE, shown)
 
@@ -77,6 +81,7 @@ def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object])
 
 def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
     """What keeps a template from ever fitting the schema, one sentence each."""
+    root = _Schema(schema)
     problems: list[str] = []
 
     def judge(node: object, place: JsonObject, where: str, depth: int) -> None:
@@ -87,12 +92,12 @@ def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
             return
         if isinstance(node, str):
             problems.extend(f"{where}: {problem}" for problem in mustache_problems(node))
-        types = _types(schema, place)
+        types = _types(root, place)
         has_placeholder = isinstance(node, str) and bool(variables_of(node, InputVariableFormat.MUSTACHE))
         if types and not has_placeholder and not _is(node, types) and node is not None:
             problems.append(f"{where} must be {_listed(types)} by the agent's input schema")
         elif isinstance(node, dict):
-            place = _resolved(schema, place)
+            place = root.resolved(place)
             required = place.get("required")
             missing = [key for key in _texts(required) if key not in node]
             problems.extend(f"{where} lacks {_named(key)}, which the agent's input schema requires" for key in missing)
@@ -102,10 +107,10 @@ def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
                 if is_closed and isinstance(known, dict) and key not in known:
                     problems.append(f"{where} has {_named(key)}, which the agent's input schema does not know")
                 else:
-                    judge(part, _property(schema, place, key), f"{where}.{key[:_NAMED_MAX]}", depth + 1)
+                    judge(part, _property(root, place, key), f"{where}.{key[:_NAMED_MAX]}", depth + 1)
         elif isinstance(node, list):
             for nth, part in enumerate(node):
-                judge(part, _item(schema, place, nth), f"{where}[{nth}]", depth + 1)
+                judge(part, _item(root, place, nth), f"{where}[{nth}]", depth + 1)
 
     judge(template, schema, "input_template", 0)
     return problems[:_PROBLEMS_MAX]
@@ -113,7 +118,7 @@ def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
 
 def schema_problem(schema: JsonObject) -> str | None:
     """Why a JSON Schema cannot describe a request, as the end of a sentence; None when it can."""
-    types = _types(schema, schema)
+    types = _types(_Schema(schema), schema)
     if types and "object" not in types:
         return "must describe an object, because that is what an agent is sent"
     if _depth(schema) > DEPTH_MAX:
@@ -197,30 +202,62 @@ def _is(value: object, types: Sequence[str]) -> bool:
 
 
 # --- the schema ---------------------------------------------------------------------------------------------------
-def _resolved(root: JsonObject, place: object) -> JsonObject:
-    """The schema itself, or what its local reference leads to; {} for anything else."""
-    for _ in range(_REFERENCES_MAX):
-        if not isinstance(place, dict):
+class _Schema:
+    """A JSON schema, and the parts of it that a `$ref` within it refers to.
+
+    References are resolved by the library `referencing`, which expects a valid schema; an agent's input schema is
+    taken as it is. In one that is not valid, only JSON pointers (`#/…`) are followed.
+    """
+
+    def __init__(self, root: JsonObject) -> None:
+        self._root = root
+
+    def resolved(self, place: object) -> JsonObject:
+        """Return the place itself, or what its `$ref` leads to; {} if that is not a schema within this one."""
+        for _ in range(_REFERENCES_MAX):
+            if not isinstance(place, dict):
+                return {}
+            reference = place.get("$ref")
+            if not isinstance(reference, str):
+                return place
+            place = self._referenced(reference)
+        return {}
+
+    def _referenced(self, reference: str) -> object:
+        from referencing.exceptions import Unresolvable  # noqa: PLC0415  0.1 s that only a schema with references needs
+
+        resolver, is_valid = self._resolver
+        if not is_valid and not reference.startswith("#/"):
+            # The library would search the whole schema for it again, for every reference.
             return {}
-        reference = place.get("$ref")
-        if not isinstance(reference, str):
-            return place
-        if not reference.startswith("#"):
+        try:
+            return resolver.lookup(reference).contents
+        except (Unresolvable, AttributeError, TypeError, ValueError):
+            # The last three: a pointer into something that is not a schema.
             return {}
-        place = root
-        for step in reference.removeprefix("#").strip("/").split("/"):
-            key = step.replace("~1", "/").replace("~0", "~")
-            if key:
-                place = place.get(key) if isinstance(place, dict) else None
-    return {}
+
+    @cached_property
+    def _resolver(self) -> tuple[Any, bool]:
+        """The library's resolver, and whether it found every anchor and id (7 µs for each part of the schema)."""
+        from referencing import Registry  # noqa: PLC0415  see above
+        from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
+
+        own_id = self._root.get("$id")
+        address = own_id if isinstance(own_id, str) else ""
+        # Other documents are never retrieved: the registry knows only this one.
+        registry = Registry().with_resource(address, DRAFT202012.create_resource(self._root))
+        try:
+            return registry.crawl().resolver(address), True
+        except (AttributeError, TypeError, ValueError):
+            return registry.resolver(address), False
 
 
-def _alternatives(root: JsonObject, place: object) -> Iterator[JsonObject]:
+def _alternatives(schema: _Schema, place: object) -> Iterator[JsonObject]:
     """The schema itself, then those of its `anyOf`, `oneOf` and `allOf`, in their order and each once."""
     seen: set[int] = set()
     waiting = [place]
     while waiting:
-        one = _resolved(root, waiting.pop(0))
+        one = schema.resolved(waiting.pop(0))
         if id(one) in seen:
             # Also what ends a circle of references.
             continue
@@ -231,10 +268,10 @@ def _alternatives(root: JsonObject, place: object) -> Iterator[JsonObject]:
             waiting += listed if isinstance(listed, list) else []
 
 
-def _types(root: JsonObject, place: object) -> list[str]:
+def _types(schema: _Schema, place: object) -> list[str]:
     """The types that a place may have, in the schema's order; none when it does not say."""
-    own = _said_types(_resolved(root, place))
-    return own or list(dict.fromkeys(kind for one in _alternatives(root, place) for kind in _said_types(one)))
+    own = _said_types(schema.resolved(place))
+    return own or list(dict.fromkeys(kind for one in _alternatives(schema, place) for kind in _said_types(one)))
 
 
 def _said_types(place: JsonObject) -> list[str]:
@@ -242,23 +279,23 @@ def _said_types(place: JsonObject) -> list[str]:
     return [kind for kind in ([said] if isinstance(said, str) else _texts(said)) if kind in _TYPES]
 
 
-def _property(root: JsonObject, place: JsonObject, key: str) -> JsonObject:
-    for one in _alternatives(root, place):
+def _property(schema: _Schema, place: JsonObject, key: str) -> JsonObject:
+    for one in _alternatives(schema, place):
         known, others = one.get("properties"), one.get("additionalProperties")
         if isinstance(known, dict) and key in known:
-            return _resolved(root, known[key])
+            return schema.resolved(known[key])
         if isinstance(others, dict):
-            return _resolved(root, others)
+            return schema.resolved(others)
     return {}
 
 
-def _item(root: JsonObject, place: JsonObject, nth: int) -> JsonObject:
-    for each in _alternatives(root, place):
+def _item(schema: _Schema, place: JsonObject, nth: int) -> JsonObject:
+    for each in _alternatives(schema, place):
         items = each.get("items")
         if isinstance(items, dict):
-            return _resolved(root, items)
+            return schema.resolved(items)
         if isinstance(items, list) and nth < len(items):
-            return _resolved(root, items[nth])
+            return schema.resolved(items[nth])
     return {}
 
 
