@@ -147,14 +147,14 @@ def _export(given: argparse.Namespace) -> int:
 
 
 def _apply(given: argparse.Namespace) -> int:
-    from evaltasks.promote.plan import Continuous  # noqa: PLC0415  see above
+    from evaltasks.promote.plan import ContinuousPolicy  # noqa: PLC0415  see above
     from evaltasks.promoting import ApplyOptions, apply_tasks  # noqa: PLC0415  see above
 
     if given.exit_code and not given.dry_run:
         return _fail("--exit-code goes with --dry-run", 2)
-    continuous = Continuous.UNDECIDED
+    continuous = ContinuousPolicy.UNDECIDED
     if given.allow_continuous or given.keep_paused:
-        continuous = Continuous.ALLOWED if given.allow_continuous else Continuous.PAUSED
+        continuous = ContinuousPolicy.ALLOWED if given.allow_continuous else ContinuousPolicy.PAUSED
     options = ApplyOptions(
         given.task, given.dry_run, given.exit_code, given.yes, as_json=given.json, continuous=continuous
     )

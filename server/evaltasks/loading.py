@@ -1,4 +1,4 @@
-"""`evaltasks load`: rows of a file into the embedded engine, through the very tools an agent would use."""
+"""The command `evaltasks load`: imports rows of a file into the embedded engine, with the tools that agents use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAR_CELLS = 30
 
 
 class ProgressBar:
-    """One line on stderr, redrawn where stderr is a terminal; plain lines of news elsewhere."""
+    """Progress on stderr: one line that is redrawn on a terminal, otherwise a line for each message."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -42,20 +42,28 @@ class ProgressBar:
 
 
 class NonInteractiveConfirm:
+    """Declines every question, because the command line asks nobody."""
+
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"{question} No one can be asked here; confirm with {confirm_with}.")
+        raise Declined(f"{question} Nobody can be asked here; confirm with {confirm_with}.")
 
 
 async def load_spans(file: Path, project: str, store: str) -> int:
+    """Import spans from a file into a project of the store. Returns the exit code."""
     return await _load(IMPORT_SPANS, {"project": project}, file, store)
 
 
 async def load_examples(file: Path, dataset: str, store: str) -> int:
+    """Create a dataset in the store from the examples of a file. Returns the exit code."""
     return await _load(CREATE_DATASET, {"name": dataset}, file, store)
 
 
 async def _load(spec: ToolSpec[Any, Any], arguments: dict[str, Any], file: Path, store: str) -> int:
-    """Call one tool from the command line. The file named by the person is the only one it may read."""
+    """Call one tool. It may read files of the file's directory only.
+
+    Returns:
+        The exit code, 0.
+    """
     path = file.resolve()  # noqa: ASYNC240  once, before anything else runs
     bar = ProgressBar()
     async with open_client(Settings(store=store), os.environ) as client:

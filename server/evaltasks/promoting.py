@@ -1,4 +1,4 @@
-"""`evaltasks export` and `evaltasks apply`: tasks as files, from one service to another."""
+"""The commands `evaltasks export` and `evaltasks apply`: move tasks as files from one service to another."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from evaltasks.app import open_client
-from evaltasks.promote.apply import make_plan, perform
-from evaltasks.promote.export import HoldsKeys, export_space
+from evaltasks.promote.apply import apply_plan, make_plan
+from evaltasks.promote.export import SecretsFound, export_space
 from evaltasks.promote.folder import BadFiles, read_folder, write_folder
-from evaltasks.promote.plan import Action, Continuous, Plan, Step, Stopped
-from evaltasks.promote.report import export_text, plan_json, plan_text, shown
+from evaltasks.promote.plan import Action, ApplyFailed, ContinuousPolicy, Plan, Step
+from evaltasks.promote.report import escape_controls, export_text, plan_json, plan_text
 from evaltasks.settings import Settings
 
 FAILED = 1
@@ -23,14 +23,14 @@ DIFFERS = 3
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """What the person said about this one application."""
+    """The command line options of `evaltasks apply`."""
 
     tasks: Sequence[str] = ()
     dry_run: bool = False
     exit_code: bool = False
     yes: bool = False
     as_json: bool = False
-    continuous: Continuous = Continuous.UNDECIDED
+    continuous: ContinuousPolicy = ContinuousPolicy.UNDECIDED
 
 
 async def export_tasks(
@@ -41,13 +41,17 @@ async def export_tasks(
     prune: bool,
     allow_key_shaped: bool,
 ) -> int:
-    """0; FAILED when a task could not be told, or nothing was written."""
+    """Export tasks to a folder.
+
+    Returns:
+        The exit code: 0, or FAILED if a task could not be exported or nothing was written.
+    """
     async with open_client(settings, environment) as client:
         space = await client.resolve.space()
         try:
             exported = await export_space(client, space.id, tasks, allow_key_shaped=allow_key_shaped)
             written = await to_thread.run_sync(lambda: write_folder(directory, exported.files, prune=prune))
-        except (HoldsKeys, BadFiles) as refused:
+        except (SecretsFound, BadFiles) as refused:
             return _fail(str(refused))
         except OSError as error:
             return _fail(f"{directory} cannot be written: {error.strerror}")
@@ -58,9 +62,14 @@ async def export_tasks(
 async def apply_tasks(
     settings: Settings, environment: Mapping[str, str], directory: Path, options: ApplyOptions
 ) -> int:
-    """0; FAILED when it was not or not wholly applied; DIFFERS when a dry run was asked to tell by its code."""
+    """Apply the files of a folder to a service.
+
+    Returns:
+        The exit code: 0, FAILED if the files were not or only partly applied, or DIFFERS if a dry run with `exit_code`
+        found changes.
+    """
     try:
-        bundle = (await to_thread.run_sync(read_folder, directory)).only(options.tasks)
+        bundle = (await to_thread.run_sync(read_folder, directory)).select(options.tasks)
     except BadFiles as bad:
         return _fail(str(bad))
     except OSError as error:
@@ -74,51 +83,61 @@ async def apply_tasks(
         plan = await planned()
         if not options.as_json:
             print(plan_text(plan), flush=True)
-        code, applied = await _carry_out(plan, options, planned)
+        code, applied = await _confirm_and_apply(plan, options, planned)
     if options.as_json:
         print(plan_json(plan, applied=applied))
     return code
 
 
-async def _carry_out(plan: Plan, options: ApplyOptions, planned: Callable[[], Awaitable[Plan]]) -> tuple[int, bool]:
-    """(exit code, whether service and files agree now, but for what is left as it is)."""
+async def _confirm_and_apply(
+    plan: Plan, options: ApplyOptions, planned: Callable[[], Awaitable[Plan]]
+) -> tuple[int, bool]:
+    """Apply a plan after confirmation.
+
+    Returns:
+        The exit code, and whether the service now equals the files, except for resources that are kept on purpose.
+    """
     if plan.issues:
         return FAILED, False
     if options.dry_run:
         return (DIFFERS if options.exit_code and plan.differs else 0), False
     if plan.undecided:
-        return _fail("Nothing was changed: say what becomes of the continuous tasks."), False
+        return _fail("Nothing was changed: choose --allow-continuous or --keep-paused."), False
     if plan.changes and not options.yes:
-        if not await _agreed(plan):
+        if not await _confirmed(plan):
             return FAILED, False
-        # A person may read for an hour; what was agreed to is what is done.
+        # The person may read for an hour. Only the plan that was confirmed is applied.
         agreed, plan = plan_text(plan), await planned()
         if plan_text(plan) != agreed:
-            return _fail("Nothing was changed: the service changed meanwhile. Apply again to see the new plan."), False
-    return await _do(plan, options)
+            return _fail(
+                "Nothing was changed: the service changed in the meantime. Apply again to see the new plan."
+            ), False
+    return await _apply(plan, options)
 
 
-async def _do(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
+async def _apply(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
     total, done = len(plan.changes), list[Step]()
 
     def tell(step: Step) -> None:
         done.append(step)
         word = "created" if step.action is Action.CREATE else "updated"
         line = f"  [{len(done)}/{total}] {word} {step.kind.replace('_', ' ')} '{step.name}'"
-        print(shown(line), file=sys.stderr, flush=True)
+        print(escape_controls(line), file=sys.stderr, flush=True)
 
     try:
-        await perform(plan, tell)
-    except Stopped as stopped:
+        await apply_plan(plan, tell)
+    except ApplyFailed as stopped:
         return _fail(str(stopped)), False
     if done and not options.as_json:
         print(f"Applied: {plan.count(Action.CREATE)} created, {plan.count(Action.UPDATE)} updated.")
     return 0, True
 
 
-async def _agreed(plan: Plan) -> bool:
+async def _confirmed(plan: Plan) -> bool:
     if not sys.stdin.isatty():
-        _fail("Nothing was changed: no one can be asked here. Look at the plan, then apply with --yes.")
+        _fail(
+            "Nothing was changed: this is not a terminal, so nobody can confirm. Check the plan, then apply with --yes."
+        )
         return False
     print(f"Apply this to {plan.where}? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
@@ -129,5 +148,5 @@ async def _agreed(plan: Plan) -> bool:
 
 
 def _fail(text: str) -> int:
-    print(shown(f"evaltasks: {text}"), file=sys.stderr)
+    print(escape_controls(f"evaltasks: {text}"), file=sys.stderr)
     return FAILED

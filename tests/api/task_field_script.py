@@ -13,7 +13,7 @@ from typing import Any
 from evaltasks.client.resolve import Named
 from evaltasks.client.transport import open_app_client
 from evaltasks.promote.apply import make_plan
-from evaltasks.promote.documents import TaskFile, document_of
+from evaltasks.promote.documents import TaskFile, to_document
 from evaltasks.promote.export import export_space
 from evaltasks.promote.folder import Bundle
 from evaltasks.tools import create_task, get_task, update_task
@@ -54,9 +54,11 @@ async def life_of_a_task(store: str) -> dict[str, Any]:
         space = Named(await it.space_id(), "default")
         exported = await export_space(client, space.id)
         (file,) = [one for one in exported.files if isinstance(one, TaskFile) and one.name == "by a tool"]
-        seen["exported"] = document_of(file)["note"]  # type: ignore[attr-defined]
+        seen["exported"] = to_document(file)["note"]  # type: ignore[attr-defined]
         others = [one for one in exported.files if one is not file]
-        plan = await make_plan(Bundle.of([file.model_copy(update={"note": "promoted"}), *others]), client, space)
+        plan = await make_plan(
+            Bundle.from_files([file.model_copy(update={"note": "promoted"}), *others]), client, space
+        )
         seen["difference of apply"] = [
             (one.field, one.before, one.after) for step in plan.changes for one in step.differences
         ]

@@ -1,4 +1,4 @@
-"""Reading a folder that people edit, and that strangers may have edited."""
+"""Reading and writing a folder that people edit and that may contain hostile files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def problems_of(folder: Path) -> list[str]:
     return [str(issue) for issue in bad.value.issues]
 
 
-def test_all_that_is_wrong_with_all_files_is_reported_at_once_with_file_and_line(tmp_path: Path) -> None:
+def test_read_folder_reports_all_errors_of_all_files_with_file_and_line(tmp_path: Path) -> None:
     integration = f"evaltasks: 1\nkind: ai_integration\nname: i\nprovider: open_ia\napi_key: {KEY}\nheaders: {{a: b}}\n"
     put(
         tmp_path,
@@ -46,32 +46,30 @@ def test_all_that_is_wrong_with_all_files_is_reported_at_once_with_file_and_line
     found = problems_of(tmp_path)
     assert [issue.partition("; ")[0] for issue in found] == [
         "ai_integrations/i.yaml:4: provider: is none of the words allowed here",
-        "ai_integrations/i.yaml:5: api_key: holds what looks like a key or password",
-        "ai_integrations/i.yaml:5: api_key: never is in a file",
-        "ai_integrations/i.yaml:6: headers: never is in a file",
-        "evaluators/e.yaml:1: evaltasks: is another version of these files",
+        "ai_integrations/i.yaml:5: api_key: contains what looks like a key or password",
+        "ai_integrations/i.yaml:5: api_key: must not be in a file",
+        "ai_integrations/i.yaml:6: headers: must not be in a file",
+        "evaluators/e.yaml:1: evaltasks: is another version of the file format",
         "evaluators/f.yaml:5: versions[0].code_config.name: is required",
         "evaluators/f.yaml:5: versions[0].code_config.variables: is required",
         "evaluators/f.yaml:5: versions[0].code_config.managed_evaluator: is required",
         "tasks/a.yaml:8: evaluators[0].colum_mappings: is not a field of this object",
         "tasks/a.yaml:9: sampling_rate: must be at most 1",
-        "tasks/a.yaml:10: evaluator_id: is an id of one service",
+        "tasks/a.yaml:10: evaluator_id: is an id, which is valid on one service only",
         "tasks/c.yaml:8: run_configuration.ai_integration: is required",
         "tasks/c.yaml:8: run_configuration.input_variable_format: is required",
-        "tasks/c.yaml:10: run_configuration.prompt_version_id: is an id of one service",
+        "tasks/c.yaml:10: run_configuration.prompt_version_id: is an id, which is valid on one service only",
         "tasks/c.yaml:11: run_configuration.messages: needs at least 1 item(s)",
     ]
     assert not [issue for issue in found if KEY in issue]
 
 
-def test_two_files_of_one_name_are_reported(tmp_path: Path) -> None:
+def test_read_folder_reports_two_files_with_the_same_name(tmp_path: Path) -> None:
     put(tmp_path, tasks__a=TASK, tasks__b=TASK)
-    assert problems_of(tmp_path) == [
-        "tasks/b.yaml:3: name: tasks/a.yaml has this name already; name one of them differently"
-    ]
+    assert problems_of(tmp_path) == ["tasks/b.yaml:3: name: tasks/a.yaml already has this name; rename one of them"]
 
 
-def test_a_folder_without_files_is_no_empty_success(tmp_path: Path) -> None:
+def test_read_folder_refuses_a_folder_without_files(tmp_path: Path) -> None:
     assert "has no YAML files" in problems_of(tmp_path)[0]
 
 
@@ -82,13 +80,13 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}, *{o}]\n" for o, n in 
     ("content", "words"),
     [
         (BOMB, "anchors and aliases"),
-        (TASK + "query_filter: !!python/object/apply:os.system [id]\n", "tags (!) are not read"),
+        (TASK + "query_filter: !!python/object/apply:os.system [id]\n", "tags (!) are not supported"),
         (TASK + "<<: *x\n", "anchors and aliases"),
-        (TASK + "name: u\n", "is here twice (first on line 3)"),
+        (TASK + "name: u\n", "is duplicated (first on line 3)"),
         (TASK + "---\n" + TASK, "a second document"),
         (TASK + "query_filters: " + "[" * 100_000, "nested deeper"),
         (TASK + "query_filters: [" + "a," * 100_000 + "]\n", "more than 20000 values"),
-        (TASK + "query_filters: {" + "a," * 100_000 + "}\n", "is here twice"),
+        (TASK + "query_filters: {" + "a," * 100_000 + "}\n", "is duplicated"),
         (TASK + "? [a, b]\n: c\n", "a key is not plain text"),
         (TASK + "query_filter: 'open\n", "end of stream"),
         (TASK + "query_filter: \x00\n", "characters that YAML does not allow"),
@@ -101,12 +99,12 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}, *{o}]\n" for o, n in 
     ],
 )
 @pytest.mark.timeout(10)
-def test_hostile_or_broken_yaml_is_refused_in_words(content: str | bytes, words: str, tmp_path: Path) -> None:
+def test_read_folder_reports_hostile_or_broken_yaml(content: str | bytes, words: str, tmp_path: Path) -> None:
     put(tmp_path, tasks__a=content)
     assert any(words in issue for issue in problems_of(tmp_path)), problems_of(tmp_path)
 
 
-def test_words_of_yaml_1_1_are_texts_here(tmp_path: Path) -> None:
+def test_read_folder_reads_yaml_1_1_words_as_text(tmp_path: Path) -> None:
     put(tmp_path, tasks__a=TASK.replace("name: t", "name: on") + "  column_mappings: {yes: no, 1: 12:30, null: 0x1F}\n")
     task = read_folder(tmp_path).tasks["on"].content
     assert task.evaluators is not None
@@ -117,7 +115,7 @@ def task(name: str) -> TaskFile:
     return TaskFile.model_validate({"name": name, "type": "code_evaluation", "project": "p"})
 
 
-def test_a_renamed_file_stays_where_it_is_and_a_strangers_file_is_never_overwritten(tmp_path: Path) -> None:
+def test_write_folder_keeps_renamed_files_and_never_overwrites_other_files(tmp_path: Path) -> None:
     write_folder(tmp_path, [task("My task")])
     (tmp_path / "tasks/my-task.yaml").rename(tmp_path / "tasks/mine.yml")
     assert write_folder(tmp_path, [task("My task")]).unchanged == ["tasks/mine.yml"]
@@ -126,7 +124,7 @@ def test_a_renamed_file_stays_where_it_is_and_a_strangers_file_is_never_overwrit
         write_folder(tmp_path, [task("My task"), task("other")])
 
 
-def test_names_that_look_alike_have_files_of_their_own_and_keep_them(tmp_path: Path) -> None:
+def test_write_folder_gives_similar_names_separate_stable_files(tmp_path: Path) -> None:
     names = ["A b", "a-b", "Ünïcode", "日本", "../../etc/passwd"]
     first = write_folder(tmp_path, [task(name) for name in names])
     assert len({*first.changed}) == len(names)
@@ -135,7 +133,7 @@ def test_names_that_look_alike_have_files_of_their_own_and_keep_them(tmp_path: P
     assert set(read_folder(tmp_path).tasks) == set(names)
 
 
-def test_stale_files_are_reported_and_removed_only_when_asked(tmp_path: Path) -> None:
+def test_write_folder_reports_stale_files_and_removes_them_with_prune(tmp_path: Path) -> None:
     write_folder(tmp_path, [task("a"), task("b")])
     (tmp_path / "tasks/notes.yaml").write_text("mine: true\n")
     assert write_folder(tmp_path, [task("a")]).stale == ["tasks/b.yaml"]
@@ -143,7 +141,7 @@ def test_stale_files_are_reported_and_removed_only_when_asked(tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "tasks").iterdir()) == ["a.yaml", "notes.yaml"]
 
 
-def test_prompts_stand_as_blocks(tmp_path: Path) -> None:
+def test_write_folder_writes_prompts_as_block_texts(tmp_path: Path) -> None:
     config = {
         "name": "n", "template": "First {output}\n\nSecond: #1\n", "include_explanations": True,
         "llm_config": {"ai_integration": "i", "model_name": "m"},

@@ -1,4 +1,4 @@
-"""What a plan says before anything is changed."""
+"""The plan: its steps, differences and problems, before anything is changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evaltasks.api.evaluators import CreateEvaluatorVersion
 from evaltasks.api.integrations import CreateAgentConfig
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment
 from evaltasks.client.transport import open_remote_client
-from evaltasks.promote.apply import make_plan, perform
+from evaltasks.promote.apply import apply_plan, make_plan
 from evaltasks.promote.documents import (
     AgentIntegrationFile,
     AiIntegrationFile,
@@ -26,7 +26,7 @@ from evaltasks.promote.documents import (
 )
 from evaltasks.promote.export import export_space
 from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
-from evaltasks.promote.plan import Action, Continuous, Plan
+from evaltasks.promote.plan import Action, ContinuousPolicy, Plan
 from evaltasks.promote.report import plan_json, plan_text
 from tests.support.backends import KEY, served
 from tests.support.promoting import applied, evaluator, managed, place, planned, tasks_of, without_heuristic, world
@@ -38,7 +38,7 @@ def task(name: str = "t", **fields: Any) -> TaskFile:
 
 
 def words(*keywords: str, label: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A version of an evaluator that looks for keywords."""
+    """Return a version of an evaluator that looks for keywords."""
     param = {"name": "keywords", "type": "string_array", "default_value": list(keywords)}
     return {"label": label, "code_config": managed("CONTAINS_ANY_KEYWORD", "words", param), **fields}
 
@@ -56,7 +56,7 @@ async def exported(names: Sequence[str] = ()) -> list[AnyFile]:
         return (await export_space(source.client, source.space.id, names)).files
 
 
-async def test_all_missing_resources_are_reported_together_with_candidates_and_nothing_is_written() -> None:
+async def test_plan_reports_all_missing_resources_with_candidates_and_writes_nothing() -> None:
     files = await exported()
     async with place(bare=True) as target:
         await target.it.seed_project("chatt")
@@ -64,15 +64,15 @@ async def test_all_missing_resources_are_reported_together_with_candidates_and_n
         plan = await planned([file for file in files if file.kind != "ai_integration"], target)
         text = plan_text(plan)
         assert target.network.writes == []
-    assert "there is no project 'chat'; a project comes with its first spans" in text
+    assert "there is no project 'chat'; a project is created with its first spans" in text
     assert "there are: 'chatt'" in text
     assert "experiments[0]: there is no experiment 'base'" in text
-    assert "there is no AI integration 'openai', nor a file of it; there are: heuristic" in text
+    assert "there is no AI integration 'openai' and no file for it; there are: heuristic" in text
     assert "nothing was changed" in text
     assert len(plan.issues) > 8
 
 
-async def test_a_name_taken_by_another_type_of_thing_is_said_and_not_replaced() -> None:
+async def test_plan_reports_a_name_that_a_different_resource_has() -> None:
     async with place() as target:
         other = await target.it.seed_code_evaluator("Regex")
         await target.it.seed_task([other], name="t", dataset_id=target.ids["gold"], experiment_ids=[target.ids["base"]])
@@ -85,13 +85,13 @@ async def test_a_name_taken_by_another_type_of_thing_is_said_and_not_replaced() 
             "llm_config": {"ai_integration": "heuristic", "model_name": "heuristic-refusal"},
         }}]}  # fmt: skip
         taken = issues(await planned([EvaluatorFile.model_validate(judge)], target))
-    assert on_project == ["project: a task of this name is there, and differs in project, dataset, experiments"]
-    assert others == ["experiments: a task of this name is there, and differs in experiments"]
+    assert on_project == ["project: a task with this name exists and differs in project, dataset, experiments"]
+    assert others == ["experiments: a task with this name exists and differs in experiments"]
     assert not same
-    assert taken == ["name: an evaluator of this name is there, and it is a code evaluator"]
+    assert taken == ["name: a code evaluator with this name exists"]
 
 
-async def test_files_that_contradict_themselves_are_refused_by_the_rules_agents_are_judged_by() -> None:
+async def test_plan_validates_files_with_the_rules_of_tool_arguments() -> None:
     async with place() as target:
         plan = await planned(
             [
@@ -106,40 +106,40 @@ async def test_files_that_contradict_themselves_are_refused_by_the_rules_agents_
             target,
         )
     assert issues(plan) == [
-        "versions[0]: has no label; only the last version, which is the latest, may have none",
-        "versions[2].label: is taken by another version here",
+        "versions[0]: has no label, which only the last version (the latest) may omit",
+        "versions[2].label: is the label of another version in this file",
         "dataset: project and dataset exclude each other",
         "evaluators[0].column_mappings.inptu: is not a variable of this evaluator",
         "evaluators[0].version: no version in the evaluator's file has the label 'y'",
-        "evaluators[1].evaluator: there is no evaluator 'No', nor a file of it",
+        "evaluators[1].evaluator: there is no evaluator 'No' and no file for it",
         "evaluators[0].evaluator: is a code evaluator, and template_evaluation takes template evaluators",
         "project: is an id or a link",
         "sampling_rate: only for project tasks",
-        "experiments: an evaluation task on a dataset needs at least one experiment here",
+        "experiments: an evaluation task on a dataset needs at least one experiment on an engine",
     ]
 
 
-async def test_a_task_that_would_begin_to_spend_needs_a_word_and_can_be_applied_switched_off() -> None:
+async def test_continuous_task_needs_an_explicit_decision_and_can_be_applied_paused() -> None:
     files = [evaluator_file(), task(is_continuous=True)]
     async with place() as target:
-        undecided = await planned(files, target, Continuous.UNDECIDED)
+        undecided = await planned(files, target, ContinuousPolicy.UNDECIDED)
         assert undecided.undecided == ["t"]
         assert "--allow-continuous" in plan_text(undecided)
         with pytest.raises(AssertionError):
-            await perform(undecided, lambda step: None)
-        await applied(files, target, Continuous.PAUSED)
+            await apply_plan(undecided, lambda step: None)
+        await applied(files, target, ContinuousPolicy.PAUSED)
         assert (await tasks_of(target))["t"]["is_continuous"] is False
-        assert not (await planned(files, target, Continuous.PAUSED)).changes
-        assert (await planned(files, target, Continuous.UNDECIDED)).undecided == ["t"]
-        await applied(files, target, Continuous.ALLOWED)
+        assert not (await planned(files, target, ContinuousPolicy.PAUSED)).changes
+        assert (await planned(files, target, ContinuousPolicy.UNDECIDED)).undecided == ["t"]
+        await applied(files, target, ContinuousPolicy.ALLOWED)
         assert (await tasks_of(target))["t"]["is_continuous"] is True
-        # It runs already: no one is asked again, nor is it switched off.
-        for said in Continuous:
-            later = await planned(files, target, said)
+        # It is already enabled: no decision is needed, and it is not paused.
+        for policy in ContinuousPolicy:
+            later = await planned(files, target, policy)
             assert (later.undecided, later.changes) == ([], [])
 
 
-async def test_a_changed_prompt_is_shown_line_by_line_and_tasks_that_follow_it_are_named(tmp_path: Path) -> None:
+async def test_plan_shows_a_changed_prompt_line_by_line_and_the_affected_tasks(tmp_path: Path) -> None:
     files = await exported(["tone-live"])
     async with world() as target:
         write_folder(tmp_path, files)
@@ -156,20 +156,20 @@ async def test_a_changed_prompt_is_shown_line_by_line_and_tasks_that_follow_it_a
         "latest.template_config.classification_choices.yes": (1.0, 0.5),
         "latest.template_config.direction": ("minimize", "none"),
     }
-    assert "note: its message is the present version's" in text
+    assert "note: its message is the same as that of the present version" in text
     assert document["differs"] is True
     assert [one["name"] for one in document["steps"] if one["action"] == "update"] == ["Tone"]
 
 
-async def test_tasks_outside_the_files_that_follow_an_evaluator_are_named() -> None:
+async def test_plan_names_affected_tasks_without_files() -> None:
     async with place() as target:
         await applied([evaluator_file(), task("mine"), task("theirs")], target)
         plan = await planned([evaluator_file(words("b")), task("mine")], target)
     (step,) = plan.changes
-    assert step.notes[0] == "tasks in no file here follow its latest version too: theirs"
+    assert step.notes[0] == "tasks without a file here also use its latest version: theirs"
 
 
-async def test_a_pin_is_known_by_its_content_whatever_its_label() -> None:
+async def test_pinned_version_is_identified_by_content_not_by_label() -> None:
     pin = [{"evaluator": "Words", "version": "by-hand"}]
     async with place() as target:
         await applied([evaluator_file(words("a", label="by-hand"), words("b")), task(evaluators=pin)], target)
@@ -189,7 +189,7 @@ async def test_a_pin_is_known_by_its_content_whatever_its_label() -> None:
     assert len(versions["evaluator_versions"]) == 2
 
 
-async def test_going_back_to_older_content_makes_it_the_latest_again() -> None:
+async def test_applying_older_content_makes_it_the_latest_version_again() -> None:
     async with place() as target:
         for keyword in ("a", "b", "a"):
             await applied([evaluator_file(words(keyword))], target)
@@ -198,7 +198,7 @@ async def test_going_back_to_older_content_makes_it_the_latest_again() -> None:
     assert latest.code_config.static_values() == {"keywords": ["a"]}
 
 
-async def test_ax_gets_no_integration_and_what_is_missing_or_differs_there_is_reported() -> None:
+async def test_plan_for_ax_reports_missing_integrations_and_creates_none() -> None:
     files = await exported()
     async with place(is_engine=False) as ax:
         ax.network.rewrite = without_heuristic
@@ -206,13 +206,13 @@ async def test_ax_gets_no_integration_and_what_is_missing_or_differs_there_is_re
         text = plan_text(plan)
         assert ax.network.writes == []
     assert (
-        "there is no AI integration 'openai' in this space of http://127.0.0.1:9; make it there, with its key" in text
+        "there is no AI integration 'openai' in this space of http://127.0.0.1:9; create it there with its key" in text
     )
     assert "http://127.0.0.1:9 has no heuristic judge" in text
     assert "agent integration 'bot'" in text
 
 
-async def test_apply_over_tcp_to_a_service_other_than_an_engine_creates_tasks_and_skips_integrations() -> None:
+async def test_apply_over_tcp_to_ax_creates_tasks_and_keeps_integrations() -> None:
     files = await exported()
     async with (
         world() as source,
@@ -230,12 +230,12 @@ async def test_apply_over_tcp_to_a_service_other_than_an_engine_creates_tasks_an
             "/v2/integrations",
             {"name": "bot", "type": "AGENT", "config": {"endpoint": "http://127.0.0.1:9/ask"}},
         )
-        bundle = Bundle.of(files)
-        plan = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
-        await perform(plan, lambda step: None)
-        again = await make_plan(bundle, client, ax.space, Continuous.ALLOWED)
+        bundle = Bundle.from_files(files)
+        plan = await make_plan(bundle, client, ax.space, ContinuousPolicy.ALLOWED)
+        await apply_plan(plan, lambda step: None)
+        again = await make_plan(bundle, client, ax.space, ContinuousPolicy.ALLOWED)
         assert await tasks_of(ax) == await tasks_of(source)
-    # What is left as it is on purpose is told, and is nothing that a job has to stop for.
+    # Resources that are kept on purpose are reported, but do not count as a difference.
     assert (again.changes, again.differs) == ([], False)
     assert "model_names" in plan_text(again)
     kept = {step.name: [one.field for one in step.differences] for step in again.steps if step.action is Action.KEPT}
@@ -246,7 +246,7 @@ async def test_apply_over_tcp_to_a_service_other_than_an_engine_creates_tasks_an
     }
 
 
-async def test_tasks_whose_references_cannot_be_named_are_left_out_and_the_others_are_not() -> None:
+async def test_export_leaves_out_tasks_with_deleted_references() -> None:
     async with world() as source:
         await evaluator(source, "Once", managed("JSON_PARSEABLE", "once"))
         await source.it.seed_task(
@@ -255,27 +255,27 @@ async def test_tasks_whose_references_cannot_be_named_are_left_out_and_the_other
         await source.it.ask("DELETE", f"/v2/experiments/{source.ids['tuned']}")
         found = await export_space(source.client, source.space.id)
     assert sorted(found.left_out) == [
-        "task 'lost': the experiment it refers to cannot be seen any more; correct the task.",
-        "task 'tone-live': the experiment it refers to cannot be seen any more; correct the task.",
+        "task 'lost': the experiment it refers to does not exist any more; fix the task.",
+        "task 'tone-live': the experiment it refers to does not exist any more; fix the task.",
     ]
     assert len([file for file in found.files if file.kind == "task"]) == 10
     assert "Once" not in {file.name for file in found.files}
-    assert any("which prompt version" in note for note in found.notes)
+    assert any("the prompt version that" in note for note in found.notes)
 
 
-async def test_single_tasks_of_a_folder_are_applied_with_what_they_need() -> None:
-    bundle = Bundle.of(await exported())
+async def test_bundle_select_keeps_tasks_with_the_resources_they_use() -> None:
+    bundle = Bundle.from_files(await exported())
     async with place() as target:
-        await applied(bundle.only(["Ask", "Exps"]), target)
+        await applied(bundle.select(["Ask", "Exps"]), target)
         assert set(await tasks_of(target)) == {"Ask", "Exps"}
         page = await target.it.ask("GET", "/v2/evaluators")
     assert [one["name"] for one in page["evaluators"]] == ["Pattern"]
     with pytest.raises(BadFiles, match="hold no task 'Nope'; there are: Ask, Code monitor"):
-        bundle.only(["Ask", "Nope"])
+        bundle.select(["Ask", "Nope"])
 
 
-def test_every_field_that_a_request_has_stands_in_a_file_or_is_left_out_on_purpose() -> None:
-    """A field that the API gains must not be lost on the way."""
+def test_file_models_have_every_request_field_except_secrets() -> None:
+    """A new field of the API must not be lost by export and apply."""
     words = {"evaluator_id": "evaluator", "evaluator_version_id": "version", "project_id": "project",
              "dataset_id": "dataset", "experiment_ids": "experiments", "scopings": "this_space_only"}  # fmt: skip
     secrets = {"api_key", "headers", "request_presets"}
@@ -291,7 +291,7 @@ def test_every_field_that_a_request_has_stands_in_a_file_or_is_left_out_on_purpo
         assert not missing, f"{file.__name__} has no {missing}"
 
 
-async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_reported() -> None:
+async def test_export_leaves_out_tasks_with_values_of_a_newer_service() -> None:
     def newer(path: str, document: Any) -> Any:
         name = document.get("name") if path.startswith("/v2/tasks/") else None
         if name == "Ask":
@@ -306,7 +306,7 @@ async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_re
         source.network.rewrite = newer
         found = await export_space(source.client, source.space.id)
     assert found.left_out == [
-        "task 'Ask': its run configuration is of a kind that is not known here; update evaltasks.",
+        "task 'Ask': this version of evaltasks does not know the kind of its run configuration; update evaltasks.",
         "task 'Generate': it has values that these files cannot hold, at: run_configuration.LLM_GENERATION"
         ".messages[0].role.",
         "task 'Traces': it has values that these files cannot hold, at: template_config.direction.",
@@ -314,7 +314,7 @@ async def test_what_a_newer_service_has_and_files_do_not_know_is_left_out_and_re
     assert len([file for file in found.files if file.kind == "task"]) == 8
 
 
-async def test_signs_that_a_terminal_would_obey_are_written_out() -> None:
+async def test_plan_text_escapes_terminal_control_characters() -> None:
     async with place() as target:
         plan = await planned([evaluator_file(), task("t\x1b[2J\u202e")], target)
     assert "\x1b" not in plan_text(plan)

@@ -1,4 +1,4 @@
-"""Tasks moved from one service to another are the same but for ids; moved again, nothing happens."""
+"""Tasks that are moved to another service are equal except for ids; moving them again changes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evaltasks.promote.plan import Action
 from tests.support.promoting import applied, evaluators_of, place, planned, tasks_of, world
 
 
-async def test_every_kind_of_task_arrives_as_it_was_and_a_second_application_only_reads(tmp_path: Path) -> None:
+async def test_every_type_of_task_is_moved_unchanged_and_a_second_apply_only_reads(tmp_path: Path) -> None:
     async with world() as source, place() as target:
         exported = await export_space(source.client, source.space.id)
         assert not exported.left_out
@@ -27,14 +27,14 @@ async def test_every_kind_of_task_arrives_as_it_was_and_a_second_application_onl
         assert {step.action for step in again.steps} == {Action.UNCHANGED}
         assert not again.differs
         assert len(target.network.writes) == writes
-        # Exporting never writes either, and what was applied is exported as the same bytes.
+        # Export sends no writes either, and the applied tasks export to the same bytes.
         assert source.network.writes == []
         back = await export_space(target.client, target.space.id)
         written = write_folder(tmp_path, back.files)
     assert (written.changed, written.stale) == ([], [])
 
 
-async def test_exporting_twice_writes_nothing_the_second_time(tmp_path: Path) -> None:
+async def test_second_export_writes_no_file(tmp_path: Path) -> None:
     async with world() as source:
         first = write_folder(tmp_path, (await export_space(source.client, source.space.id)).files)
         second = write_folder(tmp_path, (await export_space(source.client, source.space.id)).files)
@@ -42,7 +42,7 @@ async def test_exporting_twice_writes_nothing_the_second_time(tmp_path: Path) ->
     assert second.changed == []
 
 
-async def test_what_is_already_there_in_part_is_completed_and_what_differs_is_made_equal() -> None:
+async def test_apply_completes_existing_resources_and_updates_different_ones() -> None:
     async with world() as source, world() as target:
         await target.it.ask("PATCH", f"/v2/evaluators/{target.ids['Tone']}", {"description": None})
         tasks = {task["name"]: task["id"] for task in (await target.it.ask("GET", "/v2/tasks"))["tasks"]}
@@ -75,7 +75,7 @@ async def test_what_is_already_there_in_part_is_completed_and_what_differs_is_ma
     }
 
 
-async def test_fields_that_a_file_leaves_out_are_cleared() -> None:
+async def test_apply_clears_fields_that_the_file_leaves_out() -> None:
     async with place() as source, place() as target:
         for one, fields in ((source, {}), (target, {"sampling_rate": 0.5, "query_filter": "name = 'a'"})):
             made = await one.it.seed_code_evaluator("Regex")
@@ -86,7 +86,7 @@ async def test_fields_that_a_file_leaves_out_are_cleared() -> None:
 
 
 @pytest.mark.parametrize("names", [["Judge"], ["Tone: live", "Ask"]])
-async def test_single_tasks_bring_what_they_need_and_no_more(names: list[str]) -> None:
+async def test_export_of_single_tasks_includes_only_the_resources_they_use(names: list[str]) -> None:
     async with world() as source, place() as target:
         exported = await export_space(source.client, source.space.id, names)
         await applied(exported.files, target)

@@ -1,4 +1,4 @@
-"""No secret is ever in a file or in what is printed."""
+"""Secrets are never in files or in printed text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evaltasks.promote.export import HoldsKeys, export_space
+from evaltasks.promote.export import SecretsFound, export_space
 from evaltasks.promote.folder import write_folder
 from evaltasks.promote.report import export_text, plan_json, plan_text
 from tests.support.promoting import KEY, SECRET_HEADER, evaluator, managed, place, planned, tasks_of, template, world
@@ -17,7 +17,7 @@ def files_below(folder: Path) -> list[str]:
     return [file.read_text("utf-8") for file in folder.rglob("*") if file.is_file()]
 
 
-async def test_no_key_and_no_header_reaches_a_file_or_a_report(tmp_path: Path) -> None:
+async def test_export_and_plan_contain_no_key_and_no_header(tmp_path: Path) -> None:
     environment = {"OPENAI_API_KEY": KEY, "BOT_K": KEY}
     async with world(environment=environment) as source, place() as target:
         exported = await export_space(source.client, source.space.id)
@@ -33,7 +33,7 @@ async def test_no_key_and_no_header_reaches_a_file_or_a_report(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("where", ["filter", "keyword", "template", "label"])
-async def test_text_that_looks_like_a_key_stops_the_export_and_is_not_echoed(where: str) -> None:
+async def test_export_refuses_text_that_looks_like_a_key_without_quoting_it(where: str) -> None:
     def key_in(place_: str) -> str:
         return KEY if where == place_ else "a"
 
@@ -47,15 +47,15 @@ async def test_text_that_looks_like_a_key_stops_the_export_and_is_not_echoed(whe
         filter_ = f"attributes.k = '{key_in('filter')}'"
         await source.it.seed_task([source.ids["W"]], name="one", project_id=chat, query_filter=filter_)
         await source.it.seed_task([source.ids["J"]], "TEMPLATE_EVALUATION", "two", project_id=chat)
-        with pytest.raises(HoldsKeys) as refused:
+        with pytest.raises(SecretsFound) as refused:
             await export_space(source.client, source.space.id)
         assert KEY not in str(refused.value)
         assert "--allow-key-shaped" in str(refused.value)
-        # A person who knows that it is none may say so.
+        # A person who knows that it is not a secret can allow it.
         assert (await export_space(source.client, source.space.id, allow_key_shaped=True)).files
 
 
-async def test_an_address_with_a_password_is_no_part_of_a_file_nor_of_a_plan() -> None:
+async def test_url_with_a_password_is_never_in_a_file_or_a_plan() -> None:
     """An engine refuses such an address; AX may hold one."""
     address = f"https://proxy.test/v1?token={KEY}"
 
@@ -68,7 +68,7 @@ async def test_an_address_with_a_password_is_no_part_of_a_file_nor_of_a_plan() -
         files = (await export_space(source.client, source.space.id)).files
         target.network.rewrite = with_password
         plan = await planned(files, target)
-        with pytest.raises(HoldsKeys, match="ai integration 'openai', base_url") as held:
+        with pytest.raises(SecretsFound, match="ai integration 'openai', base_url") as held:
             await export_space(target.client, target.space.id)
     assert not [text for text in (plan_text(plan), plan_json(plan, applied=False), str(held.value)) if KEY in text]
     assert "base_url: [not shown: it looks like a key] → none" in plan_text(plan)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evaltasks.client.references import is_id
 from evaltasks.promote.differences import differences
-from evaltasks.promote.documents import canonical
+from evaltasks.promote.documents import canonical_json
 from evaltasks.promote.export import export_space
 from evaltasks.promote.folder import read_folder, write_folder
 from evaltasks.promote.yaml_text import dump, load
@@ -44,7 +44,7 @@ json_values = st.recursive(
 def test_what_is_written_is_read_back_and_written_the_same_again(document: dict[str, Any]) -> None:
     written = dump(document)
     read = load(written).value
-    assert canonical(read) == canonical(document)
+    assert canonical_json(read) == canonical_json(document)
     assert dump(read) == written
     assert not differences(document, read)
 

@@ -21,10 +21,10 @@ from evaltasks.client.client import Client
 from evaltasks.client.resolve import Named
 from evaltasks.client.retries import RetryBudget
 from evaltasks.client.transport import open_remote_client
-from evaltasks.promote.apply import make_plan, perform
+from evaltasks.promote.apply import apply_plan, make_plan
 from evaltasks.promote.documents import AnyFile
 from evaltasks.promote.folder import Bundle
-from evaltasks.promote.plan import Continuous, Plan
+from evaltasks.promote.plan import ContinuousPolicy, Plan
 from tests.support.custom_code import IMPORTS, custom_code
 from tests.support.engines import EngineInTest, engine
 from tests.support.transports import Naps
@@ -291,19 +291,19 @@ async def experiment_task(made: Place, name: str, **configuration: Any) -> None:
 
 
 async def planned(
-    files: Iterable[AnyFile] | Bundle, target: Place, continuous: Continuous = Continuous.ALLOWED
+    files: Iterable[AnyFile] | Bundle, target: Place, continuous: ContinuousPolicy = ContinuousPolicy.ALLOWED
 ) -> Plan:
-    bundle = files if isinstance(files, Bundle) else Bundle.of(files)
+    bundle = files if isinstance(files, Bundle) else Bundle.from_files(files)
     return await make_plan(bundle, target.client, target.space, continuous)
 
 
 async def applied(
-    files: Iterable[AnyFile] | Bundle, target: Place, continuous: Continuous = Continuous.ALLOWED
+    files: Iterable[AnyFile] | Bundle, target: Place, continuous: ContinuousPolicy = ContinuousPolicy.ALLOWED
 ) -> Plan:
     """Fails the test when anything is in the way."""
     plan = await planned(files, target, continuous)
     assert not plan.issues, [str(issue) for issue in plan.issues]
-    await perform(plan, lambda step: None)
+    await apply_plan(plan, lambda step: None)
     return plan
 
 

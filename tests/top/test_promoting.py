@@ -1,4 +1,4 @@
-"""`evaltasks export` and `evaltasks apply` as a person and a CI job use them."""
+"""The commands `evaltasks export` and `evaltasks apply`, as a person and a CI job use them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from evaltasks.cli import main
-from evaltasks.promote.plan import Continuous
+from evaltasks.promote.plan import ContinuousPolicy
 from evaltasks.promoting import DIFFERS, FAILED, ApplyOptions, apply_tasks, export_tasks
 from evaltasks.settings import Settings
 from tests.support.command_line import start_command
@@ -53,7 +53,7 @@ async def seed(it: EngineInTest, *, only_project: bool = False) -> None:
         await it.seed_task([made], name="Monitor", project_id=project, is_continuous=True, sampling_rate=0.5)
 
 
-def test_between_two_engines_of_other_processes(tmp_path: Path) -> None:
+def test_export_and_apply_between_engines_in_other_processes(tmp_path: Path) -> None:
     out = tmp_path / "evals"
     with engine_process(tmp_path / "a.sqlite") as one_engine, engine_process(tmp_path / "b.sqlite") as another:
         assert one_engine.stdout is not None
@@ -94,7 +94,7 @@ def test_between_two_engines_of_other_processes(tmp_path: Path) -> None:
         (["export"], "--out"),
     ],
 )
-def test_a_wrong_command_line_exits_with_two(
+def test_invalid_command_line_exits_with_2(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
@@ -105,7 +105,7 @@ def test_a_wrong_command_line_exits_with_two(
 
 
 class Person(io.StringIO):
-    """Somebody at a terminal who answers."""
+    """A terminal with a person who answers."""
 
     def isatty(self) -> bool:
         return True
@@ -120,11 +120,11 @@ async def seeded_and_exported(tmp_path: Path) -> tuple[Settings, Path]:
     return Settings(store=str(tmp_path / "b.sqlite")), out
 
 
-async def test_a_person_is_asked_and_may_decline(
+async def test_apply_asks_for_confirmation_that_can_be_declined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, out = await seeded_and_exported(tmp_path)
-    paused = ApplyOptions(continuous=Continuous.PAUSED)
+    paused = ApplyOptions(continuous=ContinuousPolicy.PAUSED)
     assert await apply_tasks(target, {}, out, ApplyOptions(yes=True)) == FAILED
     assert "--keep-paused" in capsys.readouterr().out
     look = ApplyOptions(dry_run=True, exit_code=True)
@@ -135,7 +135,7 @@ async def test_a_person_is_asked_and_may_decline(
         assert await apply_tasks(target, {}, out, paused) == code
         assert words in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    # Nothing to change: no one is asked.
+    # Without changes no confirmation is needed.
     assert await apply_tasks(target, {}, out, paused) == 0
     assert (
         await apply_tasks(target, {}, out, ApplyOptions(dry_run=True, exit_code=True, continuous=paused.continuous))
@@ -144,11 +144,11 @@ async def test_a_person_is_asked_and_may_decline(
     assert "Nothing to change: 2 unchanged." in capsys.readouterr().out
 
 
-async def test_what_changes_while_a_person_reads_is_not_overwritten(
+async def test_apply_stops_if_the_service_changed_before_confirmation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, out = await seeded_and_exported(tmp_path)
-    paused = ApplyOptions(yes=True, continuous=Continuous.PAUSED)
+    paused = ApplyOptions(yes=True, continuous=ContinuousPolicy.PAUSED)
     assert await apply_tasks(target, {}, out, paused) == 0
     (out / "tasks/monitor.yaml").write_text((out / "tasks/monitor.yaml").read_text().replace("0.5", "0.75"))
 
@@ -158,9 +158,9 @@ async def test_what_changes_while_a_person_reads_is_not_overwritten(
             return "y\n"
 
     monkeypatch.setattr(sys, "stdin", Slow())
-    asked = ApplyOptions(continuous=Continuous.PAUSED)
+    asked = ApplyOptions(continuous=ContinuousPolicy.PAUSED)
     assert await apply_tasks(target, {}, out, asked) == FAILED
-    assert "changed meanwhile" in capsys.readouterr().err
+    assert "changed in the meantime" in capsys.readouterr().err
 
 
 async def somebody_else(store: str) -> None:
@@ -169,9 +169,7 @@ async def somebody_else(store: str) -> None:
         await it.ask("PATCH", f"/v2/tasks/{task['id']}", {"sampling_rate": 0.1})
 
 
-async def test_what_cannot_be_done_exits_with_one_and_says_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_invalid_files_exit_with_1_and_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target, out = await seeded_and_exported(tmp_path)
     (out / "tasks/monitor.yaml").write_text("evaltasks: 1\nkind: task\nname: Monitor\ntype: nothing\n")
     assert await apply_tasks(target, {}, out, ApplyOptions()) == FAILED

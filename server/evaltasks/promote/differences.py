@@ -1,4 +1,4 @@
-"""What two documents differ in, field by field."""
+"""Differences between two documents, field by field."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaltasks.promote.documents import canonical
+from evaltasks.promote.documents import canonical_json
 
-# Lists whose order says nothing, and what tells their items apart.
+# Lists whose order has no meaning, with the field that identifies an item.
 _KEYED = {"evaluators": "evaluator", "filters": "id", "query_mappings": "variable_name", "static_params": "name"}
 _SETS = frozenset({"experiments", "model_names", "variables", "query_ids"})
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field: `evaluators[Tone].column_mappings.input`. None is "not there"."""
+    """A changed field, such as `evaluators[Tone].column_mappings.input`. None means that the value is absent."""
 
     field: str
     before: Any
@@ -23,18 +23,18 @@ class Difference:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """In the order of `after`, then what is only in `before`. Empty for documents that say the same."""
+    """List changed fields in the order of `after`, then removed ones. Empty if nothing changed."""
     return _mappings(before, after, "")
 
 
 def _compared(before: Any, after: Any, path: str, name: str) -> list[Difference]:
-    if canonical(before) == canonical(after):
+    if canonical_json(before) == canonical_json(after):
         return []
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         return _mappings(before, after, path)
     if isinstance(before, list) and isinstance(after, list):
         if name in _SETS:
-            same = sorted(map(canonical, before)) == sorted(map(canonical, after))
+            same = sorted(map(canonical_json, before)) == sorted(map(canonical_json, after))
             return [] if same else [Difference(path, before, after)]
         if (old := _keyed(before, name)) is not None and (new := _keyed(after, name)) is not None:
             return [
@@ -56,7 +56,7 @@ def _mappings(before: Mapping[str, Any], after: Mapping[str, Any], path: str) ->
 
 
 def _keyed(items: Sequence[Any], name: str) -> dict[str, Any] | None:
-    """The items by what tells them apart; None when that does not."""
+    """Return the items by their identifying field, or None if the list has none or its values are not unique."""
     key = _KEYED.get(name)
     if key is None or not all(isinstance(item, Mapping) and isinstance(item.get(key), str) for item in items):
         return None

@@ -1,8 +1,8 @@
-"""What the files hold: the API's own models with names where ids would stand.
+"""Models of the files: those of the API, with names instead of ids.
 
-A name is in the very field that will hold the id, under the file's word for it (`ai_integration` for
-`ai_integration_id`), so that a file is judged by the same rules as a request. Nothing here holds a secret, an id, or
-what a service sets by itself.
+A name is in the field that holds the id in a request, under an alias (`ai_integration` for `ai_integration_id`), so
+that files are validated by the same rules as requests. No model has a field for a secret, for an id or for a value that
+the service sets itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evaltasks.api.wire import Folded, JsonObject, Name, WireEnum, Written
 
 SCHEMA_VERSION = 1
 LABEL_CHARACTERS = 12
-# Words of closed lists that the models keep as plain text.
+# Fields whose value is a word of a closed list although the model types it as text; files hold it in lower case.
 _WORD_FIELDS = frozenset({"experiment_type", "type", "kind"})
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -32,7 +32,7 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 # --- tasks --------------------------------------------------------------------------------------------------------
 class AttachmentFile(Written):
-    """`version` is the label of a version in the evaluator's file; without it the latest is used."""
+    """An evaluator of a task. `version` is a label in the evaluator's file; without it the latest version is used."""
 
     evaluator: Name
     version: Label | None = None
@@ -51,17 +51,17 @@ _INTEGRATION_WORDS = {Resource.AI_INTEGRATION: "ai_integration", Resource.AGENT_
 
 
 def integration_word(resource: Resource) -> str | None:
-    """The field of a file that names an integration; None for any other resource."""
+    """Return the field of a file that names an integration, or None for another resource."""
     return _INTEGRATION_WORDS.get(resource)
 
 
 def pin_field(reference_field: str) -> str:
-    """The field of a file that pins an evaluator version: `evaluator_version` for `evaluator_version_id`."""
+    """Return the field of a file that pins an evaluator version: `evaluator_version` for `evaluator_version_id`."""
     return reference_field.removesuffix("_id")
 
 
 def _file_model(kind: type[RunConfigurationBase]) -> type[RunConfigurationBase]:
-    """The model of a kind in a file: names for ids of integrations, pins for versions, no other ids."""
+    """Create the file model of a kind: names instead of integration ids, pins instead of version ids, no other ids."""
     fields: dict[str, Any] = {}
     for name, mark in kind.reference_fields().items():
         if word := _INTEGRATION_WORDS.get(mark.resource):
@@ -83,7 +83,7 @@ else:
 
 
 def pinned_versions(configuration: RunConfigurationBase | None) -> list[tuple[str, PinnedVersion]]:
-    """(field of the file, pin) of each evaluator version that a run configuration of a file pins."""
+    """List (field, pin) of each evaluator version that the run configuration of a file pins."""
     if configuration is None:
         return []
     fields = [
@@ -111,22 +111,22 @@ class TaskFile(TaskSettings, _TaskFileHead):
     run_configuration: RunConfigurationFile | None = None
 
     def pins(self) -> list[tuple[str, str]]:
-        """(evaluator, label) of every pinned version."""
-        found = [(one.evaluator, one.version) for one in self.evaluators or () if one.version is not None]
-        return found + [(pin.evaluator, pin.version) for _, pin in pinned_versions(self.run_configuration)]
+        """Return (evaluator name, label) of every pinned version."""
+        attached = [(item.evaluator, item.version) for item in self.evaluators or () if item.version is not None]
+        return attached + [(pin.evaluator, pin.version) for _, pin in pinned_versions(self.run_configuration)]
 
     def evaluator_names(self) -> list[str]:
-        return [one.evaluator for one in self.evaluators or ()] + [name for name, _ in self.pins()]
+        return [item.evaluator for item in self.evaluators or ()] + [name for name, _ in self.pins()]
 
     def references(self) -> list[tuple[str, str]]:
-        """(resource, name) of everything the task refers to."""
+        """Return (resource, name) of everything the task refers to."""
         found = [("project", self.project), ("dataset", self.dataset)]
         found += [("experiment", name) for name in self.experiments or ()]
         found += [("evaluator", name) for name in self.evaluator_names()]
         return [(resource, name) for resource, name in found if name is not None] + integrations_named(self)
 
-    def normal(self) -> TaskFile:
-        """The one way among several that say the same: as a service answers it."""
+    def normalized(self) -> TaskFile:
+        """Return the task as a service answers it; files that mean the same are then equal."""
         changes: dict[str, Any] = {}
         if self.project is not None:
             changes["is_continuous"] = bool(self.is_continuous)
@@ -149,7 +149,7 @@ class TemplateConfigFile(TemplateConfig):
 
 
 class VersionFile(ConfigFacts, Written):
-    """One version. `label` is what tasks pin it by; the last version of a file is the latest and needs none."""
+    """One version of an evaluator. Tasks pin it by `label`; the last version of a file is the latest and needs none."""
 
     label: Label | None = None
     message: str | None = Field(default=None, min_length=1, max_length=1000)
@@ -159,7 +159,7 @@ class VersionFile(ConfigFacts, Written):
     @model_validator(mode="after")
     def _validate_single_config(self) -> VersionFile:
         if (self.template_config is None) == (self.code_config is None):
-            raise ValueError("needs exactly one of template_config and code_config; give one of them")
+            raise ValueError("needs exactly one of template_config and code_config; provide one of them")
         return self
 
     @property
@@ -167,17 +167,17 @@ class VersionFile(ConfigFacts, Written):
         return EvaluatorType.TEMPLATE if self.template_config is not None else EvaluatorType.CODE
 
     def content(self) -> dict[str, Any]:
-        """What decides whether two versions are the same: neither label nor message."""
-        found = document_of(self)
+        """Return what makes two versions equal: the configuration without label and message."""
+        found = to_document(self)
         return {name: found[name] for name in ("template_config", "code_config") if name in found}
 
     def digest(self) -> str:
-        """Names the content: equal on every service, whatever the ids there."""
-        return hashlib.sha256(canonical(self.content()).encode()).hexdigest()[:LABEL_CHARACTERS]
+        """Return a hash of the content. It is the same on every service, because it contains names instead of ids."""
+        return hashlib.sha256(canonical_json(self.content()).encode()).hexdigest()[:LABEL_CHARACTERS]
 
 
 class EvaluatorFile(Written):
-    """`versions`: those that tasks pin, then the latest, which comes last."""
+    """An evaluator. `versions` holds the pinned versions, and the latest as the last one."""
 
     evaltasks: Literal[1] = 1
     kind: Literal["evaluator"] = "evaluator"
@@ -196,7 +196,10 @@ class EvaluatorFile(Written):
 
 # --- integrations -------------------------------------------------------------------------------------------------
 class AiIntegrationFile(Written):
-    """No key and no header ever: `api_key_env` names a variable. `this_space_only` is whether other spaces see it."""
+    """An AI integration without keys and headers. `api_key_env` names an environment variable.
+
+    `this_space_only`: Whether the integration is hidden from other spaces.
+    """
 
     evaltasks: Literal[1] = 1
     kind: Literal["ai_integration"] = "ai_integration"
@@ -246,8 +249,8 @@ def integrations_named(file: AnyFile) -> list[tuple[str, str]]:
 
 
 # --- as documents -------------------------------------------------------------------------------------------------
-def document_of(model: BaseModel) -> dict[str, Any]:
-    """What the file of this model holds: words in lower case; nothing that is the same as leaving it out."""
+def to_document(model: BaseModel) -> dict[str, Any]:
+    """Return a model as the document of its file: enum words in lower case, without null and empty optional fields."""
     document: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
@@ -261,7 +264,7 @@ def document_of(model: BaseModel) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return document_of(value)
+        return to_document(value)
     if isinstance(value, WireEnum):
         return value.value if isinstance(value, QueryId) else value.value.lower()
     if isinstance(value, Mapping):
@@ -269,8 +272,8 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def canonical(value: Any) -> str:
-    """One text for all that says the same: keys in order, `1.0` as `1`, which services do not distinguish."""
+def canonical_json(value: Any) -> str:
+    """Return JSON that is equal for equal values: keys are sorted, and `1.0` is `1` because services mix the two."""
     return json.dumps(_numbers(value), sort_keys=True, ensure_ascii=False)
 
 
@@ -282,13 +285,13 @@ def _numbers(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def texts_in(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Every text inside a document with the path it is at, keys included."""
+def strings_in(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """List (path, text) of every text inside a document, including keys."""
     if isinstance(value, str):
         return [(path, value)]
     if isinstance(value, dict):
-        inside = [pair for key, part in value.items() for pair in texts_in(part, f"{path}.{key}".lstrip("."))]
+        inside = [pair for key, part in value.items() for pair in strings_in(part, f"{path}.{key}".lstrip("."))]
         return [(path or "the file", key) for key in value] + inside
     if isinstance(value, list):
-        return [pair for index, part in enumerate(value) for pair in texts_in(part, f"{path}[{index}]")]
+        return [pair for index, part in enumerate(value) for pair in strings_in(part, f"{path}[{index}]")]
     return []

@@ -1,4 +1,4 @@
-"""From a space to files: its tasks, and what they evaluate and judge with."""
+"""Exports the tasks of a space to files, with their evaluators and integrations."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from evaltasks.promote.documents import (
     AnyFile,
     EvaluatorFile,
     TaskFile,
-    document_of,
     integrations_named,
-    texts_in,
+    strings_in,
+    to_document,
 )
 from evaltasks.promote.integration_files import (
     agent_integration_file,
@@ -33,20 +33,26 @@ from evaltasks.promote.integration_files import (
     notes_of_agent,
     notes_of_ai,
 )
-from evaltasks.promote.names import Names, Unmovable, as_file, refuse_id, task_file, version_file
+from evaltasks.promote.names import Names, NotExportable, reject_id_like_name, task_file, to_file_model, version_file
 
 IntegrationT = TypeVar("IntegrationT", AiIntegration, Integration)
 
 CANDIDATES_MAX = 10
 
 
-class HoldsKeys(Exception):
-    """Something to be exported looks like a key. The text names the places, never the values."""
+class SecretsFound(Exception):
+    """The export contains text that looks like a key. The message names the fields, never the values."""
 
 
 @dataclass
 class Exported:
-    """`notes` say what stayed behind of what is in `files`; `left_out` is what could not be told, and why."""
+    """The result of an export.
+
+    Attributes:
+        files: The exported resources.
+        notes: What the files leave out of these resources.
+        left_out: The resources that could not be exported, with the reason.
+    """
 
     files: list[AnyFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -56,9 +62,19 @@ class Exported:
 async def export_space(
     client: Client, space_id: str, tasks: Sequence[str] = (), *, allow_key_shaped: bool = False
 ) -> Exported:
-    """The space's tasks (or those named) with their evaluators and integrations, by name.
+    """Export tasks with their evaluators and integrations, by name.
 
-    Raises NotResolved for a task that is not there, HoldsKeys, Problem and ClientError.
+    Args:
+        client: A client of the service.
+        space_id: The id of the space.
+        tasks: The names of the tasks; without any, all tasks of the space.
+        allow_key_shaped: Whether text that looks like a key is exported.
+
+    Raises:
+        NotResolved: The space has no task of this name.
+        SecretsFound: A file would contain text that looks like a key.
+        Problem: The service refused a request.
+        ClientError: The service could not be reached or its answer could not be read.
     """
     names, exported = Names(client, space_id), Exported()
     evaluators: dict[str, EvaluatorWithVersion] = {}
@@ -66,8 +82,8 @@ async def export_space(
         task = await client.tasks.get(found.id)
         try:
             file, used = await _task_file(client, task, names)
-        except Unmovable as unmovable:
-            exported.left_out.append(f"task '{task.name}': {unmovable}.")
+        except NotExportable as error:
+            exported.left_out.append(f"task '{task.name}': {error}.")
             continue
         evaluators |= used
         exported.files.append(file)
@@ -82,21 +98,25 @@ async def export_space(
 
 
 async def _tasks(client: Client, space_id: str, wanted: Sequence[str]) -> list[Task]:
-    """By name, so that what is told comes in the same order every time."""
+    """Return the tasks sorted by name, so that the order of notes is stable."""
     every = {task.name: task async for task in client.tasks.all(ListTasks(space_id=space_id))}
     unknown = [name for name in wanted if name not in every]
     if unknown:
         near = [(name, every[name].id) for name in difflib.get_close_matches(unknown[0], every, n=CANDIDATES_MAX)]
         listed = ", ".join(f"'{name}'" for name in unknown)
-        hint = f" Near: {', '.join(name for name, _ in near)}." if near else ""
+        hint = f" Similar names: {', '.join(name for name, _ in near)}." if near else ""
         raise NotResolved(f"The space has no task named {listed}.{hint}", candidates=near)
     return [every[name] for name in sorted(wanted or every)]
 
 
 async def _task_file(client: Client, task: Task, names: Names) -> tuple[TaskFile, dict[str, EvaluatorWithVersion]]:
-    """The task's file and its evaluators by id. Raises Unmovable."""
-    names.gone.clear()
-    refuse_id("task", task.name)
+    """Return the model of a task's file, and its evaluators by id.
+
+    Raises:
+        NotExportable: The task or one of its evaluators cannot be written to a file.
+    """
+    names.missing.clear()
+    reject_id_like_name("task", task.name)
     file = await task_file(task, names)
     evaluators: dict[str, EvaluatorWithVersion] = {}
     try:
@@ -104,12 +124,12 @@ async def _task_file(client: Client, task: Task, names: Names) -> tuple[TaskFile
             evaluators[id_] = await client.evaluators.get(id_)
             await version_file(evaluators[id_].version, names)
     except NotFound:
-        names.gone.append("evaluator")
-    if names.gone:
-        gone = " and ".join(f"the {resource}" for resource in dict.fromkeys(names.gone))
-        raise Unmovable(f"{gone} it refers to cannot be seen any more; correct the task")
+        names.missing.append("evaluator")
+    if names.missing:
+        gone = " and ".join(f"the {resource}" for resource in dict.fromkeys(names.missing))
+        raise NotExportable(f"{gone} it refers to does not exist any more; fix the task")
     for resource, name in file.references():
-        refuse_id(resource, name)
+        reject_id_like_name(resource, name)
     return file, evaluators
 
 
@@ -124,15 +144,15 @@ async def _evaluators_of(task: Task, names: Names) -> list[str]:
 
 def _notes_of(task: Task) -> list[str]:
     return [
-        f"Task '{task.name}': which {reference.resource.value} its {reference.source_of} came from was left out; that "
-        "holds on one service only, and changes nothing of what is sent."
+        f"Task '{task.name}': the {reference.resource.value} that its {reference.source_of} came from is left out; it "
+        "exists on one service only and does not change what is sent."
         for reference in references_of(task.run_configuration)
         if reference.source_of is not None and reference.value
     ]
 
 
 async def _evaluator_file(evaluator: EvaluatorWithVersion, pinned: set[tuple[str, str]], names: Names) -> EvaluatorFile:
-    """The versions that exported tasks pin, in the order of their labels, and the latest last."""
+    """Return the model of an evaluator's file: the pinned versions sorted by label, then the latest."""
     latest = await version_file(evaluator.version, names)
     pins = {
         label: version
@@ -144,11 +164,11 @@ async def _evaluator_file(evaluator: EvaluatorWithVersion, pinned: set[tuple[str
         latest = latest.model_copy(update={"label": latest.digest()})
     older = [await version_file(version, names, label) for label, version in pins.items()]
     given = {"name": evaluator.name, "type": evaluator.type, "description": evaluator.description or None}
-    return as_file(EvaluatorFile, given | {"versions": [*older, latest]})
+    return to_file_model(EvaluatorFile, given | {"versions": [*older, latest]})
 
 
 async def _add_integrations(exported: Exported, names: Names) -> None:
-    """Those that the files name; the embedded engine's own judge is everywhere where there is such an engine."""
+    """Add the integrations that the files name, except the heuristic judge, which every embedded engine has."""
     wanted = {reference for file in exported.files for reference in integrations_named(file)}
     for integration in await names.ai_integrations() if any(resource == AI for resource, _ in wanted) else []:
         if (AI, integration.name) in wanted and not is_builtin(integration):
@@ -165,21 +185,21 @@ def _add(
 ) -> None:
     try:
         exported.files.append(to_file(integration))
-    except Unmovable as unmovable:
-        exported.left_out.append(f"{resource} '{integration.name}': {unmovable}; make it where the files are applied.")
+    except NotExportable as error:
+        exported.left_out.append(f"{resource} '{integration.name}': {error}; create it where the files are applied.")
 
 
 def _refuse_keys(files: Sequence[AnyFile]) -> None:
     places = [
         f"{file.kind.replace('_', ' ')} '{file.name}', {path}"
         for file in files
-        for path, text in texts_in(document_of(file))
+        for path, text in strings_in(to_document(file))
         if looks_like_key(text) or url_holds_secret(text)
     ]
     if places:
-        raise HoldsKeys(
-            "Nothing was written, because these look like keys or passwords, which belong into no file:\n"
+        raise SecretsFound(
+            "Nothing was written, because these values look like keys or passwords, which must not be in files:\n"
             + "\n".join(f"  - {place}" for place in dict.fromkeys(places))
-            + "\nPut each into an environment variable where the evaluations run. If none of them is a secret "
-            "(a hash, a trace id), export again with --allow-key-shaped."
+            + "\nMove each into an environment variable of the process that runs the evaluations. If none of them is a "
+            "secret (a hash or a trace id, for example), export again with --allow-key-shaped."
         )

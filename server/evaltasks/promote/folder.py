@@ -1,6 +1,6 @@
-"""A folder of files: `tasks/`, `evaluators/`, `ai_integrations/`, `agent_integrations/`, one resource a file.
+"""Reads and writes a folder of files: `tasks/`, `evaluators/`, `ai_integrations/` and `agent_integrations/`.
 
-The name inside a file is what counts; its path is for people. Files that are not these are left alone.
+A file holds one resource. Its `name` property identifies it; the file name is only for people. Other files are ignored.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from evaltasks.promote.documents import (
     AnyFile,
     EvaluatorFile,
     TaskFile,
-    document_of,
     integrations_named,
-    texts_in,
+    strings_in,
+    to_document,
 )
-from evaltasks.promote.yaml_text import BYTES_MAX, Unloadable, dump, load
+from evaltasks.promote.yaml_text import BYTES_MAX, InvalidYaml, dump, load
 from evaltasks.promote.yaml_text import Path as Place
 
 FileT = TypeVar("FileT", bound=TaskFile | EvaluatorFile | AiIntegrationFile | AgentIntegrationFile)
@@ -45,7 +45,7 @@ FOLDERS: dict[str, type[AnyFile]] = {
 }
 KIND_FOLDERS = {model.model_fields["kind"].default: folder for folder, model in FOLDERS.items()}
 ENDINGS = (".yaml", ".yml")
-# What a union's branches are called in pydantic's places.
+# How pydantic names the branches of a union in the location of an error.
 _BRANCHES = frozenset({"LLM_GENERATION", "TEMPLATE_EVALUATION", "AGENT_CALL", "MANAGED", "CUSTOM"})
 HIDDEN = "[not shown: it looks like a key]"
 FILES_MAX = 5000
@@ -57,7 +57,7 @@ _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class FileError:
-    """What is wrong, and where: a path below the folder, and a line of it when there is one."""
+    """A validation error in a file. `file` is the path below the folder; `line` is None if there is no such line."""
 
     file: str
     line: int | None
@@ -65,12 +65,12 @@ class FileError:
 
     def __str__(self) -> str:
         where = f"{self.file}{f':{self.line}' if self.line else ''}"
-        # A problem may name what was given: a field, a name.
+        # The message may quote the file: a field or a name.
         return f"{where}: {HIDDEN}" if looks_like_key(str(self.issue)) else f"{where}: {self.issue}"
 
 
 class BadFiles(Exception):
-    """The folder cannot be applied as it is; `issues` are all of them."""
+    """The files of a folder have errors. `issues` holds all of them."""
 
     def __init__(self, issues: Sequence[FileError]) -> None:
         self.issues = sorted(issues, key=lambda one: (one.file, one.line or 0))
@@ -79,8 +79,8 @@ class BadFiles(Exception):
 
 
 @dataclass(frozen=True)
-class Filed(Generic[FileT]):
-    """What a file holds, where it stands, and the line of each part."""
+class ParsedFile(Generic[FileT]):
+    """A validated file: its content, its path below the folder, and the line of each part."""
 
     content: FileT
     file: str
@@ -94,7 +94,7 @@ class Filed(Generic[FileT]):
 
 
 def line_of(lines: Mapping[Place, int], argument: str) -> int | None:
-    """The line of `evaluators[0].version`, or of the nearest part around it that is there."""
+    """Return the line of `evaluators[0].version`, or of the nearest enclosing part that exists."""
     place: Place = tuple(int(index) if index else word for word, index in _STEP.findall(argument))
     while place and place not in lines:
         place = place[:-1]
@@ -103,36 +103,40 @@ def line_of(lines: Mapping[Place, int], argument: str) -> int | None:
 
 @dataclass
 class Bundle:
-    """What a folder holds, by name."""
+    """The files of a folder, by the name of their resource."""
 
-    tasks: dict[str, Filed[TaskFile]] = field(default_factory=dict)
-    evaluators: dict[str, Filed[EvaluatorFile]] = field(default_factory=dict)
-    ai_integrations: dict[str, Filed[AiIntegrationFile]] = field(default_factory=dict)
-    agent_integrations: dict[str, Filed[AgentIntegrationFile]] = field(default_factory=dict)
+    tasks: dict[str, ParsedFile[TaskFile]] = field(default_factory=dict)
+    evaluators: dict[str, ParsedFile[EvaluatorFile]] = field(default_factory=dict)
+    ai_integrations: dict[str, ParsedFile[AiIntegrationFile]] = field(default_factory=dict)
+    agent_integrations: dict[str, ParsedFile[AgentIntegrationFile]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, files: Iterable[AnyFile]) -> Bundle:
-        """Without a folder: each file is at the path it would be written to."""
+    def from_files(cls, files: Iterable[AnyFile]) -> Bundle:
+        """Return a bundle of files that are not in a folder; each has the path that it would be written to."""
         bundle = cls()
         every = list(files)
-        for file, path in zip(every, _paths(every, {}), strict=True):
-            getattr(bundle, KIND_FOLDERS[file.kind])[file.name] = Filed(file, path, {})
+        for file, path in zip(every, _paths_for(every, {}), strict=True):
+            getattr(bundle, KIND_FOLDERS[file.kind])[file.name] = ParsedFile(file, path, {})
         return bundle
 
-    def only(self, tasks: Sequence[str]) -> Bundle:
-        """With these tasks and what they need; everything without any. Raises BadFiles for a task that is not here."""
+    def select(self, tasks: Sequence[str]) -> Bundle:
+        """Return a bundle of only these tasks and the evaluators and integrations they use. Without names: everything.
+
+        Raises:
+            BadFiles: There is no file for one of the tasks.
+        """
         if not tasks:
             return self
         if missing := [name for name in tasks if name not in self.tasks]:
             there = ", ".join(sorted(self.tasks)) or "none"
             raise BadFiles([_issue("tasks", f"hold no task '{name}'", f"there are: {there}") for name in missing])
         chosen = Bundle(tasks={name: self.tasks[name] for name in dict.fromkeys(tasks)})
-        for filed in chosen.tasks.values():
-            for name in filed.content.evaluator_names():
+        for parsed in chosen.tasks.values():
+            for name in parsed.content.evaluator_names():
                 if name in self.evaluators:
                     chosen.evaluators[name] = self.evaluators[name]
-        files: list[AnyFile] = [filed.content for filed in chosen.tasks.values()]
-        files += [filed.content for filed in chosen.evaluators.values()]
+        files: list[AnyFile] = [parsed.content for parsed in chosen.tasks.values()]
+        files += [parsed.content for parsed in chosen.evaluators.values()]
         for file in files:
             for resource, name in integrations_named(file):
                 if resource == AI and name in self.ai_integrations:
@@ -143,9 +147,14 @@ class Bundle:
 
 
 def read_folder(directory: Path) -> Bundle:
-    """Raises BadFiles with every problem of every file."""
+    """Read and validate all files of a folder.
+
+    Raises:
+        BadFiles: At least one file has an error, or the folder is empty or too large. All errors are reported.
+        OSError: The folder or a file cannot be read.
+    """
     bundle, issues = Bundle(), list[FileError]()
-    paths = _files_in(directory)
+    paths = _yaml_files(directory)
     if len(paths) > FILES_MAX:
         raise BadFiles([_issue(str(directory), f"holds more than {FILES_MAX} files", "apply a smaller folder")])
     if sum((directory / path).stat().st_size for path in paths) > FOLDER_BYTES_MAX:
@@ -153,23 +162,25 @@ def read_folder(directory: Path) -> Bundle:
         raise BadFiles([_issue(str(directory), what, "apply a smaller folder")])
     if not paths:
         folders = ", ".join(f"{name}/" for name in FOLDERS)
-        raise BadFiles([_issue(str(directory), f"has no YAML files in {folders}", "give a folder that export made")])
+        raise BadFiles(
+            [_issue(str(directory), f"has no YAML files in {folders}", "pass a folder that 'evaltasks export' wrote")]
+        )
     for relative in paths:
         try:
-            filed = _read(directory, relative)
+            parsed = _read(directory, relative)
         except BadFiles as bad:
             issues += bad.issues
             continue
         files_by_name: dict[str, Any] = getattr(bundle, relative.partition("/")[0])
-        first = files_by_name.setdefault(filed.content.name, filed)
-        if first is not filed:
-            issues.append(filed.issue("name", f"{first.file} has this name already", "name one of them differently"))
+        first = files_by_name.setdefault(parsed.content.name, parsed)
+        if first is not parsed:
+            issues.append(parsed.issue("name", f"{first.file} already has this name", "rename one of them"))
     if issues:
         raise BadFiles(issues)
     return bundle
 
 
-def _files_in(directory: Path) -> list[str]:
+def _yaml_files(directory: Path) -> list[str]:
     return sorted(
         f"{folder}/{path.name}"
         for folder in FOLDERS
@@ -178,7 +189,7 @@ def _files_in(directory: Path) -> list[str]:
     )
 
 
-def _read(directory: Path, relative: str) -> Filed[Any]:
+def _read(directory: Path, relative: str) -> ParsedFile[Any]:
     model = FOLDERS[relative.partition("/")[0]]
     with (directory / relative).open("rb") as file:
         content = file.read(BYTES_MAX + 1)
@@ -186,38 +197,38 @@ def _read(directory: Path, relative: str) -> Filed[Any]:
         loaded = load(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadFiles([_issue(relative, "is not UTF-8 text", "save it as UTF-8")]) from None
-    except Unloadable as bad:
+    except InvalidYaml as bad:
         raise BadFiles(
             [FileError(relative, one.line, ValidationIssue("the YAML", one.problem, one.remedy)) for one in bad.issues]
         ) from None
     value, kind = loaded.value, model.model_fields["kind"].default
     if not isinstance(value, dict) or "evaltasks" not in value or value.get("kind") != kind:
-        remedy = f"it begins with 'evaltasks: {SCHEMA_VERSION}' and 'kind: {kind}'; move or remove other files"
+        remedy = f"start it with 'evaltasks: {SCHEMA_VERSION}' and 'kind: {kind}', or move it out of this folder"
         article = "an" if kind[0] in "aeiou" else "a"
         problem = f"is not {article} {kind.replace('_', ' ')} file"
         raise BadFiles([FileError(relative, 1, ValidationIssue("the file", problem, remedy))])
     if value["evaltasks"] != SCHEMA_VERSION:
-        remedy = f"this program writes and reads {SCHEMA_VERSION}; use the one that wrote it"
+        remedy = f"this evaltasks reads version {SCHEMA_VERSION}; use the evaltasks that wrote the file"
         raise BadFiles(
-            [FileError(relative, 1, ValidationIssue("evaltasks", "is another version of these files", remedy))]
+            [FileError(relative, 1, ValidationIssue("evaltasks", "is another version of the file format", remedy))]
         )
     issues = [
-        ValidationIssue(path, "holds what looks like a key or password", "name an environment variable instead")
-        for path, text in (texts_in(value) if kind.endswith("integration") else ())
+        ValidationIssue(path, "contains what looks like a key or password", "name an environment variable instead")
+        for path, text in (strings_in(value) if kind.endswith("integration") else ())
         if looks_like_key(text) or url_holds_secret(text)
     ]
     try:
-        filed = Filed(model.model_validate(value), relative, loaded.lines)
+        parsed = ParsedFile(model.model_validate(value), relative, loaded.lines)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        issues += [_in_words(detail, value) for detail in found]
+        issues += [_to_issue(detail, value) for detail in found]
     if issues:
         raise BadFiles([FileError(relative, line_of(loaded.lines, one.argument), one) for one in dict.fromkeys(issues)])
-    return filed
+    return parsed
 
 
-def _in_words(detail: Mapping[str, Any], value: Any) -> ValidationIssue:
-    """One of pydantic's problems, with its place as it is in the file (a union's branch is not part of it)."""
+def _to_issue(detail: Mapping[str, Any], value: Any) -> ValidationIssue:
+    """Convert a pydantic error to an issue at its path in the file, without the names of union branches."""
     place: list[str | int] = []
     for part in detail["loc"]:
         if isinstance(value, dict) and part not in value and part in _BRANCHES:
@@ -231,10 +242,14 @@ def _in_words(detail: Mapping[str, Any], value: Any) -> ValidationIssue:
     issue = issue_of("", {**detail, "loc": place})
     if detail["type"] in {"extra_forbidden", "none_required"} and name.endswith(("api_key", "headers")):
         return ValidationIssue(
-            issue.argument, "never is in a file", "name environment variables, or set it on the service"
+            issue.argument, "must not be in a file", "name environment variables, or set it on the service"
         )
     if detail["type"] in {"extra_forbidden", "none_required"} and name.endswith(("_id", "_ids")):
-        return ValidationIssue(issue.argument, "is an id of one service", "remove it; files name things by their names")
+        return ValidationIssue(
+            issue.argument,
+            "is an id, which is valid on one service only",
+            "remove it; files refer to resources by name",
+        )
     return issue
 
 
@@ -246,8 +261,8 @@ def _issue(file: str, problem: str, remedy: str) -> FileError:
 
 # --- writing ------------------------------------------------------------------------------------------------------
 @dataclass
-class Written:
-    """Paths below the folder. `stale`: files of these kinds that hold nothing of what was exported."""
+class WriteResult:
+    """The result of writing a folder, as paths below it. `stale` lists files of resources that were not exported."""
 
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
@@ -255,29 +270,40 @@ class Written:
     stale: list[str] = field(default_factory=list)
 
 
-def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = False) -> Written:
-    """Write each file where a file of its name stands already, or under its name. A file that is the same is left.
+def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = False) -> WriteResult:
+    """Write each file to the path that its resource already has, or to one derived from its name.
 
-    `prune` removes the stale ones. Raises BadFiles, before anything is written, where a stranger's file is in the way.
+    A file whose content is unchanged is not written.
+
+    Args:
+        directory: The folder; it is created if needed.
+        files: The files to write.
+        prune: Whether stale files are removed.
+
+    Raises:
+        BadFiles: Another file is in the way, or a file would be too large. Nothing is written then.
+        OSError: A file cannot be written.
     """
-    present = {relative: _header(directory / relative) for relative in _files_in(directory)}
+    present = {relative: _kind_and_name(directory / relative) for relative in _yaml_files(directory)}
     taken = {(kind, name): relative for relative, (kind, name) in present.items() if kind in KIND_FOLDERS}
-    paths = _paths(files, taken)
-    strangers = [path for path in paths if path in present and not present[path][0]]
-    if strangers:
-        raise BadFiles([_issue(path, "is in the way and is not a file of evaltasks", "move it") for path in strangers])
-    contents = {path: dump(document_of(file)).encode("utf-8") for file, path in zip(files, paths, strict=True)}
+    paths = _paths_for(files, taken)
+    foreign = [path for path in paths if path in present and not present[path][0]]
+    if foreign:
+        raise BadFiles(
+            [_issue(path, "is in the way and is not a file of evaltasks", "move or rename it") for path in foreign]
+        )
+    contents = {path: dump(to_document(file)).encode("utf-8") for file, path in zip(files, paths, strict=True)}
     if large := [path for path, content in contents.items() if len(content) > BYTES_MAX]:
         what = f"would be larger than {BYTES_MAX // 1024} KiB"
         raise BadFiles([_issue(path, what, "shorten its texts, or pin fewer versions") for path in large])
-    written = Written()
+    written = WriteResult()
     for relative, content in contents.items():
         target = directory / relative
         if target.is_file() and target.read_bytes() == content:
             written.unchanged.append(relative)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: a reader never sees half a file.
+        # The rename is atomic: a reader never sees a part of a file.
         part = target.with_name(f".{target.name}.part")
         part.write_bytes(content)
         part.replace(target)
@@ -291,20 +317,20 @@ def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = Fal
     return written
 
 
-def _header(path: Path) -> tuple[str, str]:
-    """(kind, name) of a file of ours; empty for a stranger's. One that can be read in part is still ours."""
+def _kind_and_name(path: Path) -> tuple[str, str]:
+    """Return (kind, name) of a file of evaltasks, or empty texts for another file. A damaged file is `unreadable`."""
     content = path.read_bytes()[: BYTES_MAX + 1]
     if not content.startswith(_HEADER):
         return "", ""
     try:
         value = load(content.decode("utf-8")).value
         return str(value["kind"]), str(value["name"])
-    except (Unloadable, UnicodeDecodeError, KeyError, TypeError):
+    except (InvalidYaml, UnicodeDecodeError, KeyError, TypeError):
         return "unreadable", str(path)
 
 
-def _paths(files: Sequence[AnyFile], taken: Mapping[tuple[str, str], str]) -> list[str]:
-    """Where each file stands: where it stood, else its name in plain letters, distinguished by a hash if need be."""
+def _paths_for(files: Sequence[AnyFile], taken: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return the path of each file: the present one, or its name in ASCII letters, made unique by a hash if needed."""
     found: dict[int, str] = {}
     used = set(taken.values())
     fresh: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Integrations as files, and as the requests that make and change them. Never a key, never a header."""
+"""Converts integrations to files, and files to requests. Keys and header values are never included."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from evaltasks.api.ai_integrations import AiIntegration, CreateAiIntegration, UpdateAiIntegration
 from evaltasks.api.integrations import CreateIntegration, Integration, UpdateIntegration
 from evaltasks.promote.documents import AgentIntegrationFile, AiIntegrationFile
-from evaltasks.promote.names import as_file
+from evaltasks.promote.names import to_file_model
 
-# Made by every embedded engine itself.
+# Every embedded engine creates this integration itself.
 BUILTIN_NAME = "heuristic"
 
 _AI_FIELDS = (
@@ -24,34 +24,45 @@ def is_builtin(integration: AiIntegration) -> bool:
 
 
 def ai_integration_file(integration: AiIntegration) -> AiIntegrationFile:
-    """Raises Unmovable."""
+    """Return an AI integration as the model of its file.
+
+    Raises:
+        NotExportable: It has a value that files cannot hold.
+    """
     given = {name: getattr(integration, name) for name in _AI_FIELDS}
     given |= {
         "name": integration.name,
         "provider": integration.provider,
         "model_names": integration.model_names or None,
     }
-    return as_file(AiIntegrationFile, {**given, "this_space_only": bool(integration.scopings)})
+    return to_file_model(AiIntegrationFile, {**given, "this_space_only": bool(integration.scopings)})
 
 
 def agent_integration_file(agent: Integration) -> AgentIntegrationFile:
-    """Raises Unmovable."""
+    """Return an agent integration as the model of its file.
+
+    Raises:
+        NotExportable: It has a value that files cannot hold.
+    """
     given = {name: getattr(agent.config, name) or None for name in _AGENT_FIELDS}
     given |= {"name": agent.name, "description": agent.description or None}
-    return as_file(AgentIntegrationFile, {**given, "this_space_only": bool(agent.scopings)})
+    return to_file_model(AgentIntegrationFile, {**given, "this_space_only": bool(agent.scopings)})
 
 
 def notes_of_ai(integration: AiIntegration) -> list[str]:
-    """What stays behind, for whoever exports."""
+    """Return notes on what the file of an AI integration leaves out."""
     notes = []
     if integration.headers:
         notes.append(_headers_note(f"AI integration '{integration.name}'", ", ".join(sorted(integration.headers))))
     if len(integration.scopings) > 1:
-        notes.append(f"AI integration '{integration.name}': its file says this_space_only; it is seen elsewhere too.")
+        notes.append(
+            f"AI integration '{integration.name}': its file says this_space_only, but other spaces see it too."
+        )
     return notes
 
 
 def notes_of_agent(agent: Integration) -> list[str]:
+    """Return notes on what the file of an agent integration leaves out."""
     config = agent.config
     if config.headers or (config.has_headers and not (config.headers_env or config.api_key_env)):
         return [_headers_note(f"Agent integration '{agent.name}'", ", ".join(sorted(config.headers or ())))]
@@ -60,7 +71,7 @@ def notes_of_agent(agent: Integration) -> list[str]:
 
 def _headers_note(what: str, names: str) -> str:
     which = f" ({names})" if names else ""
-    return f"{what}: its headers{which} were left out, because headers may hold secrets. Set them where it is applied."
+    return f"{what}: its headers{which} were left out, because headers may hold secrets. Set them on the other service."
 
 
 def ai_creation(file: AiIntegrationFile, space_id: str) -> CreateAiIntegration:
@@ -71,7 +82,7 @@ def ai_creation(file: AiIntegrationFile, space_id: str) -> CreateAiIntegration:
 
 
 def ai_update(file: AiIntegrationFile, changed: set[str], space_id: str) -> UpdateAiIntegration:
-    """`changed` are fields of the file; headers and keys stay as they are."""
+    """Return the request that updates the fields `changed` of an AI integration. Headers and keys stay unchanged."""
     given: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS if name in changed}
     if "this_space_only" in changed:
         given["scopings"] = _scopings(file.this_space_only, space_id) or []

@@ -1,4 +1,4 @@
-"""Names for ids on one service, each asked for once; and the files' form of what the service answers."""
+"""Translates ids of a service to names (one request for each id), and its replies to the models of files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from evaltasks.promote.documents import TaskFile, VersionFile, integration_word,
 
 FileT = TypeVar("FileT", bound=BaseModel)
 
-# Stand for what an id no longer leads to; `Names.gone` says that they were used.
+# Placeholders for resources that were deleted; `Names.missing` lists them.
 GONE = "(no longer there)"
 GONE_VERSION = "gone"
 
 
-class Unmovable(Exception):
-    """This cannot be expressed by names; the text says why and what to do."""
+class NotExportable(Exception):
+    """The resource cannot be written to a file. The message says why and what to do."""
 
 
 class Names:
-    """Names in one space. `pins` collects the versions that tasks read so far have pinned, by evaluator id and label;
-    `gone` what was asked for and is not there any more, as resources.
+    """Cache of the names of resources in one space.
+
+    Attributes:
+        pins: The versions that the tasks read so far pin, by evaluator id and label.
+        missing: The kinds of resources that were looked up and do not exist any more.
     """
 
     def __init__(self, client: Client, space_id: str) -> None:
@@ -43,10 +46,10 @@ class Names:
         self._ai: list[AiIntegration] | None = None
         self._agents: list[Integration] | None = None
         self.pins: dict[str, dict[str, EvaluatorVersion]] = {}
-        self.gone: list[str] = []
+        self.missing: list[str] = []
 
     async def ai_integrations(self) -> list[AiIntegration]:
-        """Those that may be used in the space."""
+        """Return the AI integrations that can be used in the space."""
         if self._ai is None:
             found = self._client.ai_integrations.all(ListAiIntegrations(space_id=self._space_id))
             self._ai = [one async for one in found]
@@ -87,10 +90,10 @@ class Names:
         return self._versions[id_]
 
     async def label(self, version_id: str) -> str:
-        """What a pinned version is called: a name for its content. Notes it in `pins`."""
+        """Return the label of a pinned version, a hash of its content, and record the version in `pins`."""
         version = await self.version(version_id)
         if version is None:
-            self.gone.append("evaluator version")
+            self.missing.append("evaluator version")
             return GONE_VERSION
         label = (await version_file(version, self)).digest()
         self.pins.setdefault(version.evaluator_id, {})[label] = version
@@ -107,14 +110,18 @@ class Names:
 
     def _name_or_gone(self, resource: str, name: str | None) -> str:
         if name is None:
-            self.gone.append(resource)
+            self.missing.append(resource)
         return GONE if name is None else name
 
 
 async def task_file(task: Task, names: Names) -> TaskFile:
-    """Raises Unmovable. What an id no longer leads to is called GONE, and `names.gone` tells."""
+    """Return a task as the model of its file. Deleted resources are named GONE and listed in `names.missing`.
+
+    Raises:
+        NotExportable: The task has a type, a run configuration or a value that files cannot hold.
+    """
     if not isinstance(task.type, TaskType):
-        raise Unmovable("its type is not known to this version of evaltasks; update evaltasks")
+        raise NotExportable("this version of evaltasks does not know its type; update evaltasks")
     given: dict[str, Any] = {
         "name": task.name,
         "type": task.type,
@@ -126,7 +133,7 @@ async def task_file(task: Task, names: Names) -> TaskFile:
         "evaluators": [await _attachment(evaluator, names) for evaluator in task.evaluators] or None,
         "run_configuration": await _configuration(task, names),
     }
-    return as_file(TaskFile, given).normal()
+    return to_file_model(TaskFile, given).normalized()
 
 
 async def _attachment(evaluator: TaskEvaluator, names: Names) -> dict[str, Any]:
@@ -145,11 +152,13 @@ async def _configuration(task: Task, names: Names) -> dict[str, Any] | None:
     if given is None:
         return None
     if isinstance(given, OtherConfiguration):
-        raise Unmovable("its run configuration is of a kind that is not known here; update evaltasks")
+        raise NotExportable(
+            "this version of evaltasks does not know the kind of its run configuration; update evaltasks"
+        )
     document = given.model_dump(mode="json", exclude_none=True)
     named = {Resource.AI_INTEGRATION: names.ai_integration, Resource.AGENT_INTEGRATION: names.agent_integration}
     for reference in given.references():
-        # Ids hold on one service only. What merely records an origin is left out.
+        # Ids are valid on one service only. References that only record an origin are left out.
         id_ = document.pop(reference.field, None)
         if not id_:
             continue
@@ -163,11 +172,15 @@ async def _configuration(task: Task, names: Names) -> dict[str, Any] | None:
 
 
 async def version_file(version: EvaluatorVersion, names: Names, label: str | None = None) -> VersionFile:
-    """Raises Unmovable."""
+    """Return an evaluator version as the model in its evaluator's file.
+
+    Raises:
+        NotExportable: It is neither a template nor a code evaluator, or has a value that files cannot hold.
+    """
     if version.type not in {EvaluatorType.TEMPLATE, EvaluatorType.CODE}:
-        raise Unmovable(
-            f"it uses a {str(version.type).lower()} evaluator, which lives on the service alone; "
-            "make it there by hand, or use a template or code evaluator"
+        raise NotExportable(
+            f"it uses a {str(version.type).lower()} evaluator, which cannot be exported; "
+            "create it manually on the other service, or use a template or code evaluator"
         )
     given: dict[str, Any] = {"label": label, "message": version.commit_message or None}
     if version.template_config is not None:
@@ -177,24 +190,32 @@ async def version_file(version: EvaluatorVersion, names: Names, label: str | Non
         given["template_config"] = config
     else:
         given["code_config"] = _dumped(version.code_config)
-    return as_file(VersionFile, given)
+    return to_file_model(VersionFile, given)
 
 
-def as_file(model: type[FileT], given: dict[str, Any]) -> FileT:
-    """Raises Unmovable when the service answers what the files cannot hold; its words are places, no contents."""
+def to_file_model(model: type[FileT], given: dict[str, Any]) -> FileT:
+    """Validate what a service answered as the model of a file.
+
+    Raises:
+        NotExportable: The files cannot hold a value. The message names the fields, never their content.
+    """
     try:
         return model.model_validate(given)
     except ValidationError as error:
         places = [path_of("", detail["loc"]) for detail in error.errors(include_url=False, include_input=False)]
-    raise Unmovable(f"it has values that these files cannot hold, at: {', '.join(places[:5])}")
+    raise NotExportable(f"it has values that these files cannot hold, at: {', '.join(places[:5])}")
 
 
-def refuse_id(resource: str, name: str) -> None:
-    """Raises Unmovable for a name that every client of the service would take for an id."""
+def reject_id_like_name(resource: str, name: str) -> None:
+    """Check that clients do not mistake a name for an id.
+
+    Raises:
+        NotExportable: The name looks like an id or a link.
+    """
     if is_id(name) or name.startswith(("http://", "https://")):
-        raise Unmovable(f"the name of its {resource} reads as an id or a link; rename the {resource} first")
+        raise NotExportable(f"the name of its {resource} looks like an id or a link; rename the {resource} first")
 
 
 def _dumped(model: BaseModel | None) -> dict[str, Any] | None:
-    # As JSON: a word that is not on its list is plain text then, and no file holds it.
+    # As JSON, in which an unknown enum word is plain text; the model of the file then refuses it.
     return None if model is None else model.model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,4 @@
-"""What applying would do, step by step, and what is in its way. Making a plan only reads."""
+"""The plan of an application: its steps, its differences and the problems that prevent it. Planning only reads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Action(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     UNCHANGED = "unchanged"
-    # It differs, and applying leaves it so: what it is belongs to the people of that service.
+    # It differs and stays as it is: only the administrators of that service change it.
     KEPT = "kept"
 
 
-class Continuous(StrEnum):
-    """What becomes of tasks that would begin to evaluate new spans by themselves."""
+class ContinuousPolicy(StrEnum):
+    """How continuous tasks are applied: enabled as in the file, paused, or refused until the caller decides."""
 
     UNDECIDED = "undecided"
     ALLOWED = "allowed"
@@ -31,9 +31,12 @@ Write = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Step:
-    """One resource. `writes` are the requests that do it, in order; each is whole in itself.
+    """The planned change of one resource.
 
-    `differences` are of the service's (before) and the file's (after); a creation has none.
+    Attributes:
+        differences: From the state of the service (before) to the file (after). Empty for a creation.
+        notes: Side effects that the reader should know before applying.
+        writes: The requests that make the change, in order. Each is atomic.
     """
 
     kind: str
@@ -47,9 +50,14 @@ class Step:
 
 @dataclass
 class Plan:
-    """`steps` are in the order in which they are done. With `issues` or `undecided` nothing may be applied.
+    """The steps to make a space equal to the files. A plan with `issues` or `undecided` tasks must not be applied.
 
-    `undecided` names the tasks that would begin to evaluate new spans, which may cost money at once.
+    Attributes:
+        where: The address of the service.
+        space: The name of the space.
+        steps: In the order in which they are applied.
+        issues: Everything in the files that this service cannot accept.
+        undecided: The names of tasks that would start to evaluate new spans, which may cost money at once.
     """
 
     where: str
@@ -64,20 +72,20 @@ class Plan:
 
     @property
     def differs(self) -> bool:
-        """Whether applying would change anything, or cannot; what is left as it is on purpose does not count."""
+        """Whether applying would change something or is impossible. Resources that are kept on purpose do not count."""
         return bool(self.changes or self.issues)
 
     def count(self, action: Action) -> int:
         return sum(step.action is action for step in self.steps)
 
 
-class Stopped(Exception):
-    """A write failed. What was done before it stays; applying again does the rest."""
+class ApplyFailed(Exception):
+    """A write failed. Completed steps are kept; applying again continues with the remaining ones."""
 
     def __init__(self, step: Step, done: int, total: int, reason: str) -> None:
         super().__init__(
             f"Stopped at {step.kind.replace('_', ' ')} '{step.name}' ({step.file}), after {done} of {total} changes: "
-            f"{reason}\nWhat was done stays. When the cause is fixed, apply again: it looks at what is there and does "
-            "the rest."
+            f"{reason}\nCompleted changes are kept. Fix the cause and apply again: the "
+            "new plan holds the remaining changes."
         )
         self.done = done

@@ -1,7 +1,7 @@
-"""Evaluators in a plan. Versions never change: other content is a new version, the same content is none.
+"""Plans evaluators. Versions are immutable: changed content becomes a new version, equal content adds none.
 
-A pinned version is known by its content. One that is missing is added; because what is added is the latest, the latest
-of the file then follows once more, so that tasks without a pin end where the file says.
+A pinned version is identified by its content. A missing one is added. Because an added version becomes the latest, the
+latest version of the file is then added again, so that tasks without a pin use the version that the file says.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from evaltasks.api.evaluators import (
     UpdateEvaluator,
 )
 from evaltasks.promote.differences import Difference, differences
-from evaltasks.promote.documents import AI, EvaluatorFile, VersionFile, document_of
-from evaltasks.promote.folder import Bundle, Filed
+from evaltasks.promote.documents import AI, EvaluatorFile, VersionFile, to_document
+from evaltasks.promote.folder import Bundle, ParsedFile
 from evaltasks.promote.integration_files import BUILTIN_NAME
-from evaltasks.promote.names import Unmovable, version_file
+from evaltasks.promote.names import NotExportable, version_file
 from evaltasks.promote.plan import Action, Plan, Step, Write
 from evaltasks.promote.target import Target
 
@@ -29,60 +29,64 @@ DEFAULT_MESSAGE = "Applied by evaltasks"
 
 
 async def plan_evaluators(bundle: Bundle, target: Target, plan: Plan) -> None:
-    """Adds a step or problems for each evaluator's file."""
+    """Add a step or issues for each evaluator file."""
     present = await target.evaluators()
-    for filed in bundle.evaluators.values():
-        issues = _shape_issues(filed)
-        for index, version in enumerate(filed.content.versions):
+    for parsed in bundle.evaluators.values():
+        issues = _shape_issues(parsed)
+        for index, version in enumerate(parsed.content.versions):
             if version.llm_config is not None:
                 name = version.llm_config.ai_integration_id
                 where = f"versions[{index}].template_config.llm_config.ai_integration"
-                issues += await integration_issues(filed, where, name, bundle, target)
-        existing = present.get(filed.content.name)
-        if existing is not None and existing.type != filed.content.type:
-            what = f"an evaluator of this name is there, and it is a {str(existing.type).lower()} evaluator"
-            issues.append(filed.issue("name", what, "rename one of the two"))
+                issues += await integration_issues(parsed, where, name, bundle, target)
+        existing = present.get(parsed.content.name)
+        if existing is not None and existing.type != parsed.content.type:
+            what = f"a {str(existing.type).lower()} evaluator with this name exists"
+            issues.append(parsed.issue("name", what, "rename one of the two"))
         if issues:
             plan.issues += issues
         else:
-            plan.steps.append(await _step(filed, existing, bundle, target))
+            plan.steps.append(await _step(parsed, existing, bundle, target))
 
 
-async def integration_issues(filed: Filed[Any], where: str, name: str, bundle: Bundle, target: Target) -> list[Any]:
-    """A problem where an AI integration is neither there nor in the files."""
+async def integration_issues(
+    parsed: ParsedFile[Any], where: str, name: str, bundle: Bundle, target: Target
+) -> list[Any]:
+    """Return an issue if an AI integration is neither in the space nor in the files."""
     present = await target.ai_integrations()
     if name in present or name in bundle.ai_integrations:
         return []
     if name == BUILTIN_NAME and not target.client.is_engine:
-        remedy = "the heuristic judge is a part of evaltasks engines only; name a language model's integration"
-        return [filed.issue(where, f"{target.client.where} has no heuristic judge", remedy)]
+        remedy = "only evaltasks engines have the heuristic judge; name the integration of a language model"
+        return [parsed.issue(where, f"{target.client.where} has no heuristic judge", remedy)]
     there = ", ".join(sorted(present)[:10]) or "none"
-    return [filed.issue(where, f"there is no AI integration '{name}', nor a file of it", f"there are: {there}")]
+    return [parsed.issue(where, f"there is no AI integration '{name}' and no file for it", f"there are: {there}")]
 
 
-def _shape_issues(filed: Filed[EvaluatorFile]) -> list[Any]:
-    file, issues, labels = filed.content, [], set[str]()
+def _shape_issues(parsed: ParsedFile[EvaluatorFile]) -> list[Any]:
+    file, issues, labels = parsed.content, [], set[str]()
     for index, version in enumerate(file.versions):
         where = f"versions[{index}]"
         if version.type is not file.type:
             what = f"is {version.type.lower()}_config, and the evaluator's type is {file.type.lower()}"
-            issues.append(filed.issue(where, what, "make them agree"))
+            issues.append(parsed.issue(where, what, "make them agree"))
         if version.label is None and version is not file.latest:
-            what = "has no label; only the last version, which is the latest, may have none"
-            issues.append(filed.issue(where, what, "give it the label that tasks pin it by"))
+            what = "has no label, which only the last version (the latest) may omit"
+            issues.append(parsed.issue(where, what, "add the label that tasks pin it by"))
         if version.label is not None and version.label in labels:
-            issues.append(filed.issue(f"{where}.label", "is taken by another version here", "give it another one"))
+            issues.append(
+                parsed.issue(f"{where}.label", "is the label of another version in this file", "use another label")
+            )
         labels |= {version.label} if version.label is not None else set()
     if file.type not in {EvaluatorType.TEMPLATE, EvaluatorType.CODE}:
-        issues.append(filed.issue("type", "only template and code evaluators are applied", "give one of them"))
+        issues.append(parsed.issue("type", "only template and code evaluators can be applied", "use one of them"))
     return issues
 
 
-async def _step(filed: Filed[EvaluatorFile], existing: Evaluator | None, bundle: Bundle, target: Target) -> Step:
-    file = filed.content
+async def _step(parsed: ParsedFile[EvaluatorFile], existing: Evaluator | None, bundle: Bundle, target: Target) -> Step:
+    file = parsed.content
     if existing is None:
         writes = [_create(file, target), *(_add(file, version, target) for version in file.versions[1:])]
-        return Step(file.kind, file.name, filed.file, Action.CREATE, writes=writes)
+        return Step(file.kind, file.name, parsed.file, Action.CREATE, writes=writes)
     found: list[Difference] = []
     writes = []
     if (existing.description or None) != (file.description or None):
@@ -97,17 +101,17 @@ async def _step(filed: Filed[EvaluatorFile], existing: Evaluator | None, bundle:
             found.append(Difference(f"version {version.label}", None, "new"))
         writes.append(_add(file, version, target))
     if not found:
-        return Step(file.kind, file.name, filed.file, Action.UNCHANGED)
+        return Step(file.kind, file.name, parsed.file, Action.UNCHANGED)
     notes = await _notes(existing, missing, bundle, target)
     if file.latest in missing and latest is not None and file.latest.message == latest.commit_message:
-        notes.append("its message is the present version's; a new one could say what changed")
-    return Step(file.kind, file.name, filed.file, Action.UPDATE, found, notes, writes)
+        notes.append("its message is the same as that of the present version; consider one that says what changed")
+    return Step(file.kind, file.name, parsed.file, Action.UPDATE, found, notes, writes)
 
 
 async def _missing(
     file: EvaluatorFile, existing: Evaluator, latest: EvaluatorVersion | None, target: Target
 ) -> list[VersionFile]:
-    """The versions to add, in order."""
+    """Return the versions to add, in order."""
     newest = await target.digest(latest) if latest is not None else ""
     if latest is not None:
         target.versions[file.name, newest] = latest.id
@@ -129,13 +133,13 @@ async def _latest_differences(file: EvaluatorFile, latest: EvaluatorVersion | No
         return [Difference("latest", None, "new")]
     try:
         present = {"latest": (await version_file(latest, target.names)).content()}
-    except Unmovable:
-        return [Difference("latest", "something that these files cannot hold", "new")]
-    return differences(present, wanted) or [Difference("latest", "as it is", "the same once more, as the latest")]
+    except NotExportable:
+        return [Difference("latest", "a value that these files cannot hold", "new")]
+    return differences(present, wanted) or [Difference("latest", "unchanged", "added again, to be the latest")]
 
 
 async def _notes(existing: Evaluator, missing: Sequence[VersionFile], bundle: Bundle, target: Target) -> list[str]:
-    """Who else would feel it."""
+    """Return notes on the tasks that are affected besides those in the files."""
     if not missing:
         return []
     followers = sorted(
@@ -146,9 +150,9 @@ async def _notes(existing: Evaluator, missing: Sequence[VersionFile], bundle: Bu
     )
     notes = []
     if followers:
-        notes.append(f"tasks in no file here follow its latest version too: {', '.join(followers[:10])}")
+        notes.append(f"tasks without a file here also use its latest version: {', '.join(followers[:10])}")
     if len(missing) > 1:
-        notes.append("older versions are added before the latest; tasks without a pin use them for that moment")
+        notes.append("older versions are added before the latest; tasks without a pin use them briefly")
     return notes
 
 
@@ -184,11 +188,11 @@ def _describe(file: EvaluatorFile, existing: Evaluator, target: Target) -> Write
 
 
 def _version_body(version: VersionFile, target: Target) -> dict[str, Any]:
-    """As a request has it: ids for names, and the message that every version must have."""
+    """Return a version as a request: ids instead of names, and the message that every version needs."""
     body: dict[str, Any] = {"commit_message": version.message or DEFAULT_MESSAGE}
     if version.template_config is not None:
         config = version.template_config.model_dump(exclude_none=True)
         llm = config["llm_config"]
         llm["ai_integration_id"] = target.ids[AI, llm["ai_integration_id"]]
         return body | {"template_config": config}
-    return body | {"code_config": document_of(version)["code_config"]}
+    return body | {"code_config": to_document(version)["code_config"]}

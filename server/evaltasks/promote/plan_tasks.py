@@ -1,4 +1,4 @@
-"""Tasks in a plan: compared by names and by the content of pinned versions, so that ids never matter."""
+"""Plans tasks. They are compared by names and by the content of pinned versions, never by ids."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from evaltasks.promote.differences import differences
 from evaltasks.promote.documents import (
     AttachmentFile,
     TaskFile,
-    document_of,
     integration_word,
     pin_field,
     pinned_versions,
+    to_document,
 )
-from evaltasks.promote.folder import Bundle, Filed, FileError
-from evaltasks.promote.names import Unmovable, refuse_id, task_file
-from evaltasks.promote.plan import Action, Continuous, Plan, Step, Write
+from evaltasks.promote.folder import Bundle, FileError, ParsedFile
+from evaltasks.promote.names import NotExportable, reject_id_like_name, task_file
+from evaltasks.promote.plan import Action, ContinuousPolicy, Plan, Step, Write
 from evaltasks.promote.plan_evaluators import integration_issues
 from evaltasks.promote.target import Target
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
-# What a task is for good; the service has no way to change it.
+# Fields that the service cannot change after creation.
 _FIXED = ("type", "project", "dataset", "experiments")
-# What the rules call by the words of a request.
+# Request fields and their names in files, for messages of the shared validation rules.
 _FILE_WORDS = (
     ("evaluator_version_id", "version"), ("evaluator_id", "evaluator"), ("experiment_ids", "experiments"),
     ("task_type", "type"),
 )  # fmt: skip
 
 
-async def plan_tasks(bundle: Bundle, target: Target, plan: Plan, continuous: Continuous) -> None:
-    """Adds a step or problems for each task's file."""
+async def plan_tasks(bundle: Bundle, target: Target, plan: Plan, continuous: ContinuousPolicy) -> None:
+    """Add a step or issues for each task file."""
     present = await target.tasks()
-    for filed in bundle.tasks.values():
+    for parsed in bundle.tasks.values():
         issues = [
-            *_rule_issues(filed),
-            *await _reference_issues(filed, bundle, target),
-            *await _fit_issues(filed, bundle, target),
+            *_rule_issues(parsed),
+            *await _reference_issues(parsed, bundle, target),
+            *await _fit_issues(parsed, bundle, target),
         ]
-        listed = present.get(filed.content.name)
+        listed = present.get(parsed.content.name)
         task = await target.client.tasks.get(listed.id) if listed is not None else None
-        step = await _step(filed, task, bundle, target, plan, continuous) if not issues else None
+        step = await _step(parsed, task, bundle, target, plan, continuous) if not issues else None
         if isinstance(step, Step):
             plan.steps.append(step)
         plan.issues += [*issues, *(step if isinstance(step, list) else [])]
 
 
-def _rule_issues(filed: Filed[TaskFile]) -> list[FileError]:
-    """What the type of a task allows, by the rules that agents are judged by."""
-    file = filed.content
+def _rule_issues(parsed: ParsedFile[TaskFile]) -> list[FileError]:
+    """Validate a task by its type, with the rules that also apply to tool arguments."""
+    file = parsed.content
     given = {name: value for name in TaskFile.model_fields if (value := getattr(file, name)) is not None}
     given |= {"task_type": file.type}
     if file.experiments is not None:
@@ -64,7 +64,7 @@ def _rule_issues(filed: Filed[TaskFile]) -> list[FileError]:
     if file.project is None and not file.is_continuous:
         given.pop("is_continuous", None)
     _, issues = creation_issues(given)
-    return [filed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
+    return [parsed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
 
 
 def _by_name(attachment: AttachmentFile) -> EvaluatorAttachment:
@@ -78,46 +78,46 @@ def _in_file_words(text: str) -> str:
     return text
 
 
-async def _reference_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
-    """Everything that the task names and that is not there, together, with what is there instead."""
-    file, issues = filed.content, list[FileError]()
+async def _reference_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
+    """Return an issue for every missing resource that the task names, with the names of existing ones."""
+    file, issues = parsed.content, list[FileError]()
     for resource, name in file.references():
         try:
-            refuse_id(resource, name)
-        except Unmovable:
+            reject_id_like_name(resource, name)
+        except NotExportable:
             issues.append(
-                filed.issue(resource, "is an id or a link", "files name things by their names; write the name")
+                parsed.issue(resource, "is an id or a link", "files refer to resources by name; write the name")
             )
     if issues:
         return issues
     for resource, home in (("project", file.project), ("dataset", file.dataset)):
         if home is not None and (near := await target.find(resource, home)) is not None:
-            issues.append(filed.issue(resource, *_missing(resource, home, near)))
+            issues.append(parsed.issue(resource, *_missing(resource, home, near)))
     if file.dataset is not None and ("dataset", file.dataset) in target.ids:
         for index, name in enumerate(file.experiments or ()):
             if (near := await target.find("experiment", name, file.dataset)) is not None:
-                issues.append(filed.issue(f"experiments[{index}]", *_missing("experiment", name, near)))
+                issues.append(parsed.issue(f"experiments[{index}]", *_missing("experiment", name, near)))
     on_dataset = file.type.evaluates and file.dataset is not None and file.project is None
     if on_dataset and not file.experiments and target.client.is_engine:
-        what = "an evaluation task on a dataset needs at least one experiment here"
-        issues.append(filed.issue("experiments", what, "name one"))
+        what = "an evaluation task on a dataset needs at least one experiment on an engine"
+        issues.append(parsed.issue("experiments", what, "name at least one"))
     for argument, evaluator, label in _versions_named(file):
-        issues += await _version_issues(filed, argument, evaluator, label, bundle, target)
-    return issues + await _configuration_issues(filed, bundle, target)
+        issues += await _version_issues(parsed, argument, evaluator, label, bundle, target)
+    return issues + await _configuration_issues(parsed, bundle, target)
 
 
 def _missing(resource: str, name: str, near: list[tuple[str, str]]) -> tuple[str, str]:
     remedy = {
-        "project": "a project comes with its first spans: send some, or name another",
-        "dataset": "make it first, or name another",
-        "experiment": "make it in the dataset first, or name another",
+        "project": "a project is created with its first spans: send some, or name another project",
+        "dataset": "create it first, or name another dataset",
+        "experiment": "create it in the dataset first, or name another experiment",
     }[resource]
     listed = ", ".join(f"'{candidate}'" for candidate, _ in near)
     return f"there is no {resource} '{name}'", f"{remedy}; there are: {listed}" if listed else remedy
 
 
 def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
-    """(argument, evaluator, label) of each evaluator that the task names."""
+    """Return (argument, evaluator, label) of each evaluator that the task names."""
     found = [(f"evaluators[{index}]", one.evaluator, one.version) for index, one in enumerate(file.evaluators or ())]
     for field, pin in pinned_versions(file.run_configuration):
         found.append((f"run_configuration.{field}", pin.evaluator, pin.version))
@@ -125,62 +125,62 @@ def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
 
 
 async def _version_issues(
-    filed: Filed[TaskFile], argument: str, evaluator: str, label: str | None, bundle: Bundle, target: Target
+    parsed: ParsedFile[TaskFile], argument: str, evaluator: str, label: str | None, bundle: Bundle, target: Target
 ) -> list[FileError]:
     there, in_files = await target.evaluators(), bundle.evaluators.get(evaluator)
     if in_files is None and evaluator not in there:
         listed = ", ".join(sorted({*there, *bundle.evaluators})[:10]) or "none"
-        what = f"there is no evaluator '{evaluator}', nor a file of it"
-        return [filed.issue(f"{argument}.evaluator", what, f"there are: {listed}")]
+        what = f"there is no evaluator '{evaluator}' and no file for it"
+        return [parsed.issue(f"{argument}.evaluator", what, f"there are: {listed}")]
     if label is None or (in_files is not None and in_files.content.labelled(label) is not None):
         return []
     labels = [one.label for one in in_files.content.versions if one.label] if in_files is not None else []
     what = f"no version in the evaluator's file has the label '{label}'"
-    remedy = f"its labels are: {', '.join(labels) or 'none'}; without version the latest is used"
-    return [filed.issue(f"{argument}.version", what, remedy)]
+    remedy = f"its labels are: {', '.join(labels) or 'none'}; omit version to use the latest"
+    return [parsed.issue(f"{argument}.version", what, remedy)]
 
 
-async def _configuration_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
+async def _configuration_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
     issues = list[FileError]()
-    for reference in references_of(filed.content.run_configuration):
+    for reference in references_of(parsed.content.run_configuration):
         if reference.value is None:
             continue
         where = f"run_configuration.{integration_word(reference.resource)}"
         if reference.resource is Resource.AI_INTEGRATION:
-            issues += await integration_issues(filed, where, reference.value, bundle, target)
+            issues += await integration_issues(parsed, where, reference.value, bundle, target)
         elif reference.resource is Resource.AGENT_INTEGRATION:
-            issues += await _agent_issues(filed, where, reference.value, bundle, target)
+            issues += await _agent_issues(parsed, where, reference.value, bundle, target)
     return issues
 
 
 async def _agent_issues(
-    filed: Filed[TaskFile], where: str, name: str, bundle: Bundle, target: Target
+    parsed: ParsedFile[TaskFile], where: str, name: str, bundle: Bundle, target: Target
 ) -> list[FileError]:
-    """A problem where an agent integration is neither in the space nor in the files."""
+    """Return an issue if an agent integration is neither in the space nor in the files."""
     present = await target.agent_integrations()
     if name in bundle.agent_integrations or name in present:
         return []
     there = ", ".join(sorted(present)[:10]) or "none"
-    return [filed.issue(where, f"there is no agent integration '{name}', nor a file of it", f"there are: {there}")]
+    return [parsed.issue(where, f"there is no agent integration '{name}' and no file for it", f"there are: {there}")]
 
 
-async def _fit_issues(filed: Filed[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
-    """Whether the evaluators fit the task, as they will be."""
+async def _fit_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
+    """Validate that the evaluators, as they are after applying, fit the task."""
     attached = []
-    for index, one in enumerate(filed.content.evaluators or ()):
+    for index, one in enumerate(parsed.content.evaluators or ()):
         version = await _version_as_it_will_be(one, bundle, target)
         if version is not None:
             attached.append(Attached(f"evaluators[{index}]", _by_name(one), version))
-    issues = fit_issues(filed.content.type, attached)
-    return [filed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
+    issues = fit_issues(parsed.content.type, attached)
+    return [parsed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
 
 
 async def _version_as_it_will_be(one: AttachmentFile, bundle: Bundle, target: Target) -> EvaluatorVersion | None:
-    filed = bundle.evaluators.get(one.evaluator)
-    if filed is None:
+    parsed = bundle.evaluators.get(one.evaluator)
+    if parsed is None:
         there = (await target.evaluators()).get(one.evaluator)
         return await target.latest(there) if there is not None else None
-    file = filed.content.labelled(one.version) if one.version is not None else filed.content.latest
+    file = parsed.content.labelled(one.version) if one.version is not None else parsed.content.latest
     if file is None:
         return None
     return EvaluatorVersion(
@@ -190,35 +190,40 @@ async def _version_as_it_will_be(one: AttachmentFile, bundle: Bundle, target: Ta
 
 
 async def _step(
-    filed: Filed[TaskFile], task: Task | None, bundle: Bundle, target: Target, plan: Plan, continuous: Continuous
+    parsed: ParsedFile[TaskFile],
+    task: Task | None,
+    bundle: Bundle,
+    target: Target,
+    plan: Plan,
+    continuous: ContinuousPolicy,
 ) -> Step | list[FileError]:
-    wanted = _with_digests(filed.content.normal(), bundle)
+    wanted = _with_digests(parsed.content.normalized(), bundle)
     notes = []
     if wanted.is_continuous and not (task is not None and task.is_continuous):
-        if continuous is Continuous.PAUSED:
+        if continuous is ContinuousPolicy.PAUSED:
             wanted = wanted.model_copy(update={"is_continuous": False})
-            notes.append("is_continuous stays false: its file says true, and --keep-paused was given")
+            notes.append("is_continuous stays false because of --keep-paused; the file says true")
         else:
-            notes.append("begins to evaluate new spans by itself as soon as it is applied")
-            if continuous is Continuous.UNDECIDED:
+            notes.append("starts to evaluate new spans as soon as it is applied")
+            if continuous is ContinuousPolicy.UNDECIDED:
                 plan.undecided.append(wanted.name)
     if task is None:
         writes = [_create(wanted, target)]
-        return Step(wanted.kind, wanted.name, filed.file, Action.CREATE, notes=notes, writes=writes)
+        return Step(wanted.kind, wanted.name, parsed.file, Action.CREATE, notes=notes, writes=writes)
     try:
-        present = document_of(await task_file(task, target.names))
-    except Unmovable as unmovable:
-        return [filed.issue("name", f"a task of this name is there, but {unmovable}", "rename one of the two")]
-    found = differences(present, document_of(wanted))
-    if fixed := [one for one in found if one.field in _FIXED]:
-        what = f"a task of this name is there, and differs in {', '.join(one.field for one in fixed)}"
-        remedy = "that cannot be changed: rename this task, or delete that one"
-        return [filed.issue(fixed[0].field, what, f"{remedy} ({_as_text(fixed[0].before)})")]
+        present = to_document(await task_file(task, target.names))
+    except NotExportable as error:
+        return [parsed.issue("name", f"a task with this name exists, but {error}", "rename one of the two")]
+    found = differences(present, to_document(wanted))
+    if fixed := [difference for difference in found if difference.field in _FIXED]:
+        what = f"a task with this name exists and differs in {', '.join(difference.field for difference in fixed)}"
+        remedy = "that cannot be changed after creation: rename this task or delete the existing one"
+        return [parsed.issue(fixed[0].field, what, f"{remedy} ({_as_text(fixed[0].before)})")]
     if not found:
-        return Step(wanted.kind, wanted.name, filed.file, Action.UNCHANGED, notes=notes)
+        return Step(wanted.kind, wanted.name, parsed.file, Action.UNCHANGED, notes=notes)
     changed = {one.field.partition(".")[0].partition("[")[0] for one in found}
     writes = [_update(wanted, task, changed, target)]
-    return Step(wanted.kind, wanted.name, filed.file, Action.UPDATE, found, notes, writes)
+    return Step(wanted.kind, wanted.name, parsed.file, Action.UPDATE, found, notes, writes)
 
 
 def _as_text(value: Any) -> str:
@@ -226,7 +231,7 @@ def _as_text(value: Any) -> str:
 
 
 def _with_digests(file: TaskFile, bundle: Bundle) -> TaskFile:
-    """With its pins named by content, whatever the labels in the files are."""
+    """Return the task with each pin labelled by the content of its version, instead of the label in the files."""
 
     def digest(evaluator: str, label: str) -> str:
         version = bundle.evaluators[evaluator].content.labelled(label)
@@ -264,7 +269,7 @@ def _create(file: TaskFile, target: Target) -> Write:
 
 
 def _update(file: TaskFile, task: Task, changed: set[str], target: Target) -> Write:
-    """One request, so that the change is whole or not at all; null clears."""
+    """Return the write that updates the changed fields in one request. Null clears a field."""
 
     async def update() -> None:
         fields = {name: value for name, value in _changeable(file, task, target).items() if name in changed}
@@ -306,7 +311,7 @@ def _configuration(file: TaskFile, task: Task | None, target: Target) -> dict[st
         elif (pin := pins.get(pin_field(reference.field))) is not None:
             body[reference.field] = target.versions[pin.evaluator, pin.version]
     for kept in references_of(present):
-        # Replacing the whole would forget where a value that stays, such as the messages, came from on this service.
+        # A replacement would lose the origin of an unchanged value, such as the prompt version of the messages.
         source = kept.source_of
         is_same_kind = present is not None and present.experiment_type == given.experiment_type
         if is_same_kind and source and kept.value and getattr(present, source) == getattr(given, source):

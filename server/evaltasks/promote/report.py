@@ -1,4 +1,4 @@
-"""Plans in words for people, and as JSON for programs. Never a secret: a line that looks like a key is not shown."""
+"""Renders plans and exports as text, and plans as JSON. Text that looks like a key is hidden."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from typing import Any
 from evaltasks.insight.key_shapes import looks_like_key, url_holds_secret
 from evaltasks.promote.differences import Difference
 from evaltasks.promote.export import Exported
-from evaltasks.promote.folder import HIDDEN, Written
+from evaltasks.promote.folder import HIDDEN, WriteResult
 from evaltasks.promote.plan import Action, Plan, Step
 
 VALUE_CHARACTERS_MAX = 200
 LINES_MAX = 200
-# What a terminal would obey rather than show; names and prompts are strangers' text.
+# Characters that control a terminal; names and prompts are untrusted text.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WORDS = {Action.CREATE: "create", Action.UPDATE: "update", Action.UNCHANGED: "unchanged", Action.KEPT: "differs"}
 
 
 def plan_text(plan: Plan) -> str:
+    """Return a plan as text for a terminal."""
     lines = [f"Plan for {plan.where}, space '{plan.space}':"]
     for step in plan.steps:
         if step.action is not Action.UNCHANGED or step.notes:
             lines += _step_lines(step)
-    lines.append(_sum(plan))
+    lines.append(_summary_line(plan))
     if plan.issues:
-        count = "1 thing stands" if len(plan.issues) == 1 else f"{len(plan.issues)} things stand"
-        lines += ["", f"{count} in the way; nothing was changed:", *(f"  - {issue}" for issue in plan.issues)]
+        count = "1 problem" if len(plan.issues) == 1 else f"{len(plan.issues)} problems"
+        lines += ["", f"{count}; nothing was changed:", *(f"  - {issue}" for issue in plan.issues)]
     if plan.undecided:
         names = ", ".join(f"'{name}'" for name in plan.undecided)
         lines += [
             "",
-            f"Would begin to evaluate new spans by themselves, which may cost money from then on: {names}.",
-            "Apply with --allow-continuous if that is meant, or with --keep-paused to leave them switched off.",
+            f"These tasks would start to evaluate new spans continuously, which may cost money: {names}.",
+            "Apply with --allow-continuous if intended, or with --keep-paused to apply them paused.",
         ]
-    return shown("\n".join(lines))
+    return escape_controls("\n".join(lines))
 
 
-def _sum(plan: Plan) -> str:
+def _summary_line(plan: Plan) -> str:
     counts = (
         (plan.count(Action.CREATE), "to create"),
         (plan.count(Action.UPDATE), "to update"),
-        (plan.count(Action.KEPT), "left as they are though they differ"),
+        (plan.count(Action.KEPT), "different but not changed"),
         (plan.count(Action.UNCHANGED), "unchanged"),
     )
     counted = [f"{count} {what}" for count, what in counts if count]
@@ -64,7 +65,7 @@ def _difference_lines(one: Difference) -> Iterator[str]:
         yield f"            {one.field}:"
         compared = difflib.unified_diff(one.before.splitlines(), one.after.splitlines(), lineterm="", n=2)
         lines = [line for line in compared if not line.startswith(("---", "+++"))]
-        yield from (f"              {_safe(line)}" for line in lines[:LINES_MAX])
+        yield from (f"              {_hide_keys(line)}" for line in lines[:LINES_MAX])
         if len(lines) > LINES_MAX:
             yield f"              … {len(lines) - LINES_MAX} more lines"
         return
@@ -74,22 +75,22 @@ def _difference_lines(one: Difference) -> Iterator[str]:
 def _value(value: Any) -> str:
     if value is None:
         return "none"
-    text = _safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    text = _hide_keys(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     text = text.replace("\n", "⏎")
     return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX]}…"
 
 
-def _safe(text: str) -> str:
+def _hide_keys(text: str) -> str:
     return HIDDEN if looks_like_key(text) or url_holds_secret(text) else text
 
 
-def shown(text: str) -> str:
-    """With signs that a terminal obeys written out."""
+def escape_controls(text: str) -> str:
+    """Return the text with terminal control characters escaped."""
     return _CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
 def plan_json(plan: Plan, *, applied: bool) -> str:
-    """One object; `differs` is what `--exit-code` goes by."""
+    """Return a plan as one JSON object. `differs` decides the exit code with `--exit-code`."""
     steps = [
         {
             "kind": step.kind, "name": step.name, "file": step.file, "action": step.action.value,
@@ -117,13 +118,14 @@ def plan_json(plan: Plan, *, applied: bool) -> str:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, str):
-        return _safe(value)
+        return _hide_keys(value)
     if isinstance(value, dict):
-        return {_safe(key): _masked(part) for key, part in value.items()}
+        return {_hide_keys(key): _masked(part) for key, part in value.items()}
     return [_masked(part) for part in value] if isinstance(value, list) else value
 
 
-def export_text(exported: Exported, written: Written, directory: str) -> str:
+def export_text(exported: Exported, written: WriteResult, directory: str) -> str:
+    """Return the result of an export as text for a terminal."""
     kinds = {"task": 0, "evaluator": 0, "ai_integration": 0, "agent_integration": 0}
     for file in exported.files:
         kinds[file.kind] += 1
@@ -132,13 +134,13 @@ def export_text(exported: Exported, written: Written, directory: str) -> str:
     )
     lines = [
         f"{counted or 'No task'} in {directory}: "
-        f"{len(written.changed)} files written, {len(written.unchanged)} as before."
+        f"{len(written.changed)} files written, {len(written.unchanged)} unchanged."
     ]
     lines += [f"  wrote   {path}" for path in sorted(written.changed)]
     lines += [f"  removed {path}" for path in written.removed]
     if written.stale:
-        lines.append("Not among what was exported now (remove them with --prune if they are done with):")
+        lines.append("Files of resources that were not exported now (--prune removes them):")
         lines += [f"  {path}" for path in written.stale]
-    lines += [f"Left behind: {note}" for note in exported.notes]
+    lines += [f"Left out: {note}" for note in exported.notes]
     lines += [f"NOT exported: {reason}" for reason in exported.left_out]
-    return shown("\n".join(lines))
+    return escape_controls("\n".join(lines))

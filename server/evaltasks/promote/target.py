@@ -1,4 +1,4 @@
-"""The service that files are applied to: what is there by name, and the ids that names stand for."""
+"""The service that files are applied to: its resources by name, and the ids of those names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from evaltasks.client.client import Client
 from evaltasks.client.errors import NotResolved
 from evaltasks.client.resolve import Named
 from evaltasks.promote.documents import AGENT, AI
-from evaltasks.promote.names import Names, Unmovable, version_file
+from evaltasks.promote.names import Names, NotExportable, version_file
 
 
 class Target:
-    """One space. `ids` maps (resource, name) to an id and grows as things are made; `versions` (evaluator, digest)."""
+    """The space that files are applied to.
+
+    Attributes:
+        ids: Maps (resource, name) to an id. It grows as resources are looked up and created.
+        versions: Maps (evaluator name, digest of the content) to the id of a version.
+    """
 
     def __init__(self, client: Client, space: Named) -> None:
         self.client = client
@@ -39,31 +44,31 @@ class Target:
     async def evaluators(self) -> dict[str, Evaluator]:
         if self._evaluators is None:
             found = self.client.evaluators.all(ListEvaluators(space_id=self.space_id))
-            self._evaluators = {one.name: one async for one in found}
-            self.ids |= {("evaluator", one.name): one.id for one in self._evaluators.values()}
+            self._evaluators = {evaluator.name: evaluator async for evaluator in found}
+            self.ids |= {("evaluator", evaluator.name): evaluator.id for evaluator in self._evaluators.values()}
         return self._evaluators
 
     async def ai_integrations(self) -> dict[str, AiIntegration]:
-        found = {one.name: one for one in await self.names.ai_integrations()}
-        self.ids |= {(AI, one.name): one.id for one in found.values()}
+        found = {integration.name: integration for integration in await self.names.ai_integrations()}
+        self.ids |= {(AI, integration.name): integration.id for integration in found.values()}
         return found
 
     async def agent_integrations(self) -> dict[str, Integration]:
-        found = {one.name: one for one in await self.names.agent_integrations()}
-        self.ids |= {(AGENT, one.name): one.id for one in found.values()}
+        found = {integration.name: integration for integration in await self.names.agent_integrations()}
+        self.ids |= {(AGENT, integration.name): integration.id for integration in found.values()}
         return found
 
     async def is_taken_elsewhere(self, resource: str, name: str) -> bool:
-        """Whether an integration of this name is there for other spaces; names are unique over all of them."""
+        """Whether an integration of another space has this name. Names are unique across spaces."""
         found: AsyncIterator[AiIntegration | Integration]
         if resource == AI:
             found = self.client.ai_integrations.all(ListAiIntegrations(name=name))
         else:
             found = self.client.integrations.all(ListIntegrations(type=IntegrationType.AGENT, name=name))
-        return any([one.name == name async for one in found])
+        return any([integration.name == name async for integration in found])
 
     async def latest(self, evaluator: Evaluator) -> EvaluatorVersion | None:
-        """None when all its versions were deleted."""
+        """Return the latest version of an evaluator, or None if all its versions were deleted."""
         if evaluator.name not in self._latest:
             try:
                 found: EvaluatorVersion | None = (await self.client.evaluators.get(evaluator.id)).version
@@ -73,20 +78,24 @@ class Target:
         return self._latest[evaluator.name]
 
     async def digest(self, version: EvaluatorVersion) -> str:
-        """The content's name; one that no file can hold has a name of its own."""
+        """Return the digest of a version's content, or a unique placeholder if files cannot hold it."""
         try:
             return (await version_file(version, self.names)).digest()
-        except Unmovable:
+        except NotExportable:
             return f"({version.id})"
 
     async def read_versions(self, evaluator: Evaluator) -> None:
-        """Fill `versions` with all of the evaluator's; of equal ones the newest."""
+        """Record all versions of an evaluator in `versions`; of equal ones, the newest."""
         found = [version async for version in self.client.evaluators.all_versions(evaluator.id)]
-        for version in sorted(found, key=lambda one: one.created_at):
+        for version in sorted(found, key=lambda version: version.created_at):
             self.versions[evaluator.name, await self.digest(version)] = version.id
 
     async def find(self, resource: str, name: str, dataset: str | None = None) -> list[tuple[str, str]] | None:
-        """Note the id of a project, dataset or experiment. None when it is there, else the candidates."""
+        """Look up a project, dataset or experiment by name and record its id.
+
+        Returns:
+            None if it exists, otherwise (name, id) of similar ones.
+        """
         key = (resource, name if dataset is None else f"{dataset}/{name}")
         if key in self.ids:
             return None
