@@ -42,10 +42,10 @@ class ProgressBar:
 
 
 class NonInteractiveConfirm:
-    """Declines every question, because the command line asks nobody."""
+    """Declines every question, because the command is not interactive."""
 
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"{question} Nobody can be asked here; confirm with {confirm_with}.")
+        raise Declined(f"{question} Questions cannot be answered here; confirm with {confirm_with}.")
 
 
 async def load_spans(file: Path, project: str, store: str) -> int:

@@ -136,7 +136,8 @@ async def _apply(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
 async def _confirmed(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         _fail(
-            "Nothing was changed: this is not a terminal, so nobody can confirm. Check the plan, then apply with --yes."
+            "Nothing was changed: stdin is not a terminal, so the plan cannot be confirmed. Check the plan, then apply "
+            "with --yes."
         )
         return False
     print(f"Apply this to {plan.where}? [y/N] ", end="", file=sys.stderr, flush=True)
