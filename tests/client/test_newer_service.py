@@ -63,7 +63,7 @@ async def client_of(bodies: Mapping[str, Any]) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize("row", REPLIES, ids=lambda row: row.name)
-async def test_no_unknown_field_and_no_unknown_word_makes_an_answer_unreadable(row: Operation[Any]) -> None:
+async def test_no_unknown_field_and_no_unknown_word_makes_an_answer_unreadable(row: Operation[..., Any]) -> None:
     service = Newer()
     found = whole_answers(row.reply)  # type: ignore[type-var]  # they all have one
     assert found, "no answer of this model could be made up"
@@ -85,7 +85,7 @@ async def test_no_unknown_field_and_no_unknown_word_makes_an_answer_unreadable(r
 
 
 @pytest.mark.parametrize("row", BODIES, ids=lambda row: row.name)
-def test_an_unknown_field_or_word_in_what_is_sent_is_refused(row: Operation[Any]) -> None:
+def test_an_unknown_field_or_word_in_what_is_sent_is_refused(row: Operation[..., Any]) -> None:
     model: Any = row.body
 
     def issues(body: Any) -> set[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The client speaks every operation of the table."""
+"""The client has a method for every operation of the table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import evaltasks.client
 from evaltasks.api import operations as ops
 
 
-def test_every_operation_is_called_by_some_noun() -> None:
+def test_every_operation_is_called_by_a_resource() -> None:
     folder = Path(evaltasks.client.__file__).parent
     called = {
         node.attr

@@ -30,7 +30,7 @@ def test_every_operation_has_a_shape_with_the_same_path_and_every_shape_an_opera
 
 @pytest.mark.promise("write.known")
 @pytest.mark.parametrize("row", OF_AX, ids=lambda row: row.name)
-def test_no_member_parameter_or_enum_value_unknown_to_ax_can_be_sent(row: Operation[Any]) -> None:
+def test_no_member_parameter_or_enum_value_unknown_to_ax_can_be_sent(row: Operation[..., Any]) -> None:
     shape = SHAPES[row.name]
     unknown: set[str] = set()
     if row.query is not None:

@@ -62,8 +62,8 @@ class Sequences(RowRules, TaskRules):
 
     @initialize()
     def open(self) -> None:
-        self._fail_fast = self.portal.wrap_async_context_manager(opened())
-        self.client = self._fail_fast.__enter__()
+        self._opening = self.portal.wrap_async_context_manager(opened())
+        self.client = self._opening.__enter__()
         self.world = PlainWorld()
         self.gone: list[str] = []
         self.steps = 0
@@ -81,7 +81,7 @@ class Sequences(RowRules, TaskRules):
 
     def teardown(self) -> None:
         if hasattr(self, "_opening"):
-            self._fail_fast.__exit__(None, None, None)
+            self._opening.__exit__(None, None, None)
 
     @rule(pick=picks, scoped=st.booleans(), part=names | st.none(), size=sizes, what=st.integers(0, 4))
     def list_some(self, pick: int, scoped: bool, part: str | None, size: int, what: int) -> None:

@@ -92,7 +92,7 @@ class Caller:
 
     async def call(
         self,
-        operation: Operation[ReplyT],
+        operation: Operation[..., ReplyT],
         path: Mapping[str, str] | None = None,
         *,
         query: BaseModel | None = None,
@@ -109,7 +109,7 @@ class Caller:
 
         return await self.retry_budget.call(attempt, name=operation.name, reads=operation.reads)
 
-    async def _exchange(self, operation: Operation[ReplyT], request: _Request) -> _Answer:
+    async def _exchange(self, operation: Operation[..., ReplyT], request: _Request) -> _Answer:
         try:
             with anyio.move_on_after(self.timeout_seconds):
                 return await self._send(operation, request)
@@ -125,7 +125,7 @@ class Caller:
             raise self._broken(operation, Unreachable, "broke the connection before its answer was whole") from error
         raise self._broken(operation, TimedOut, f"gave no whole answer within {self.timeout_seconds:g} s")
 
-    async def _send(self, operation: Operation[ReplyT], request: _Request) -> _Answer:
+    async def _send(self, operation: Operation[..., ReplyT], request: _Request) -> _Answer:
         headers = {"Content-Type": "application/json"} if request.content is not None else None
         async with self.http.stream(
             request.method, request.path, params=request.params, content=request.content, headers=headers
@@ -140,7 +140,7 @@ class Caller:
             logger.debug("%s answered %d with %d bytes", operation.name, response.status_code, size)
             return _Answer(response.status_code, response.headers, b"".join(parts))
 
-    def _read(self, operation: Operation[ReplyT], answer: _Answer) -> ReplyT:
+    def _read(self, operation: Operation[..., ReplyT], answer: _Answer) -> ReplyT:
         if answer.status >= 400:
             raise self._problem(operation, answer)
         if not 200 <= answer.status < 300:
@@ -159,7 +159,7 @@ class Caller:
         # Outside the except block: the cause holds the body, and must not travel with the raised error.
         raise self._unreadable(operation, reason)
 
-    def _problem(self, operation: Operation[ReplyT], answer: _Answer) -> Problem:
+    def _problem(self, operation: Operation[..., ReplyT], answer: _Answer) -> Problem:
         # A date is counted from the service's own clock, which may differ from ours.
         now = parse_http_date(answer.headers.get("Date")) or datetime.now(UTC)
         retry_after = parse_retry_after(answer.headers.get("Retry-After"), now)
@@ -186,13 +186,13 @@ class Caller:
                 document[name] = text[:_DETAIL_CHARACTERS_MAX]
         return document
 
-    def _redirect(self, operation: Operation[ReplyT], answer: _Answer) -> ClientError:
+    def _redirect(self, operation: Operation[..., ReplyT], answer: _Answer) -> ClientError:
         return Unreadable(
             f"{self.where} answered {operation.name} with a redirect ({answer.status}), which is not followed "
             "because the API key would go along. Set the service's final address (scheme, host, port)."
         )
 
-    def _unreadable(self, operation: Operation[ReplyT], reason: str) -> Unreadable:
+    def _unreadable(self, operation: Operation[..., ReplyT], reason: str) -> Unreadable:
         after = "" if operation.reads else f" {_LOOK_FIRST}"
         return Unreadable(
             f"{self.where} gave {operation.name} an answer that cannot be read: {reason}. "
@@ -208,15 +208,15 @@ class Caller:
             "Check the address, that the service is up, and the network or proxy between."
         )
 
-    def _broken(self, operation: Operation[ReplyT], kind: type[Unreachable], what: str) -> Unreachable:
+    def _broken(self, operation: Operation[..., ReplyT], kind: type[Unreachable], what: str) -> Unreachable:
         after = "Nothing was changed; try again." if operation.reads else _LOOK_FIRST
         return kind(f"{self.where} {what} ({operation.name}). {after}", may_have_taken_effect=not operation.reads)
 
-    def _too_long(self, operation: Operation[ReplyT]) -> NoReturn:
+    def _too_long(self, operation: Operation[..., ReplyT]) -> NoReturn:
         raise WrongValue(f"A value for {operation.name} is too long to be part of an address. Give the id instead.")
 
 
-def _path(operation: Operation[ReplyT], values: Mapping[str, str]) -> str:
+def _path(operation: Operation[..., ReplyT], values: Mapping[str, str]) -> str:
     try:
         return operation.path_for(values)
     except UnicodeEncodeError:
@@ -239,7 +239,7 @@ def _params(query: BaseModel | None) -> dict[str, Any] | None:
     return None if query is None else query.model_dump(mode="json", exclude_none=True)
 
 
-def _content(operation: Operation[ReplyT], body: BaseModel | None) -> bytes | None:
+def _content(operation: Operation[..., ReplyT], body: BaseModel | None) -> bytes | None:
     if body is None:
         return None
     try:

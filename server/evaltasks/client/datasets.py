@@ -5,55 +5,33 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from evaltasks.api import operations as ops
-from evaltasks.api.annotations import AnnotateRows
 from evaltasks.api.datasets import (
     AppendExamples,
-    CreateDataset,
-    Dataset,
-    DatasetPage,
     DatasetVersionQuery,
     DatasetWithExampleIds,
-    DeletedExamples,
-    DeleteExamples,
     Example,
     ExamplePage,
-    ListDatasets,
     ListExamples,
-    RenameDataset,
-    SearchExamples,
     UpdateExamples,
 )
-from evaltasks.client.caller import Caller
+from evaltasks.client.methods import Resource, all_items, one_call
 from evaltasks.client.pages import ROWS_A_PAGE_MAX, every_item
 
 
-class Datasets:
-    """Each method is one operation. Raises `Problem` and `ClientError`."""
+class Datasets(Resource):
+    """Operations on datasets and their examples.
 
-    def __init__(self, caller: Caller) -> None:
-        self._call = caller.call
+    Updates change examples column by column, in place or into a new version; deletions change one version in place,
+    and deleting the same again is harmless. Ids that the dataset does not have are ignored by updates and annotations.
+    """
 
-    async def list(self, query: ListDatasets) -> DatasetPage:
-        return await self._call(ops.LIST_DATASETS, query=query)
-
-    def all(self, query: ListDatasets) -> AsyncIterator[Dataset]:
-        """Every dataset of every page."""
-        return every_item(self.list, query, lambda page: page.datasets)
-
-    async def create(self, body: CreateDataset) -> Dataset:
-        return await self._call(ops.CREATE_DATASET, body=body)
-
-    async def get(self, dataset_id: str) -> Dataset:
-        return await self._call(ops.GET_DATASET, {"dataset_id": dataset_id})
-
-    async def rename(self, dataset_id: str, body: RenameDataset) -> Dataset:
-        return await self._call(ops.RENAME_DATASET, {"dataset_id": dataset_id}, body=body)
-
-    async def delete(self, dataset_id: str) -> None:
-        await self._call(ops.DELETE_DATASET, {"dataset_id": dataset_id})
-
-    async def list_examples(self, dataset_id: str, query: ListExamples) -> ExamplePage:
-        return await self._call(ops.LIST_EXAMPLES, {"dataset_id": dataset_id}, query=query)
+    list = one_call(ops.LIST_DATASETS)
+    all = all_items(ops.LIST_DATASETS, lambda page: page.datasets)
+    create = one_call(ops.CREATE_DATASET)
+    get = one_call(ops.GET_DATASET)
+    rename = one_call(ops.RENAME_DATASET)
+    delete = one_call(ops.DELETE_DATASET)
+    list_examples = one_call(ops.LIST_EXAMPLES)
 
     def all_examples(self, dataset_id: str, dataset_version_id: str | None = None) -> AsyncIterator[Example]:
         """Every example of a version, the latest unless one is given."""
@@ -64,8 +42,7 @@ class Datasets:
         query = ListExamples(dataset_version_id=dataset_version_id, limit=ROWS_A_PAGE_MAX)
         return every_item(fetch, query, lambda page: page.examples)
 
-    async def search_examples(self, dataset_id: str, body: SearchExamples) -> ExamplePage:
-        return await self._call(ops.SEARCH_EXAMPLES, {"dataset_id": dataset_id}, body=body)
+    search_examples = one_call(ops.SEARCH_EXAMPLES)
 
     async def append_examples(
         self, dataset_id: str, body: AppendExamples, dataset_version_id: str | None = None
@@ -88,10 +65,5 @@ class Datasets:
             body=body,
         )
 
-    async def delete_examples(self, dataset_id: str, body: DeleteExamples) -> DeletedExamples:
-        """From one version, in place. Deleting the same again is harmless."""
-        return await self._call(ops.DELETE_EXAMPLES, {"dataset_id": dataset_id}, body=body)
-
-    async def annotate_examples(self, dataset_id: str, body: AnnotateRows) -> None:
-        """Ids that name no example of the dataset are ignored."""
-        await self._call(ops.ANNOTATE_EXAMPLES, {"dataset_id": dataset_id}, body=body)
+    delete_examples = one_call(ops.DELETE_EXAMPLES)
+    annotate_examples = one_call(ops.ANNOTATE_EXAMPLES)

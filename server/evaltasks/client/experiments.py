@@ -5,47 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from evaltasks.api import operations as ops
-from evaltasks.api.annotations import AnnotateRows
 from evaltasks.api.experiments import (
-    AppendExperimentRuns,
-    CreateExperiment,
-    Experiment,
-    ExperimentPage,
     ExperimentRun,
     ExperimentRunPage,
-    ExperimentWithRunIds,
     ListExperimentRuns,
-    ListExperiments,
-    SearchExperimentRuns,
 )
-from evaltasks.client.caller import Caller
+from evaltasks.client.methods import Resource, all_items, one_call
 from evaltasks.client.pages import every_item
 
 
-class Experiments:
-    """Each method is one operation. Raises `Problem` and `ClientError`."""
+class Experiments(Resource):
+    """Operations on experiments and their experiment runs. Annotations ignore ids that the experiment does not have."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._call = caller.call
-
-    async def list(self, query: ListExperiments) -> ExperimentPage:
-        return await self._call(ops.LIST_EXPERIMENTS, query=query)
-
-    def all(self, query: ListExperiments) -> AsyncIterator[Experiment]:
-        """Every experiment of every page."""
-        return every_item(self.list, query, lambda page: page.experiments)
-
-    async def create(self, body: CreateExperiment) -> Experiment:
-        return await self._call(ops.CREATE_EXPERIMENT, body=body)
-
-    async def get(self, experiment_id: str) -> Experiment:
-        return await self._call(ops.GET_EXPERIMENT, {"experiment_id": experiment_id})
-
-    async def delete(self, experiment_id: str) -> None:
-        await self._call(ops.DELETE_EXPERIMENT, {"experiment_id": experiment_id})
-
-    async def list_experiment_runs(self, experiment_id: str, query: ListExperimentRuns) -> ExperimentRunPage:
-        return await self._call(ops.LIST_EXPERIMENT_RUNS, {"experiment_id": experiment_id}, query=query)
+    list = one_call(ops.LIST_EXPERIMENTS)
+    all = all_items(ops.LIST_EXPERIMENTS, lambda page: page.experiments)
+    create = one_call(ops.CREATE_EXPERIMENT)
+    get = one_call(ops.GET_EXPERIMENT)
+    delete = one_call(ops.DELETE_EXPERIMENT)
+    list_experiment_runs = one_call(ops.LIST_EXPERIMENT_RUNS)
 
     def all_experiment_runs(self, experiment_id: str) -> AsyncIterator[ExperimentRun]:
         """Every experiment run of the experiment."""
@@ -55,12 +32,6 @@ class Experiments:
 
         return every_item(fetch, ListExperimentRuns(), lambda page: page.experiment_runs)
 
-    async def search_experiment_runs(self, experiment_id: str, body: SearchExperimentRuns) -> ExperimentRunPage:
-        return await self._call(ops.SEARCH_EXPERIMENT_RUNS, {"experiment_id": experiment_id}, body=body)
-
-    async def append_experiment_runs(self, experiment_id: str, body: AppendExperimentRuns) -> ExperimentWithRunIds:
-        return await self._call(ops.APPEND_EXPERIMENT_RUNS, {"experiment_id": experiment_id}, body=body)
-
-    async def annotate_experiment_runs(self, experiment_id: str, body: AnnotateRows) -> None:
-        """Ids that name no run of the experiment are ignored."""
-        await self._call(ops.ANNOTATE_EXPERIMENT_RUNS, {"experiment_id": experiment_id}, body=body)
+    search_experiment_runs = one_call(ops.SEARCH_EXPERIMENT_RUNS)
+    append_experiment_runs = one_call(ops.APPEND_EXPERIMENT_RUNS)
+    annotate_experiment_runs = one_call(ops.ANNOTATE_EXPERIMENT_RUNS)

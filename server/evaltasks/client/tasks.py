@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from evaltasks.api import operations as ops
-from evaltasks.api.task_runs import ListTaskRuns, TaskRun, TaskRunPage, TriggerTaskRun
-from evaltasks.api.tasks import CreateTask, ListTasks, Task, TaskPage, UpdateTask
-from evaltasks.client.caller import Caller
-from evaltasks.client.pages import every_item
+from evaltasks.client.methods import Resource, all_items, one_call
 
 
-class Tasks:
-    """Each method is one operation. Raises `Problem` and `ClientError`."""
+class Tasks(Resource):
+    """Operations on tasks, and those on the task runs of one task.
 
-    def __init__(self, caller: Caller) -> None:
-        self._call = caller.call
+    An update changes exactly the fields that are set in its body; a field set to None is cleared. A trigger starts a
+    task run and returns it at once, pending. Task runs are listed from newest to oldest.
+    """
 
-    async def list(self, query: ListTasks) -> TaskPage:
-        return await self._call(ops.LIST_TASKS, query=query)
-
-    def all(self, query: ListTasks) -> AsyncIterator[Task]:
-        """Every task of every page."""
-        return every_item(self.list, query, lambda page: page.tasks)
-
-    async def create(self, body: CreateTask) -> Task:
-        return await self._call(ops.CREATE_TASK, body=body)
-
-    async def get(self, task_id: str) -> Task:
-        return await self._call(ops.GET_TASK, {"task_id": task_id})
-
-    async def update(self, task_id: str, body: UpdateTask) -> Task:
-        """Changes exactly the fields set in `body`; one set to None is cleared."""
-        return await self._call(ops.UPDATE_TASK, {"task_id": task_id}, body=body)
-
-    async def delete(self, task_id: str) -> None:
-        await self._call(ops.DELETE_TASK, {"task_id": task_id})
-
-    async def trigger(self, task_id: str, body: TriggerTaskRun) -> TaskRun:
-        """Starts a task run and returns it at once, pending."""
-        return await self._call(ops.TRIGGER_TASK_RUN, {"task_id": task_id}, body=body)
-
-    async def list_task_runs(self, task_id: str, query: ListTaskRuns) -> TaskRunPage:
-        return await self._call(ops.LIST_TASK_RUNS, {"task_id": task_id}, query=query)
-
-    def all_task_runs(self, task_id: str, query: ListTaskRuns) -> AsyncIterator[TaskRun]:
-        """Every task run of the task, newest first."""
-
-        async def fetch(page_query: ListTaskRuns) -> TaskRunPage:
-            return await self.list_task_runs(task_id, page_query)
-
-        return every_item(fetch, query, lambda page: page.task_runs)
+    list = one_call(ops.LIST_TASKS)
+    all = all_items(ops.LIST_TASKS, lambda page: page.tasks)
+    create = one_call(ops.CREATE_TASK)
+    get = one_call(ops.GET_TASK)
+    update = one_call(ops.UPDATE_TASK)
+    delete = one_call(ops.DELETE_TASK)
+    trigger = one_call(ops.TRIGGER_TASK_RUN)
+    list_task_runs = one_call(ops.LIST_TASK_RUNS)
+    all_task_runs = all_items(ops.LIST_TASK_RUNS, lambda page: page.task_runs)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from evaltasks.api import operations as ops
 from evaltasks.api.traces import ListTraces, ListTracesQuery, TracePage
-from evaltasks.client.caller import Caller
+from evaltasks.client.methods import Resource
 
 
-class Traces:
-    """Each method is one operation. Raises `Problem` and `ClientError`."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._call = caller.call
+class Traces(Resource):
+    """Operations on traces."""
 
     async def list(self, body: ListTraces, *, limit: int = 25, cursor: str | None = None) -> TracePage:
         """One page of at most 50 traces, the newest root first, each with its spans."""

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from evaltasks.api.operations import INGEST_SPANS, OPERATIONS, Operation
+from evaltasks.api.operations import INGEST_SPANS, OPERATIONS, AnyOperation
 from evaltasks.api.problems import (
     MEDIA_TYPE,
     BadRequest,
@@ -76,7 +76,7 @@ def make_app(
 
 
 def _endpoint(
-    row: Operation[BaseModel] | Operation[None], handler: Handler, services: Services, body_bytes_max: int
+    row: AnyOperation, handler: Handler, services: Services, body_bytes_max: int
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
@@ -115,7 +115,7 @@ def _require_json(content_type: str) -> None:
         raise UnknownMedia(f"The body is read as {_JSON}; set content-type to it.")
 
 
-def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) -> BaseModel | None:
+def _parse_query(row: AnyOperation, request: Request) -> BaseModel | None:
     given = {name: value for name, value in request.query_params.items() if value != ""}
     if twice := sorted(name for name in given if len(request.query_params.getlist(name)) > 1):
         raise BadRequest(f"query parameters are given once; twice stand: {', '.join(twice)}.")
@@ -129,7 +129,7 @@ def _parse_query(row: Operation[BaseModel] | Operation[None], request: Request) 
         raise _invalid(error, "query parameter") from None
 
 
-def _parse_body(row: Operation[BaseModel] | Operation[None], body: bytes) -> BaseModel | None:
+def _parse_body(row: AnyOperation, body: bytes) -> BaseModel | None:
     if row.body is None:
         return None
     # A number that went wrong in an application must not cost its span; it is stored as null.

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from evaltasks import __version__
-from evaltasks.api.operations import OPERATIONS, Operation
+from evaltasks.api.operations import OPERATIONS, AnyOperation
 from evaltasks.api.problems import (
     MEDIA_TYPE,
     BadRequest,
@@ -159,13 +159,13 @@ class _Schemas:
         return self._queries[model]
 
 
-def answer_model(row: Operation[BaseModel] | Operation[None]) -> type[BaseModel] | None:
+def answer_model(row: AnyOperation) -> type[BaseModel] | None:
     """What the engine answers: the operation's reply, or the handler's own extension of it."""
     found: type[BaseModel] | type[None] = get_type_hints(HANDLERS[row.name])["return"]
     return None if row.reply is None or not issubclass(found, BaseModel) else found
 
 
-def _tag(row: Operation[BaseModel] | Operation[None]) -> str:
+def _tag(row: AnyOperation) -> str:
     return "evaltasks" if row.path.startswith(_OURS) else row.path.split("/")[2]
 
 
@@ -176,7 +176,7 @@ def _operation_paths(schemas: _Schemas) -> dict[str, JsonObject]:
     return paths
 
 
-def _operation(row: Operation[BaseModel] | Operation[None], schemas: _Schemas) -> JsonObject:
+def _operation(row: AnyOperation, schemas: _Schemas) -> JsonObject:
     described = (HANDLERS[row.name].__doc__ or "").strip()
     described_operation: JsonObject = {
         "operationId": row.name,
@@ -200,14 +200,14 @@ def _operation(row: Operation[BaseModel] | Operation[None], schemas: _Schemas) -
     return described_operation
 
 
-def _path_parameters(row: Operation[BaseModel] | Operation[None]) -> list[JsonObject]:
+def _path_parameters(row: AnyOperation) -> list[JsonObject]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in row.parameters
     ]
 
 
-def _query_parameters(row: Operation[BaseModel] | Operation[None], schemas: _Schemas) -> list[JsonObject]:
+def _query_parameters(row: AnyOperation, schemas: _Schemas) -> list[JsonObject]:
     if row.query is None:
         return []
     query = schemas.query_of(row.query)
@@ -230,7 +230,7 @@ def _without_null(schema: JsonObject) -> JsonObject:
     return {**kept[0], **rest} if len(kept) == 1 else {**rest, "anyOf": kept}
 
 
-def _problems_of(row: Operation[BaseModel] | Operation[None]) -> Iterable[type[Problem]]:
+def _problems_of(row: AnyOperation) -> Iterable[type[Problem]]:
     yield from _PROBLEMS
     if row.body is not None:
         yield from _PROBLEMS_OF_BODIES
