@@ -1,4 +1,4 @@
-"""The same cases for every provider kind, from exchanges in the provider's own wire shape: one seam, one meaning."""
+"""The same cases for every provider, replayed from exchanges in the provider's own wire format."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ every_kind = pytest.mark.parametrize("kind", EVERY_KIND)
 
 
 @every_kind
-@pytest.mark.parametrize("way", ["tool_call", "json_schema"])
-async def test_a_structured_answer_comes_as_it_was_asked_for(kind: str, way: str) -> None:
-    prefers_tools = way == "tool_call"
+@pytest.mark.parametrize("mode", ["tool_call", "json_schema"])
+async def test_structured_answer_comes_in_the_requested_mode(kind: str, mode: str) -> None:
+    prefers_tools = mode == "tool_call"
     case = "structured_tool" if prefers_tools else "structured_schema"
     async with replaying(kind, case) as it:
         reply = await it.provider.complete(request(kind, answer_schema=SCHEMA, prefer_tool_call=prefers_tools))
 
-    assert (reply.structured, reply.answered_by) == (ANSWER, way)
+    assert (reply.structured, reply.answered_by) == (ANSWER, mode)
     assert len(it.requests) == 1
     assert "explanation" in it.requests[0].content.decode()
 
 
 @every_kind
-async def test_plain_text_comes_with_its_tokens_and_latency_and_the_parameters_left(kind: str) -> None:
+async def test_text_answer_has_tokens_and_latency_and_parameters_are_sent(kind: str) -> None:
     async with replaying(kind, "text") as it:
         reply = await it.provider.complete(request(kind, parameters={"temperature": 0.25, "max_tokens": 77}))
 
@@ -53,14 +53,17 @@ async def test_plain_text_comes_with_its_tokens_and_latency_and_the_parameters_l
 
 
 @every_kind
-async def test_tool_calls_are_reported_in_one_shape(kind: str) -> None:
+async def test_tool_calls_have_one_form(kind: str) -> None:
     async with replaying(kind, "function_call") as it:
         reply = await it.provider.complete(request(kind, tools=WEATHER, tool_choice="auto"))
 
     assert reply.tool_calls is not None
-    called = [call["function"] for call in reply.tool_calls]
-    assert [one["name"] for one in called] == ["get_current_weather"] * 2
-    assert [json.loads(one["arguments"])["location"] for one in called] == ["Seattle, WA", "San Francisco, CA"]
+    functions = [call["function"] for call in reply.tool_calls]
+    assert [function["name"] for function in functions] == ["get_current_weather"] * 2
+    assert [json.loads(function["arguments"])["location"] for function in functions] == [
+        "Seattle, WA",
+        "San Francisco, CA",
+    ]
     assert "The city and state" in it.requests[0].content.decode()
 
 
@@ -72,8 +75,8 @@ FAILURES: list[tuple[str, type[Exception], str, float | None]] = [
     ("overloaded", RetryLater, "is overloaded or down", 3.0),
     ("server_error", RetryLater, "is overloaded or down (500)", None),
     ("html_error", RetryLater, "is overloaded or down (502)", None),
-    ("cut", RetryLater, "broke off", None),
-    ("not_json", RetryLater, "is not JSON, or was cut off", None),
+    ("cut", RetryLater, "was lost", None),
+    ("not_json", RetryLater, "is not JSON, or is cut off", None),
     ("context_too_long", CallRejected, "longer than the model's context", None),
     ("filtered", CallRejected, "", None),
     ("refusal", CallRejected, "", None),
@@ -84,11 +87,11 @@ FAILURES: list[tuple[str, type[Exception], str, float | None]] = [
 
 
 @every_kind
-@pytest.mark.parametrize(("case", "issue", "words", "after_seconds"), FAILURES, ids=[case for case, *_ in FAILURES])
-async def test_a_failure_means_the_same_whoever_says_it(
+@pytest.mark.parametrize(("case", "failure", "words", "after_seconds"), FAILURES, ids=[case for case, *_ in FAILURES])
+async def test_failure_means_the_same_for_every_provider(
     kind: str,
     case: str,
-    issue: type[Exception],
+    failure: type[Exception],
     words: str,
     after_seconds: float | None,
     caplog: pytest.LogCaptureFixture,
@@ -99,10 +102,10 @@ async def test_a_failure_means_the_same_whoever_says_it(
             await it.provider.complete(request(kind))
 
     error: Any = caught.value
-    assert type(error) is issue, error.reason
+    assert type(error) is failure, error.reason
     assert any(part in error.reason for part in words.split("|")), error.reason
     assert getattr(error, "after_seconds", None) == after_seconds
-    # Asking again is the engine's: no one below asks twice.
+    # The engine does the retries, so there is one request.
     assert len(it.requests) == 1
     assert error.__cause__ is None
     assert KEY not in caplog.text + repr(error) + str(vars(error)) + repr(it.provider)
@@ -110,7 +113,7 @@ async def test_a_failure_means_the_same_whoever_says_it(
 
 
 @every_kind
-async def test_a_model_without_tools_is_asked_by_schema_and_that_is_remembered(kind: str) -> None:
+async def test_refused_tools_are_remembered_and_a_schema_is_requested(kind: str) -> None:
     asked = request(kind, answer_schema=SCHEMA, prefer_tool_call=True)
     async with replaying(kind, "tools_refused", "structured_schema") as it:
         replies = [await it.provider.complete(asked) for _ in range(3)]
@@ -122,7 +125,7 @@ async def test_a_model_without_tools_is_asked_by_schema_and_that_is_remembered(k
 
 @every_kind
 @pytest.mark.parametrize("packed", [False, True])
-async def test_an_endless_answer_is_not_read_to_its_end(kind: str, packed: bool) -> None:
+async def test_answer_over_the_size_limit_is_not_read_to_its_end(kind: str, packed: bool) -> None:
     body = json.dumps({"text": "x" * (9 * 1024 * 1024)}).encode()
     headers = {"content-type": "application/json", **({"content-encoding": "gzip"} if packed else {})}
     content = gzip.compress(body) if packed else body
@@ -132,35 +135,35 @@ async def test_an_endless_answer_is_not_read_to_its_end(kind: str, packed: bool)
 
 
 @every_kind
-async def test_a_provider_that_says_nothing_is_tried_later_and_a_cancelled_call_is_broken_off(kind: str) -> None:
-    began, broken_off = anyio.Event(), 0
+async def test_timeout_is_retried_later_and_a_cancelled_call_is_aborted(kind: str) -> None:
+    started, num_aborted = anyio.Event(), 0
 
-    async def say_nothing(_: httpx2.Request) -> httpx2.Response:
-        nonlocal broken_off
-        began.set()
+    async def never_answer(_: httpx2.Request) -> httpx2.Response:
+        nonlocal num_aborted
+        started.set()
         try:
             await anyio.sleep_forever()
         finally:
-            broken_off += 1
+            num_aborted += 1
         raise AssertionError
 
     # The first call loads the libraries, which takes longer than the deadline of a call here.
     async with replaying(kind, "text") as it:
         await it.provider.complete(request(kind))
-    async with answering(kind, say_nothing, timeout_seconds=0.2) as it:  # type: ignore[arg-type]
+    async with answering(kind, never_answer, timeout_seconds=0.2) as it:  # type: ignore[arg-type]
         with anyio.fail_after(20), pytest.raises(RetryLater, match="did not answer"):
             await it.provider.complete(request(kind))
-    began = anyio.Event()
-    async with answering(kind, say_nothing) as it:  # type: ignore[arg-type]
+    started = anyio.Event()
+    async with answering(kind, never_answer) as it:  # type: ignore[arg-type]
         with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(it.provider.complete, request(kind))
-                await began.wait()
+                await started.wait()
                 tasks.cancel_scope.cancel()
-    assert broken_off == 2
+    assert num_aborted == 2
 
 
-def test_every_kind_has_an_exchange_for_every_case_and_each_says_where_it_is_from() -> None:
+def test_every_provider_has_a_sourced_exchange_for_every_case() -> None:
     folders = {kind.folder for kind in KINDS.values()}
     cases = {case for case, *_ in FAILURES} | {"structured_tool", "structured_schema", "text", "function_call"}
     for folder in folders:

@@ -33,56 +33,56 @@ def integration(endpoint: str, **config: Any) -> Integration:
 
 
 @asynccontextmanager
-async def calling(
+async def agent_at(
     endpoint: str, environment: Mapping[str, str] | None = None, timeout_seconds: float = 5, **config: Any
 ) -> AsyncIterator[HttpAgent]:
     async with open_judges(environment or {}, timeout_seconds=timeout_seconds) as judges:
         yield judges.agent(integration(endpoint, **config))
 
 
-async def test_an_agent_that_does_not_answer_in_time_is_not_asked_again() -> None:
-    async with judge_server() as server, calling(server.base_url, timeout_seconds=0.05) as agent:
+async def test_agent_that_times_out_is_not_retried() -> None:
+    async with judge_server() as server, agent_at(server.base_url, timeout_seconds=0.05) as agent:
         server.hold()
         with pytest.raises(CallRejected, match=r"within 0\.05 s"):
             await agent.call({})
         server.release()
 
 
-async def test_an_agent_that_is_not_there_or_hangs_up_may_be_asked_later() -> None:
-    async with calling("http://127.0.0.1:9/") as agent:
+async def test_unreachable_agent_and_lost_connection_are_retried_later() -> None:
+    async with agent_at("http://127.0.0.1:9/") as agent:
         with pytest.raises(RetryLater, match="could not be reached"):
             await agent.call({})
-    async with judge_server(script=[Answer.cut()]) as server, calling(server.base_url) as agent:
-        with pytest.raises(RetryLater, match="broke off"):
+    async with judge_server(script=[Answer.cut()]) as server, agent_at(server.base_url) as agent:
+        with pytest.raises(RetryLater, match="was lost"):
             await agent.call({})
 
 
-async def test_how_long_to_wait_is_what_the_agent_says() -> None:
-    async with judge_server(script=[Answer.rate_limited("7")]) as server, calling(server.base_url) as agent:
+async def test_retry_after_of_an_agent_is_used() -> None:
+    async with judge_server(script=[Answer.rate_limited("7")]) as server, agent_at(server.base_url) as agent:
         with pytest.raises(RetryLater) as refused:
             await agent.call({})
     assert refused.value.after_seconds == 7
 
 
-async def test_a_request_beyond_all_bounds_is_never_sent() -> None:
-    async with judge_server() as server, calling(server.base_url) as agent:
+async def test_request_over_the_size_limit_is_not_sent() -> None:
+    async with judge_server() as server, agent_at(server.base_url) as agent:
         with pytest.raises(CallRejected, match="longer than"):
             await agent.call({"text": "x" * BODY_BYTES_MAX})
         assert server.requests == []
 
 
 @pytest.mark.parametrize("value", ["", "two\nlines", "naïve"])
-async def test_a_variable_that_no_header_can_carry_is_named_and_its_value_is_not(value: str) -> None:
+async def test_variable_that_no_header_can_carry_is_named_without_its_value(value: str) -> None:
     with pytest.raises(PermanentFailure, match="AGENT_KEY") as broken:
-        async with calling("http://127.0.0.1:9/", {"AGENT_KEY": value}, headers_env={"x-key": "AGENT_KEY"}):
+        async with agent_at("http://127.0.0.1:9/", {"AGENT_KEY": value}, headers_env={"x-key": "AGENT_KEY"}):
             pass
     assert not value or value not in broken.value.reason
 
 
-async def test_errors_never_hold_a_header_and_the_agents_words_stay_apart_and_short() -> None:
+async def test_agent_errors_have_no_header_values_and_a_short_detail() -> None:
     async with (
         judge_server(script=[Answer(418, b"teapot " * 1000)]) as server,
-        calling(server.base_url, {"AGENT_KEY": "secret-1"}, api_key_env="AGENT_KEY") as agent,
+        agent_at(server.base_url, {"AGENT_KEY": "secret-1"}, api_key_env="AGENT_KEY") as agent,
     ):
         with pytest.raises(CallRejected) as refused:
             await agent.call({})

@@ -1,4 +1,4 @@
-"""Calls share connections, whatever servers, proxies and clients do to them."""
+"""Connections are reused and replaced, whatever servers, proxies and cancelled calls do to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from evaltasks.engine.providers.connection_pool import ConnectionFactory, ConnectionPool
-from evaltasks.engine.providers.http1 import Http1Connection, Together
+from evaltasks.engine.providers.http1 import BufferedWriteStream, Http1Connection
 from tests.support.judges import Answer, completion, judge_server
 
 TIMEOUT = httpx2.Timeout(5)
@@ -43,7 +43,7 @@ async def ask(opened: ConnectionPool, url: str, **body: Any) -> Any:
         return json.loads(await response.aread())
 
 
-async def test_calls_one_after_the_other_use_one_connection() -> None:
+async def test_sequential_calls_use_one_connection() -> None:
     async with judge_server() as judge, connections() as opened:
         for _ in range(5):
             await ask(opened, judge.base_url)
@@ -57,18 +57,18 @@ async def test_calls_one_after_the_other_use_one_connection() -> None:
     }
 
 
-async def test_a_connection_the_server_closed_between_two_calls_is_opened_again() -> None:
+async def test_connection_closed_by_the_server_is_opened_again() -> None:
     answers = [Answer(body=json.dumps(completion({})).encode(), cut_after=ALL_AND_CLOSE) for _ in range(3)]
     async with judge_server(script=answers) as judge, connections() as opened:
         for _ in range(3):
             await ask(opened, judge.base_url)
-            # The end of the connection is there once the server has given way.
+            # The server closes the connection once it has the event loop.
             await anyio.wait_all_tasks_blocked()
 
     assert judge.num_connections == 3
 
 
-async def test_after_a_call_that_was_given_up_the_next_has_a_fresh_connection() -> None:
+async def test_call_after_a_cancelled_one_uses_a_new_connection() -> None:
     async with judge_server() as judge, connections() as opened:
         judge.hold()
         async with anyio.create_task_group() as tasks:
@@ -82,7 +82,7 @@ async def test_after_a_call_that_was_given_up_the_next_has_a_fresh_connection() 
     assert judge.num_connections == 2
 
 
-async def test_one_line_reaches_one_address_after_the_other() -> None:
+async def test_one_connection_reaches_several_addresses() -> None:
     async with judge_server() as first, judge_server() as second, connections() as opened:
         for judge in (first, second, first):
             await ask(opened, judge.base_url)
@@ -90,7 +90,7 @@ async def test_one_line_reaches_one_address_after_the_other() -> None:
     assert (len(first.requests), len(second.requests)) == (2, 1)
 
 
-async def test_an_answer_that_comes_compressed_is_read() -> None:
+async def test_compressed_answer_is_decoded() -> None:
     packed = Answer(body=gzip.compress(b'{"word": "read"}'), headers={"content-encoding": "gzip"})
     async with judge_server(script=[packed]) as judge, connections() as opened:
         assert await ask(opened, judge.base_url) == {"word": "read"}
@@ -100,28 +100,26 @@ async def test_an_answer_that_comes_compressed_is_read() -> None:
     ("answer", "error"),
     [(Answer.cut(), httpx2.RemoteProtocolError), (Answer.cut(150), httpx2.RemoteProtocolError)],
 )
-async def test_a_connection_that_breaks_off_is_the_error_httpx2_has_for_it(
-    answer: Answer, error: type[Exception]
-) -> None:
+async def test_lost_connection_raises_the_error_of_httpx2(answer: Answer, error: type[Exception]) -> None:
     async with judge_server(script=[answer]) as judge, connections() as opened:
         with pytest.raises(error):
             await ask(opened, judge.base_url)
         assert (await ask(opened, judge.base_url))["choices"]
 
 
-async def test_where_no_one_listens_it_is_a_connect_error() -> None:
+async def test_closed_port_raises_connect_error() -> None:
     async with connections() as opened:
         with pytest.raises(httpx2.ConnectError):
             await ask(opened, "http://127.0.0.1:9")
 
 
-async def test_what_is_no_address_is_said_before_anything_is_sent() -> None:
+async def test_invalid_url_is_refused_before_anything_is_sent() -> None:
     async with connections() as opened:
         with pytest.raises(httpx2.UnsupportedProtocol):
             await ask(opened, "judge.example/v1")
 
 
-async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with judge_server() as proxy, connections() as opened:
         monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
         await ask(opened, "http://judge.example/v1")
@@ -129,8 +127,8 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
     assert [request.path for request in proxy.requests] == ["http://judge.example/v1/chat/completions"]
 
 
-class _Closing(httpcore2.AsyncNetworkStream):
-    """A server that answers before it has read the body, and takes no more."""
+class _AnswersEarly(httpcore2.AsyncNetworkStream):
+    """The stream of a server that answers before it has read the body, and reads no more."""
 
     def __init__(self, answer: bytes) -> None:
         self.num_writes = 0
@@ -148,15 +146,15 @@ class _Closing(httpcore2.AsyncNetworkStream):
         pass
 
 
-async def test_an_answer_that_was_given_before_all_was_sent_is_read() -> None:
-    stream = _Closing(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
-    merge_issues = Together(stream)
-    await merge_issues.write(b"head")
-    await merge_issues.write(b"body")
+async def test_answer_sent_before_the_end_of_the_request_is_read() -> None:
+    stream = _AnswersEarly(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+    buffered = BufferedWriteStream(stream)
+    await buffered.write(b"head")
+    await buffered.write(b"body")
 
-    assert await merge_issues.read(100) == b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
+    assert await buffered.read(100) == b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
     assert stream.num_writes == 1
 
 
-async def test_a_line_never_opened_is_closed_without_ado() -> None:
+async def test_unopened_connection_can_be_closed() -> None:
     await Http1Connection(ssl.create_default_context(), TIMEOUT).aclose()

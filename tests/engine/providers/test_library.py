@@ -1,4 +1,4 @@
-"""What is particular to the providers of the extra: credentials, addresses, places, parameters, and its absence."""
+"""The providers of the extra: credentials, addresses, regions, parameters, and the missing extra."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatR
 from tests.support.engines import WINDOW, engine
 from tests.support.exchanges import KEY, KINDS, answer, answering, exchange, needs_libraries, replaying, request
 
-LIBRARY_KINDS = [kind for kind, one in KINDS.items() if one.is_library]
+LIBRARY_KINDS = [kind for kind, provider_kind in KINDS.items() if provider_kind.is_library]
 PLACE = {"kind": "GCP", "project_id": "my-project", "location": "europe-west4", "project_access_label": "ours"}
 
 
 async def sent_by(
-    kind: str, *, environment: dict[str, str] | None = None, asked: Any = None, **fields: Any
+    kind: str, *, environment: dict[str, str] | None = None, chat_request: Any = None, **fields: Any
 ) -> httpx2.Request:
-    """The one request that would have left."""
+    """Return the one request that would have been sent."""
     async with replaying(kind, "text", environment=environment, **fields) as it:
-        await it.provider.complete(asked or request(kind))
+        await it.provider.complete(chat_request or request(kind))
     (sent,) = it.requests
     return sent
 
 
 @pytest.mark.parametrize("kind", LIBRARY_KINDS)
-async def test_without_the_extra_a_run_ends_at_its_first_call_with_the_command_that_brings_it(
+async def test_missing_extra_fails_the_first_call_with_the_install_command(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("evaltasks.engine.providers.library_")]:
@@ -88,19 +88,19 @@ async def test_without_the_extra_a_run_ends_at_its_first_call_with_the_command_t
         ),
     ],
 )
-async def test_each_provider_has_its_address_and_the_key_in_its_place_alone(
+async def test_each_provider_is_called_at_its_address_with_the_key_in_one_header(
     kind: str, fields: dict[str, Any], url: str, header: str
 ) -> None:
     sent = await sent_by(kind, **fields)
 
     assert str(sent.url) == url
     assert [name for name, value in sent.headers.items() if KEY in value] == [header]
-    assert "put-on-as-it-leaves" not in str(sent.headers.multi_items())
+    assert "replaced-when-sent" not in str(sent.headers.multi_items())
 
 
 @needs_libraries
 @pytest.mark.parametrize("kind", LIBRARY_KINDS)
-async def test_behind_a_proxy_only_the_integrations_own_headers_go(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_receives_only_the_integrations_headers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never")
     fields = {"provider_metadata": PLACE} if kind == "VERTEX_AI" else {}
@@ -119,13 +119,13 @@ async def test_behind_a_proxy_only_the_integrations_own_headers_go(kind: str, mo
 
 
 @needs_libraries
-async def test_bedrock_signs_with_what_the_clouds_chain_finds_in_the_region_that_is_asked_for(
+async def test_bedrock_signs_with_ambient_credentials_in_the_requested_region(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never-leaves")
     asked = request("AWS_BEDROCK", provider_parameters={"region": "eu-west-1"})
-    sent = await sent_by("AWS_BEDROCK", asked=asked, api_key_env=None, headers={"X-Team": "evals"})
+    sent = await sent_by("AWS_BEDROCK", chat_request=asked, api_key_env=None, headers={"X-Team": "evals"})
 
     assert sent.url.host == "bedrock-runtime.eu-west-1.amazonaws.com"
     assert sent.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
@@ -136,7 +136,7 @@ async def test_bedrock_signs_with_what_the_clouds_chain_finds_in_the_region_that
 
 @asynccontextmanager
 async def token_service(tmp_path: Path) -> AsyncIterator[Path]:
-    """A service account's file, and on loopback the service that gives tokens for it."""
+    """Serve tokens on loopback, and yield the path of a service account's file that names this service."""
     rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
     serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -145,7 +145,7 @@ async def token_service(tmp_path: Path) -> AsyncIterator[Path]:
     ).decode()
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
 
-    async def give(stream: Any) -> None:
+    async def send_token(stream: Any) -> None:
         async with stream:
             await stream.receive()
             body = json.dumps({"access_token": "fetched-token", "expires_in": 3600, "token_type": "Bearer"})
@@ -164,15 +164,13 @@ async def token_service(tmp_path: Path) -> AsyncIterator[Path]:
     path = tmp_path / "account.json"
     path.write_text(json.dumps(account), encoding="utf-8")
     async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, give)
+        tasks.start_soon(listener.serve, send_token)
         yield path
         tasks.cancel_scope.cancel()
 
 
 @needs_libraries
-async def test_vertex_fetches_a_token_as_every_google_program_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_vertex_uses_application_default_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with anyio.fail_after(30):
         async with token_service(tmp_path) as account:
             monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
@@ -184,7 +182,7 @@ async def test_vertex_fetches_a_token_as_every_google_program_does(
 
 @needs_libraries
 @pytest.mark.parametrize("kind", ["VERTEX_AI", "AWS_BEDROCK"])
-async def test_a_cloud_without_credentials_is_broken_in_words(
+async def test_missing_cloud_credentials_are_a_permanent_failure(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"):
@@ -211,7 +209,7 @@ async def test_a_cloud_without_credentials_is_broken_in_words(
         ("ANTHROPIC", {}, {"tools": [{"type": "function"}]}, "has no name"),
     ],
 )
-async def test_settings_that_cannot_work_end_a_run_before_a_request_leaves(
+async def test_impossible_requests_fail_before_anything_is_sent(
     kind: str, fields: dict[str, Any], asked: dict[str, Any], words: str
 ) -> None:
     async with replaying(kind, "text", **fields) as it:
@@ -230,7 +228,7 @@ async def test_settings_that_cannot_work_end_a_run_before_a_request_leaves(
         ("ANTHROPIC", {"auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, NotBuilt, "OAuth2"),
     ],
 )
-async def test_credentials_that_cannot_work_are_said_before_any_call(
+async def test_impossible_credentials_are_refused_before_any_call(
     kind: str, fields: dict[str, Any], problem: type[Exception], words: str
 ) -> None:
     with pytest.raises(problem, match=words):
@@ -239,10 +237,10 @@ async def test_credentials_that_cannot_work_are_said_before_any_call(
 
 
 @needs_libraries
-async def test_parameters_of_the_model_and_of_the_provider_reach_the_wire() -> None:
+async def test_model_and_provider_parameters_are_sent() -> None:
     anthropic = await sent_by(
         "ANTHROPIC",
-        asked=request(
+        chat_request=request(
             "ANTHROPIC",
             parameters={"top_k": 5, "stop": ["END"], "max_tokens": 3000, "thinking_budget": 2000},
             provider_parameters={
@@ -252,9 +250,11 @@ async def test_parameters_of_the_model_and_of_the_provider_reach_the_wire() -> N
         ),
     )
     gemini = await sent_by(
-        "GEMINI", asked=request("GEMINI", parameters={"frequency_penalty": 0.5, "thinking_budget": 64})
+        "GEMINI", chat_request=request("GEMINI", parameters={"frequency_penalty": 0.5, "thinking_budget": 64})
     )
-    bedrock = await sent_by("AWS_BEDROCK", asked=request("AWS_BEDROCK", parameters={"top_p": 0.5, "stop": ["END"]}))
+    bedrock = await sent_by(
+        "AWS_BEDROCK", chat_request=request("AWS_BEDROCK", parameters={"top_p": 0.5, "stop": ["END"]})
+    )
 
     body = json.loads(anthropic.content)
     assert (body["top_k"], body["stop_sequences"], body["max_tokens"]) == (5, ["END"], 3000)
@@ -270,7 +270,7 @@ async def test_parameters_of_the_model_and_of_the_provider_reach_the_wire() -> N
 
 @needs_libraries
 @pytest.mark.parametrize("kind", LIBRARY_KINDS)
-async def test_a_conversation_with_tool_calls_keeps_its_order(kind: str) -> None:
+async def test_conversation_with_tool_calls_keeps_its_order(kind: str) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
     messages = [
         ChatMessage("system", "Be brief."),
@@ -281,7 +281,7 @@ async def test_a_conversation_with_tool_calls_keeps_its_order(kind: str) -> None
     ]
     tools = [{"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}]
     asked = ChatRequest(KINDS[kind].model, messages, tools=tools)
-    text = (await sent_by(kind, asked=asked)).content.decode()
+    text = (await sent_by(kind, chat_request=asked)).content.decode()
 
     places = [text.index(words) for words in ("first-words", "second-words", "sky", "third-words", "fourth-words")]
     assert places == sorted(places)
@@ -289,14 +289,14 @@ async def test_a_conversation_with_tool_calls_keeps_its_order(kind: str) -> None
 
 
 @needs_libraries
-async def test_a_forced_tool_and_a_json_schema_of_an_experiment_are_passed_on() -> None:
+async def test_forced_tool_and_json_schema_of_an_experiment_are_sent() -> None:
     nothing = {"type": "object", "properties": {}}
     tools = [{"type": "function", "function": {"name": name, "parameters": nothing}} for name in ("look", "listen")]
     forced = {"tools": tools, "tool_choice": {"type": "function", "function": {"name": "look"}}}
     schema = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
     bound = {"type": "JSON_SCHEMA", "json_schema": {"name": "year", "schema": schema}}
-    tool = await sent_by("ANTHROPIC", asked=request("ANTHROPIC", parameters={"tool_config": forced}))
-    json_schema = await sent_by("GEMINI", asked=request("GEMINI", parameters={"response_format": bound}))
+    tool = await sent_by("ANTHROPIC", chat_request=request("ANTHROPIC", parameters={"tool_config": forced}))
+    json_schema = await sent_by("GEMINI", chat_request=request("GEMINI", parameters={"response_format": bound}))
 
     assert json.loads(tool.content)["tool_choice"] == {"type": "tool", "name": "look"}
     generation = json.loads(json_schema.content)["generationConfig"]
@@ -305,7 +305,7 @@ async def test_a_forced_tool_and_a_json_schema_of_an_experiment_are_passed_on() 
 
 
 @needs_libraries
-async def test_a_wish_to_wait_is_read_as_a_date_by_the_engines_clock() -> None:
+async def test_retry_after_date_is_read_with_the_engines_clock() -> None:
     late = {**exchange("anthropic", "rate_limited"), "headers": {"retry-after": "Thu, 01 Jan 2026 12:00:20 GMT"}}
     async with answering("ANTHROPIC", lambda _: answer(late)) as it:
         with pytest.raises(RetryLater) as problem:
@@ -330,7 +330,7 @@ async def test_a_wish_to_wait_is_read_as_a_date_by_the_engines_clock() -> None:
         b'{"error": {"message": "no"}}',
     ],
 )
-async def test_whatever_a_provider_answers_only_the_three_failures_come_out(kind: str, body: bytes) -> None:
+async def test_unexpected_answers_raise_only_the_declared_failures(kind: str, body: bytes) -> None:
     response = httpx2.Response(200, headers={"content-type": "application/json"}, content=body)
     async with answering(kind, lambda _: response) as it:
         try:
@@ -341,7 +341,7 @@ async def test_whatever_a_provider_answers_only_the_three_failures_come_out(kind
 
 
 @needs_libraries
-async def test_a_run_is_judged_by_anthropic_and_its_rows_tell_tokens_price_and_way() -> None:
+async def test_task_run_with_anthropic_records_tokens_price_and_answer_mode() -> None:
     judged = exchange("anthropic", "structured_tool")
     transport = httpx2.MockTransport(lambda _: answer(judged))
     environment = {"ANTHROPIC_KEY": KEY}

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible adapter against a real server on loopback, and against what OpenAI really answered."""
+"""The OpenAI-compatible client against a real server on loopback, and with recorded answers of OpenAI."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
         yield judges.provider(integration(base_url))
 
 
-async def problem_of(answer: Answer, **fields: Any) -> RetryLater | CallRejected | PermanentFailure:
+async def failure_for(answer: Answer, **fields: Any) -> RetryLater | CallRejected | PermanentFailure:
     async with judge_server(script=lambda _: answer) as judge, provider(judge.base_url) as it:
         with pytest.raises((RetryLater, CallRejected, PermanentFailure)) as problem:
             await it.complete(request(**fields))
@@ -67,9 +67,9 @@ async def problem_of(answer: Answer, **fields: Any) -> RetryLater | CallRejected
         (
             Answer.error(404, "The model `m` does not exist", code="model_not_found"),
             PermanentFailure,
-            "knows no model 'm'",
+            "has no model 'm'",
         ),
-        (Answer.page(404), PermanentFailure, "base_url is not its address"),
+        (Answer.page(404), PermanentFailure, "base_url is not the address of its API"),
         (Answer(301, headers={"location": "/"}), PermanentFailure, "answered 301"),
         (Answer.error(400, "context_length_exceeded"), CallRejected, "longer than the model's context"),
         (Answer.error(413, "too large"), CallRejected, "longer than the model's context"),
@@ -77,7 +77,7 @@ async def problem_of(answer: Answer, **fields: Any) -> RetryLater | CallRejected
         (Answer.error(400, "no", param="messages"), CallRejected, "refuses the parameter 'messages'"),
         (Answer.error(422, "no"), CallRejected, "refused the call (422)"),
         (Answer.page(), CallRejected, "a web page"),
-        (Answer(body=b'{"ok": true}'), CallRejected, "holds no message"),
+        (Answer(body=b'{"ok": true}'), CallRejected, "has no message"),
         (Answer(body=b"[]"), RetryLater, "not JSON"),
         (Answer(body=b'{"choices": ['), RetryLater, "not JSON"),
         (Answer.text(None, refusal="I won't."), CallRejected, "declined"),
@@ -85,12 +85,12 @@ async def problem_of(answer: Answer, **fields: Any) -> RetryLater | CallRejected
         (Answer.error(500, "oops"), RetryLater, "overloaded or down"),
         (Answer.page(502), RetryLater, "overloaded or down"),
         (Answer.error(529, "overloaded"), RetryLater, "overloaded or down"),
-        (Answer.cut(), RetryLater, "broke off"),
-        (Answer.cut(60), RetryLater, "broke off"),
+        (Answer.cut(), RetryLater, "was lost"),
+        (Answer.cut(60), RetryLater, "was lost"),
     ],
 )
-async def test_each_failure_is_for_later_for_this_row_or_for_all(answer: Answer, kind: type, words: str) -> None:
-    problem = await problem_of(answer)
+async def test_error_reply_is_retried_fails_the_row_or_fails_the_run(answer: Answer, kind: type, words: str) -> None:
+    problem = await failure_for(answer)
 
     assert type(problem) is kind
     assert words in problem.reason
@@ -111,17 +111,17 @@ async def test_each_failure_is_for_later_for_this_row_or_for_all(answer: Answer,
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_wish_to_wait_is_read_in_seconds_milliseconds_or_as_a_date(
+async def test_retry_after_is_read_as_seconds_milliseconds_or_date(
     status: int, headers: dict[str, str], seconds: float | None
 ) -> None:
-    problem = await problem_of(Answer.error(status, "wait", headers))
+    problem = await failure_for(Answer.error(status, "wait", headers))
 
     assert isinstance(problem, RetryLater)
     assert problem.after_seconds == seconds
 
 
-async def test_a_providers_words_are_detail_and_keys_in_them_are_taken_out() -> None:
-    problem = await problem_of(Answer.error(400, f"your key {KEY} may not say " + "x" * 5000))
+async def test_provider_message_is_detail_with_keys_removed() -> None:
+    problem = await failure_for(Answer.error(400, f"your key {KEY} may not say " + "x" * 5000))
 
     assert isinstance(problem, CallRejected)
     assert problem.detail is not None
@@ -129,13 +129,13 @@ async def test_a_providers_words_are_detail_and_keys_in_them_are_taken_out() -> 
     assert len(problem.detail) <= 500
 
 
-async def test_an_endless_answer_is_not_read_to_its_end() -> None:
-    problem = await problem_of(Answer(body=b" " * (9 * 1024 * 1024)))
+async def test_answer_over_the_size_limit_is_not_read_to_its_end() -> None:
+    problem = await failure_for(Answer(body=b" " * (9 * 1024 * 1024)))
 
     assert isinstance(problem, CallRejected)
 
 
-async def test_a_provider_that_does_not_answer_is_tried_later_and_a_closed_port_too() -> None:
+async def test_timeout_and_closed_port_are_retried_later() -> None:
     async with judge_server() as judge, provider(judge.base_url, timeout_seconds=0.2) as it:
         judge.hold()
         with anyio.fail_after(10), pytest.raises(RetryLater, match="did not answer"):
@@ -146,7 +146,7 @@ async def test_a_provider_that_does_not_answer_is_tried_later_and_a_closed_port_
             await it.complete(request())
 
 
-async def test_an_answer_that_drips_in_byte_by_byte_is_given_up_as_a_whole() -> None:
+async def test_answer_that_arrives_byte_by_byte_has_one_deadline() -> None:
     script = [Answer.dripping(0.05)]
     async with judge_server(script=script) as judge, provider(judge.base_url, timeout_seconds=0.3) as it:
         with anyio.fail_after(10), pytest.raises(RetryLater, match=r"did not answer within 0\.3 s"):
@@ -154,7 +154,7 @@ async def test_an_answer_that_drips_in_byte_by_byte_is_given_up_as_a_whole() -> 
 
 
 async def complete_all(times: int, **server: Any) -> tuple[list[ChatReply], list[list[str]]]:
-    """The replies, and the optional members of every request the server saw."""
+    """Return the replies, and the optional properties of every request that the server received."""
     async with judge_server(**server) as judge, provider(judge.base_url) as it:
         asked = request(answer_schema=SCHEMA, prefer_tool_call=True)
         replies = [await it.complete(asked) for _ in range(times)]
@@ -177,7 +177,7 @@ PLAIN = ["max_tokens"]
         ({"tools": "ignores", "json_schema": "ignores"}, "text", [TOOLS, JSON_SCHEMA], JSON_SCHEMA),
     ],
 )
-async def test_what_a_server_does_not_do_is_found_out_once(
+async def test_unsupported_features_are_detected_once(
     server: dict[str, str], answered_by: str, first: list[list[str]], then: list[str]
 ) -> None:
     replies, seen = await complete_all(3, **server)
@@ -188,7 +188,7 @@ async def test_what_a_server_does_not_do_is_found_out_once(
         assert all(reply.structured and reply.structured["label"] in {"a", "b"} for reply in replies)
 
 
-async def test_the_other_name_of_the_token_limit_is_learnt_once() -> None:
+async def test_other_name_of_the_token_limit_is_remembered() -> None:
     async with judge_server(wants_max_completion_tokens=True) as judge, provider(judge.base_url) as it:
         for _ in range(2):
             await it.complete(request(parameters={"max_tokens": 77, "temperature": 0.0}))
@@ -198,49 +198,49 @@ async def test_the_other_name_of_the_token_limit_is_learnt_once() -> None:
     assert judge.requests[-1].body["temperature"] == 0.0
 
 
-async def test_an_answers_length_is_always_bounded() -> None:
+async def test_answer_length_is_always_limited() -> None:
     async with judge_server() as judge, provider(judge.base_url) as it:
         await it.complete(request())
 
     assert judge.requests[0].body["max_tokens"] == 1024
 
 
-async def test_malformed_tool_arguments_are_text_and_no_answer() -> None:
+async def test_malformed_tool_arguments_are_returned_as_text() -> None:
     async with judge_server(script=[Answer.tool_call('{"label": ')]) as judge, provider(judge.base_url) as it:
         reply = await it.complete(request(answer_schema=SCHEMA, prefer_tool_call=True))
 
     assert (reply.structured, reply.text, reply.answered_by) == (None, '{"label": ', "text")
 
 
-async def test_what_openai_really_answered_is_read() -> None:
+async def test_recorded_openai_answers_are_parsed() -> None:
     text, tool_calls = RECORDED["text"], RECORDED["function_call"]
     script = [Answer(body=json.dumps(it["body"]).encode()) for it in (text, tool_calls)]
     async with judge_server(script=script) as judge, provider(judge.base_url) as it:
-        said = await it.complete(request(model_name="gpt-4o-mini"))
-        called = await it.complete(request(tools=tool_calls["request"]["tools"], tool_choice="auto"))
+        text_reply = await it.complete(request(model_name="gpt-4o-mini"))
+        tool_reply = await it.complete(request(tools=tool_calls["request"]["tools"], tool_choice="auto"))
 
-    assert (said.text, said.model_name, said.prompt_tokens, said.completion_tokens) == (
+    assert (text_reply.text, text_reply.model_name, text_reply.prompt_tokens, text_reply.completion_tokens) == (
         "This is a test.",
         "gpt-4o-mini-2024-07-18",
         12,
         5,
     )
-    assert called.tool_calls is not None
-    assert [call["function"]["name"] for call in called.tool_calls] == ["get_current_weather"] * 2
+    assert tool_reply.tool_calls is not None
+    assert [call["function"]["name"] for call in tool_reply.tool_calls] == ["get_current_weather"] * 2
     assert judge.requests[1].body["tools"] == tool_calls["request"]["tools"]
 
 
 @pytest.mark.promise("finish.credentials")
-async def test_openais_unknown_model_is_broken() -> None:
+async def test_unknown_model_of_openai_is_a_permanent_failure() -> None:
     recorded = RECORDED["unknown_model"]
 
-    problem = await problem_of(Answer(recorded["status"], json.dumps(recorded["body"]).encode()))
+    problem = await failure_for(Answer(recorded["status"], json.dumps(recorded["body"]).encode()))
 
     assert isinstance(problem, PermanentFailure)
 
 
-async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:
-    """The request that would have left for the network."""
+async def request_sent_by(integration: AiIntegration, chat_request: ChatRequest) -> httpx2.Request:
+    """Return the request that would have been sent."""
     seen: list[httpx2.Request] = []
 
     def answer(sent: httpx2.Request) -> httpx2.Response:
@@ -248,7 +248,7 @@ async def seen_by(given: AiIntegration, asked: ChatRequest) -> httpx2.Request:
         return httpx2.Response(200, json=RECORDED["text"]["body"])
 
     async with open_judges({"JUDGE_KEY": KEY}, httpx2.MockTransport(answer)) as judges:
-        await judges.provider(given).complete(asked)
+        await judges.provider(integration).complete(chat_request)
     return seen[0]
 
 
@@ -278,18 +278,20 @@ AZURE = {
         ),
     ],
 )
-async def test_each_provider_has_its_address(fields: dict[str, Any], asked: dict[str, Any], url: str) -> None:
-    sent = await seen_by(integration(**fields), request(**asked))
+async def test_each_provider_is_called_at_its_address_with_its_key_header(
+    fields: dict[str, Any], asked: dict[str, Any], url: str
+) -> None:
+    sent = await request_sent_by(integration(**fields), request(**asked))
 
     assert str(sent.url) == url
     header = "api-key" if fields.get("provider") == "AZURE_OPEN_AI" else "authorization"
     assert KEY in sent.headers[header]
 
 
-async def test_an_integrations_own_headers_are_sent() -> None:
-    given = integration("http://h/v1", headers={"X-Team": "evals"}, api_key_env=None)
+async def test_integration_headers_are_sent() -> None:
+    with_headers = integration("http://h/v1", headers={"X-Team": "evals"}, api_key_env=None)
 
-    sent = await seen_by(given, request())
+    sent = await request_sent_by(with_headers, request())
 
     assert sent.headers["x-team"] == "evals"
     assert "authorization" not in sent.headers
@@ -304,11 +306,11 @@ async def test_an_integrations_own_headers_are_sent() -> None:
         ({}, PermanentFailure, "has no base_url"),
         ({"provider": "HEURISTIC"}, PermanentFailure, "not a language model"),
         ({"provider": "ANTHROPIC", "api_key_env": None}, PermanentFailure, "names no key"),
-        ({"provider": "NEW_ONE"}, NotBuilt, "does not speak to NEW_ONE"),
+        ({"provider": "NEW_ONE"}, NotBuilt, "cannot call NEW_ONE"),
         ({"base_url": "http://h", "auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, NotBuilt, "OAuth2"),
     ],
 )
-async def test_settings_that_cannot_work_are_said_before_any_call(
+async def test_impossible_settings_are_refused_before_any_call(
     fields: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}) as judges:
@@ -316,7 +318,7 @@ async def test_settings_that_cannot_work_are_said_before_any_call(
             judges.provider(integration(**fields))
 
 
-async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None:
+async def test_provider_is_kept_until_its_integration_or_key_changes() -> None:
     environment = {"JUDGE_KEY": KEY}
     async with open_judges(environment) as judges:
         first = judges.provider(integration("http://h"))
@@ -329,7 +331,7 @@ async def test_a_provider_is_kept_until_its_integration_or_key_changes() -> None
     assert len({id(first), id(moved), id(rekeyed)}) == 3
 
 
-async def test_a_key_is_in_no_repr() -> None:
+async def test_key_is_in_no_repr() -> None:
     async with open_judges({"JUDGE_KEY": KEY}) as judges:
         it = judges.provider(integration("http://h"))
         assert isinstance(judges, Judges)

@@ -1,4 +1,4 @@
-"""What a call costs: known for a provider's own service, said to be unknown elsewhere."""
+"""The cost of a call: known for a provider's own service, reported as unknown elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPENAI_USD = (12 * 0.15 + 5 * 0.60) / 1_000_000
         ("NVIDIA_NIM", {}, None),
     ],
 )
-async def test_the_list_price_is_known_by_whose_service_it_is(
+async def test_list_price_depends_on_whose_service_is_called(
     kind: str, fields: dict[str, Any], cost_usd: float | None
 ) -> None:
     async with replaying(kind, "text", **fields) as it:
@@ -37,7 +37,7 @@ async def test_the_list_price_is_known_by_whose_service_it_is(
 
 @needs_libraries
 @pytest.mark.parametrize("kind", ["ANTHROPIC", "GEMINI", "VERTEX_AI", "AWS_BEDROCK"])
-async def test_the_providers_of_the_extra_have_their_prices(kind: str) -> None:
+async def test_providers_of_the_extra_have_prices(kind: str) -> None:
     async with replaying(kind, "text") as it:
         reply = await it.provider.complete(request(kind))
 
@@ -54,7 +54,7 @@ async def test_the_providers_of_the_extra_have_their_prices(kind: str) -> None:
         {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}},
     ],
 )
-async def test_tokens_that_are_not_reported_or_cannot_be_have_no_price(usage: Any) -> None:
+async def test_missing_or_impossible_token_counts_have_no_price(usage: Any) -> None:
     body = {**exchange("openai", "text")["body"], "usage": usage}
     async with answering("OPEN_AI", lambda _: httpx2.Response(200, json=body)) as it:
         reply = await it.provider.complete(request("OPEN_AI"))
@@ -62,7 +62,7 @@ async def test_tokens_that_are_not_reported_or_cannot_be_have_no_price(usage: An
     assert (reply.text, reply.cost_usd) == ("This is a test.", None)
 
 
-async def test_what_was_read_from_a_cache_costs_less() -> None:
+async def test_cached_tokens_cost_less() -> None:
     costs = []
     for cached in (0, 1000):
         usage = {"prompt_tokens": 1000, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": cached}}
@@ -73,7 +73,7 @@ async def test_what_was_read_from_a_cache_costs_less() -> None:
     assert costs == [pytest.approx(0.00015), pytest.approx(0.000075)]
 
 
-async def test_a_model_no_one_lists_costs_an_unknown_amount() -> None:
+async def test_unlisted_model_has_an_unknown_cost() -> None:
     body = {**exchange("openai", "text")["body"], "model": "ours-of-yesterday"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -83,7 +83,7 @@ async def test_a_model_no_one_lists_costs_an_unknown_amount() -> None:
     assert reply.cost_usd is None
 
 
-def test_costs_add_up_until_one_is_unknown() -> None:
+def test_cost_sum_is_unknown_once_one_cost_is_unknown() -> None:
     known = ChatReply(text="", cost_usd=0.5)
 
     assert cost_with(cost_with(0.0, known), known) == 1.0

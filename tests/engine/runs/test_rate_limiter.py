@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_limit_status_from, seconds_of
+from evaltasks.engine.providers.rate_limit_headers import (
+    RateLimitStatus,
+    parse_duration_seconds,
+    rate_limit_status_from,
+)
 from evaltasks.engine.runs.rate_limiter import AdaptiveRateLimiter, RateLimiters
 from tests.support.engines import HandClock
 
@@ -280,7 +284,7 @@ async def test_refused_rows_go_before_fresh_ones_and_whoever_gives_up_lets_the_n
     + [(text, None) for text in (None, "", "soon", "2026-01-01T00:00:00Z", "-1s", "1 2", "12 ms")],
 )
 def test_how_long_until_a_limit_is_whole_again(text: str | None, seconds: float | None) -> None:
-    assert seconds_of(text) == seconds
+    assert parse_duration_seconds(text) == seconds
 
 
 @pytest.mark.parametrize(

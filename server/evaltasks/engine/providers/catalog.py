@@ -1,4 +1,4 @@
-"""Which adapter speaks to which provider, and the connections they share."""
+"""The providers of one process: made from their records, kept per AI integration, with their connections."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ _CONNECT_SECONDS = 10.0
 
 
 def utc_now() -> datetime:
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Judges:
-    """The providers of this process, one for each AI integration; made by `open_judges`.
+    """The providers of this process, one for each AI integration. `open_judges` makes it.
 
-    A provider is kept as long as its integration and key stay the same, with what it learnt about the server.
+    A provider is kept, with what it learnt about the server, as long as its integration and key stay the same.
     """
 
     def __init__(
@@ -56,18 +57,18 @@ class Judges:
         self._known: dict[str, tuple[AiIntegration, str | None, Priced]] = {}
 
     def provider(self, integration: AiIntegration) -> Provider:
-        """The provider behind an integration.
+        """Return the provider of an AI integration.
 
-        Raises PermanentFailure when its settings cannot work (a variable that is not set, no address), NotBuilt for a
-        provider or a kind of authentication this engine does not speak to.
+        Raises:
+            PermanentFailure: The settings cannot work: a variable that is not set, no address.
+            NotBuilt: The engine does not have this provider or this kind of authentication.
         """
         record = find_provider(integration.provider)
         if record is None:
             callable_names = [record.name for record in providers_with_plugins().values() if not record.is_local]
             raise NotBuilt(
-                f"The embedded engine does not speak to {integration.provider}; it speaks to "
-                f"{', '.join(callable_names)}. An OpenAI-compatible gateway can be named with provider CUSTOM and "
-                "base_url."
+                f"The embedded engine cannot call {integration.provider}; it can call {', '.join(callable_names)}. For "
+                "an OpenAI-compatible gateway use provider CUSTOM and base_url."
             )
         key = self._key_for(record, integration)
         known = self._known.get(integration.id)
@@ -78,7 +79,11 @@ class Judges:
         return provider
 
     def agent(self, integration: Integration) -> HttpAgent:
-        """The agent behind an integration. Raises PermanentFailure for a variable that is not set."""
+        """Return the agent of an agent integration.
+
+        Raises:
+            PermanentFailure: A variable that the integration names is not set.
+        """
         return HttpAgent(
             self._connections_of(integration.id),
             str(integration.config.endpoint),
@@ -103,10 +108,10 @@ class Judges:
         return self._connections.setdefault(integration_id, ConnectionPool(self._factory.make))
 
     def rate_limit_status(self, integration_id: str) -> RateLimitStatus | None:
-        """What the provider behind an integration last told about its limits."""
+        """Return the rate limit that the provider of an integration last reported; None when it reported none."""
         known = self._known.get(integration_id)
-        asked = known[2].unpriced if known is not None else None
-        return asked.rate_limit_status if isinstance(asked, OpenAiCompatible) else None
+        provider = known[2].unpriced if known is not None else None
+        return provider.rate_limit_status if isinstance(provider, OpenAiCompatible) else None
 
     def _key_for(self, record: ProviderRecord, integration: AiIntegration) -> str | None:
         name = integration.api_key_env
@@ -121,10 +126,12 @@ class Judges:
         if not key:
             raise PermanentFailure(
                 f"the environment variable {name}, which the AI integration '{integration.name}' names for its key, "
-                "is not set where the engine is running"
+                "is not set where the engine is running; set it there"
             )
         if not key.isascii() or not key.isprintable():
-            raise PermanentFailure(f"the environment variable {name} does not hold a key: it has characters no key has")
+            raise PermanentFailure(
+                f"the environment variable {name} does not hold a key: it has characters that a key cannot have"
+            )
         return key
 
     async def aclose(self) -> None:
@@ -141,12 +148,16 @@ async def open_judges(
     timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     now: Now = utc_now,
 ) -> AsyncIterator[Judges]:
-    """Open the providers; all connections are closed at the end.
+    """Open the providers, and close all of their connections at the end.
 
-    `environment` holds the keys; `max_tokens` is the length of an answer where the evaluator sets none;
-    `timeout_seconds` bounds one call; `transport` replaces the network.
+    Args:
+        environment: The environment variables that hold the keys.
+        transport: Replaces the network.
+        max_tokens: The length of an answer where the evaluator sets none.
+        timeout_seconds: The bound of one call.
+        now: Returns the current time.
     """
-    # The adapter bounds the whole call as well.
+    # These timeouts count from each byte to the next; the provider bounds the whole call as well.
     timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None)
     factory = ConnectionFactory(transport, timeout)
     judges = Judges(environment, factory, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)

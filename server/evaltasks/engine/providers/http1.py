@@ -1,8 +1,9 @@
-"""One HTTP/1.1 connection that is asked again and again, on `httpcore2`, which `httpx2` itself uses.
+"""A reusable HTTP/1.1 connection on `httpcore2`, the library below `httpx2`.
 
-A client does much for a call that a judge's call has no use for: it looks for credentials, cookies, redirects and
-proxies, and chooses among connections. Without all that a call costs half (`bench/judge_throughput.py`). And it sends
-head and body apart, two system calls for a request that fits into one packet; here they leave together.
+An HTTP client does work that a call to a provider does not need: it looks for credentials, cookies, redirects and
+proxies, and it chooses a connection. Without that work a call costs half (`bench/judge_throughput.py`). A client also
+sends the head and the body of a request in two system calls; here they are sent in one, because most requests fit into
+one packet.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _KEEPALIVE_SECONDS = 5.0
 
 
 class Http1Connection:
-    """Reaches the address itself, through no proxy; opens its connection when it must. One call at a time."""
+    """A direct connection, without a proxy, that is opened when it is needed. It does one call at a time."""
 
     def __init__(self, certificates: ssl.SSLContext, timeout: httpx2.Timeout) -> None:
         self._certificates = certificates
@@ -27,9 +28,13 @@ class Http1Connection:
         self._connection: httpcore2.AsyncHTTPConnection | None = None
 
     async def post(self, url: httpx2.URL, content: bytes, headers: Mapping[str, str]) -> httpx2.Response:
-        """The response with its body still to be read; to be closed by who asked. Raises what httpx2 raises."""
+        """Send a POST and return the response, whose body is not read yet. The caller closes it.
+
+        Raises:
+            httpx2.TransportError: The request failed.
+        """
         if url.scheme not in {"http", "https"} or not url.host:
-            raise httpx2.UnsupportedProtocol("a full address begins with http:// or https://")
+            raise httpx2.UnsupportedProtocol("the URL must start with http:// or https:// and have a host")
         length = str(len(content))
         sent = httpx2.Headers({"host": url.netloc.decode("ascii"), **headers, "content-length": length}).raw
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
@@ -37,16 +42,16 @@ class Http1Connection:
         connection = await self._open(target.origin)
         try:
             response = await connection.handle_async_request(request)
-        except _PROBLEMS as error:
+        except _TRANSPORT_ERRORS as error:
             raise _as_httpx(error) from error
         return httpx2.Response(response.status, headers=response.headers, stream=_Body(response))
 
     async def _open(self, origin: httpcore2.Origin) -> httpcore2.AsyncHTTPConnection:
-        known = self._connection
-        if known is not None:
-            if known.is_available() and known.can_handle_request(origin) and not known.has_expired():
-                return known
-            await known.aclose()
+        connection = self._connection
+        if connection is not None:
+            if connection.is_available() and connection.can_handle_request(origin) and not connection.has_expired():
+                return connection
+            await connection.aclose()
         self._connection = httpcore2.AsyncHTTPConnection(
             origin, self._certificates, keepalive_expiry=_KEEPALIVE_SECONDS, network_backend=_BACKEND
         )
@@ -59,6 +64,8 @@ class Http1Connection:
 
 
 class _Body(httpx2.AsyncByteStream):
+    """A response body whose errors are httpx2's."""
+
     def __init__(self, response: httpcore2.Response) -> None:
         self._response = response
 
@@ -66,14 +73,14 @@ class _Body(httpx2.AsyncByteStream):
         try:
             async for chunk in self._response.aiter_stream():
                 yield chunk
-        except _PROBLEMS as error:
+        except _TRANSPORT_ERRORS as error:
             raise _as_httpx(error) from error
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
-_PROBLEMS = (
+_TRANSPORT_ERRORS = (
     httpcore2.TimeoutException,
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
@@ -82,14 +89,14 @@ _PROBLEMS = (
 
 
 def _as_httpx(error: Exception) -> httpx2.TransportError:
-    """Each has its like of the same name."""
-    made = getattr(httpx2, type(error).__name__)(str(error))
-    assert isinstance(made, httpx2.TransportError)
-    return made
+    """Convert an error of httpcore2 to the error of httpx2 with the same name."""
+    converted = getattr(httpx2, type(error).__name__)(str(error))
+    assert isinstance(converted, httpx2.TransportError)
+    return converted
 
 
-class Together(httpcore2.AsyncNetworkStream):
-    """Keeps what is written until something is to be read, and sends it as one."""
+class BufferedWriteStream(httpcore2.AsyncNetworkStream):
+    """A stream that buffers what is written and sends it, in one call, before the next read."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -104,7 +111,8 @@ class Together(httpcore2.AsyncNetworkStream):
         if self._unsent:
             content = b"".join(self._unsent)
             self._unsent.clear()
-            # Who closes in the middle of a request may have answered it before: that the body is too long, say.
+            # A server may answer before it has read the whole request, for example that the body is too long, and
+            # then close the connection. That answer is still to be read.
             with contextlib.suppress(httpcore2.WriteError):
                 await self._stream.write(content, self._write_seconds)
         return await self._stream.read(max_bytes, timeout)
@@ -118,13 +126,15 @@ class Together(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        return Together(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        return BufferedWriteStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class _Backend(httpcore2.AsyncNetworkBackend):
+    """A network backend whose streams buffer their writes."""
+
     def __init__(self) -> None:
         self._backend = httpcore2.AnyIOBackend()
 
@@ -136,7 +146,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        return Together(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+        return BufferedWriteStream(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)

@@ -1,11 +1,11 @@
-"""Providers that are spoken to through `pydantic-ai`: Anthropic, Gemini, Vertex AI, AWS Bedrock.
+"""Providers that are called through `pydantic-ai`: Anthropic, Gemini, Vertex AI, AWS Bedrock.
 
-The extra `evaltasks[providers]` brings the libraries. They take seconds to load, so nothing of them is imported before
-the first call, and then in a thread. Only `pydantic_ai.direct.model_request` is used: one request, one answer; asking
-again, pacing and deadlines are the engine's.
+The extra `evaltasks[providers]` installs the libraries. They take seconds to load, so they are imported at the first
+call, in a thread. Only `pydantic_ai.direct.model_request` is used: one request, one answer. The engine does the
+retries, the rate limiting and the deadlines.
 
-Asked for a structured answer, it goes down the same ladder as the OpenAI-compatible adapter: forced tool call, a schema
-where the model has it, plain text; what a model refuses is remembered.
+A structured answer is requested in the same fallback order as by `OpenAiCompatible`: a forced tool call, a JSON schema
+where the model supports it, plain text. What a model refuses is remembered.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from evaltasks.engine.providers.provider import (
     PermanentFailure,
     RetryLater,
 )
+from evaltasks.engine.providers.provider_errors import RequestFeature, refused_feature
 from evaltasks.engine.providers.record import ProviderRecord, ProviderSetup
-from evaltasks.engine.providers.refusals import Refusal, refused_feature
 
 EXTRA = "evaltasks[providers]"
-_STEPS_MAX = 3
+_ATTEMPTS_MAX = 3
 # Such a call holds one of the forty threads that the store uses as well.
 _THREAD_CALLS_MAX = 24
 _UNLIMITED_CALLS = 10_000
@@ -73,7 +73,7 @@ class LibraryAdapter:
 
 
 class LibraryProvider:
-    """Raises RetryLater, CallRejected or PermanentFailure as `Provider` promises; no error of it holds a key."""
+    """A provider that is called through the library. None of its errors contains a key."""
 
     def __init__(
         self,
@@ -103,16 +103,16 @@ class LibraryProvider:
         unsupported = self._without.setdefault(request.model_name, set())
         async with self._call_slots:
             started = time.perf_counter()
-            for _ in range(_STEPS_MAX):
+            for _ in range(_ATTEMPTS_MAX):
                 mode = _answer_mode(request, unsupported, self._calls.has_json_schema(model))
                 reply = await self._ask(model, request, settings, mode)
                 if reply is not None:
                     return replace(reply, latency_ms=round((time.perf_counter() - started) * 1000, 1))
                 unsupported.add(mode)
-        raise CallRejected("the provider refuses every way of asking for an answer")
+        raise CallRejected("the provider refused a tool call, a JSON schema and plain text")
 
     async def _ask(self, model: Any, request: ChatRequest, settings: dict[str, Any], mode: str) -> ChatReply | None:
-        """None when the provider refuses this way of asking."""
+        """Return the reply; None when the provider refuses this answer mode."""
         with anyio.move_on_after(self._timeout_seconds):
             try:
                 reply: ChatReply = await self._calls.ask(model, request, settings, mode)
@@ -126,12 +126,12 @@ class LibraryProvider:
         raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
 
     async def _model(self, request: ChatRequest) -> Any:
-        known = (request.model_name, self._access.region_for(request))
-        if known not in self._models:
+        key = (request.model_name, self._access.region_for(request))
+        if key not in self._models:
             async with self._loading:
-                if known not in self._models:
-                    self._models[known] = await to_thread.run_sync(self._open, request)
-        return self._models[known]
+                if key not in self._models:
+                    self._models[key] = await to_thread.run_sync(self._open, request)
+        return self._models[key]
 
     def _open(self, request: ChatRequest) -> Any:
         try:
@@ -140,12 +140,12 @@ class LibraryProvider:
         except ImportError:
             raise PermanentFailure(
                 f"{self._access.provider} needs libraries that are not installed where the engine runs: "
-                f"pip install '{EXTRA}', then start it again"
+                f"pip install '{EXTRA}', then restart the engine"
             ) from None
         except (PermanentFailure, CallRejected, RetryLater):
             raise
         except Exception as error:
-            # A profile, a region or a file of credentials that a cloud's library cannot read.
+            # For example a profile, a region or a credentials file that a cloud's library cannot read.
             raise self._calls.error_for(error, request.model_name, self._now()) from None
 
 
@@ -157,14 +157,14 @@ def _load_library_call() -> ModuleType:
 def _answer_mode(request: ChatRequest, unsupported: set[str], has_json_schema: bool) -> str:
     if request.answer_schema is None:
         return TEXT
-    ways = [TOOL_CALL, JSON_SCHEMA] if request.prefer_tool_call else [JSON_SCHEMA, TOOL_CALL]
+    modes = [TOOL_CALL, JSON_SCHEMA] if request.prefer_tool_call else [JSON_SCHEMA, TOOL_CALL]
     if not has_json_schema:
-        ways.remove(JSON_SCHEMA)
-    return next((mode for mode in ways if mode not in unsupported), TEXT)
+        modes.remove(JSON_SCHEMA)
+    return next((mode for mode in modes if mode not in unsupported), TEXT)
 
 
 def _refuses(reply: Any, mode: str) -> bool:
     if reply is None:
         return False
     feature = refused_feature(reply)
-    return feature is (Refusal.TOOLS if mode == TOOL_CALL else Refusal.RESPONSE_FORMAT)
+    return feature is (RequestFeature.TOOLS if mode == TOOL_CALL else RequestFeature.RESPONSE_FORMAT)

@@ -1,6 +1,7 @@
-"""One call through `pydantic_ai.direct.model_request`: our request in its words, its answer in ours.
+"""One call through `pydantic_ai.direct.model_request`, with our request and reply converted to and from the library's.
 
-Heavy (half a second before any provider's own library): loaded at the first call, by `library`, in a thread.
+The import takes half a second before any provider's own library: `library` loads this module at the first call, in a
+thread.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic_ai import messages as said
+from pydantic_ai import messages as library
 from pydantic_ai.direct import model_request
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
@@ -26,12 +27,23 @@ _ANSWER_TOOL = "record_answer"
 
 
 def has_json_schema(model: Any) -> bool:
-    """Whether the provider's API binds this model's answer to a schema."""
+    """Return True if the provider's API can constrain this model's answer to a JSON schema."""
     return bool(model.profile.get("supports_json_schema_output"))
 
 
 async def ask(model: Any, request: ChatRequest, settings: JsonObject, mode: str) -> ChatReply:
-    """Ask once. Raises what the library raises, and CallRejected for an answer that was withheld or declined."""
+    """Send one request.
+
+    Args:
+        model: The library's model.
+        request: The request.
+        settings: The library's settings.
+        mode: How the answer is requested: TOOL_CALL, JSON_SCHEMA or TEXT.
+
+    Raises:
+        CallRejected: The answer was withheld by a content filter, or the model declined.
+        Exception: Any error of the library; `error_for` classifies it.
+    """
     parameters, settings = _parameters(model, request, settings, mode)
     messages = list(_messages(request.messages))
     answer = await model_request(model, messages, model_settings=settings, model_request_parameters=parameters)
@@ -45,7 +57,7 @@ def _parameters(
         tool = _definition(_ANSWER_TOOL, "Record your answer.", request.answer_schema, kind="output")
         return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False), settings
     if mode == JSON_SCHEMA:
-        return _bound_to(request.answer_schema, None), settings
+        return _json_schema_output(request.answer_schema, None), settings
     if request.answer_schema is not None:
         return ModelRequestParameters(), settings
     tool_config = request.parameters.get("tool_config") or {}
@@ -57,9 +69,9 @@ def _parameters(
     return _response_format(model, request.parameters.get("response_format") or {}), settings
 
 
-def _bound_to(schema: JsonObject | None, name: str | None) -> ModelRequestParameters:
-    bound = OutputObjectDefinition(json_schema=schema or {"type": "object"}, name=name, strict=True)
-    return ModelRequestParameters(output_mode="native", output_object=bound)
+def _json_schema_output(schema: JsonObject | None, name: str | None) -> ModelRequestParameters:
+    output = OutputObjectDefinition(json_schema=schema or {"type": "object"}, name=name, strict=True)
+    return ModelRequestParameters(output_mode="native", output_object=output)
 
 
 def _response_format(model: Any, wanted: Mapping[str, Any]) -> ModelRequestParameters:
@@ -68,31 +80,31 @@ def _response_format(model: Any, wanted: Mapping[str, Any]) -> ModelRequestParam
         return ModelRequestParameters()
     schema = (wanted.get("json_schema") or {}).get("schema")
     if kind == JSON_SCHEMA.upper() and isinstance(schema, dict) and has_json_schema(model):
-        return _bound_to(schema, (wanted.get("json_schema") or {}).get("name"))
+        return _json_schema_output(schema, (wanted.get("json_schema") or {}).get("name"))
     raise PermanentFailure(
-        f"this model cannot be bound to response_format {kind[:40]} here; use JSON_SCHEMA with a schema and a model "
-        "that has it, or ask for JSON in the prompt"
+        f"response_format {kind[:40]} is not supported for this model; use JSON_SCHEMA with a schema and a model that "
+        "supports it, or ask for JSON in the prompt"
     )
 
 
 def _tool(tool: JsonObject) -> ToolDefinition:
-    """A tool as OpenAI writes it, or as Anthropic does."""
+    """Convert a tool in OpenAI's or Anthropic's form."""
     function = tool.get("function")
     described = function if isinstance(function, dict) else tool
     name = described.get("name")
     if not isinstance(name, str) or not name:
-        raise PermanentFailure("a tool of tool_config has no name")
+        raise PermanentFailure("a tool of tool_config has no name; set its name")
     schema = described.get("parameters") or described.get("input_schema")
     return _definition(name, described.get("description"), schema, kind="function")
 
 
 def _definition(name: str, description: str | None, schema: JsonObject | None, *, kind: Any) -> ToolDefinition:
-    given = schema or {"type": "object", "properties": {}}
-    return ToolDefinition(name=name, description=description, parameters_json_schema=given, kind=kind)
+    parameters = schema or {"type": "object", "properties": {}}
+    return ToolDefinition(name=name, description=description, parameters_json_schema=parameters, kind=kind)
 
 
 def _tool_choice(choice: Any) -> Any:
-    """`auto`, `none`, `required`, or the list of the one tool that must be called."""
+    """Convert a tool choice: `auto`, `none`, `required`, or a list with the one tool that must be called."""
     if isinstance(choice, dict):
         function = choice.get("function")
         name = function.get("name") if isinstance(function, dict) else choice.get("name")
@@ -100,43 +112,43 @@ def _tool_choice(choice: Any) -> Any:
     return choice.lower() if isinstance(choice, str) else None
 
 
-def _messages(messages: Sequence[ChatMessage]) -> Iterable[said.ModelMessage]:
+def _messages(messages: Sequence[ChatMessage]) -> Iterable[library.ModelMessage]:
     tool_names: dict[str, str] = {}
-    parts: list[said.ModelRequestPart] = []
+    parts: list[library.ModelRequestPart] = []
     for message in messages:
         text = message.content or ""
         match message.role:
             case "assistant":
                 if parts:
-                    yield said.ModelRequest(parts=parts)
+                    yield library.ModelRequest(parts=parts)
                     parts = []
                 calls = [_call(call) for call in message.tool_calls or ()]
                 tool_names |= {call.tool_call_id: call.tool_name for call in calls}
-                yield said.ModelResponse(parts=[*([said.TextPart(text)] if text else []), *calls])
+                yield library.ModelResponse(parts=[*([library.TextPart(text)] if text else []), *calls])
             case "system" | "developer":
-                parts.append(said.SystemPromptPart(text))
+                parts.append(library.SystemPromptPart(text))
             case "tool":
-                called = message.tool_call_id or ""
-                parts.append(said.ToolReturnPart(tool_names.get(called, "tool"), text, tool_call_id=called))
+                call_id = message.tool_call_id or ""
+                parts.append(library.ToolReturnPart(tool_names.get(call_id, "tool"), text, tool_call_id=call_id))
             case _:
-                parts.append(said.UserPromptPart(text))
+                parts.append(library.UserPromptPart(text))
     if parts:
-        yield said.ModelRequest(parts=parts)
+        yield library.ModelRequest(parts=parts)
 
 
-def _call(call: JsonObject) -> said.ToolCallPart:
+def _call(call: JsonObject) -> library.ToolCallPart:
     function = call.get("function") or {}
-    return said.ToolCallPart(str(function.get("name")), function.get("arguments"), tool_call_id=str(call.get("id")))
+    return library.ToolCallPart(str(function.get("name")), function.get("arguments"), tool_call_id=str(call.get("id")))
 
 
-def _reply(answer: said.ModelResponse, mode: str) -> ChatReply:
-    why_ended = (answer.provider_details or {}).get("finish_reason")
+def _reply(answer: library.ModelResponse, mode: str) -> ChatReply:
+    finish_reason = (answer.provider_details or {}).get("finish_reason")
     if answer.finish_reason == "content_filter":
-        if why_ended == "refusal":
+        if finish_reason == "refusal":
             raise CallRejected("the model declined to answer", _text(answer)[:500] or None)
         raise CallRejected("the provider's content filter withheld the answer")
     text = _text(answer)
-    calls = [part for part in answer.parts if isinstance(part, said.ToolCallPart)]
+    calls = [part for part in answer.parts if isinstance(part, library.ToolCallPart)]
     structured: JsonObject | None = None
     answered_by = TEXT
     if mode == TOOL_CALL and calls:
@@ -147,28 +159,28 @@ def _reply(answer: said.ModelResponse, mode: str) -> ChatReply:
         structured = _object(text)
         answered_by = JSON_SCHEMA if structured is not None else TEXT
     if not text and not calls and not answer.usage.has_values():
-        raise CallRejected("the provider's answer holds no message; is base_url the address of its API?")
+        raise CallRejected("the provider's answer has no message; is base_url the address of its API?")
     usage = answer.usage
-    counted = usage.has_values()
+    has_usage = usage.has_values()
     return ChatReply(
         text=text,
         structured=structured,
         answered_by=answered_by,
         model_name=answer.model_name,
-        prompt_tokens=usage.input_tokens if counted else None,
-        completion_tokens=usage.output_tokens if counted else None,
-        tool_calls=[_written(call) for call in calls] or None,
+        prompt_tokens=usage.input_tokens if has_usage else None,
+        completion_tokens=usage.output_tokens if has_usage else None,
+        tool_calls=[_openai_tool_call(call) for call in calls] or None,
         cache_read_tokens=usage.cache_read_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
     )
 
 
-def _text(answer: said.ModelResponse) -> str:
-    return "".join(part.content for part in answer.parts if isinstance(part, said.TextPart))
+def _text(answer: library.ModelResponse) -> str:
+    return "".join(part.content for part in answer.parts if isinstance(part, library.TextPart))
 
 
-def _written(call: said.ToolCallPart) -> JsonObject:
-    """A tool call as every other provider of ours writes it."""
+def _openai_tool_call(call: library.ToolCallPart) -> JsonObject:
+    """Convert a tool call to OpenAI's form, which all providers use here."""
     function = {"name": call.tool_name, "arguments": call.args_as_json_str()}
     return {"id": call.tool_call_id, "type": "function", "function": function}
 

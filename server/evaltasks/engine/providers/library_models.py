@@ -1,7 +1,8 @@
-"""The models of `pydantic-ai`: one maker for each provider, which loads that provider's own library when first used.
+"""Makes the models of `pydantic-ai`: one function for each provider, which imports that provider's own library.
 
-What a maker gets from us: the address, a placeholder where the library wants a key (`outgoing` puts the real one on),
-no retries of its own, and our connections. Made in a thread: loading takes seconds, a Bedrock client tenths of one.
+Each model gets the address, a placeholder where the library requires a key (`outgoing` replaces it by the real one), no
+retries of its own, and our connections. The functions run in a thread: an import takes seconds, a Bedrock client tenths
+of a second.
 """
 
 # Every import below is inside a function because each library is heavy (1 to 2 s) and only one of them is needed.
@@ -19,7 +20,7 @@ from evaltasks.engine.providers.access import Access, model_name_for
 from evaltasks.engine.providers.outgoing import Outgoing
 from evaltasks.engine.providers.provider import ChatRequest, PermanentFailure
 
-_PLACEHOLDER = "put-on-as-it-leaves"
+_PLACEHOLDER = "replaced-when-sent"
 VERTEX_LOCATION_DEFAULT = "us-central1"
 
 
@@ -57,9 +58,9 @@ def vertex_model(access: Access, outgoing: Outgoing, timeout_seconds: float, req
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google_cloud import GoogleCloudProvider
 
-    where: dict[str, Any] = {"base_url": access.base_url, "http_client": _client(outgoing, timeout_seconds)}
+    options: dict[str, Any] = {"base_url": access.base_url, "http_client": _client(outgoing, timeout_seconds)}
     if access.uses_key_header:
-        provider = GoogleCloudProvider(api_key=_PLACEHOLDER, **where)
+        provider = GoogleCloudProvider(api_key=_PLACEHOLDER, **options)
     else:
         if access.place.project is None:
             raise PermanentFailure(
@@ -67,11 +68,11 @@ def vertex_model(access: Access, outgoing: Outgoing, timeout_seconds: float, req
                 "integration, or GOOGLE_CLOUD_PROJECT where the engine runs"
             )
         provider = GoogleCloudProvider(
-            # None: the library looks for credentials as every Google program does.
+            # None: the library uses Google's application default credentials.
             credentials=None if access.uses_ambient_credentials else Credentials(_PLACEHOLDER),  # type: ignore[no-untyped-call,unused-ignore]
             project=access.place.project,
             location=access.region_for(request) or VERTEX_LOCATION_DEFAULT,
-            **where,
+            **options,
         )
     return GoogleModel(model_name_for(request), provider=provider)
 
@@ -99,8 +100,8 @@ def bedrock_model(access: Access, outgoing: Outgoing, timeout_seconds: float, re
     )
 
     def send(request: Any, **_: Any) -> Any:
-        # botocore signs and reads; our client sends, on the event loop the call came from. So Bedrock has the same
-        # connections, bounds and failures as the others, and a cancelled call is really broken off.
+        # botocore signs requests and parses answers; our connections send, on the event loop of the caller. So Bedrock
+        # has the same connections, limits and failures as the other providers, and a cancelled call is aborted.
         headers = {name: _text(value) for name, value in request.headers.items()}
         content = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
         received = from_thread.run(outgoing.post, request.url, content, headers)
@@ -111,7 +112,7 @@ def bedrock_model(access: Access, outgoing: Outgoing, timeout_seconds: float, re
 
 
 class _Raw:
-    """A body already read, as botocore wants to read it."""
+    """A body that is already read, with the interface that botocore reads."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body

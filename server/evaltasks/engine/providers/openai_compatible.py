@@ -1,11 +1,11 @@
-"""Every provider that speaks OpenAI's chat/completions.
+"""A client of OpenAI's chat/completions wire format, which many providers use.
 
-One adapter, because the wire is one; what differs between servers is what they refuse. Asked for a structured answer,
-it goes down a ladder: forced tool call → json_schema → plain text. A server that refuses a step (an error naming it)
-or ignores it (a reply without the tool call) is asked by the next step, and what it would not do is remembered for
-this model, so that only the first rows pay for finding out. Likewise `max_tokens` / `max_completion_tokens`.
+The wire format is one; servers differ in the features that they support. A structured answer is requested in a fallback
+order: a forced tool call, then json_schema, then plain text. If a server refuses a feature (an error that names it) or
+ignores it (a reply without the tool call), the next one is tried, and the result is remembered for the model, so that
+only the first rows need more than one request. The same is done for `max_tokens` and `max_completion_tokens`.
 
-Failures are sorted in `refusals.py`. The connections are shared by all rows; see `connection_pool.py`.
+`provider_errors.py` classifies the failures. All rows share the connections of `connection_pool.py`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import httpx2
 from anyio import to_thread
 
 from evaltasks.api.wire import JsonObject
-from evaltasks.engine.providers.connection_pool import ConnectionPool, body_of
+from evaltasks.engine.providers.connection_pool import ConnectionPool, read_body
 from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, Now, RetryLater
-from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_limit_status_from
-from evaltasks.engine.providers.refusals import (
+from evaltasks.engine.providers.provider_errors import (
     ErrorReply,
-    Refusal,
+    RequestFeature,
     error_for_connection,
     error_for_reply,
     refused_feature,
 )
+from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_limit_status_from
 
 MAX_TOKENS_DEFAULT = 1024
 TIMEOUT_SECONDS_DEFAULT = 120.0
@@ -39,15 +39,15 @@ TOOL_CALL = "tool_call"
 JSON_SCHEMA = "json_schema"
 TEXT = "text"
 _ANSWER_TOOL = "record_answer"
-_PARSED_AT_ONCE_BYTES_MAX = 256 * 1024
-_NEWEST_SHARE = 0.1  # of the newest call in what a call is taken to use
-# Requests one call may cost at most: three steps of the ladder, and once more for the token limit's other name.
-_STEPS_MAX = 4
+_PARSED_IN_LOOP_BYTES_MAX = 256 * 1024
+_NEWEST_WEIGHT = 0.1  # of the newest call in the moving average of tokens per call
+# Most requests of one call: three answer modes, and one more for the other name of the token limit.
+_REQUESTS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one model is asked; `headers` hold the key, so they are never shown."""
+    """The URL and headers of a call. The headers contain the key, so they are never shown."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -59,14 +59,25 @@ AddressFor = Callable[[ChatRequest], Address]
 
 @dataclass(slots=True)
 class _Capabilities:
-    """What one model of this server turned out not to do."""
+    """What one model of this server does not support, as far as known."""
 
     unsupported: set[str] = field(default_factory=set)
     token_limit: str = "max_tokens"  # noqa: S105  the name of a parameter, not a secret
 
 
 class OpenAiCompatible:
-    """Raises RetryLater, CallRejected or PermanentFailure as `Provider` promises; no error of it holds a key."""
+    """A provider that is called with OpenAI's chat/completions. None of its errors contains a key.
+
+    Args:
+        connections: The connections of this provider.
+        address_for: Returns the URL and headers for a request.
+        now: Returns the current time.
+        max_tokens: The length of an answer where the request sets none.
+        timeout_seconds: The bound of one request.
+
+    Attributes:
+        rate_limit_status: The rate limit as last reported; None when the provider reported none.
+    """
 
     def __init__(
         self,
@@ -84,13 +95,13 @@ class OpenAiCompatible:
         self._timeout_seconds = timeout_seconds
         self._capabilities: dict[str, _Capabilities] = {}
         self._tokens_per_call: float | None = None
-        self.rate_limit_status: RateLimitStatus | None = None  # as last told, None when it was not
+        self.rate_limit_status: RateLimitStatus | None = None
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         address = self._address_for(request)
         capabilities = self._capabilities.setdefault(request.model_name, _Capabilities())
         started = time.perf_counter()
-        for _ in range(_STEPS_MAX):
+        for _ in range(_REQUESTS_MAX):
             mode = _answer_mode(request, capabilities)
             sent = _body(request, mode, capabilities, self._max_tokens)
             answer = await self._post(address, sent)
@@ -102,25 +113,29 @@ class OpenAiCompatible:
             reply = _reply(answer, mode, round((time.perf_counter() - started) * 1000, 1))
             self._count_tokens(reply)
             if mode == TOOL_CALL and reply.answered_by == TEXT and not reply.tool_calls:
-                # The tool was ignored: the answer may be as good as any text, but a schema is better.
+                # The tool was ignored. The text may be a good answer, but one that follows a schema is better.
                 capabilities.unsupported.add(TOOL_CALL)
                 continue
             return reply
-        raise CallRejected("the provider refuses every way of asking for an answer")
+        raise CallRejected("the provider refused a tool call, a JSON schema and plain text")
 
     async def _post(self, address: Address, sent: JsonObject) -> JsonObject | ErrorReply:
-        """The parsed body of a success, or the error reply. Raises for everything that is neither."""
+        """Return the parsed body of a success, or the error reply.
+
+        Raises:
+            RetryLater, CallRejected, PermanentFailure: There is no usable reply.
+        """
         content = json.dumps(sent, ensure_ascii=False).encode("utf-8", "replace")
-        # One deadline for the whole exchange: the client's own time-outs count from each byte to the next.
+        # A deadline for the whole exchange, because the connection's timeouts count from each byte to the next.
         with anyio.move_on_after(self._timeout_seconds):
             try:
                 async with self._connections.post(address.url, content, address.headers) as response:
-                    body = await body_of(response, "provider")
+                    body = await read_body(response, "provider")
                     self.rate_limit_status = rate_limit_status_from(response.headers, self._tokens_per_call)
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise error_for_connection(error) from None
-            # A long answer would keep the event loop from everything else while it is parsed.
-            if len(body) > _PARSED_AT_ONCE_BYTES_MAX:
+            # Parsing a long answer would block the event loop.
+            if len(body) > _PARSED_IN_LOOP_BYTES_MAX:
                 return await to_thread.run_sync(_parsed, response, body)
             return _parsed(response, body)
         raise RetryLater(f"the provider did not answer within {self._timeout_seconds:g} s")
@@ -128,8 +143,8 @@ class OpenAiCompatible:
     def _count_tokens(self, reply: ChatReply) -> None:
         used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
         if used:
-            known = self._tokens_per_call
-            self._tokens_per_call = used if known is None else known + (used - known) * _NEWEST_SHARE
+            average = self._tokens_per_call
+            self._tokens_per_call = used if average is None else average + (used - average) * _NEWEST_WEIGHT
 
 
 def _parsed(response: httpx2.Response, body: bytes) -> JsonObject | ErrorReply:
@@ -141,7 +156,7 @@ def _parsed(response: httpx2.Response, body: bytes) -> JsonObject | ErrorReply:
         return document
     if response.is_success and isinstance(document, dict) and not document["error"]:
         return document
-    return ErrorReply.read(response.status_code, response.headers, document, body)
+    return ErrorReply.parse(response.status_code, response.headers, document, body)
 
 
 def _answer_mode(request: ChatRequest, capabilities: _Capabilities) -> str:
@@ -152,17 +167,17 @@ def _answer_mode(request: ChatRequest, capabilities: _Capabilities) -> str:
     return TEXT if JSON_SCHEMA in capabilities.unsupported else JSON_SCHEMA
 
 
-def _note_unsupported(capabilities: _Capabilities, feature: Refusal, mode: str) -> bool:
-    """Note what was refused; False when that teaches nothing that the next try would do otherwise."""
+def _note_unsupported(capabilities: _Capabilities, feature: RequestFeature, mode: str) -> bool:
+    """Remember a refused feature. Returns False when the next request would not differ, so a retry is useless."""
     match feature:
-        case Refusal.MAX_TOKENS:
-            learnt = capabilities.token_limit == "max_tokens"  # noqa: S105
+        case RequestFeature.MAX_TOKENS:
+            is_new = capabilities.token_limit == "max_tokens"  # noqa: S105
             capabilities.token_limit = "max_completion_tokens"  # noqa: S105
-            return learnt
-        case Refusal.TOOLS if mode == TOOL_CALL:
+            return is_new
+        case RequestFeature.TOOLS if mode == TOOL_CALL:
             capabilities.unsupported.add(TOOL_CALL)
             return True
-        case Refusal.RESPONSE_FORMAT if mode == JSON_SCHEMA:
+        case RequestFeature.RESPONSE_FORMAT if mode == JSON_SCHEMA:
             capabilities.unsupported.add(JSON_SCHEMA)
             return True
         case _:
@@ -218,7 +233,7 @@ def _message(message: ChatMessage) -> JsonObject:
     if message.tool_call_id is not None:
         sent["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
-        # FUNCTION on the wire of AX, function on this one.
+        # AX writes FUNCTION; OpenAI writes function.
         sent["tool_calls"] = [
             {**call, "type": str(call.get("type", "function")).lower()} for call in message.tool_calls
         ]
@@ -226,11 +241,15 @@ def _message(message: ChatMessage) -> JsonObject:
 
 
 def _reply(answer: JsonObject, mode: str, latency_ms: float) -> ChatReply:
-    """Raises CallRejected when the answer is not shaped like one, or was filtered or declined."""
+    """Convert a chat completion to a reply.
+
+    Raises:
+        CallRejected: The answer has no message, was withheld by a content filter, or the model declined.
+    """
     choice = _first(answer.get("choices"))
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise CallRejected("the provider's answer holds no message; is this an OpenAI-compatible endpoint?")
+        raise CallRejected("the provider's answer has no message; is this an OpenAI-compatible endpoint?")
     if choice.get("finish_reason") == "content_filter":
         raise CallRejected("the provider's content filter withheld the answer")
     refusal = message.get("refusal")
@@ -272,7 +291,7 @@ def _first(items: Any) -> JsonObject:
 
 
 def _text(content: object) -> str:
-    """A message's content: text, or the texts of its parts."""
+    """Return the text of a message's content: the content itself, or the texts of its parts."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

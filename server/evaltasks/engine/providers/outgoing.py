@@ -1,8 +1,8 @@
-"""What leaves for a provider that is spoken to through its own library, and what comes back.
+"""The transport below the providers' own libraries.
 
-The libraries make the request and read the answer; between the two stands this, so that every provider shares our
-connections, our bounds and our failures. Keys never enter the libraries: they are put onto the request here, as it
-leaves, in place of whatever the library thought fit.
+A library makes the request and parses the answer; this transport sends it, so that all providers share our connections,
+limits and failures. The libraries never have a key: the transport adds the credentials when a request is sent, and
+removes those that a library added.
 """
 
 from __future__ import annotations
@@ -13,27 +13,32 @@ from dataclasses import dataclass
 
 import httpx2
 
-from evaltasks.engine.providers.connection_pool import ConnectionPool, body_of
+from evaltasks.engine.providers.connection_pool import ConnectionPool, read_body
 from evaltasks.engine.providers.provider import CallRejected, RetryLater
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
-# Of the connection, not of the message: the client that sends makes its own.
+# Headers of the connection, not of the message: the connection that sends sets its own.
 _HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
-# The body comes back decoded, so these would be untrue.
+# The body is returned decoded, so these headers would be wrong.
 _BODY_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
+    """A whole answer."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
 class Outgoing(httpx2.AsyncBaseTransport):
-    """Sends what a library made. `headers` (the key among them) go onto every request.
+    """Sends the requests that a library makes.
 
-    `keeps_credentials` leaves the library's own credentials in place: a signature, or a token it fetched.
+    Args:
+        connections: The connections of the provider.
+        headers: Added to every request; they contain the key.
+        keeps_credentials: Keep the library's own credentials: a signature, or a token that it fetched.
     """
 
     def __init__(
@@ -44,16 +49,21 @@ class Outgoing(httpx2.AsyncBaseTransport):
         self._dropped = _HOP_HEADERS if keeps_credentials else _HOP_HEADERS | CREDENTIAL_HEADERS
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Received:
-        """The whole answer. Raises CallRejected when it is too long or a web page, RetryLater when a success is no
-        JSON, and what the connection raises."""
+        """Send a POST and return the whole answer.
+
+        Raises:
+            CallRejected: The answer is too long, or a success is a web page.
+            RetryLater: A success is not JSON.
+            httpx2.HTTPError: The request failed.
+        """
         sent = {name: value for name, value in headers.items() if name.lower() not in self._dropped}
         async with self._connections.post(url, content, {**sent, **self._headers}) as response:
-            body = await body_of(response, "provider")
+            body = await read_body(response, "provider")
             kept = {name: value for name, value in response.headers.items() if name.lower() not in _BODY_HEADERS}
         if response.is_success:
             _check_json(response.headers.get("content-type", ""), body)
         elif 300 <= response.status_code < 400:
-            # Redirects are not followed, and the libraries know no error of that kind.
+            # Redirects are not followed. Without the header, the libraries report the status as an error.
             kept.pop("location", None)
         return Received(response.status_code, kept, body)
 
@@ -63,7 +73,7 @@ class Outgoing(httpx2.AsyncBaseTransport):
 
 
 def _check_json(content_type: str, body: bytes) -> None:
-    """The libraries make of a success what they can; what is not a JSON object is distinguished here."""
+    """Refuse a success that is not a JSON object, because the libraries do not validate it."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -72,4 +82,4 @@ def _check_json(content_type: str, body: bytes) -> None:
         return
     if "html" in content_type or body[:200].lstrip().lower().startswith((b"<!doctype", b"<html")):
         raise CallRejected("the provider answered with a web page; is base_url the address of its API?")
-    raise RetryLater("the provider's answer is not JSON, or was cut off")
+    raise RetryLater("the provider's answer is not JSON, or is cut off")

@@ -1,7 +1,8 @@
-"""What a call costs, by the list prices that ship with `genai-prices`: no network, no guess.
+"""The cost of a call, from the list prices that ship with `genai-prices`. No network is used and no price is estimated.
 
-A price is known for a provider's own service. An address of somebody's own (a gateway, a local server) is looked up by
-the address; where nothing is known of it, the cost is unknown, whatever the model is called.
+A provider's own service is looked up by the provider's name in the list. An integration's own address (a gateway, a
+local server) is looked up by the address; if the list does not have it, the cost is unknown, whatever the model's name
+is.
 """
 
 from __future__ import annotations
@@ -22,28 +23,29 @@ UNKNOWN = "unknown"
 
 
 class Prices:
-    """The price list, read at the first reply that counts tokens."""
+    """The price list. It is loaded at the first reply that reports tokens."""
 
     def __init__(self) -> None:
         self._library: Any = None
-        self._reading = anyio.Lock()
+        self._loading = anyio.Lock()
         self._unpriced: set[tuple[str | None, str | None, str]] = set()
 
     async def cost_usd(
         self, record: ProviderRecord, integration: AiIntegration, model_name: str, reply: ChatReply
     ) -> float | None:
-        """None when the provider, the model or the number of tokens is not known."""
+        """Return the cost in USD; None when the provider, the model or the number of tokens is unknown."""
         if reply.prompt_tokens is None or reply.completion_tokens is None:
             return None
         provider_id, address = _price_source(record, integration)
         if provider_id is None and address is None:
             return None
         if self._library is None:
-            async with self._reading:
-                # In a thread: 0.2 s of reading tables would stop every other call.
+            async with self._loading:
+                # In a thread: loading the tables takes 0.2 s, which would block every other call.
                 if self._library is None:
-                    self._library = await to_thread.run_sync(_read_library)
-        # The model that answered is the dated name of the one asked for; a deployment's own name is not a model's.
+                    self._library = await to_thread.run_sync(_load_library)
+        # The model that answered has a dated name, such as gpt-4o-mini-2024-07-18. The requested name may be that of a
+        # deployment, which the list does not have.
         for name in dict.fromkeys(filter(None, (reply.model_name, model_name))):
             cost = self._cost(provider_id, address, name, reply)
             if cost is not None:
@@ -51,8 +53,8 @@ class Prices:
         return None
 
     def _cost(self, provider_id: str | None, address: str | None, model_name: str, reply: ChatReply) -> float | None:
-        sold = (provider_id, address, model_name)
-        if sold in self._unpriced:
+        key = (provider_id, address, model_name)
+        if key in self._unpriced:
             return None
         usage = self._library.Usage(
             input_tokens=reply.prompt_tokens,
@@ -63,16 +65,16 @@ class Prices:
         try:
             price = self._library.calc_price(usage, model_name, provider_id=provider_id, provider_api_url=address)
         except LookupError:
-            self._unpriced.add(sold)
+            self._unpriced.add(key)
             return None
         except ValueError:
-            # Counts that cannot be: more read from a cache than there were.
+            # Impossible counts, such as more tokens read from a cache than the prompt has.
             return None
         return round(float(price.total_price), 10)
 
 
 class Priced:
-    """A provider whose replies carry what they cost; `unpriced` is the provider itself."""
+    """A provider that adds the cost to the replies of another, which is `unpriced`."""
 
     def __init__(self, unpriced: Provider, record: ProviderRecord, integration: AiIntegration, prices: Prices) -> None:
         self.unpriced = unpriced
@@ -87,7 +89,7 @@ class Priced:
 
 
 def cost_with(before: float | str, reply: ChatReply) -> float | str:
-    """The cost of several calls together, as provenance tells it: in USD, or that it is unknown."""
+    """Add the cost of a reply to a cost so far, as provenance reports it: in USD, or UNKNOWN."""
     if isinstance(before, str) or reply.cost_usd is None:
         return UNKNOWN
     return round(before + reply.cost_usd, 10)
@@ -100,15 +102,15 @@ def _price_source(record: ProviderRecord, integration: AiIntegration) -> tuple[s
     return record.price_list_name, None
 
 
-def _read_library() -> Any:
-    # The tables live as long as the process. The collector would walk them while they are made, and again and again
-    # later: a tenth of a second each time in which no judge is attended to.
+def _load_library() -> Any:
+    # The tables are kept as long as the process runs. The garbage collector would walk them while they are built and at
+    # every later collection, and block all calls for a tenth of a second each time.
     was_on = gc.isenabled()
     gc.disable()
     try:
         import genai_prices  # noqa: PLC0415  heavy: 0.2 s, and only where a language model judges
 
-        # The first price is asked for here: the library makes up its tables with it.
+        # The library builds its tables at the first lookup, so one is done here.
         with suppress(LookupError):
             genai_prices.calc_price(genai_prices.Usage(input_tokens=1, output_tokens=1), "none", provider_id="openai")
     finally:

@@ -1,4 +1,4 @@
-"""The seam to a language model: one call, one reply, three ways to fail."""
+"""The interface of a language model: one request, one reply, three kinds of failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ class Now(Protocol):
 
 
 class RetryLater(Exception):
-    """Not now: a rate limit, an overload, a connection problem. The same call may succeed after `after_seconds`."""
+    """The same call may succeed later: a rate limit, an overload or a connection problem.
+
+    Attributes:
+        reason: Our own words, safe to show.
+        after_seconds: How long the provider asks to wait; None when it does not say.
+    """
 
     def __init__(self, reason: str, after_seconds: float | None = None) -> None:
         super().__init__(reason)
@@ -26,7 +31,12 @@ class RetryLater(Exception):
 
 
 class CallRejected(Exception):
-    """This call will never be answered (too long for the context, a content filter); other rows may be."""
+    """This call fails, and calls of other rows may succeed: too long for the context, a content filter.
+
+    Attributes:
+        reason: Our own words, safe to show.
+        detail: The provider's message, cut short and untrusted; None when there is none.
+    """
 
     def __init__(self, reason: str, detail: str | None = None) -> None:
         super().__init__(reason)
@@ -35,9 +45,10 @@ class CallRejected(Exception):
 
 
 class PermanentFailure(Exception):
-    """No call will be answered: a wrong key, an unknown model, no such address. The run as a whole must stop.
+    """Every call fails, so the task run must stop: a wrong key, an unknown model, no such address.
 
-    `reason` is ours and safe to show; it never holds a key or a provider's text.
+    Attributes:
+        reason: Our own words, safe to show. It never contains a key or a provider's text.
     """
 
     def __init__(self, reason: str) -> None:
@@ -47,6 +58,8 @@ class PermanentFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """One message of a conversation."""
+
     role: str  # lower case: system, user, assistant, tool
     content: str | None
     tool_call_id: str | None = None
@@ -55,9 +68,18 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`answer_schema` asks for a JSON object of that schema: by tool call or structured output, where the provider can.
+    """A request to a language model.
 
-    `provider_parameters` is what only one provider knows, such as the address of an Azure deployment.
+    Attributes:
+        model_name: The model's name at the provider.
+        messages: The conversation.
+        parameters: The invocation parameters, such as `temperature`.
+        answer_schema: Asks for a JSON object of this schema, by tool call or structured output where the provider
+            supports them.
+        prefer_tool_call: Ask for the answer by tool call first, not by structured output.
+        tools: Tools that the model may call, in OpenAI's form.
+        tool_choice: Which of the tools it must call.
+        provider_parameters: Parameters of one provider, such as the address of an Azure deployment.
     """
 
     model_name: str
@@ -72,10 +94,20 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """`structured` is the parsed answer when `answer_schema` was honoured; `text` is what the model wrote.
+    """The reply of a language model.
 
-    `answered_by` is how the answer came: tool_call, json_schema or text. `prompt_tokens` holds those read from and
-    written to a cache as well. `cost_usd` is the call's list price; None when it is not known.
+    Attributes:
+        text: What the model wrote.
+        structured: The parsed answer, when the model followed `answer_schema`.
+        answered_by: How the answer came: tool_call, json_schema or text.
+        model_name: The model that answered, as the provider names it.
+        prompt_tokens: Includes the tokens read from and written to a cache.
+        completion_tokens: The tokens of the answer.
+        latency_ms: The time of the whole call, with its repetitions for refused features.
+        tool_calls: The tool calls, in OpenAI's form.
+        cache_read_tokens: The prompt tokens read from a cache.
+        cache_write_tokens: The prompt tokens written to a cache.
+        cost_usd: The list price of the call; None when it is unknown.
     """
 
     text: str
@@ -92,6 +124,13 @@ class ChatReply:
 
 
 class Provider(Protocol):
-    """Raises RetryLater, CallRejected or PermanentFailure; nothing else for anything the other side does."""
+    """A language model behind an AI integration."""
 
-    async def complete(self, request: ChatRequest) -> ChatReply: ...
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Send one request and return the reply. No other error is raised, whatever the provider answers.
+
+        Raises:
+            RetryLater: The same call may succeed later.
+            CallRejected: This call fails; calls of other rows may succeed.
+            PermanentFailure: Every call fails.
+        """

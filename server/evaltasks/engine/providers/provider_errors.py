@@ -1,20 +1,20 @@
-"""What a provider's failure means: later, never this row, or never at all.
+"""Classify a provider's failures: retry later, fail this row, or fail the task run.
 
-The table, in the order it is read (the first that fits decides):
+The first row that matches decides:
 
-| the other side                                                     | means                         |
-| ------------------------------------------------------------------ | ----------------------------- |
-| 401, 403                                                           | PermanentFailure: the key               |
-| 402, or a 429 that says the quota is used up                       | PermanentFailure: the account           |
-| 408, 409, 425, 429, 5xx but 501; connection problems and time-outs   | RetryLater, as long as it asks |
-| 404, 405, 301–308; no such host; a bad certificate                 | PermanentFailure: the address, the model |
-| a prompt over the context; 413                                     | CallRejected                   |
-| a content filter                                                   | CallRejected                   |
-| any other 4xx, 501                                                 | CallRejected, with the parameter |
-| a success that is a web page or no JSON                            | CallRejected / RetryLater      |
+| the provider's answer                                                | raised                                   |
+| -------------------------------------------------------------------- | ---------------------------------------- |
+| 401, 403                                                             | PermanentFailure: the key                |
+| 402, or a 429 that says the quota is used up                         | PermanentFailure: the account            |
+| 408, 409, 425, 429, 5xx except 501; connection errors and time-outs  | RetryLater, after the time it asks for   |
+| 404, 405, 301–308; no such host; a bad certificate                   | PermanentFailure: the address, the model |
+| a prompt over the context; 413                                       | CallRejected                             |
+| a content filter                                                     | CallRejected                             |
+| any other 4xx, 501                                                   | CallRejected, with the parameter         |
+| a success that is a web page / that is not JSON                      | CallRejected / RetryLater                |
 
-Reasons are ours: they group rows and are safe to show. The provider's own words travel only as `detail`, cut short,
-and never where the whole run fails.
+Reasons are our own words: rows are grouped by them and they are safe to show. The provider's message is only in
+`detail`, cut short, and never in the failure of a whole task run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, 
 
 ProviderError: TypeAlias = RetryLater | CallRejected | PermanentFailure
 
-# A provider that asks for more is obeyed no further: the run's own patience decides then.
+# The longest wait that a provider can ask for. The row's own retry time still applies.
 RETRY_AFTER_SECONDS_MAX = 600.0
 _DETAIL_CHARS_MAX = 500
 _RETRIED = frozenset({408, 409, 425, 429})
@@ -54,51 +54,61 @@ _NO_MODEL = re.compile(
 )
 
 
-class Refusal(Enum):
-    """A feature of the request that a server may not have."""
+class RequestFeature(Enum):
+    """A feature of the request that a server may not support."""
 
     TOOLS = auto()
     RESPONSE_FORMAT = auto()
     MAX_TOKENS = auto()
 
 
-_FEATURES: tuple[tuple[Refusal, re.Pattern[str]], ...] = (
-    (Refusal.MAX_TOKENS, re.compile(r"max_completion_tokens")),
-    (Refusal.RESPONSE_FORMAT, re.compile(r"response_format|json_schema|structured output|guided", re.I)),
-    (Refusal.TOOLS, re.compile(r"\btools?\b|tool_choice|tool[- ]call|function[- _]?call|\bfunctions?\b", re.I)),
+_FEATURES: tuple[tuple[RequestFeature, re.Pattern[str]], ...] = (
+    (RequestFeature.MAX_TOKENS, re.compile(r"max_completion_tokens")),
+    (RequestFeature.RESPONSE_FORMAT, re.compile(r"response_format|json_schema|structured output|guided", re.I)),
+    (RequestFeature.TOOLS, re.compile(r"\btools?\b|tool_choice|tool[- ]call|function[- _]?call|\bfunctions?\b", re.I)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """An answer that is an error: its status, what it says, and how long it asks to wait."""
+    """An answer that is an error.
+
+    Attributes:
+        status: The HTTP status, or the one that a gateway put into the body of a 200.
+        message: The provider's error code, type and message, untrusted.
+        param: The request parameter that the provider complains about.
+        is_page: It is a web page.
+        is_readable: It is a JSON object.
+        headers: The headers, by lower-case name.
+    """
 
     status: int
-    said: str
+    message: str
     param: str | None
     is_page: bool
     is_readable: bool
     headers: Mapping[str, str]
 
     @classmethod
-    def read(cls, status: int, headers: Mapping[str, str], document: Any, body: bytes) -> ErrorReply:
+    def parse(cls, status: int, headers: Mapping[str, str], document: Any, body: bytes) -> ErrorReply:
+        """Parse an error reply from its status, headers, JSON document (None if it is not JSON) and body."""
         error = document.get("error") if isinstance(document, dict) else None
         error = error if error else document
         if isinstance(error, dict):
             parts = [error.get(name) for name in ("code", "type", "message", "detail")]
-            said = " ".join(str(part) for part in parts if part)
+            message = " ".join(str(part) for part in parts if part)
             param = error.get("param")
-            # Gateways answer 200 and put the real status into the body.
+            # Some gateways answer 200 and put the real status into the body.
             code = error.get("code")
             if status < 400 and isinstance(code, int) and 400 <= code < 600:
                 status = code
         else:
-            said, param = (error if isinstance(error, str) else ""), None
+            message, param = (error if isinstance(error, str) else ""), None
         start = body[:200].lstrip().lower()
         is_page = "html" in headers.get("content-type", "") or start.startswith((b"<!doctype", b"<html"))
         return cls(
             status=status,
-            said=said[:4000],
+            message=message[:4000],
             param=param if isinstance(param, str) else None,
             is_page=is_page,
             is_readable=isinstance(document, dict),
@@ -107,60 +117,67 @@ class ErrorReply:
 
     @property
     def detail(self) -> str | None:
-        """The provider's words, untrusted; some providers repeat part of the key, which is taken out."""
-        return _KEYS.sub("[key]", self.said)[:_DETAIL_CHARS_MAX] or None
+        """The provider's message, untrusted and cut short. Some providers repeat part of the key; it is removed."""
+        return _KEYS.sub("[key]", self.message)[:_DETAIL_CHARS_MAX] or None
 
 
-def refused_feature(reply: ErrorReply) -> Refusal | None:
-    """The feature a server refuses with this reply, or None when it complains of something else.
+def refused_feature(reply: ErrorReply) -> RequestFeature | None:
+    """Return the feature that a server refuses with this reply; None when the error is about something else.
 
     Some servers answer a request for tools with 500 or 501 and a sentence.
     """
-    if reply.status not in {400, 404, 405, 415, 422, 500, 501} or _CONTEXT.search(reply.said):
+    if reply.status not in {400, 404, 405, 415, 422, 500, 501} or _CONTEXT.search(reply.message):
         return None
-    said = f"{reply.param or ''} {reply.said}"
-    return next((feature for feature, pattern in _FEATURES if pattern.search(said)), None)
+    text = f"{reply.param or ''} {reply.message}"
+    return next((feature for feature, pattern in _FEATURES if pattern.search(text)), None)
 
 
 def error_for_reply(reply: ErrorReply, model_name: str, sent: JsonObject, now: datetime) -> ProviderError:  # noqa: PLR0911  the table above
-    """The failure an error reply stands for."""
-    status, said = reply.status, reply.said
+    """Return the failure that an error reply means.
+
+    Args:
+        reply: The error reply.
+        model_name: The model that was requested, for messages.
+        sent: The request body; a parameter is named in the message only if it was sent.
+        now: The current time, to read a date in `Retry-After`.
+    """
+    status, message = reply.status, reply.message
     if status in {401, 403}:
         return PermanentFailure(
-            f"the provider answered {status}: the key is wrong, or may not use this model; "
+            f"the provider answered {status}: the key is wrong or has no access to this model; "
             "check the variable that the AI integration names"
         )
-    if status == 402 or (status == 429 and _QUOTA.search(said)):
+    if status == 402 or (status == 429 and _QUOTA.search(message)):
         return PermanentFailure("the provider's account has no quota left; add credit, or use another AI integration")
     if status in _RETRIED or (status >= 500 and status != 501):
         word = "asks to wait" if status == 429 else "is overloaded or down"
         return RetryLater(f"the provider {word} ({status})", capped_retry_after(reply.headers, now))
-    if status == 404 and not _CONTEXT.search(said):
+    if status == 404 and not _CONTEXT.search(message):
         return PermanentFailure(
-            f"the provider answered 404: no model {_short(model_name)}, or base_url is not its address"
-            if not _NO_MODEL.search(said)
-            else f"the provider knows no model {_short(model_name)}"
+            f"the provider answered 404: no model {_quoted(model_name)}, or base_url is not the address of its API"
+            if not _NO_MODEL.search(message)
+            else f"the provider has no model {_quoted(model_name)}"
         )
     if 300 <= status < 400 or status == 405:
         return PermanentFailure(f"the provider's address answered {status}; set base_url to the API's own address")
     if status < 300:
         return _unreadable(reply)
-    if status == 413 or _CONTEXT.search(said):
+    if status == 413 or _CONTEXT.search(message):
         return CallRejected("the prompt is longer than the model's context", reply.detail)
-    if _FILTER.search(said):
+    if _FILTER.search(message):
         return CallRejected("the provider's content filter refused the prompt", reply.detail)
-    if _NO_MODEL.search(said):
-        return PermanentFailure(f"the provider knows no model {_short(model_name)}")
+    if _NO_MODEL.search(message):
+        return PermanentFailure(f"the provider has no model {_quoted(model_name)}")
     if reply.param in sent:
         return CallRejected(f"the provider refuses the parameter '{reply.param}' ({status})", reply.detail)
     return CallRejected(f"the provider refused the call ({status})", reply.detail)
 
 
 def error_for_connection(error: Exception) -> ProviderError:  # noqa: PLR0911
-    """The failure a transport error stands for. Its own text may hold an address with a key, so it is not repeated."""
+    """Return the failure that a transport error means. Its text may contain a URL with a key, so it is not repeated."""
     if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
-        return PermanentFailure("base_url is not an address that can be called")
-    for cause in causes(error):
+        return PermanentFailure("base_url is not a valid URL")
+    for cause in error_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return PermanentFailure("the certificate of the provider's address could not be verified")
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
@@ -171,7 +188,7 @@ def error_for_connection(error: Exception) -> ProviderError:  # noqa: PLR0911
         return CallRejected("the provider's answer could not be decoded")
     if isinstance(error, httpx2.ConnectError):
         return RetryLater("the provider could not be reached")
-    return RetryLater("the connection to the provider broke off")
+    return RetryLater("the connection to the provider was lost")
 
 
 def capped_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -185,11 +202,11 @@ def _unreadable(reply: ErrorReply) -> ProviderError:
         return CallRejected("the provider answered with a web page; is base_url the address of its API?")
     if reply.is_readable:
         return CallRejected("the provider answered with an error", reply.detail)
-    return RetryLater("the provider's answer is not JSON, or was cut off")
+    return RetryLater("the provider's answer is not JSON, or is cut off")
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came from, nearest first."""
+def error_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and its causes, the error first."""
     for _ in range(8):
         if error is None:
             return
@@ -197,5 +214,5 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _short(name: str) -> str:
+def _quoted(name: str) -> str:
     return f"'{name[:80]}'"
