@@ -87,9 +87,11 @@ async def serve_engine(
     Its addresses are printed on stdout, the REST API's first, once all listen. One that is staged says so on stderr
     before it opens its store.
     """
-    if fault_injection.staged:
+    if fault_injection.injected:
         sys.stderr.write(
-            _FAULT_INJECTION_WARNING.format(shown="\n".join(f"***   {staged}" for staged in fault_injection.staged))
+            _FAULT_INJECTION_WARNING.format(
+                shown="\n".join(f"***   {injected}" for injected in fault_injection.injected)
+            )
         )
     opening = Engine.open(
         store,

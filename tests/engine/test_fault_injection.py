@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from evaltasks.api.tasks import Task, TaskType
 from evaltasks.engine.fault_injection import (
+    DEFAULT_SECONDS,
     NO_FAULTS,
-    SECONDS,
     Failure,
     FaultInjection,
     InjectedCancellation,
@@ -28,8 +28,8 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1
 TIMES = st.floats(0, 1e9).map(lambda seconds: float(f"{seconds:g}"))
 BAD = InjectedFault(Failure.BAD_INTEGRATION, "a=b:c")
 ONE = st.one_of(
-    st.builds(InjectedFault, st.sampled_from(list(SECONDS)), NAMES, TIMES),
-    st.builds(InjectedFault, st.sampled_from([one for one in Failure if one not in SECONDS]), NAMES),
+    st.builds(InjectedFault, st.sampled_from(list(DEFAULT_SECONDS)), NAMES, TIMES),
+    st.builds(InjectedFault, st.sampled_from([one for one in Failure if one not in DEFAULT_SECONDS]), NAMES),
 )
 
 
@@ -52,14 +52,14 @@ def test_what_a_stage_shows_is_how_it_is_written(staged: list[InjectedFault]) ->
     ],
 )  # fmt: skip
 def test_a_stage_is_read_from_text(text: str, staged: list[InjectedFault]) -> None:
-    assert [str(one) for one in parse_fault_injection(text).staged] == [str(one) for one in staged]
+    assert [str(one) for one in parse_fault_injection(text).injected] == [str(one) for one in staged]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("stuck", "unknown failure 'stuck'; use one of delayed-indexing, unindexed-filter"),
-        ("stuck-pending=3", "stuck-pending takes no time"),
+        ("stuck-pending=3", "stuck-pending does not take a time"),
         ("judge-failure=soon", "judge-failure needs a number of seconds after '='"),
         ("judge-failure=-1", "0 or more"),
         ("judge-failure=nan", "0 or more"),
@@ -77,7 +77,7 @@ def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_the_types_that_know_it
     assert stage.injected_cancellation(task("nightly one", TaskType.RUN_EXPERIMENT)) == InjectedCancellation(1.0, 0)
     assert stage.injected_cancellation(task("nightly one", TaskType.CODE_EVALUATION)) == InjectedCancellation(7.0, 0)
     assert stage.injected_cancellation(task("Nightly")) is None
-    assert [stage.may_begin(name) for name in ("slow1", "slow", "fast")] == [False, True, True]
+    assert [stage.may_start(name) for name in ("slow1", "slow", "fast")] == [False, True, True]
 
 
 def test_lists_lag_six_times_as_long_as_evaluations_but_find_a_trace() -> None:
@@ -89,7 +89,7 @@ def test_lists_lag_six_times_as_long_as_evaluations_but_find_a_trace() -> None:
 
 def test_without_a_stage_everything_is_as_it_is() -> None:
     assert NO_FAULTS.evaluation_index("any", 5) is WHOLE and NO_FAULTS.list_index(5) is WHOLE
-    assert NO_FAULTS.may_begin("any") and NO_FAULTS.injected_cancellation(task("any")) is None
+    assert NO_FAULTS.may_start("any") and NO_FAULTS.injected_cancellation(task("any")) is None
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from evaltasks.engine.filters.expression import (
     print_expression,
 )
 from evaltasks.engine.runs.executor import ExecutorLimits
-from evaltasks.engine.runs.joining import Conversation, JoinedText, Turn, shares
+from evaltasks.engine.runs.joining import Conversation, JoinedText, Turn, allot_characters
 from tests.support.engines import QUICK, WINDOW, EngineInTest, engine
 from tests.support.groups import mapped, put, span
 
@@ -78,7 +78,7 @@ def test_a_joined_text_is_the_beginning_of_the_whole_and_says_when_it_is_not_all
         joined.add(text)
     whole = ", ".join(texts)
     assert joined.text() == whole[:limit]
-    assert joined.is_cut == (len(whole) > limit)
+    assert joined.is_truncated == (len(whole) > limit)
     assert joined.is_empty == (not texts)
 
 
@@ -92,9 +92,9 @@ def test_a_conversation_is_json_of_the_first_turns_in_its_limit(turns: list[Turn
     read = json.loads(text)
     whole = [{"input": turn.input, "output": turn.output} for turn in turns]
     if len(json.dumps(whole, ensure_ascii=False)) <= limit:
-        assert (read, talk.is_cut) == (whole, False)
+        assert (read, talk.is_truncated) == (whole, False)
         return
-    assert talk.is_cut
+    assert talk.is_truncated
     assert read[:-1] == whole[: len(read)][:-1]
     for mine, theirs in zip(read[-1:], whole[: len(read)][-1:], strict=True):
         assert all((theirs[key] or "").startswith(mine[key] or "") for key in ("input", "output"))
@@ -102,7 +102,7 @@ def test_a_conversation_is_json_of_the_first_turns_in_its_limit(turns: list[Turn
 
 @given(st.dictionaries(TEXTS, st.integers(0, 500), min_size=1, max_size=6), st.integers(0, 1000))
 def test_shares_are_fair_and_together_no_more_than_the_whole(lengths: dict[str, int], total: int) -> None:
-    kept = shares(lengths, total)
+    kept = allot_characters(lengths, total)
     assert all(kept[name] <= lengths[name] for name in lengths)
     assert sum(kept.values()) <= total
     if sum(lengths.values()) <= total:

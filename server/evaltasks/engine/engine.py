@@ -89,7 +89,7 @@ class Engine:
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)
             executor = Executor(services, limits, judges_open)
-            tasks.start_soon(executor.work)
+            tasks.start_soon(executor.run)
             try:
                 ingestor = Ingestor(services)
                 further = [*ingest_routes(ingestor, body_bytes_max), document_route(), *unsupported_routes()]

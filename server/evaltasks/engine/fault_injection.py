@@ -5,7 +5,7 @@ It cannot be changed or queried afterwards. It takes no action of its own; three
 each:
 
 * selection and lists: which spans are indexed? (`evaluation_index`, `list_index`)
-* claiming: may this task run start? (`may_begin`)
+* claiming: may this task run start? (`may_start`)
 * processing it: is it cancelled? (`injected_cancellation`)
 
 Without `--stage` the answers are "everything", "yes" and "no".
@@ -28,7 +28,7 @@ _LIST_LAG = 6
 
 
 class Failure(StrEnum):
-    """By the names of `--stage`."""
+    """The failures that can be injected, by their names in `--stage`."""
 
     DELAYED_INDEXING = "delayed-indexing"
     UNINDEXED_FILTER = "unindexed-filter"
@@ -38,15 +38,15 @@ class Failure(StrEnum):
     STUCK_PENDING = "stuck-pending"
 
 
-# The lag of evaluations, or how long a task run is RUNNING before it is cancelled.
-SECONDS: dict[Failure, float] = {
+# By default: the lag of evaluations, or how long a task run is RUNNING before it is cancelled, as in AX.
+DEFAULT_SECONDS: dict[Failure, float] = {
     Failure.DELAYED_INDEXING: 2 * 3600.0,
     Failure.BAD_INTEGRATION: 1.0,
     Failure.JUDGE_FAILURE: 180.0,
     Failure.CODE_CONTRACT: 3.0,
 }
-# Failures that cancel a task run: how many rows are tried before, and whether it is code that fails or whoever stands
-# behind an integration. Other types of task do not know the failure.
+# Failures that cancel a task run: how many rows fail before, and whether code fails, or else the provider behind an
+# integration. Tasks of the other types do not have the failure.
 _CANCELLATIONS = {
     Failure.BAD_INTEGRATION: (0, False),
     Failure.JUDGE_FAILURE: (3, False),
@@ -56,9 +56,15 @@ _CANCELLATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """One failure, for the tasks whose name fits a pattern (`*` stands for any text, `?` for one sign).
+    """One failure, for the tasks whose name matches a pattern (`*` matches any text, `?` any character).
 
-    `seconds` is the failure's time, the one AX takes when it is None. Raises ValueError for a failure that has none.
+    Attributes:
+        failure: The failure.
+        tasks: The pattern of task names.
+        seconds: The time of the failure; None for the time that AX takes.
+
+    Raises:
+        ValueError: `seconds` is set for a failure without a time, or is not a number of 0 or more.
     """
 
     failure: Failure
@@ -68,76 +74,87 @@ class InjectedFault:
     def __post_init__(self) -> None:
         if self.seconds is None:
             return
-        if self.failure not in SECONDS:
-            raise ValueError(f"{self.failure} takes no time: leave ={self.seconds:g} out")
+        if self.failure not in DEFAULT_SECONDS:
+            raise ValueError(f"{self.failure} does not take a time: remove ={self.seconds:g}")
         if not (isfinite(self.seconds) and self.seconds >= 0):
             raise ValueError(f"{self.failure} needs a number of seconds, 0 or more")
 
     def __str__(self) -> str:
-        seconds = f"={self.time:g}" if self.failure in SECONDS else ""
+        seconds = f"={self.effective_seconds:g}" if self.failure in DEFAULT_SECONDS else ""
         return f"{self.failure}{seconds}:{self.tasks}"
 
     @property
-    def time(self) -> float:
-        return SECONDS.get(self.failure, 0.0) if self.seconds is None else self.seconds
+    def effective_seconds(self) -> float:
+        return DEFAULT_SECONDS.get(self.failure, 0.0) if self.seconds is None else self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class InjectedCancellation:
-    """The task run is cancelled, without a reason, after so many seconds and failed rows."""
+    """Cancels the task run, without a reason, after so many seconds and failed rows."""
 
     seconds: float
-    num_calls: int
+    num_failed_rows: int
 
     @property
-    def comes_before_rows(self) -> bool:
-        """True when it never gets as far as looking for rows."""
-        return self.num_calls == 0
+    def is_before_selection(self) -> bool:
+        """True if the task run is cancelled before its rows are selected."""
+        return self.num_failed_rows == 0
 
 
 @dataclass(frozen=True, slots=True)
 class FaultInjection:
-    """All that is staged. Where one failure fits a task twice, the first counts."""
+    """All injected faults. If a failure matches a task twice, the first one is used."""
 
-    staged: tuple[InjectedFault, ...] = ()
+    injected: tuple[InjectedFault, ...] = ()
 
     def evaluation_index(self, task_name: str, now_us: int) -> Index:
-        """What task runs of the task find."""
-        lag = next(self._of(Failure.DELAYED_INDEXING, task_name), None)
-        lacks = next(self._of(Failure.UNINDEXED_FILTER, task_name), None)
-        if lag is None and lacks is None:
+        """Return which spans task runs of the task find."""
+        lag = next(self._matching(Failure.DELAYED_INDEXING, task_name), None)
+        unindexed = next(self._matching(Failure.UNINDEXED_FILTER, task_name), None)
+        if lag is None and unindexed is None:
             return WHOLE
         return Index(
-            upto_us=None if lag is None else now_us - int(lag.time * _SECOND_US), lacks_custom_columns=lacks is not None
+            upto_us=None if lag is None else now_us - int(lag.effective_seconds * _SECOND_US),
+            lacks_custom_columns=unindexed is not None,
         )
 
     def list_index(self, now_us: int) -> Index:
-        """What lists of spans and traces find; they belong to no task."""
-        lags = [staged.time for staged in self.staged if staged.failure is Failure.DELAYED_INDEXING]
+        """Return which spans lists of spans and traces find, whatever the task."""
+        lags = [
+            injected.effective_seconds for injected in self.injected if injected.failure is Failure.DELAYED_INDEXING
+        ]
         if not lags:
             return WHOLE
         return Index(upto_us=now_us - int(max(lags) * _LIST_LAG * _SECOND_US), finds_traces=True)
 
-    def may_begin(self, task_name: str) -> bool:
-        return next(self._of(Failure.STUCK_PENDING, task_name), None) is None
+    def may_start(self, task_name: str) -> bool:
+        return next(self._matching(Failure.STUCK_PENDING, task_name), None) is None
 
     def injected_cancellation(self, task: Task) -> InjectedCancellation | None:
         is_code = task.type == TaskType.CODE_EVALUATION
-        for failure, (num_calls, of_code) in _CANCELLATIONS.items():
-            for staged in self._of(failure, task.name):
+        for failure, (num_failed_rows, of_code) in _CANCELLATIONS.items():
+            for injected in self._matching(failure, task.name):
                 if of_code == is_code:
-                    return InjectedCancellation(staged.time, num_calls)
+                    return InjectedCancellation(injected.effective_seconds, num_failed_rows)
         return None
 
-    def _of(self, failure: Failure, task_name: str) -> Iterator[InjectedFault]:
-        return (one for one in self.staged if one.failure is failure and fnmatchcase(task_name, one.tasks))
+    def _matching(self, failure: Failure, task_name: str) -> Iterator[InjectedFault]:
+        return (
+            injected
+            for injected in self.injected
+            if injected.failure is failure and fnmatchcase(task_name, injected.tasks)
+        )
 
 
 NO_FAULTS = FaultInjection()
 
 
 def parse_fault_injection(text: str) -> FaultInjection:
-    """`FAILURE[=SECONDS][:TASK_NAME]`, several by commas. Raises ValueError that names what is wrong."""
+    """Parse `FAILURE[=SECONDS][:TASK_NAME]`, several separated by commas.
+
+    Raises:
+        ValueError: The text cannot be parsed; the message names what is wrong.
+    """
     return FaultInjection(tuple(_parse_one(part.strip()) for part in text.split(",") if part.strip()))
 
 
@@ -151,5 +168,5 @@ def _parse_one(text: str) -> InjectedFault:
     try:
         return InjectedFault(failure, tasks.strip() or "*", float(seconds) if has_time else None)
     except ValueError as error:
-        plain = "could not convert" in str(error)
-        raise ValueError(f"{failure} needs a number of seconds after '='" if plain else str(error)) from None
+        is_not_a_number = "could not convert" in str(error)
+        raise ValueError(f"{failure} needs a number of seconds after '='" if is_not_a_number else str(error)) from None

@@ -182,7 +182,7 @@ async def test_more_rows_than_may_wait_apart_are_still_all_judged() -> None:
         refused.add(request.first_prompt)
         return Answer.rate_limited("0")
 
-    limits = ExecutorLimits(in_flight_max=3, waiting_rows_max=2, retry_seconds=0.001, poll_seconds=0.02)
+    limits = ExecutorLimits(in_flight_max=3, backing_off_rows_max=2, retry_seconds=0.001, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(script=script) as judge:
         task = await judged_task(it, judge, 8)
         assert (await it.finish(task, **WINDOW))["num_successes"] == 8
@@ -198,7 +198,7 @@ async def test_a_row_is_given_up_after_its_patience_and_says_so() -> None:
         done = await it.finish(task, **WINDOW)
         assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 11, 1)
         (row,) = await it.rows(done["id"], outcome="error")
-        assert row["row_id"] == "span-00007" and "given up after" in row["reason"]
+        assert row["row_id"] == "span-00007" and "of retries" in row["reason"]
         assert judge.num_by_prompt["Is answer 7 an answer to question 7?"] > 2
 
 
@@ -213,8 +213,8 @@ async def test_a_provider_that_accepts_nothing_ends_the_task_run_and_the_rows_st
         task = await judged_task(it, judge, 60)
         done = await it.finish(task, **WINDOW)
         assert (done["status"], done["num_successes"], done["num_errors"]) == ("FAILED", 0, 0)
-        assert "asks to wait" in done["failure_reason"] and "accepted nothing" in done["failure_reason"]
-        assert "60 rows were not tried" in done["failure_reason"] and "trigger" in done["failure_reason"]
+        assert "asks to wait" in done["failure_reason"] and "accepted no call" in done["failure_reason"]
+        assert "60 rows were not processed" in done["failure_reason"] and "trigger" in done["failure_reason"]
         assert len(judge.requests) < 60
         down = False
         assert (await it.finish(task, **WINDOW))["num_successes"] == 60
@@ -230,7 +230,7 @@ async def test_a_judge_that_refuses_every_row_for_the_same_reason_stops_the_task
         assert done["status"] == "FAILED" and done["num_successes"] == 0
         assert 50 <= done["num_errors"] <= len(judge.requests) <= 50 + QUICK.in_flight_max
         assert "first 50 answers" in done["failure_reason"] and "refused" in done["failure_reason"]
-        assert f"{300 - done['num_errors']} rows were not tried" in done["failure_reason"]
+        assert f"{300 - done['num_errors']} rows were not processed" in done["failure_reason"]
 
 
 async def test_a_judge_that_answers_nonsense_to_everything_stops_the_task_run_early() -> None:

@@ -217,7 +217,7 @@ async def test_a_mapping_reads_the_spans_that_its_query_ids_take() -> None:
         (failed,) = await it.rows(done["id"], outcome="error")
         assert failed["row_id"] == "llm"
         assert failed["reason"] == (
-            "variable 'tool' has no value: no span of the trace that query B takes has anything at "
+            "variable 'tool' has no value: no span of the trace that query B matches has anything at "
             "'attributes.output.value', which it is mapped to"
         )
 

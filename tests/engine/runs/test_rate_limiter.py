@@ -1,4 +1,4 @@
-"""The pace of a provider: calls sent as fast as it accepts them, and hardly faster."""
+"""The adaptive rate limiter sends calls as fast as the provider accepts them, and hardly faster."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def play(
     latency: float = 0.05,
     refused_after: float | None = None,
     retry_after: float = 1.0,
-    pace: AdaptiveRateLimiter | None = None,
+    limiter: AdaptiveRateLimiter | None = None,
 ) -> Played:
-    """Judge rows in virtual time, as `RowWork` does: places, rows that wait apart, refused rows first."""
+    """Judge rows in virtual time, as `RowProcessor` does: call slots, rows that back off, retries first."""
     clock = VirtualClock()
-    pace = pace or AdaptiveRateLimiter(clock)
-    pace._clock = clock  # a pace with a past goes on in this time
+    limiter = limiter or AdaptiveRateLimiter(clock)
+    limiter._clock = clock  # a limiter with a history continues in this time
     dice = random.Random("play")
     events: list[tuple[float, int, str, float]] = []
     count = 0
@@ -93,7 +93,7 @@ def play(
     while done < rows:
         now = clock.seconds
         while busy < places and (fresh or back):
-            seconds = pace.wait_seconds(now)
+            seconds = limiter.wait_seconds(now)
             if seconds > 0.001:
                 if not now < look_at <= now + seconds:
                     look_at = now + min(seconds, 0.25)
@@ -104,7 +104,7 @@ def play(
             else:
                 fresh -= 1
             busy += 1
-            pace.sent(now)
+            limiter.record_sent(now)
             # The calls of one moment do not reach the provider in one.
             reached = now + 0.0005 * busy * dice.random()
             if provider.admits(reached):
@@ -114,14 +114,14 @@ def play(
         clock.seconds, _, what, sent_at = heapq.heappop(events)
         if what == "accepted":
             busy, done = busy - 1, done + 1
-            pace.accepted(sent_at)
+            limiter.record_accepted(sent_at)
         elif what == "refused":
             busy, refused = busy - 1, refused + 1
-            pace.refused(sent_at)
+            limiter.record_refused(sent_at)
             at(clock.seconds + retry_after * (1 + 0.1 * dice.random()), "back")
         elif what == "back":
             back += 1
-    return Played(clock.seconds, refused, rows, pace.rate)
+    return Played(clock.seconds, refused, rows, limiter.rate)
 
 
 def test_a_provider_that_refuses_nothing_is_asked_as_fast_as_there_are_places() -> None:
@@ -145,7 +145,7 @@ def test_under_an_admission_of_200_a_second_the_time_is_near_the_ideal_and_few_a
     places=st.sampled_from([10, 30, 60]),
     retry_after=st.sampled_from([0.2, 1.0, 3.0]),
 )
-def test_law_a_limit_is_used_and_not_fought(
+def test_law_a_limit_is_used_and_few_calls_are_refused(
     rate: float, seconds_saved: float, latency: float, places: int, retry_after: float
 ) -> None:
     """Nothing lost, the time within 1.4 of what limit or places ask for, refusals a fifth (and the first moment's)."""
@@ -179,14 +179,14 @@ def test_refusals_that_come_sooner_than_answers_are_not_taken_for_more_than_they
     assert played.seconds < 500 * 3.0 / 50 + 2 * 3.0
 
 
-def test_a_pace_that_is_too_low_is_left_behind_though_some_are_refused_at_random() -> None:
-    pace = AdaptiveRateLimiter(VirtualClock())
+def test_a_rate_that_is_too_low_is_corrected_though_some_calls_are_refused_at_random() -> None:
+    limiter = AdaptiveRateLimiter(VirtualClock())
     for _ in range(20):
-        pace.sent(0.0)
-        pace.refused(0.0)
-    pace.wait_seconds(1.0)
-    assert pace.rate is not None and pace.rate <= 10
-    played = play(Provider(at_random=0.1), 2000, pace=pace)
+        limiter.record_sent(0.0)
+        limiter.record_refused(0.0)
+    limiter.wait_seconds(1.0)
+    assert limiter.rate is not None and limiter.rate <= 10
+    played = play(Provider(at_random=0.1), 2000, limiter=limiter)
     assert played.seconds < 20
 
 
@@ -196,66 +196,66 @@ def test_a_provider_that_was_down_is_asked_by_single_calls_and_at_full_speed_soo
     assert played.refused < 2 * 50 + 10
 
 
-def _send(pace: AdaptiveRateLimiter, clock: VirtualClock, accepted: int, refused: int) -> None:
+def _send(limiter: AdaptiveRateLimiter, clock: VirtualClock, accepted: int, refused: int) -> None:
     sent_at = clock.seconds
     for _ in range(accepted + refused):
-        pace.sent(sent_at)
+        limiter.record_sent(sent_at)
     clock.seconds += 0.05
     for _ in range(accepted):
-        pace.accepted(sent_at)
+        limiter.record_accepted(sent_at)
     for _ in range(refused):
-        pace.refused(sent_at)
+        limiter.record_refused(sent_at)
 
 
-def test_a_few_refusals_set_no_limit_and_many_stop_the_flow_at_once() -> None:
+def test_a_few_refusals_set_no_limit_and_many_pause_the_calls_at_once() -> None:
     clock = VirtualClock()
-    pace = AdaptiveRateLimiter(clock)
-    _send(pace, clock, accepted=16, refused=4)
-    assert pace.rate is None
-    _send(pace, clock, accepted=2, refused=15)
-    assert pace.rate is not None
-    assert pace.wait_seconds(clock.seconds) > 0
+    limiter = AdaptiveRateLimiter(clock)
+    _send(limiter, clock, accepted=16, refused=4)
+    assert limiter.rate is None
+    _send(limiter, clock, accepted=2, refused=15)
+    assert limiter.rate is not None
+    assert limiter.wait_seconds(clock.seconds) > 0
 
 
-def test_answers_to_calls_sent_before_the_stop_do_not_stop_it_again() -> None:
+def test_answers_to_calls_sent_before_the_pause_do_not_pause_it_again() -> None:
     clock = VirtualClock()
-    pace = AdaptiveRateLimiter(clock)
-    _send(pace, clock, accepted=5, refused=10)
-    before = pace.rate
+    limiter = AdaptiveRateLimiter(clock)
+    _send(limiter, clock, accepted=5, refused=10)
+    before = limiter.rate
     for _ in range(30):
-        pace.refused(0.0)
-    assert pace.rate == before
+        limiter.record_refused(0.0)
+    assert limiter.rate == before
 
 
-def test_a_provider_that_says_what_is_left_is_paced_before_it_refuses() -> None:
+def test_a_provider_that_reports_what_is_left_is_limited_before_it_refuses() -> None:
     clock = VirtualClock()
     left = 100.0
-    pace = AdaptiveRateLimiter(clock, lambda: RateLimitStatus(calls_left=left, calls_per_second=40.0))
-    _send(pace, clock, accepted=10, refused=0)
-    assert pace.rate is None
+    limiter = AdaptiveRateLimiter(clock, lambda: RateLimitStatus(calls_left=left, calls_per_second=40.0))
+    _send(limiter, clock, accepted=10, refused=0)
+    assert limiter.rate is None
     left = 3.0
-    _send(pace, clock, accepted=1, refused=0)
-    assert pace.rate == 40.0
+    _send(limiter, clock, accepted=1, refused=0)
+    assert limiter.rate == 40.0
 
 
-def test_task_runs_on_one_integration_share_a_pace_and_others_have_their_own() -> None:
-    paces = RateLimiters(VirtualClock(), lambda _: None)
-    assert paces.of("a") is paces.of("a")
-    assert paces.of("a") is not paces.of("b")
+def test_task_runs_on_one_integration_share_a_rate_limiter_and_others_have_their_own() -> None:
+    limiters = RateLimiters(VirtualClock(), lambda _: None)
+    assert limiters.for_integration("a") is limiters.for_integration("a")
+    assert limiters.for_integration("a") is not limiters.for_integration("b")
 
 
-async def test_refused_rows_go_before_fresh_ones_and_whoever_gives_up_lets_the_next_go() -> None:
+async def test_refused_rows_go_before_fresh_ones_and_a_cancelled_wait_lets_the_next_go() -> None:
     clock = HandClock()
-    pace = AdaptiveRateLimiter(clock)
+    limiter = AdaptiveRateLimiter(clock)
     for _ in range(5):
-        pace.sent(0.0)
-        pace.refused(0.0)
+        limiter.record_sent(0.0)
+        limiter.record_refused(0.0)
     went: list[str] = []
 
-    async def go(name: str, was_refused: bool) -> None:
-        await pace.turn(was_refused=was_refused)
+    async def go(name: str, is_retry: bool) -> None:
+        await limiter.acquire(is_retry=is_retry)
         went.append(name)
-        pace.accepted(clock.monotonic_seconds())
+        limiter.record_accepted(clock.monotonic_seconds())
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -305,7 +305,7 @@ def test_how_long_until_a_limit_is_whole_again(text: str | None, seconds: float 
         ({"limit-requests": "many", "remaining-requests": "x", "reset-requests": "1s"}, None),
     ],
 )
-def test_headroom_is_read_from_the_scarcer_of_requests_and_tokens(
+def test_rate_limit_status_is_read_from_the_scarcer_of_requests_and_tokens(
     headers: Any, rate_limit_status: RateLimitStatus | None
 ) -> None:
     named = {f"x-ratelimit-{name}": value for name, value in headers.items()}

@@ -42,7 +42,7 @@ MODEL = '''class Echo(RunConfigurationBase):
 WORK = '''class EchoWork:
     """The work of `echo`: no one is asked."""
 
-    asks: str | None = None
+    rate_limit_key: str | None = None
 
     def __init__(self, configuration: Echo) -> None:
         self._word = configuration.word
@@ -55,7 +55,7 @@ WORK = '''class EchoWork:
         values = values_for(["question"], {}, columns)
         return values if isinstance(values, Failed) else Evaluated(label=f"{self._word} {values['question']}")
 
-    def columns_of(self, outcome: Outcome) -> dict[str, object]:
+    def extra_columns(self, outcome: Outcome) -> dict[str, object]:
         return {}
 
 
@@ -184,8 +184,8 @@ OWNERS = {
     "api/run_configurations.py": "defines the models and their table",
     "engine/runs/example_kinds.py": "the table of rules and work",
     "engine/runs/example_work.py": "what the two kinds with a model share",
-    "engine/runs/generation.py": "the work of llm_generation",
-    "engine/runs/example_judging.py": "the work of template_evaluation",
+    "engine/runs/llm_generation.py": "the work of llm_generation",
+    "engine/runs/template_evaluation.py": "the work of template_evaluation",
     "engine/runs/agent_call.py": "the work of agent_call",
     "engine/evaluators/prompt.py": "renders the messages of llm_generation, in the evaluators' package of templates",
 }

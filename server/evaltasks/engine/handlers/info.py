@@ -16,5 +16,5 @@ async def get_engine_info(call: Call) -> EngineInfo:
         version=__version__,
         store_schema=SCHEMA_VERSION,
         default_space_id=space.id,
-        staged=[str(staged) for staged in call.services.fault_injection.staged],
+        staged=[str(injected) for injected in call.services.fault_injection.injected],
     )

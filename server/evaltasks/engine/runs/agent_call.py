@@ -1,7 +1,7 @@
-"""`agent_call`: each example becomes a request to a person's agent, whose answer is the example's output.
+"""`agent_call`: call the user's agent with a request made from each example; its answer is the example's output.
 
-The output is what is at the integration's `output_path` in the reply; without one the reply's member `output`, or
-else the whole reply. Tokens are taken from a `usage` object, where the agent sends one.
+The output is the value at the integration's `output_path` in the reply; without a path the member `output` of the
+reply, or else the whole reply. Token counts are read from a `usage` object if the agent sends one.
 """
 
 from __future__ import annotations
@@ -29,27 +29,31 @@ from evaltasks.engine.store.store import Transaction
 
 _INDEX = re.compile(r"\[(\d+)\]")
 _DETAIL_CHARS_MAX = 500
-# The names that agents give the two counts, ours first.
+# The names that agents use for the two counts, ours first.
 _TOKENS = {
     "prompt_tokens": ("prompt_tokens", "input_tokens"),
     "completion_tokens": ("completion_tokens", "output_tokens"),
 }
 
 
-class AgentCalls:
+class AgentCallWork:
     def __init__(self, configuration: AgentCall, integration: Integration, agent: HttpAgent) -> None:
         self._template = configuration.input_template
         self._columns = columns_of(configuration.input_template)
-        self.asks: str | None = integration.id
+        self.rate_limit_key: str | None = integration.id
         self._integration = integration
         self._agent = agent
 
     @classmethod
-    async def open(cls, services: Services, judges: Judges, configuration: AgentCall) -> AgentCalls:
-        """Raises PermanentFailure when the agent cannot be called."""
+    async def open(cls, services: Services, judges: Judges, configuration: AgentCall) -> AgentCallWork:
+        """Find the agent.
+
+        Raises:
+            PermanentFailure: The agent integration no longer exists.
+        """
         integration = await services.store.read_by_key(lambda tx: find_agent(tx, configuration.integration_id))
         if integration is None:
-            raise PermanentFailure("The agent integration that the run configuration names does not exist any more.")
+            raise PermanentFailure("The agent integration of the run configuration no longer exists.")
         return cls(configuration, integration, judges.agent(integration))
 
     async def process(self, columns: Columns) -> Outcome:
@@ -57,8 +61,8 @@ class AgentCalls:
         provenance: dict[str, Any] = {"agent": self._integration.name, "integration_id": self._integration.id}
         try:
             body = fill(self._template, config.input_schema, {name: _value(name, columns) for name in self._columns})
-        except CannotCast as misfit:
-            return Failed(misfit.reason, misfit.detail)
+        except CannotCast as error:
+            return Failed(error.reason, error.detail)
         try:
             reply = await self._agent.call(body)
         except CallRejected as refusal:
@@ -69,7 +73,7 @@ class AgentCalls:
             return Failed(missing, text_of(reply.document)[:_DETAIL_CHARS_MAX], provenance)
         return Evaluated(explanation=text_of(found), provenance=provenance)
 
-    def columns_of(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  nothing beside the output
+    def extra_columns(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  no columns besides the output
         return {}
 
 
@@ -93,7 +97,7 @@ def _value(name: str, columns: Columns) -> object:
 
 
 def _output(document: Any, path: str | None) -> tuple[object, str]:
-    """What the agent answered, or None and why there is nothing."""
+    """Return the output in the agent's reply, or None and why there is none."""
     if path is not None:
         return lookup(document, _INDEX.sub(r".\1", path)), f"the agent's reply has nothing at output_path '{path[:80]}'"
     if isinstance(document, dict) and "output" in document:

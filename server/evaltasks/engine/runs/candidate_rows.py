@@ -1,8 +1,8 @@
-"""Which rows an evaluation task run is to work on: the walk through the store, which changes nothing.
+"""Find the rows of an evaluation task run; reads only.
 
-It is made before the task run is claimed, on a snapshot of its own: a filter that matches almost nothing over a huge
-window walks for long, and a walk inside the claim's transaction would keep everybody else from writing for as long.
-`selection` writes down what was chosen, in the claim's transaction and only if the task run is still to be had.
+The search is made before the task run is claimed, on a snapshot of its own: a filter that matches almost nothing in a
+huge window takes long, and inside the transaction of the claim it would block all writers for as long. `selection`
+writes the rows into the ledger, in the transaction of the claim and only if the task run is still claimable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ ROWS_MAX_DEFAULT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CandidateRows:
-    """The rows, as the JSON that `ledger.insert_selected` takes, and what was decided with them."""
+    """The rows, as the JSON that `ledger.insert_selected` reads, with the plan and the evaluator versions they were
+    found for."""
 
     plan: EvaluationPlan
     versions: Sequence[EvaluatorVersion]
@@ -37,15 +38,21 @@ class CandidateRows:
 
 
 def find_candidate_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> CandidateRows:
-    """What the index of spans has for the task run; reads only.
+    """Find the rows of a task run.
 
-    Raises PermanentFailure when what the task refers to is gone or does not fit together any more, Problem when a
-    filter cannot be used any more.
+    Args:
+        tx: A transaction that reads.
+        claim: The task run.
+        index: Which spans are indexed; fewer than all only with an injected fault.
+
+    Raises:
+        PermanentFailure: What the task refers to is gone, or no longer fits together.
+        Problem: A filter can no longer be used.
     """
     row = task_run_row_by_seq(tx, claim.seq)
     assert row is not None
     plan, versions = make_plan(tx, claim.task)
-    # What a continuous task run takes was there when it was made, and no later one takes it up.
+    # The spans of a continuous task run were indexed when it was made, and no later task run covers them.
     index = index if row["after_span_seq"] is None else index.exclude_unsettled()
     is_spans = claim.task.project_id is not None
     filters = _filters(claim.task, plan, versions, index, Target.SPAN if is_spans else Target.EXPERIMENT_RUN)
@@ -60,7 +67,7 @@ def find_candidate_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> 
 
 
 def _spans(tx: Transaction, task: Task, row: Row, plan: EvaluationPlan, filters: RowFilters, rows_max: int) -> str:
-    """Spans, or the traces or sessions they make up."""
+    """Find spans, or the traces or sessions that they belong to."""
     is_continuous = row["after_span_seq"] is not None
     scope = SpanScope(
         project_id=task.project_id,
@@ -70,7 +77,7 @@ def _spans(tx: Transaction, task: Task, row: Row, plan: EvaluationPlan, filters:
         window_us=(row["data_start_us"], row["data_end_us"]),
     )
     if is_continuous:
-        # What a continuous task run leaves out, no later one takes up.
+        # Rows that a continuous task run leaves out are covered by no later one.
         rows_max = candidates.NO_LIMIT
     kind = ROW_KINDS[plan.granularity]
     if kind == "span":
@@ -81,14 +88,14 @@ def _spans(tx: Transaction, task: Task, row: Row, plan: EvaluationPlan, filters:
 def _filters(
     task: Task, plan: EvaluationPlan, versions: Sequence[EvaluatorVersion], index: Index, target: Target
 ) -> RowFilters:
-    """The task's filter and each evaluator's own."""
+    """Return the filters of the task and of each evaluator."""
 
     def compiled(text: str | None, prefix: str) -> CompiledFilter:
         return _compiled(text or None, target, prefix, plan, index)
 
     task_filter = compiled(task.query_filter, "t")
     if task.query_filters is not None:
-        task_filter = all_of(task_filter, _expression(task.query_filters, plan, index))
+        task_filter = all_of(task_filter, _combined(task.query_filters, plan, index))
     evaluator_filters = [
         all_of(
             compiled(one.query_filter, f"e{nth}"),
@@ -100,7 +107,7 @@ def _filters(
 
 
 def _compiled(text: str | None, target: Target, prefix: str, plan: EvaluationPlan, index: Index) -> CompiledFilter:
-    """A filter over the row; a trace or session passes it with any of its spans."""
+    """Compile a filter over the row; a trace or session passes it with any of its spans."""
     if target is Target.EXPERIMENT_RUN:
         return compile_filter(text, target, prefix=prefix, field="query_filter") if text else ALL_ROWS
     compiled = index.filter(text, prefix=prefix, field="query_filter")
@@ -113,14 +120,14 @@ def _of_some_span(compiled: CompiledFilter, plan: EvaluationPlan) -> CompiledFil
     return candidates.any_span_of_group(kind, compiled)
 
 
-def _expression(given: QueryFilters, plan: EvaluationPlan, index: Index) -> CompiledFilter:
-    """The named filters combined as their expression says."""
+def _combined(query_filters: QueryFilters, plan: EvaluationPlan, index: Index) -> CompiledFilter:
+    """Combine the named filters as in their expression."""
     passed: dict[QueryId, str] = {}
     values: dict[str, Any] = {}
-    for named in given.filters:
+    for named in query_filters.filters:
         field = f"query_filters.{named.id}"
         compiled = index.filter(named.filter, prefix=f"q{named.id.lower()}", field=field)
         passed[named.id] = _of_some_span(compiled, plan).sql
         values.update(compiled.values)
-    tree = parse_expression(given.expression or given.filters[0].id, passed)
+    tree = parse_expression(query_filters.expression or query_filters.filters[0].id, passed)
     return CompiledFilter(f"({condition(tree, passed)})", values)

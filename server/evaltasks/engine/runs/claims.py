@@ -1,9 +1,9 @@
-"""Who works on a task run: claims under a lease, one transaction each, fenced by their owner.
+"""Claims of task runs: a lease with a fencing token, changed in one transaction each.
 
-Every claim has an owner of its own, a text never used again. What a claim's holder writes is written only while the
-task run still carries that owner, so a holder that lost its lease unawares (a process that was suspended, say) writes
-nothing. Renewing is not tied to the lease's time: as long as no one else took the task run over, it is still held.
-When a lease is dead, `watch` says.
+Every claim has an owner of its own, a text that is never used again. A write of the claim's holder takes effect only
+while the task run still has that owner, so a holder that lost its lease without noticing (a suspended process, for
+example) writes nothing. A lease can be renewed after its time: as long as no other process took the task run over, it
+is still owned. `lease_monitor` decides when an owner is dead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from itertools import islice
 from evaltasks.api.task_runs import TaskRunStatus, TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.engine.fault_injection import NO_FAULTS, FaultInjection
+from evaltasks.engine.runs.lease_monitor import Lease
 from evaltasks.engine.runs.lifecycle import Step, after
-from evaltasks.engine.runs.watch import Lease
 from evaltasks.engine.store import task_runs
 from evaltasks.engine.store.store import Row, Transaction
 from evaltasks.engine.store.tasks import find_task
@@ -25,7 +25,7 @@ from evaltasks.engine.store.tasks import find_task
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task run in the hands of `owner`, with what it needs to know of its task."""
+    """A task run that `owner` works on, with the task as it was when the claim was made."""
 
     seq: int
     run_id: str
@@ -36,56 +36,69 @@ class Claim:
     experiment_id: str | None
 
 
-Start = Callable[[Transaction, Claim], None]
+WriteLedger = Callable[[Transaction, Claim], None]
 
 
 def claimable(tx: Transaction, limit: int, fault_injection: FaultInjection = NO_FAULTS) -> list[Lease]:
-    """The oldest task runs no one works on and that may begin. Only a hint: `claim` decides."""
+    """Return the oldest task runs that no process works on and that may start. Only a hint: `claim` decides."""
     with closing(task_runs.unclaimed_rows(tx)) as rows:
-        may_begin = (
-            row for row in rows if row["status"] != TaskRunStatus.PENDING or fault_injection.may_begin(row["task_name"])
+        startable = (
+            row for row in rows if row["status"] != TaskRunStatus.PENDING or fault_injection.may_start(row["task_name"])
         )
-        return [Lease(row["seq"], None, None) for row in islice(may_begin, limit)]
+        return [Lease(row["seq"], None, None) for row in islice(startable, limit)]
 
 
 def leased_elsewhere(tx: Transaction, except_seqs: Sequence[int]) -> list[Lease]:
-    """What others work on, or did when they died."""
+    """Return the leases of owners that work on a task run, or did when they died."""
     rows = task_runs.leased_rows(tx, except_seqs)
     return [Lease(row["seq"], row["owner"], row["lease_until_us"]) for row in rows]
 
 
-def still_claimable(tx: Transaction, seen: Lease) -> Row | None:
-    """The task run, unless somebody took, renewed or ended it since its lease was seen."""
-    return task_runs.claimable_row(tx, seen.seq, owner=seen.owner, lease_until_us=seen.until_us)
+def still_claimable(tx: Transaction, lease: Lease) -> Row | None:
+    """Return the row of the task run, or None if it was claimed, renewed or ended since its lease was read."""
+    return task_runs.claimable_row(tx, lease.seq, owner=lease.owner, lease_until_us=lease.until_us)
 
 
-def without_rows(tx: Transaction, seen: Lease) -> Claim | None:
-    """The task run as whoever claims it now would find it, if its rows are still to be selected."""
-    row = still_claimable(tx, seen)
+def unstarted(tx: Transaction, lease: Lease) -> Claim | None:
+    """Return the claim that `claim` would make now, without an owner; None if the task run has its rows already."""
+    row = still_claimable(tx, lease)
     return None if row is None or row["num_selected"] is not None else _claim(tx, row, "")
 
 
-def claim(tx: Transaction, seen: Lease, *, owner: str, now_us: int, lease_us: int, start: Start) -> Claim | None:
-    """Take the task run; None when somebody else was faster or nothing is left to do on it.
+def claim(
+    tx: Transaction, lease: Lease, *, owner: str, now_us: int, lease_us: int, write_ledger: WriteLedger
+) -> Claim | None:
+    """Claim a task run.
 
-    `start` selects the rows of a pending one, in the same transaction: a RUNNING task run always has its rows. (But for
-    one that was staged to end without them; whoever takes that over without the stage selects them.)
+    A RUNNING task run always has its rows, because they are written in the same transaction. The one exception is an
+    injected cancellation before selection; an owner without the injected fault selects the rows then.
+
+    Args:
+        tx: A transaction that writes.
+        lease: The lease of the task run when it was last read.
+        owner: The new owner, a text that was never used before.
+        now_us: The wall clock, in microseconds.
+        lease_us: How long the lease lasts without renewal, in microseconds.
+        write_ledger: Writes the rows of a task run that has none.
+
+    Returns:
+        The claim, or None if another process was faster or the task run ended.
     """
-    row = still_claimable(tx, seen)
+    row = still_claimable(tx, lease)
     if row is None:
         return None
     status = after(TaskRunStatus(row["status"]), Step.CLAIM)
     assert status is not None
-    task_runs.claim_task_run(tx, seen.seq, status=status, owner=owner, now_us=now_us, lease_until_us=now_us + lease_us)
+    task_runs.claim_task_run(tx, lease.seq, status=status, owner=owner, now_us=now_us, lease_until_us=now_us + lease_us)
     if row["num_selected"] is None:
-        start(tx, _claim(tx, row, owner))
-    held = task_runs.owned_row(tx, seen.seq, owner)
-    return None if held is None else _claim(tx, held, owner)
+        write_ledger(tx, _claim(tx, row, owner))
+    owned_row = task_runs.owned_row(tx, lease.seq, owner)
+    return None if owned_row is None else _claim(tx, owned_row, owner)
 
 
 def _claim(tx: Transaction, row: Row, owner: str) -> Claim:
     task = find_task(tx, row["task_id"])
-    assert task is not None  # a task run goes with its task
+    assert task is not None  # a task run is deleted with its task
     return Claim(
         seq=row["seq"],
         run_id=row["id"],
@@ -98,26 +111,26 @@ def _claim(tx: Transaction, row: Row, owner: str) -> Claim:
 
 
 def owned(tx: Transaction, owners: Sequence[str]) -> set[str]:
-    """Those of the owners whose task run is still theirs: not cancelled, deleted or taken over."""
+    """Return the owners that still own their task run: it was not cancelled, deleted or taken over."""
     return task_runs.current_owners(tx, owners)
 
 
 def renew(tx: Transaction, owners: Sequence[str], lease_until_us: int) -> set[str]:
-    """Extend the leases; those that are still held."""
+    """Extend the leases and return the owners that still own their task run."""
     task_runs.renew_leases(tx, owners, lease_until_us)
     return owned(tx, owners)
 
 
 def release(tx: Transaction, owners: Sequence[str]) -> None:
-    """Give task runs back unfinished; whoever looks next goes on with them at once."""
+    """Release unfinished task runs; the next executor that looks for work resumes them at once."""
     task_runs.release_leases(tx, owners)
 
 
-def end(tx: Transaction, held: Claim, step: Step, reason: str | None, now_us: int) -> bool:
-    """Bring the task run to an end; False when it is no longer this claim's to end."""
-    row = task_runs.owned_row(tx, held.seq, held.owner)
+def end(tx: Transaction, claim: Claim, step: Step, reason: str | None, now_us: int) -> bool:
+    """End the task run; return False if the claim was lost."""
+    row = task_runs.owned_row(tx, claim.seq, claim.owner)
     if row is None:
         return False
     status = after(TaskRunStatus(row["status"]), step)
     assert status is not None
-    return task_runs.end_task_run(tx, held.seq, status=status, from_status=row["status"], reason=reason, now_us=now_us)
+    return task_runs.end_task_run(tx, claim.seq, status=status, from_status=row["status"], reason=reason, now_us=now_us)

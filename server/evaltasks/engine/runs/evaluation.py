@@ -31,7 +31,7 @@ _EVALUATION_FIELDS = ("label", "score", "explanation")
 
 
 class EvaluationJob:
-    """Evaluators are made at the first line that needs them, from the versions chosen with the rows."""
+    """Evaluators are created for the first row that needs them, from the versions that were selected with the rows."""
 
     def __init__(self, services: Services, judges: Judges, claim: Claim) -> None:
         self._services = services
@@ -41,10 +41,10 @@ class EvaluationJob:
         self._row_kind: EvaluatedRowKind = "span" if self._is_spans else "experiment_run"
         plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
         self._mappings = plan.column_mappings
-        # Only a mapping that reads evaluations pays for looking them up.
+        # Evaluations are looked up only if a mapping reads them.
         self._reads_evaluations = any(path.startswith("eval.") for path in plan.paths)
         self._evaluators: dict[str, Evaluator] = {}
-        self._asked: dict[str, str | None] = {}  # the integration that each evaluator version asks
+        self._integration_ids: dict[str, str | None] = {}  # what each evaluator version calls; None for no provider
 
     def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
         rows = ledger.pending_rows(tx, self._row_kind, self._claim.seq, after_position=after_position, limit=limit)
@@ -69,7 +69,7 @@ class EvaluationJob:
 
     async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:
         await self._evaluator(ledger_row)
-        return self._asked[ledger_row.evaluator_version_id or ""]
+        return self._integration_ids[ledger_row.evaluator_version_id or ""]
 
     async def process(self, ledger_row: LedgerRow) -> Outcome:
         if ledger_row.columns is None:
@@ -83,13 +83,13 @@ class EvaluationJob:
     async def _evaluator(self, ledger_row: LedgerRow) -> Evaluator:
         assert ledger_row.evaluator_version_id is not None
         found = self._evaluators.get(ledger_row.evaluator_version_id)
-        return await self._make(ledger_row.evaluator_version_id) if found is None else found
+        return await self._create_evaluator(ledger_row.evaluator_version_id) if found is None else found
 
-    async def _make(self, version_id: str) -> Evaluator:
+    async def _create_evaluator(self, version_id: str) -> Evaluator:
         def read(tx: Transaction) -> Any:
             version = find_version(tx, version_id)
             if version is None:
-                raise PermanentFailure("An evaluator version of this task run was deleted while it was under way.")
+                raise PermanentFailure("An evaluator version of this task run was deleted while it was running.")
             llm = version.llm_config
             integration = find_integration(tx, llm.ai_integration_id) if llm is not None else None
             return version, integration
@@ -99,8 +99,8 @@ class EvaluationJob:
             evaluator = await make_evaluator(version, self._judges, integration, self._services.sandbox)
         except NotBuilt as missing:
             raise PermanentFailure(missing.detail) from missing
-        is_asked = integration is not None and not integration.is_heuristic
-        self._asked[version_id] = integration.id if is_asked else None
+        calls_provider = integration is not None and not integration.is_heuristic
+        self._integration_ids[version_id] = integration.id if calls_provider else None
         return self._evaluators.setdefault(version_id, evaluator)
 
     def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
@@ -127,7 +127,7 @@ class EvaluationJob:
         put_evaluation(tx, self._row_kind, ledger_row.row_seq, evaluation, now_us)
 
     def complete(self, tx: Transaction, now_us: int) -> None:
-        """Nothing follows from an evaluation."""
+        """Does nothing: nothing follows from an evaluation."""
 
     async def close(self) -> None:
         for evaluator in self._evaluators.values():
@@ -135,7 +135,7 @@ class EvaluationJob:
 
 
 def ledger_row_of(row: Row, columns: Columns | None) -> LedgerRow:
-    """A row of the ledger as the executor's line."""
+    """Convert a row of the store, with the data of its columns."""
     return LedgerRow(
         position=row["position"],
         row_seq=row["row_seq"],

@@ -10,10 +10,10 @@ from evaltasks.api.problems import Problem
 from evaltasks.api.run_configurations import AgentCall, LlmGeneration, RunConfigurationBase, TemplateEvaluation
 from evaltasks.engine.call import Services
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.runs.agent_call import AgentCalls, agent_call_problems
-from evaltasks.engine.runs.example_judging import ExampleJudging, template_evaluation_problems
+from evaltasks.engine.runs.agent_call import AgentCallWork, agent_call_problems
 from evaltasks.engine.runs.example_work import ExampleWork
-from evaltasks.engine.runs.generation import Generation, generation_problems
+from evaltasks.engine.runs.llm_generation import LlmGenerationWork, generation_problems
+from evaltasks.engine.runs.template_evaluation import TemplateEvaluationWork, template_evaluation_problems
 from evaltasks.engine.store.store import Transaction
 
 
@@ -32,8 +32,8 @@ class ExampleKind:
 
 
 _ROWS: dict[type[RunConfigurationBase], ExampleKind] = {
-    LlmGeneration: ExampleKind(Generation.open, generation_problems),
-    TemplateEvaluation: ExampleKind(ExampleJudging.open, template_evaluation_problems),
-    AgentCall: ExampleKind(AgentCalls.open, agent_call_problems),
+    LlmGeneration: ExampleKind(LlmGenerationWork.open, generation_problems),
+    TemplateEvaluation: ExampleKind(TemplateEvaluationWork.open, template_evaluation_problems),
+    AgentCall: ExampleKind(AgentCallWork.open, agent_call_problems),
 }
 EXAMPLE_KINDS: dict[str, ExampleKind] = {kind.tag(): row for kind, row in _ROWS.items()}

@@ -1,4 +1,4 @@
-"""What a run_experiment task does with one example, whatever its kind."""
+"""The work of a run_experiment task on one example: the interface of all kinds, and what several kinds share."""
 
 from __future__ import annotations
 
@@ -16,32 +16,44 @@ from evaltasks.engine.store.store import Transaction
 
 
 class ExampleWork(Protocol):
-    """`asks` is the id of the integration that has to answer, None when no one outside has to."""
+    """The work of one task run.
 
-    asks: str | None
+    Attributes:
+        rate_limit_key: The id of the integration that is called; None if no provider is called.
+    """
+
+    rate_limit_key: str | None
 
     async def process(self, columns: Columns) -> Outcome:
-        """The example's output is what was Evaluated: its label, or its explanation where there is none.
+        """Process one example.
 
-        An outcome has provenance when somebody was asked for it, and only then.
+        Returns:
+            The outcome. The example's output is the label, or the explanation if there is no label. An outcome has
+            provenance if and only if a provider or an agent was called.
 
-        Raises RetryLater when the other side asks to wait, PermanentFailure when no example can be done.
+        Raises:
+            RetryLater: The other side asks to wait.
+            PermanentFailure: No example can be processed.
         """
         ...
 
-    def columns_of(self, outcome: Outcome) -> dict[str, object]:
-        """What is on the experiment run beside output, error and provenance."""
+    def extra_columns(self, outcome: Outcome) -> dict[str, object]:
+        """Return the columns of the experiment run besides output, error and provenance."""
         ...
 
 
 def model_of(tx: Transaction, configuration: LlmGeneration | TemplateEvaluation) -> tuple[AiIntegration, str]:
-    """The AI integration a configuration names, and its model or the integration's first. Raises PermanentFailure."""
+    """Return the AI integration of a configuration, and its model or the first model of the integration.
+
+    Raises:
+        PermanentFailure: The integration does not exist, or there is no model.
+    """
     integration = find_integration(tx, configuration.ai_integration_id)
     if integration is None:
-        raise PermanentFailure("The AI integration that the run configuration names does not exist any more.")
+        raise PermanentFailure("The AI integration of the run configuration no longer exists.")
     model_name = configuration.model_name or next(iter(integration.model_names or ()), None)
     if model_name is None:
-        raise PermanentFailure("The run configuration names no model, and the AI integration has none to fall back on.")
+        raise PermanentFailure("The run configuration names no model, and the AI integration has no default model.")
     return integration, model_name
 
 
@@ -55,12 +67,10 @@ def model_problem(
             "run_configuration.ai_integration_id: there is no AI integration with this id, or it is not for this space"
         )
     if not configuration.model_name and not integration.model_names:
-        return Unprocessable(
-            "run_configuration.model_name is needed: the AI integration names no model to fall back on"
-        )
+        return Unprocessable("run_configuration.model_name is required: the AI integration has no default model")
     return None
 
 
-def as_broken(missing: NotBuilt) -> PermanentFailure:
-    """What is not built fails the task run, in the words that a request for it would have got."""
+def as_permanent_failure(missing: NotBuilt) -> PermanentFailure:
+    """Convert to a failure of the task run, with the message that a request would have got."""
     return PermanentFailure(missing.detail)

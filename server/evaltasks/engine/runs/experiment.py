@@ -1,4 +1,4 @@
-"""A task run that makes an experiment: one experiment run for each example, by one of three kinds of work."""
+"""The job of a run_experiment task: make an experiment with one experiment run for each example."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ _RUN_CONFIGURATION: TypeAdapter[RunConfiguration] = TypeAdapter(RunConfiguration
 
 
 def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: int) -> None:
-    """Make the experiment, so that its id shows at once, and write one ledger line for each example.
+    """Create the experiment, so that its id is known at once, and write one ledger row for each example.
 
-    Raises PermanentFailure when the dataset version or the name is not to be had any more.
+    Raises:
+        PermanentFailure: The dataset version is gone, or the name of the experiment is taken.
     """
     task, options = claim.task, claim.options
     row = task_row(tx, task.id)
     assert row is not None and task.dataset_id is not None and options.experiment_name is not None
     version = find_version(tx, task.dataset_id, options.dataset_version_id)
     if version is None:
-        raise PermanentFailure("The dataset version this task run was triggered for is gone.")
+        raise PermanentFailure("The dataset version of this task run no longer exists.")
     space_id, name = row["space_id"], options.experiment_name
     if find_experiment_by_name(tx, space_id=space_id, dataset_id=task.dataset_id, name=name) is not None:
         raise PermanentFailure(
-            "Another experiment of this dataset took the experiment's name before this task run started."
+            "The name of the experiment was taken by another experiment of the dataset before this task run started."
         )
     configuration = task.run_configuration
     assert configuration is not None
@@ -65,15 +66,15 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
         dataset_version_id=version.id,
         integration_id=configuration.id_of(Resource.AGENT_INTEGRATION),
     )
-    only = ALL_ROWS
+    compiled = ALL_ROWS
     if options.query_filter:
-        only = compile_filter(options.query_filter, Target.EXAMPLE, field="query_filter")
+        compiled = compile_filter(options.query_filter, Target.EXAMPLE, field="query_filter")
     num_rows = ledger.insert_examples(
         tx,
         claim.seq,
         version.id,
         example_ids=options.example_ids,
-        example_filter=only,
+        example_filter=compiled,
         limit=options.max_examples,
     )
     plan = json.dumps({"run_configuration": configuration.model_dump(mode="json", exclude_none=True)})
@@ -107,16 +108,16 @@ class ExperimentJob:
             for row in rows
         ]
 
-    async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:  # noqa: ARG002  all examples ask the same
-        return (await self._opened()).asks
+    async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:  # noqa: ARG002  the same for all examples
+        return (await self._opened_work()).rate_limit_key
 
     async def process(self, ledger_row: LedgerRow) -> Outcome:
         if ledger_row.columns is None:
-            return Failed("the example was deleted before its turn")
-        return await (await self._opened()).process(ledger_row.columns)
+            return Failed("the example was deleted before it was processed")
+        return await (await self._opened_work()).process(ledger_row.columns)
 
-    async def _opened(self) -> ExampleWork:
-        """At the first line; several workers may come first."""
+    async def _opened_work(self) -> ExampleWork:
+        """Return the work, which is opened for the first row; several workers may open it at the same time."""
         if self._work is None:
             self._work = await self._open()
         return self._work
@@ -126,27 +127,30 @@ class ExperimentJob:
         return await kind.open(self._services, self._judges, self._configuration)
 
     def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
-        """One experiment run for each example, with the output or the error. Raises PermanentFailure without an
-        experiment."""
+        """Store one experiment run for the example, with the output or the error.
+
+        Raises:
+            PermanentFailure: The experiment was deleted.
+        """
         if find_experiment(tx, self._experiment_id) is None:
             raise PermanentFailure("The experiment was deleted while its experiment runs were being made.")
         columns = {name: value for name, value in outcome.provenance.items() if value is not None}
         if self._work is not None:
-            columns |= self._work.columns_of(outcome)
+            columns |= self._work.extra_columns(outcome)
         if isinstance(outcome, Failed) and outcome.detail:
             columns["error_detail"] = outcome.detail
         columns |= {f"metadata.{key}": value for key, value in (self._claim.options.tracing_metadata or {}).items()}
-        made = NewExperimentRun(
+        experiment_run = NewExperimentRun(
             id=self._services.new_row_id(),
             output=_output(outcome),
             example_id=ledger_row.row_id,
             error=None if isinstance(outcome, Evaluated) else outcome.reason,
             columns=json.dumps(columns, ensure_ascii=False),
         )
-        insert_experiment_runs(tx, self._experiment_id, [made], now_us)
+        insert_experiment_runs(tx, self._experiment_id, [experiment_run], now_us)
 
     def complete(self, tx: Transaction, now_us: int) -> None:
-        """Trigger the chained evaluation tasks on the new experiment; those deleted meanwhile are left out."""
+        """Trigger the chained evaluation tasks on the new experiment; deleted tasks are skipped."""
         if find_experiment(tx, self._experiment_id) is None:
             return
         chained = []
@@ -160,7 +164,7 @@ class ExperimentJob:
             set_chained_task_runs(tx, self._claim.seq, chained)
 
     async def close(self) -> None:
-        """Nothing was taken."""
+        """Does nothing: there are no resources to release."""
 
 
 def _output(outcome: Outcome) -> str | None:

@@ -20,7 +20,7 @@ from evaltasks.engine.store.store import Transaction
 
 
 class GroupEvaluationJob(EvaluationJob):
-    """Its lines carry no data: a row may be a whole session, and is read when its turn comes."""
+    """Its ledger rows have no data: a row may be a whole session, so its spans are read when it is processed."""
 
     def __init__(self, services: Services, judges: Judges, claim: Claim, plan: EvaluationPlan) -> None:
         super().__init__(services, judges, claim)
@@ -40,21 +40,21 @@ class GroupEvaluationJob(EvaluationJob):
             assert ledger_row.evaluator_version_id is not None
             return self._reader.read(tx, ledger_row.row_id, ledger_row.evaluator_version_id, evaluator.variables)
 
-        found = await self._services.store.read(read)
-        if isinstance(found, Failed):
-            return found
-        outcome = await evaluator.evaluate(found.values)
-        said: dict[str, Any] = {"num_spans": found.num_spans}
-        if found.cut:
-            said["cut_to_characters"] = dict(found.cut)
-        return replace(outcome, provenance={**outcome.provenance, **said})
+        read_values = await self._services.store.read(read)
+        if isinstance(read_values, Failed):
+            return read_values
+        outcome = await evaluator.evaluate(read_values.values)
+        metadata: dict[str, Any] = {"num_spans": read_values.num_spans}
+        if read_values.truncated:
+            metadata["cut_to_characters"] = dict(read_values.truncated)
+        return replace(outcome, provenance={**outcome.provenance, **metadata})
 
     def _put(self, tx: Transaction, ledger_row: LedgerRow, evaluation: StoredEvaluation, now_us: int) -> None:
         put_group_evaluation(tx, self._project_id, self._group_kind, ledger_row.row_id, evaluation, now_us)
 
 
 def evaluation_job(services: Services, judges: Judges, claim: Claim) -> EvaluationJob:
-    """The job for the granularity that was decided on when the rows were selected."""
+    """Return the job for the granularity that was decided when the rows were selected."""
     plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
     if plan.reads_spans_of_groups:
         return GroupEvaluationJob(services, judges, claim, plan)

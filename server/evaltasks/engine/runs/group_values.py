@@ -1,14 +1,14 @@
-"""The values of an evaluator's variables on a trace or session, from its spans.
+"""Read the values of an evaluator's variables for a trace or session from its spans.
 
-* A mapped variable: the values at its path of the spans that its query ids take (any span without ids), in time order,
-  joined by ", ". A variable that is mapped several times takes what each of its mappings takes.
+* A mapped variable: the values at its path of the spans that match its query ids (of all spans without ids), in time
+  order, joined by ", ". A variable with several mappings has the values of each.
 * `conversation` of a session, unless it is mapped: a JSON array of `{"input", "output"}`, one turn for each root span
   (the first span of a trace without one), in the order of the traces.
-* A variable without a mapping: the column of its name, as on a span, of the root spans; where they have none, of all.
+* A variable without a mapping: the column of its name, as for a span, of the root spans; if they have none, of all.
 
-A session's traces follow each other in the order of their first spans. The spans are those the row has when it is
-judged, in the window or not: half a conversation is never judged. A value holds at most 100,000 characters, and those
-of a session together no more than that. Spans are read one after the other, so memory holds the values and no more.
+The traces of a session are in the order of their first spans. The spans are those that the row has when it is judged,
+in the window or not: half a conversation is never judged. A value has at most 100,000 characters, and so have the
+values of a session together. Spans are read one after the other, so only the values are kept in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evaltasks.api.tasks import QueryId, QueryMapping
 from evaltasks.engine.evaluators.outcome import Failed
 from evaltasks.engine.evaluators.prompt import text_of
 from evaltasks.engine.filters.compile import Target, compile_filter
-from evaltasks.engine.runs.joining import CHARACTERS_MAX, Conversation, JoinedText, Turn, shares
+from evaltasks.engine.runs.joining import CHARACTERS_MAX, Conversation, JoinedText, Turn, allot_characters
 from evaltasks.engine.runs.mapping import Columns, span_columns, unmapped_value, value_at
 from evaltasks.engine.runs.plan import ROW_KINDS, EvaluationPlan
 from evaltasks.engine.store.groups import spans_of_trace, trace_ids_of_session
@@ -37,11 +37,11 @@ _EVALUATION_FIELDS = ("label", "score", "explanation")
 
 @dataclass(frozen=True, slots=True)
 class GroupValues:
-    """`cut` says how many characters are left of each value that was cut."""
+    """The values of the variables; `truncated` has the number of characters left of each truncated value."""
 
     values: Mapping[str, object]
     num_spans: int
-    cut: Mapping[str, int] = field(default_factory=dict)
+    truncated: Mapping[str, int] = field(default_factory=dict)
 
 
 class GroupReader:
@@ -52,36 +52,36 @@ class GroupReader:
         self._is_session = plan.granularity is DataGranularity.SESSION
         self._kind = ROW_KINDS[plan.granularity]
         self._mappings = plan.query_mappings
-        wanted = {id_ for mappings in plan.query_mappings.values() for one in mappings for id_ in one.query_ids}
+        query_ids = {id_ for mappings in plan.query_mappings.values() for one in mappings for id_ in one.query_ids}
         compiled = {
             id_: compile_filter(plan.filters[id_], Target.SPAN, prefix=f"q{id_.lower()}", field=f"query_filters.{id_}")
-            for id_ in sorted(wanted)
+            for id_ in sorted(query_ids)
         }
-        self._takes = "".join(f", ({one.sql}) AS takes_{id_}" for id_, one in compiled.items())
+        self._query_columns = "".join(f", ({one.sql}) AS takes_{id_}" for id_, one in compiled.items())
         self._filter_values = {key: value for one in compiled.values() for key, value in one.values.items()}
         self._reads_evaluations = any(path.startswith(_EVALUATIONS) for path in plan.paths)
 
     def read(self, tx: Transaction, row_id: str, version_id: str, variables: Sequence[str]) -> GroupValues | Failed:
-        """The value of every variable, or the failure that names the first variable without one."""
-        gathered = _Gathered(variables, self._mappings.get(version_id, ()), self._is_session)
+        """Return the value of every variable, or the failure that names the first variable without one."""
+        collector = _VariableCollector(variables, self._mappings.get(version_id, ()), self._is_session)
         num_spans = 0
         for trace_id in self._traces(tx, row_id):
             with closing(self._spans(tx, trace_id)) as spans:
                 for row in spans:
                     num_spans += 1
-                    gathered.take(row, self._columns(tx, row))
-                    if gathered.is_full:
+                    collector.add_span(row, self._columns(tx, row))
+                    if collector.is_full:
                         break
-            gathered.end_trace()
-            if gathered.is_full:
+            collector.end_trace()
+            if collector.is_full:
                 break
         if not num_spans:
             return Failed(f"the {self._kind} was deleted before it was evaluated")
-        missing = gathered.first_missing()
+        missing = collector.first_variable_without_value()
         if missing is not None:
-            return Failed(_missing(missing, self._mappings.get(version_id, ()), self._kind))
-        values, cut = gathered.values(CHARACTERS_MAX if self._is_session else None)
-        return GroupValues(values, num_spans, cut)
+            return Failed(_no_value_reason(missing, self._mappings.get(version_id, ()), self._kind))
+        values, truncated = collector.values(CHARACTERS_MAX if self._is_session else None)
+        return GroupValues(values, num_spans, truncated)
 
     def _traces(self, tx: Transaction, row_id: str) -> Sequence[str]:
         if not self._is_session:
@@ -90,7 +90,7 @@ class GroupReader:
 
     def _spans(self, tx: Transaction, trace_id: str) -> Generator[Row]:
         values = {**self._filter_values, "project_id": self._project_id, "trace_id": trace_id}
-        return spans_of_trace(tx, values, self._takes)
+        return spans_of_trace(tx, values, self._query_columns)
 
     def _columns(self, tx: Transaction, row: Row) -> Columns:
         if not self._reads_evaluations:
@@ -102,8 +102,8 @@ class GroupReader:
         return span_columns(row, found)
 
 
-class _Gathered:
-    """What the spans read so far have for each variable."""
+class _VariableCollector:
+    """Collects the value of each variable from the spans of a row."""
 
     def __init__(self, variables: Sequence[str], mappings: Sequence[QueryMapping], is_session: bool) -> None:
         self._variables = variables
@@ -121,13 +121,13 @@ class _Gathered:
 
     @property
     def is_full(self) -> bool:
-        """True when no further span can add anything, but that something is cut."""
+        """True if further spans cannot change any value, and every value is known to be truncated."""
         texts = [*self._mapped.values(), *self._of_roots.values()]
-        full = all(text.is_full and text.is_cut for text in texts)
-        return full and (self._conversation is None or self._conversation.is_cut)
+        full = all(text.is_full and text.is_truncated for text in texts)
+        return full and (self._conversation is None or self._conversation.is_truncated)
 
-    def take(self, row: Row, columns: Columns) -> None:
-        """The next span of the trace."""
+    def add_span(self, row: Row, columns: Columns) -> None:
+        """Add the next span of the trace."""
         is_root = row["parent_id"] is None
         for one in self._mappings:
             if not one.query_ids or any(row[f"takes_{QueryId(id_).value}"] for id_ in one.query_ids):
@@ -153,7 +153,7 @@ class _Gathered:
         if self._conversation is not None and turn != Turn(None, None):
             self._conversation.add(turn)
 
-    def first_missing(self) -> str | None:
+    def first_variable_without_value(self) -> str | None:
         for name in self._variables:
             text = self._text_of(name)
             if text.is_empty:
@@ -169,16 +169,16 @@ class _Gathered:
         return self._of_all[name] if self._of_roots[name].is_empty else self._of_roots[name]
 
     def values(self, characters_max: int | None) -> tuple[dict[str, object], dict[str, int]]:
-        """The values, all together in at most so many characters, and the lengths of those that were cut."""
-        gathered = {name: self._text_of(name) for name in self._variables}
-        texts = {name: one.text() for name, one in gathered.items()}
+        """Return the values, together in at most so many characters, and the lengths of the truncated ones."""
+        collected = {name: self._text_of(name) for name in self._variables}
+        texts = {name: value.text() for name, value in collected.items()}
         if characters_max is not None and sum(len(text) for text in texts.values()) > characters_max:
-            kept = shares({name: len(text) for name, text in texts.items()}, characters_max)
-            for name, one in gathered.items():
+            kept = allot_characters({name: len(text) for name, text in texts.items()}, characters_max)
+            for name, value in collected.items():
                 if kept[name] < len(texts[name]):
-                    texts[name] = one.text(kept[name])
-        cut = {name: len(texts[name]) for name, one in gathered.items() if one.is_cut}
-        return dict(texts), cut
+                    texts[name] = value.text(kept[name])
+        truncated = {name: len(texts[name]) for name, value in collected.items() if value.is_truncated}
+        return dict(texts), truncated
 
 
 def _add(text: JoinedText, value: object) -> None:
@@ -190,13 +190,13 @@ def _text(value: object) -> str | None:
     return None if value is None else text_of(value)
 
 
-def _missing(variable: str, mappings: Sequence[QueryMapping], kind: str) -> str:
+def _no_value_reason(variable: str, mappings: Sequence[QueryMapping], kind: str) -> str:
     paths = [one for one in mappings if one.variable_name == variable]
     if not paths:
         wanted = "a turn" if variable == CONVERSATION else "a column of that name"
         return f"variable '{variable}' has no value: it is not mapped, and no span of the {kind} has {wanted}"
     ids = " or ".join(sorted({id_.value for one in paths for id_ in one.query_ids}))
-    which = f" that query {ids} takes" if all(one.query_ids for one in paths) else ""
+    which = f" that query {ids} matches" if all(one.query_ids for one in paths) else ""
     where = " or ".join(f"'{path}'" for path in dict.fromkeys(one.attribute_path for one in paths))
     return (
         f"variable '{variable}' has no value: no span of the {kind}{which} has anything at {where}, "

@@ -1,4 +1,4 @@
-"""What the executor needs of a kind of task run: its lines, what to do with one, and what to keep of it."""
+"""What the executor needs from a kind of task run: its pending rows, how to process one, and what to store for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaltasks.engine.store.store import Transaction
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A WAITING line of the ledger with the row it is about; `columns` is None when the row is gone."""
+    """A pending row of the ledger with the data it is about; `columns` is None if that data was deleted."""
 
     position: int
     row_seq: int
@@ -25,33 +25,41 @@ class LedgerRow:
 
 
 class Job(Protocol):
+    """The work of one task run."""
+
     def pending_rows(self, tx: Transaction, after_position: int, limit: int) -> Sequence[LedgerRow]:
-        """The next waiting lines in the order of their positions. Runs in a worker thread."""
+        """Return the next pending rows in the order of their positions. Runs in a worker thread."""
         ...
 
     async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:
-        """The id of the integration that has to answer for this line; None when no one outside has to.
+        """Return the id of the integration that the row calls; None if it calls no provider.
 
-        Raises PermanentFailure as `process`.
+        Raises:
+            PermanentFailure: No row of the task run can be processed.
         """
         ...
 
     async def process(self, ledger_row: LedgerRow) -> Outcome:
-        """Raises RetryLater when the provider asks to wait, PermanentFailure when no line of the task run can be
-        done."""
+        """Evaluate or run one row.
+
+        Raises:
+            RetryLater: The provider asks to wait.
+            PermanentFailure: No row of the task run can be processed.
+        """
         ...
 
     def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
-        """Write what the outcome leaves behind besides its ledger line, in the same transaction.
+        """Write what the outcome produces besides its ledger row, in the same transaction.
 
-        Raises PermanentFailure when what it belongs to is gone; then nothing of the transaction is kept.
+        Raises:
+            PermanentFailure: What the outcome belongs to is gone; then the transaction is rolled back.
         """
         ...
 
     def complete(self, tx: Transaction, now_us: int) -> None:
-        """Write what follows from the task run's completion, in the transaction that completes it."""
+        """Write what follows from the completion of the task run, in the transaction that completes it."""
         ...
 
     async def close(self) -> None:
-        """Give back what doing lines took, such as a sandbox's worker. Called at the end, also when it is a cancel."""
+        """Release resources acquired while processing rows, such as a sandbox worker. Called also after a cancel."""
         ...

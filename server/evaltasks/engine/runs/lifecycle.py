@@ -1,12 +1,12 @@
-"""The life of a task run, as a table.
+"""The statuses of a task run and the steps between them, as a table.
 
     PENDING --claim--> RUNNING --complete--> COMPLETED
        |                  |------fail------> FAILED
        |--fail--> FAILED  |-----cancel-----> CANCELLED
        |--cancel--> CANCELLED
 
-`claim` is also how a living process takes over a run whose owner is dead: RUNNING stays RUNNING. An end is final.
-What may happen to a run is asked of this table and of nothing else; the documentation's table is made from it.
+`claim` is also how a living process takes over a task run whose owner is dead: RUNNING stays RUNNING. The three end
+statuses are final. No other code decides which steps are allowed; the table in the documentation is made from this one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEXT: dict[tuple[TaskRunStatus, Step], TaskRunStatus] = {
 
 
 def after(status: TaskRunStatus, step: Step) -> TaskRunStatus | None:
-    """The status that follows, or None when the step is not allowed from here."""
+    """Return the status after a step, or None if the step is not allowed."""
     return NEXT.get((status, step))
 
 

@@ -1,9 +1,9 @@
-"""From an evaluator's variables to the values a row has for them.
+"""Map the variables of an evaluator to the values of a row.
 
 A mapping names a column or a dotted path into one. Spans: `attributes.<path>`, `name`, `span_kind`, `status_code`,
-`latency_ms`, `context.span_id` and so on. Experiment runs: bare columns (`output`, the user's own), and behind them
-the columns of their example. A variable without a mapping means the column of its own name; on spans also
-`attributes.<name>`, and for `input` and `output` the OpenInference attributes that hold them.
+`latency_ms`, `context.span_id` and so on. Experiment runs: plain columns (`output`, the user's own), then the columns
+of their example. A variable without a mapping has the value of the column of its name; for spans also of
+`attributes.<name>`, and for `input` and `output` of the OpenInference attributes for these.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from evaltasks.engine.evaluators.outcome import Failed
 from evaltasks.engine.store.functions import lookup
 from evaltasks.engine.store.store import Row
 
-# Later documents are asked only when the earlier ones have no value.
+# Documents in the order of look-up: a later one is read only if the earlier ones have no value.
 Columns = tuple[Mapping[str, Any], ...]
 
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
 def span_columns(row: Row, evaluations: Mapping[str, Any] | None = None) -> Columns:
-    """A span as its columns are named in filters and mappings; attributes are parsed once."""
+    """Return the columns of a span under the names of filters and mappings; attributes are parsed once."""
     attributes = json.loads(row["attributes"])
     own = {
         "name": row["name"],
@@ -64,34 +64,34 @@ def example_columns(row: Row) -> Columns:
     return ({**json.loads(row["columns"]), "id": row["id"]},)
 
 
-_USUAL_PLACES = {"input": "attributes.input.value", "output": "attributes.output.value"}
+_DEFAULT_PATHS = {"input": "attributes.input.value", "output": "attributes.output.value"}
 
 
 def values_for(
     variables: Sequence[str], mappings: Mapping[str, str | None], columns: Columns
 ) -> dict[str, object] | Failed:
-    """The value of every variable, or the failure that names the first variable without one, and its path."""
+    """Return the value of every variable, or the failure that names the first variable without one, and its path."""
     values: dict[str, object] = {}
     for variable in variables:
         path = mappings.get(variable)
         value = value_at(path, columns) if path else unmapped_value(variable, columns)
         if value is None:
-            return Failed(_missing(variable, path))
+            return Failed(_no_value_reason(variable, path))
         values[variable] = value
     return values
 
 
 def unmapped_value(variable: str, columns: Columns) -> object:
-    """What a variable without a mapping means on the row; None when it means nothing there."""
+    """Return the value of a variable without a mapping; None if the row has none."""
     value = next((found for document in columns if (found := document.get(variable)) is not None), None)
-    if value is None and variable in _USUAL_PLACES:
-        # Before the general look-up, which would gather all of `input.*` into one object.
-        value = value_at(_USUAL_PLACES[variable], columns)
+    if value is None and variable in _DEFAULT_PATHS:
+        # Before the general look-up, which would collect all of `input.*` into one object.
+        value = value_at(_DEFAULT_PATHS[variable], columns)
     return value_at(variable, columns) if value is None else value
 
 
 def value_at(path: str, columns: Columns) -> object:
-    """The value at the path in the first document that has one; an empty text is a value, null is none."""
+    """Return the value at the path in the first document that has one; an empty text is a value, null is not."""
     for document in columns:
         value = document.get(path)
         if value is None:
@@ -101,7 +101,7 @@ def value_at(path: str, columns: Columns) -> object:
     return None
 
 
-def _missing(variable: str, path: str | None) -> str:
+def _no_value_reason(variable: str, path: str | None) -> str:
     if path:
         return f"variable '{variable}' has no value: the row has nothing at '{path}', which it is mapped to"
     return f"variable '{variable}' has no value: it is not mapped, and the row has no column of that name"

@@ -1,6 +1,6 @@
-"""What an evaluation task run was decided to do when its rows were selected; written down with them.
+"""The plan of an evaluation task run: what was decided when its rows were selected, stored with the task run.
 
-Whoever goes on with the task run later does as decided, whatever became of the task meanwhile.
+A process that resumes the task run follows the plan, whatever has changed in the task since.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ ROW_KINDS: Mapping[DataGranularity, Literal["span", "trace", "session"]] = {
 
 
 class EvaluationPlan(BaseModel):
-    """Mappings are by evaluator version id; `filters` are the task's named ones, which `query_mappings` refer to."""
+    """Mappings by evaluator version id; `filters` are the named filters of the task, which `query_mappings` refer
+    to."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,32 +42,33 @@ class EvaluationPlan(BaseModel):
 
     @property
     def paths(self) -> set[str]:
-        """Every path that a mapping names."""
+        """All paths in the mappings."""
         columns = {path for mapping in self.column_mappings.values() for path in mapping.values()}
         return columns | {one.attribute_path for mappings in self.query_mappings.values() for one in mappings}
 
 
 def _versions(tx: Transaction, evaluators: Sequence[TaskEvaluator]) -> list[EvaluatorVersion]:
-    found = []
-    for line in evaluators:
-        version = version_for(tx, line.evaluator_id, line.evaluator_version_id)
+    versions = []
+    for attached in evaluators:
+        version = version_for(tx, attached.evaluator_id, attached.evaluator_version_id)
         if version is None or version.evaluation_name is None:
-            raise PermanentFailure(f"The evaluator '{line.evaluator_name}' has no version that can be used.")
-        found.append(version)
-    return found
+            raise PermanentFailure(f"The evaluator '{attached.evaluator_name}' has no version that can be used.")
+        versions.append(version)
+    return versions
 
 
 def make_plan(tx: Transaction, task: Task) -> tuple[EvaluationPlan, list[EvaluatorVersion]]:
-    """The plan, and the versions the task's evaluators stand for now, in their order.
+    """Return the plan, and the current versions of the task's evaluators, in their order.
 
-    Raises PermanentFailure when an evaluator has no version, or newer versions do not fit the task any more.
+    Raises:
+        PermanentFailure: An evaluator has no version, or newer versions no longer fit the task.
     """
     versions = _versions(tx, task.evaluators)
     scopes = {version.granularity for version in versions}
     if len(scopes) > 1:
         raise PermanentFailure(
-            "The evaluators of this task do not work on one scope any more, because one of them has a newer version: "
-            "pin a version with the old data_granularity, or make a task for each scope."
+            "The evaluators of this task no longer have the same data_granularity, because one of them has a newer "
+            "version: pin a version with the old data_granularity, or create a task for each granularity."
         )
     granularity = scopes.pop()
     filters = task.query_filters.filters if task.query_filters is not None else []
@@ -74,24 +76,24 @@ def make_plan(tx: Transaction, task: Task) -> tuple[EvaluationPlan, list[Evaluat
     fits = granularity is DataGranularity.SPAN or task.project_id is not None
     if not fits or (granularity is DataGranularity.SPAN and is_shaped_for_groups):
         raise PermanentFailure(
-            f"The newest version of this task's evaluators works on a whole {granularity.lower()}, which this task "
-            "was not made for: pin a version with the old data_granularity, or make another task."
+            f"The newest version of this task's evaluators evaluates a whole {granularity.lower()}, which this task "
+            "was not created for: pin a version with the old data_granularity, or create another task."
         )
-    given = zip(task.evaluators, versions, strict=True)
+    attached_versions = zip(task.evaluators, versions, strict=True)
     if granularity is DataGranularity.SPAN:
         return EvaluationPlan(
-            column_mappings={version.id: one.column_mappings or {} for one, version in given}
+            column_mappings={version.id: one.column_mappings or {} for one, version in attached_versions}
         ), versions
     plan = EvaluationPlan(
         granularity=granularity,
         filters={named.id: named.filter for named in filters},
-        query_mappings={version.id: _query_mappings(one) for one, version in given},
+        query_mappings={version.id: _query_mappings(one) for one, version in attached_versions},
     )
     return plan, versions
 
 
 def _query_mappings(attached: TaskEvaluator) -> list[QueryMapping]:
-    """Columns mapped in the span shape are read from every span of the row."""
+    """Return the mappings; columns that are mapped in the span shape are read from every span of the row."""
     if attached.query_mappings is not None:
         return attached.query_mappings
     columns = attached.column_mappings or {}

@@ -1,8 +1,8 @@
-"""How many rows a day a task would evaluate if it were continuous: what the last 24 hours would have been.
+"""Estimate how many rows a day a task would evaluate if it were continuous, from the spans of the last 24 hours.
 
-Spans are numbered in the order they came, so a few look-ups by number find where the last day begins, and a sample of
-evenly spaced numbers says which share of it belongs to the task. The cost does not grow with the store; up to
-SAMPLE_MAX spans of a day the answer is exact, beyond that an estimate.
+Spans are numbered in the order of their arrival, so a few look-ups by number find the first span of the last day, and a
+sample of evenly spaced numbers gives the share that belongs to the task. The cost does not grow with the store; up to
+SAMPLE_MAX spans a day the result is exact, beyond that an estimate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DAY_US = 24 * 3600 * 1_000_000
 
 
 def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | None:
-    """None where it is unknown: for dataset tasks, for traces and sessions, for a task that could not start."""
+    """Return the estimate; None for dataset tasks, for traces and sessions, and for a task that could not start."""
     if task.project_id is None or not task.evaluates:
         return None
     try:
@@ -52,10 +52,10 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
 
 
 class Projections:
-    """What was projected lately: a task is read far more often than its project changes.
+    """A cache of estimates, because a task is read far more often than its project changes.
 
-    A projection is good as long as the task stands as it is and no span has come, and for a minute at most, because
-    the last 24 hours move on.
+    An estimate is valid until the task changes or a span arrives, and for a minute at most, because the last 24 hours
+    move on.
     """
 
     FRESH_SECONDS = 60.0
@@ -65,7 +65,7 @@ class Projections:
         self._kept: dict[str, tuple[tuple[datetime, int], float, int | None]] = {}
 
     def recent(self, task: Task, last_span_seq: int, now_seconds: float) -> tuple[int | None] | None:
-        """The projection in a tuple of its own, or None when it has to be made again."""
+        """Return the cached estimate (which may be None) in a tuple, or None if it must be computed again."""
         kept = self._kept.get(task.id)
         if kept is None or kept[0] != (task.updated_at, last_span_seq) or now_seconds - kept[1] > self.FRESH_SECONDS:
             return None
@@ -82,7 +82,7 @@ def _compiled(text: str | None, prefix: str) -> CompiledFilter:
 
 
 def _last_day(tx: Transaction, now_us: int) -> tuple[int, int]:
-    """The numbers of the first and the last span that came in the last 24 hours; the first is greater for none."""
+    """Return the numbers of the first and last span of the last 24 hours; the first is greater if there is none."""
     last = last_span_seq(tx)
     low, high = 1, last + 1
     while low < high:

@@ -1,8 +1,8 @@
-"""Writes outcomes: ledger line, what the job keeps, and the counts, all in ONE transaction.
+"""Record outcomes: the ledger row, what the job stores, and the counts, all in ONE transaction.
 
-Outcomes are gathered for a moment, so that a flood of them shares commits. The transaction begins
-by asking whether the task run is still this claim's (`Lost` if not), and a line is only ever moved from WAITING: so
-nothing is recorded twice, and the counts are the ledger's at every commit.
+Outcomes are gathered for a moment, so that many of them share a commit. The transaction first checks that the claim
+still owns the task run (`ClaimLost` if not), and only a pending ledger row gets an outcome: so nothing is recorded
+twice, and the counts agree with the ledger at every commit.
 """
 
 from __future__ import annotations
@@ -26,68 +26,79 @@ from evaltasks.engine.store.ledger import record_outcome
 from evaltasks.engine.store.store import Transaction
 from evaltasks.engine.store.task_runs import add_counts, owned_row
 
-Done = tuple[LedgerRow, Outcome]
+ProcessedRow = tuple[LedgerRow, Outcome]
 _BATCH_MAX = 500
 _FLUSH_SECONDS = 5.0
 
 
-class Lost(Exception):
-    """The task run is no longer ours: cancelled, deleted, or taken over after our lease ran out."""
+class ClaimLost(Exception):
+    """The claim no longer owns the task run: it was cancelled, deleted, or taken over after the lease expired."""
 
 
 async def record_all(
     services: Services,
     claim: Claim,
     job: Job,
-    done: MemoryObjectReceiveStream[Done],
-    all_done: anyio.Event,
+    processed: MemoryObjectReceiveStream[ProcessedRow],
+    all_processed: anyio.Event,
     gather_seconds: float,
 ) -> None:
-    """Record until the stream ends. Raises Lost, StoreError, and PermanentFailure when the job can keep nothing any
-    more.
+    """Record outcomes until the stream ends.
 
-    A lone outcome is committed at once, those of a flood every `gather_seconds`; nothing waits any more once
-    `all_done` is set. When cancelled, what has arrived is still written: a judge's answer that was paid for is not
-    thrown away.
+    A single outcome is committed at once, many of them every `gather_seconds`. When cancelled, the outcomes that have
+    arrived are still written, because judge answers that were paid for are not thrown away.
+
+    Args:
+        services: The services of the engine.
+        claim: The task run.
+        job: Stores what the outcomes produce.
+        processed: The stream of outcomes.
+        all_processed: Set when no more outcomes follow, so that the last ones are committed at once.
+        gather_seconds: The shortest time between two commits.
+
+    Raises:
+        ClaimLost: The claim no longer owns the task run.
+        StoreError: A storage error that does not go away.
+        PermanentFailure: What the outcomes belong to is gone.
     """
-    batch: list[Done] = []
+    batch: list[ProcessedRow] = []
     recorded_at = -gather_seconds
     try:
-        async for first in done:
+        async for first in processed:
             batch.append(first)
             with anyio.move_on_after(recorded_at + gather_seconds - anyio.current_time()):
-                await all_done.wait()
-            _take_more(batch, done)
+                await all_processed.wait()
+            _drain(batch, processed)
             await _record(services, claim, job, batch)
             recorded_at = anyio.current_time()
             batch.clear()
     except anyio.get_cancelled_exc_class():
         with anyio.move_on_after(_FLUSH_SECONDS, shield=True):
-            _take_more(batch, done)
+            _drain(batch, processed)
             while batch:
                 await _record(services, claim, job, batch)
                 batch.clear()
-                _take_more(batch, done)
+                _drain(batch, processed)
         raise
 
 
-def _take_more(batch: list[Done], done: MemoryObjectReceiveStream[Done]) -> None:
+def _drain(batch: list[ProcessedRow], processed: MemoryObjectReceiveStream[ProcessedRow]) -> None:
     while len(batch) < _BATCH_MAX:
         try:
-            batch.append(done.receive_nowait())
+            batch.append(processed.receive_nowait())
         except (anyio.WouldBlock, anyio.EndOfStream):
             return
 
 
-async def _record(services: Services, claim: Claim, job: Job, batch: Sequence[Done]) -> None:
+async def _record(services: Services, claim: Claim, job: Job, batch: Sequence[ProcessedRow]) -> None:
     now_us = to_us(services.clock.now())
     write = partial(services.store.write, lambda tx: record(tx, claim, job, batch, now_us))
     if not await retry_until_store_available(services.clock, write):
-        raise Lost
+        raise ClaimLost
 
 
-def record(tx: Transaction, claim: Claim, job: Job, batch: Sequence[Done], now_us: int) -> bool:
-    """False, and nothing written, when the task run is not this claim's any more."""
+def record(tx: Transaction, claim: Claim, job: Job, batch: Sequence[ProcessedRow], now_us: int) -> bool:
+    """Record a batch of outcomes; return False, with nothing written, if the claim was lost."""
     if owned_row(tx, claim.seq, claim.owner) is None:
         return False
     counts: Counter[RowOutcome] = Counter()

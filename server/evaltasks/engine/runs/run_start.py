@@ -1,8 +1,8 @@
-"""How a task run begins: its rows are chosen before it is claimed, and written down with the claim.
+"""Start a task run: find its rows before it is claimed, and write them into its ledger with the claim.
 
-The walk for the rows may take long and changes nothing; the claim is one short transaction. Between the two anybody may
-write: cancel the task run, claim it first (then the walk was in vain), or change the task (then the task run does what
-the task was when its rows were chosen, as if it had started a moment earlier).
+Finding rows may take long and changes nothing; the claim is one short transaction. Between the two, other requests and
+processes may write: cancel the task run, claim it first (then the rows were found in vain), or change the task (then
+the task run uses the task as it was when its rows were found, as if it had started a moment earlier).
 """
 
 from __future__ import annotations
@@ -14,46 +14,61 @@ from evaltasks.engine.runs import claims
 from evaltasks.engine.runs.candidate_rows import CandidateRows, find_candidate_rows
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.experiment import select_examples
+from evaltasks.engine.runs.lease_monitor import Lease
 from evaltasks.engine.runs.selection import select_rows
-from evaltasks.engine.runs.watch import Lease
 from evaltasks.engine.store.store import Transaction
 
 
 @dataclass
 class RunInitializer:
-    """Of the task run with this lease, now."""
+    """Prepares the rows of one task run and writes them into its ledger.
+
+    Attributes:
+        services: The services of the engine.
+        lease: The lease of the task run when it was last read.
+        now_us: The time of the start, in microseconds.
+    """
 
     services: Services
-    seen: Lease
+    lease: Lease
     now_us: int
     _candidates: CandidateRows | None = field(default=None, init=False)
 
-    async def choose(self) -> None:
-        """Choose its rows, on a snapshot. Does nothing for one that has them. Raises what `find_candidate_rows`
-        does."""
-        if self.seen.owner is None:
-            self._candidates = await self.services.store.read(self._find_unclaimed)
+    async def prepare(self) -> None:
+        """Find the rows of an evaluation task run on a snapshot. Does nothing if it has its rows already.
 
-    def _find_unclaimed(self, tx: Transaction) -> CandidateRows | None:
-        claim = claims.without_rows(tx, self.seen)
-        is_open = claim is not None and claim.task.evaluates and not self._ends_before_rows(claim)
-        return self._choose(tx, claim) if claim is not None and is_open else None
+        Raises:
+            PermanentFailure: What the task refers to is gone, or no longer fits together.
+            Problem: A filter can no longer be used.
+        """
+        if self.lease.owner is None:
+            self._candidates = await self.services.store.read(self._find_if_unstarted)
 
-    def _choose(self, tx: Transaction, claim: Claim) -> CandidateRows:
-        return find_candidate_rows(
-            tx, claim, self.services.fault_injection.evaluation_index(claim.task.name, self.now_us)
-        )
+    def _find_if_unstarted(self, tx: Transaction) -> CandidateRows | None:
+        claim = claims.unstarted(tx, self.lease)
+        if claim is None or not claim.task.evaluates or self._ends_before_selection(claim):
+            return None
+        return self._find(tx, claim)
 
-    def _ends_before_rows(self, claim: Claim) -> bool:
-        injected_cancellation = self.services.fault_injection.injected_cancellation(claim.task)
-        return injected_cancellation is not None and injected_cancellation.comes_before_rows
+    def _find(self, tx: Transaction, claim: Claim) -> CandidateRows:
+        index = self.services.fault_injection.evaluation_index(claim.task.name, self.now_us)
+        return find_candidate_rows(tx, claim, index)
 
-    def select(self, tx: Transaction, claim: Claim) -> None:
-        """Write its rows into the ledger, in the claim's transaction."""
-        if self._ends_before_rows(claim):
+    def _ends_before_selection(self, claim: Claim) -> bool:
+        cancellation = self.services.fault_injection.injected_cancellation(claim.task)
+        return cancellation is not None and cancellation.is_before_selection
+
+    def write_ledger(self, tx: Transaction, claim: Claim) -> None:
+        """Write the rows into the ledger, in the transaction of the claim.
+
+        Raises:
+            PermanentFailure: As `prepare`, or the experiment cannot be made.
+            Problem: As `prepare`.
+        """
+        if self._ends_before_selection(claim):
             return
         if claim.task.evaluates:
-            # One that could not be had a moment ago, and can be now, is walked for here.
-            select_rows(tx, claim, self._candidates or self._choose(tx, claim), self.now_us)
+            # If `prepare` could not have the task run and the claim can, the rows are found here.
+            select_rows(tx, claim, self._candidates or self._find(tx, claim), self.now_us)
         else:
             select_examples(tx, self.services, claim, self.now_us)

@@ -1,8 +1,8 @@
-"""The rows of an evaluation task run are written into its ledger, once, in the transaction that makes it RUNNING.
+"""Write the rows of an evaluation task run into its ledger, once, in the transaction that makes it RUNNING.
 
-Whoever goes on with it later finds the same lines. Rows that already carry the evaluation become SKIPPED lines at once,
+A process that resumes the task run finds the same ledger. Rows that already have the evaluation are SKIPPED at once,
 unless the trigger overrides. What a row is (a span, a trace, a session, an experiment run) follows from the evaluators,
-which share one granularity. Which rows they are was chosen before (`candidate_rows`).
+which have one granularity. The rows were found before (`candidate_rows`).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from evaltasks.engine.store.task_runs import set_selected, set_window, task_run_
 
 ALREADY_LABELLED = "already labelled"
 _ALL_LABELLED = (
-    "Every selected row already carries this task's evaluations, so there was nothing to do. "
+    "Every selected row already has this task's evaluations, so there was nothing to do. "
     "Trigger again with override_evaluations to evaluate them again."
 )
 
 
-def select_rows(tx: Transaction, claim: Claim, choice: CandidateRows, now_us: int) -> None:
-    """Fill the ledger with what was chosen; ends the task run when there is nothing to evaluate.
+def select_rows(tx: Transaction, claim: Claim, candidates: CandidateRows, now_us: int) -> None:
+    """Write the candidate rows into the ledger, and end the task run if there is nothing to evaluate.
 
-    No rows at all: completed with nothing done. All of them labelled: cancelled with a reason that says how to
-    override. A row that was deleted since it was chosen is an error of its own when its turn comes.
+    Without any row the task run is completed. If all rows are labelled, it is cancelled with a reason that names
+    `override_evaluations`. A row that was deleted since it was found becomes an error when it is processed.
     """
     row = task_run_row_by_seq(tx, claim.seq)
     assert row is not None
     selected = SelectedRows(
-        rows=choice.rows,
-        row_kind=choice.row_kind,
-        versions=choice.versions,
+        rows=candidates.rows,
+        row_kind=candidates.row_kind,
+        versions=candidates.versions,
         project_id=claim.task.project_id,
         task_id=claim.task.id,
         after_seq=row["after_span_seq"],
@@ -60,7 +60,7 @@ def select_rows(tx: Transaction, claim: Claim, choice: CandidateRows, now_us: in
         claim.seq,
         num_selected=0 if all_labelled else ledger_rows,
         num_skipped=0 if all_labelled else skipped,
-        plan=choice.plan.model_dump_json(),
+        plan=candidates.plan.model_dump_json(),
     )
     if all_labelled:
         end(tx, claim, Step.CANCEL, _ALL_LABELLED, now_us)

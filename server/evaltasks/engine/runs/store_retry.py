@@ -1,4 +1,4 @@
-"""Work that must not be thrown away waits until the store can be used again."""
+"""Repeat a use of the store until the store is available again."""
 
 from __future__ import annotations
 
@@ -18,10 +18,20 @@ _PAUSE_SECONDS_MAX = 15.0
 
 
 async def retry_until_store_available(clock: Clock, use: Callable[[], Awaitable[T]]) -> T:
-    """What `use` returns, however long the disk is full or the store locked. Raises StoreError for what lasts.
+    """Call `use` until it succeeds, however long the disk is full or the store is locked.
 
-    Answers that were paid for are kept in memory meanwhile, and whoever makes more of them is held up by this one
-    not going on: no further calls are made while their answers could not be stored.
+    Judge answers that were paid for stay in memory in the meantime. Their producers wait for this call, so no further
+    judge calls are made while answers cannot be stored.
+
+    Args:
+        clock: The clock for the pauses between attempts.
+        use: Reads or writes the store.
+
+    Returns:
+        What `use` returns.
+
+    Raises:
+        StoreError: An error that does not go away, such as a damaged file.
     """
     pause, last_logged_error = _PAUSE_SECONDS, ""
     while True:

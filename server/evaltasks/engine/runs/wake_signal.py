@@ -6,7 +6,7 @@ import anyio
 
 
 class WakeSignal:
-    """Signals are not counted: one or many before a wait end the same wait."""
+    """A signal to one waiter. Signals are not counted: one or many before a wait end the same wait."""
 
     def __init__(self) -> None:
         self._notified = anyio.Event()
@@ -16,9 +16,10 @@ class WakeSignal:
         self._notified.set()
 
     async def wait(self, at_most_seconds: float) -> None:
-        """Return after the next signal, or after the given time to look for work of other processes.
+        """Return after the next signal, at once if there was one since the last wait.
 
-        A signal since the last wait ends this one at once.
+        Args:
+            at_most_seconds: Return after this time in any case, to look for work of other processes.
         """
         with anyio.move_on_after(at_most_seconds):
             await self._notified.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaltasks.engine.runs.watch import Lease, Watch
+from evaltasks.engine.runs.lease_monitor import Lease, LeaseMonitor
 
 LEASE, HEARTBEAT, SECOND_US = 10.0, 2.5, 1_000_000
 looks = st.lists(
@@ -20,38 +20,38 @@ looks = st.lists(
 def test_an_owner_that_renews_between_any_two_looks_is_never_dead(
     steps: list[tuple[float, float]], owners_error: float
 ) -> None:
-    watch, monotonic, wall = Watch(LEASE, HEARTBEAT), 0.0, 0.0
+    monitor, monotonic, wall = LeaseMonitor(LEASE, HEARTBEAT), 0.0, 0.0
     for number, (seconds, jump) in enumerate(steps):
         monotonic, wall = monotonic + seconds, wall + seconds + jump
         lease = Lease(1, "owner", int((wall + owners_error + LEASE) * SECOND_US) + number)
-        assert watch.look([lease], now_us=int(wall * SECOND_US), monotonic_seconds=monotonic) == []
+        assert monitor.find_dead([lease], now_us=int(wall * SECOND_US), monotonic_seconds=monotonic) == []
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0.1, 2.5))
 def test_a_dead_owner_is_found_within_its_lease_whatever_time_that_names(until: float, poll: float) -> None:
-    watch, lease = Watch(LEASE, HEARTBEAT), Lease(1, "owner", int(until * SECOND_US))
+    monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", int(until * SECOND_US))
     monotonic = 0.0
-    while not watch.look([lease], now_us=0, monotonic_seconds=monotonic):
+    while not monitor.find_dead([lease], now_us=0, monotonic_seconds=monotonic):
         monotonic += poll
     assert monotonic < LEASE + 2 * poll
 
 
 def test_a_lease_that_is_over_needs_two_heartbeats_of_silence() -> None:
-    watch, lease = Watch(LEASE, HEARTBEAT), Lease(1, "owner", 0)
-    found = [watch.look([lease], now_us=SECOND_US, monotonic_seconds=float(second)) for second in range(7)]
+    monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", 0)
+    found = [monitor.find_dead([lease], now_us=SECOND_US, monotonic_seconds=float(second)) for second in range(7)]
     assert found == [[], [], [], [], [], [lease], [lease]]
 
 
 def test_a_night_in_which_no_one_looked_counts_for_one_heartbeat() -> None:
-    watch, lease = Watch(LEASE, HEARTBEAT), Lease(1, "owner", 0)
+    monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", 0)
     for monotonic in (0.0, 1.0, 30_000.0):
-        assert watch.look([lease], now_us=10**15, monotonic_seconds=monotonic) == []
+        assert monitor.find_dead([lease], now_us=10**15, monotonic_seconds=monotonic) == []
 
 
 def test_each_lease_is_watched_by_itself_and_what_is_gone_is_forgotten() -> None:
-    watch, one, two = Watch(0.0, HEARTBEAT), Lease(1, "a", 0), Lease(2, "b", 0)
-    assert watch.look([one, two], now_us=1, monotonic_seconds=0.0) == [one, two]
-    watch = Watch(2.0, HEARTBEAT)
-    watch.look([one, two], now_us=1, monotonic_seconds=0.0)
-    watch.look([two], now_us=1, monotonic_seconds=1.0)
-    assert watch.look([one, two], now_us=1, monotonic_seconds=2.0) == [two]
+    monitor, one, two = LeaseMonitor(0.0, HEARTBEAT), Lease(1, "a", 0), Lease(2, "b", 0)
+    assert monitor.find_dead([one, two], now_us=1, monotonic_seconds=0.0) == [one, two]
+    monitor = LeaseMonitor(2.0, HEARTBEAT)
+    monitor.find_dead([one, two], now_us=1, monotonic_seconds=0.0)
+    monitor.find_dead([two], now_us=1, monotonic_seconds=1.0)
+    assert monitor.find_dead([one, two], now_us=1, monotonic_seconds=2.0) == [two]

@@ -1,8 +1,8 @@
-"""`template_evaluation`: a judge reads each example itself; its label is the example's output.
+"""`template_evaluation`: a judge evaluates each example itself; its label is the example's output.
 
-Score and explanation are beside it as columns. When the configuration names the evaluator version it came from, the
-same is also there as `eval.<name>.label`, `.score` and `.explanation`, so that it can be filtered and compared with
-what an evaluation task of that evaluator writes.
+Score and explanation are columns of the experiment run. If the configuration names the evaluator version that it was
+copied from, the same values are also columns `eval.<name>.label`, `.score` and `.explanation`, so that they can be
+filtered and compared with the evaluations of that evaluator's tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evaltasks.engine.evaluators.prompt import mustache_problems
 from evaltasks.engine.evaluators.template_judge import judge_problems, make_template_evaluator
 from evaltasks.engine.evaluators.template_rules import choice_problems, double_brace_problems
 from evaltasks.engine.providers.catalog import Judges
-from evaltasks.engine.runs.example_work import as_broken, model_of, model_problem
+from evaltasks.engine.runs.example_work import as_permanent_failure, model_of, model_problem
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.evaluators import find_evaluator, find_version
 from evaltasks.engine.store.store import Transaction
@@ -31,7 +31,7 @@ _UNNAMED = "template_evaluation"
 def judge_config(
     configuration: TemplateEvaluation, model_name: str, evaluation_name: str | None = None
 ) -> TemplateConfig:
-    """The configuration as an evaluator's; its placeholders stay in double braces."""
+    """Return the configuration in the form of an evaluator's; its placeholders stay in double braces."""
     return TemplateConfig(
         name=evaluation_name or _UNNAMED,
         template=configuration.template,
@@ -46,31 +46,41 @@ def judge_config(
     )
 
 
-class ExampleJudging:
+class TemplateEvaluationWork:
     def __init__(
-        self, evaluator: Evaluator, mapping: Mapping[str, str], origin: Mapping[str, str | None], asks: str | None
+        self,
+        evaluator: Evaluator,
+        mapping: Mapping[str, str],
+        origin: Mapping[str, str | None],
+        rate_limit_key: str | None,
     ) -> None:
-        self.asks = asks
+        self.rate_limit_key = rate_limit_key
         self._evaluator = evaluator
         self._mapping = mapping
         self._origin = {name: value for name, value in origin.items() if value}
 
     @classmethod
-    async def open(cls, services: Services, judges: Judges, configuration: TemplateEvaluation) -> ExampleJudging:
-        """Raises PermanentFailure when the judge cannot judge."""
+    async def open(
+        cls, services: Services, judges: Judges, configuration: TemplateEvaluation
+    ) -> TemplateEvaluationWork:
+        """Create the judge.
+
+        Raises:
+            PermanentFailure: The judge cannot be called.
+        """
         version_id = configuration.evaluator_version_id
         integration, model_name = await services.store.read_by_key(lambda tx: model_of(tx, configuration))
-        # A version deleted since the task was made is still where the template came from; only its name is lost.
+        # The template was copied from this version even if it was deleted since; only the evaluation name is lost then.
         version = await services.store.read_by_key(lambda tx: find_version(tx, version_id)) if version_id else None
         name = version.evaluation_name if version is not None else None
         config = judge_config(configuration, model_name, name)
         try:
             evaluator = make_template_evaluator(config, judges, integration, InputVariableFormat.MUSTACHE)
         except NotBuilt as missing:
-            raise as_broken(missing) from missing
+            raise as_permanent_failure(missing) from missing
         origin = {"evaluator_version_id": version_id, "evaluation_name": name}
-        asks = None if integration.is_heuristic else integration.id
-        return cls(evaluator, configuration.column_mapping or {}, origin, asks)
+        rate_limit_key = None if integration.is_heuristic else integration.id
+        return cls(evaluator, configuration.column_mapping or {}, origin, rate_limit_key)
 
     async def process(self, columns: Columns) -> Outcome:
         values = values_for(self._evaluator.variables, self._mapping, columns)
@@ -79,14 +89,17 @@ class ExampleJudging:
         outcome = await self._evaluator.evaluate(values)
         return replace(outcome, provenance={**outcome.provenance, **self._origin})
 
-    def columns_of(self, outcome: Outcome) -> dict[str, object]:
+    def extra_columns(self, outcome: Outcome) -> dict[str, object]:
         if not isinstance(outcome, Evaluated) or (outcome.label is None and outcome.score is None):
             return {}
-        said = {"score": outcome.score, "explanation": outcome.explanation}
+        result = {"score": outcome.score, "explanation": outcome.explanation}
         name = self._origin.get("evaluation_name")
         if name is None:
-            return dict(said)
-        return {**said, **{f"eval.{name}.{field}": value for field, value in {"label": outcome.label, **said}.items()}}
+            return dict(result)
+        return {
+            **result,
+            **{f"eval.{name}.{field}": value for field, value in {"label": outcome.label, **result}.items()},
+        }
 
 
 def template_evaluation_problems(

@@ -1,4 +1,4 @@
-"""`llm_generation`: each example's messages go to a model, whose answer is the example's output."""
+"""`llm_generation`: send the messages, filled from each example, to a model; its answer is the example's output."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from evaltasks.engine.evaluators.prompt import mustache_problems, render_message
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.prices import cost_with
 from evaltasks.engine.providers.provider import CallRejected, ChatReply, ChatRequest, Provider
-from evaltasks.engine.runs.example_work import as_broken, model_of, model_problem
+from evaltasks.engine.runs.example_work import as_permanent_failure, model_of, model_problem
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.store import Transaction
 
 
-class Generation:
+class LlmGenerationWork:
     def __init__(
         self, configuration: LlmGeneration, provider: Provider, provider_name: str, request: ChatRequest
     ) -> None:
-        self.asks: str | None = configuration.ai_integration_id
+        self.rate_limit_key: str | None = configuration.ai_integration_id
         self._configuration = configuration
         self._variables = variables_of_messages(configuration)
         self._provider = provider
@@ -32,13 +32,17 @@ class Generation:
         self._request = request
 
     @classmethod
-    async def open(cls, services: Services, judges: Judges, configuration: LlmGeneration) -> Generation:
-        """Raises PermanentFailure when the model cannot be asked."""
+    async def open(cls, services: Services, judges: Judges, configuration: LlmGeneration) -> LlmGenerationWork:
+        """Prepare the request.
+
+        Raises:
+            PermanentFailure: The model cannot be called.
+        """
         integration, model_name = await services.store.read_by_key(lambda tx: model_of(tx, configuration))
         try:
             provider = judges.provider(integration)
         except NotBuilt as missing:
-            raise as_broken(missing) from missing
+            raise as_permanent_failure(missing) from missing
         tools = configuration.tool_config or {}
         request = ChatRequest(
             model_name=model_name,
@@ -51,21 +55,21 @@ class Generation:
         return cls(configuration, provider, str(integration.provider), request)
 
     async def process(self, columns: Columns) -> Outcome:
-        """The model's answer comes as an explanation: text that is not a verdict."""
+        """Send one request. The answer is the explanation of the outcome, because it is not a label."""
         values = values_for(self._variables, {}, columns)
         if isinstance(values, Failed):
             return values
-        asked = replace(self._request, messages=render_messages(self._configuration, values))
-        provenance: dict[str, Any] = {"provider": self._provider_name, "model": asked.model_name}
+        request = replace(self._request, messages=render_messages(self._configuration, values))
+        provenance: dict[str, Any] = {"provider": self._provider_name, "model": request.model_name}
         if self._configuration.prompt_version_id:
             provenance["prompt_version_id"] = self._configuration.prompt_version_id
         try:
-            reply = await self._provider.complete(asked)
+            reply = await self._provider.complete(request)
         except CallRejected as refusal:
             return Failed(refusal.reason, refusal.detail, provenance)
-        return Evaluated(explanation=_text(reply), provenance={**provenance, **_measured(reply)})
+        return Evaluated(explanation=_output_text(reply), provenance={**provenance, **_usage(reply)})
 
-    def columns_of(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  nothing beside the output
+    def extra_columns(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  no columns besides the output
         return {}
 
 
@@ -79,14 +83,14 @@ def generation_problems(tx: Transaction, configuration: LlmGeneration, space_id:
                 yield Unprocessable(f"run_configuration.messages[{index}]: {text}")
 
 
-def _text(reply: ChatReply) -> str:
-    """What the model wrote, or its tool calls as JSON when it wrote nothing."""
+def _output_text(reply: ChatReply) -> str:
+    """Return the text of the model, or its tool calls as JSON if there is no text."""
     if reply.text or not reply.tool_calls:
         return reply.text
     return json.dumps(list(reply.tool_calls), ensure_ascii=False)
 
 
-def _measured(reply: ChatReply) -> dict[str, Any]:
+def _usage(reply: ChatReply) -> dict[str, Any]:
     return {
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
