@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, computed_field, field_serializer, model_validator
 
 from evaltasks.api.wire import (
-    Folded,
+    CaseInsensitive,
     JsonObject,
-    Lenient,
-    Moment,
     Name,
     NamedListQuery,
+    OpenEnum,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
     WireEnum,
-    Written,
-    fold_case,
+    upper_case,
 )
 
 
@@ -47,18 +47,18 @@ class AuthType(WireEnum):
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
-class AwsMetadata(Written):
+class AwsMetadata(RequestModel):
     """Of AWS_BEDROCK: the role by which AX calls it."""
 
-    kind: Annotated[Literal["AWS"], BeforeValidator(fold_case)]
+    kind: Annotated[Literal["AWS"], BeforeValidator(upper_case)]
     role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", max_length=2048)
     external_id: str | None = Field(default=None, min_length=2, max_length=1224)
 
 
-class GcpMetadata(Written):
+class GcpMetadata(RequestModel):
     """Of VERTEX_AI: where its models are."""
 
-    kind: Annotated[Literal["GCP"], BeforeValidator(fold_case)]
+    kind: Annotated[Literal["GCP"], BeforeValidator(upper_case)]
     # Both become part of an address.
     project_id: str = Field(pattern=r"^[a-z0-9][a-z0-9.:-]*$", max_length=128)
     location: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)
@@ -68,7 +68,7 @@ class GcpMetadata(Written):
 ProviderMetadata: TypeAlias = AwsMetadata | GcpMetadata
 
 
-class _Integration(Written):
+class _Integration(RequestModel):
     api_key: str | None = Field(default=None, repr=False)
     # Ours alone: the embedded engine keeps the *name* of the variable and reads the key when it calls.
     api_key_env: EnvironmentName | None = None
@@ -77,14 +77,14 @@ class _Integration(Written):
     headers: dict[str, str] | None = Field(default=None, repr=False)
     enable_default_models: bool | None = None
     function_calling_enabled: bool | None = None
-    auth_type: Folded[AuthType] | None = None
+    auth_type: CaseInsensitive[AuthType] | None = None
     provider_metadata: ProviderMetadata | None = None
     scopings: list[JsonObject] | None = None
 
 
 class CreateAiIntegration(_Integration):
     name: Name
-    provider: Folded[Provider]
+    provider: CaseInsensitive[Provider]
 
 
 class UpdateAiIntegration(_Integration):
@@ -97,7 +97,7 @@ class UpdateAiIntegration(_Integration):
         return self
 
 
-class AiIntegration(Read):
+class AiIntegration(ResponseModel):
     """On the wire the heuristic judge is CUSTOM with `is_heuristic`, here it is HEURISTIC. Likewise the provider of a
     plug-in is CUSTOM with `provider_plugin`.
 
@@ -106,7 +106,7 @@ class AiIntegration(Read):
 
     id: str
     name: str
-    provider: Lenient[Provider]
+    provider: OpenEnum[Provider]
     has_api_key: bool = False
     api_key_env: str | None = None
     base_url: str | None = None
@@ -114,11 +114,11 @@ class AiIntegration(Read):
     headers: dict[str, str] | None = Field(default=None, repr=False)
     enable_default_models: bool = False
     function_calling_enabled: bool = True
-    auth_type: Lenient[AuthType] = AuthType.DEFAULT
+    auth_type: OpenEnum[AuthType] = AuthType.DEFAULT
     provider_metadata: JsonObject | None = None
     scopings: list[JsonObject] = Field(default_factory=list)
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     created_by_user_id: str | None = None
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties

@@ -11,16 +11,16 @@ from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler,
 from pydantic.json_schema import JsonSchemaValue
 
 from evaltasks.api.wire import (
-    Folded,
-    Lenient,
-    Moment,
+    CaseInsensitive,
     Name,
     NamedListQuery,
     NonBlank,
+    OpenEnum,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
     WireEnum,
-    Written,
 )
 
 
@@ -36,7 +36,7 @@ class OptimizationDirection(WireEnum):
     NONE = "NONE"
 
 
-class CategoricalValue(Written):
+class CategoricalValue(RequestModel):
     label: NonBlank
     score: float | None = None
 
@@ -50,18 +50,18 @@ FIELDS_OF_TYPE: dict[AnnotationConfigType, frozenset[str]] = {
 VARIANT_FIELDS = ("values", "minimum_score", "maximum_score", "optimization_direction")
 
 
-class AnnotationConfig(Read):
+class AnnotationConfig(ResponseModel):
     """Only the fields of its type are answered."""
 
     id: str
     name: str
     space_id: str
-    created_at: Moment
-    type: Lenient[AnnotationConfigType]
+    created_at: Timestamp
+    type: OpenEnum[AnnotationConfigType]
     values: list[CategoricalValue] | None = None
     minimum_score: float | None = None
     maximum_score: float | None = None
-    optimization_direction: Lenient[OptimizationDirection] | None = None
+    optimization_direction: OpenEnum[OptimizationDirection] | None = None
 
     @model_serializer(mode="wrap")
     def _own_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -86,12 +86,12 @@ class ListAnnotationConfigs(NamedListQuery):
     pass
 
 
-class _Config(Written):
-    annotation_config_type: Folded[AnnotationConfigType]
+class _Config(RequestModel):
+    annotation_config_type: CaseInsensitive[AnnotationConfigType]
     values: list[CategoricalValue] | None = Field(default=None, min_length=1, max_length=500)
     minimum_score: float | None = None
     maximum_score: float | None = None
-    optimization_direction: Folded[OptimizationDirection] | None = None
+    optimization_direction: CaseInsensitive[OptimizationDirection] | None = None
 
     @model_validator(mode="after")
     def _of_its_type(self) -> _Config:

@@ -1,6 +1,6 @@
 """Annotations: what people say of a span, a trace, a session, an example or an experiment run.
 
-An annotation is named by an annotation config of the row's space; a row has one of each name. Written again, the
+An annotation is named by an annotation config of the row's space; a row has one of each name. RequestModel again, the
 fields that are left out keep their value.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from evaltasks.api.wire import Folded, Moment, Name, NonBlank, Read, WireEnum, Written
+from evaltasks.api.wire import CaseInsensitive, Name, NonBlank, RequestModel, ResponseModel, Timestamp, WireEnum
 
 
 class Granularity(WireEnum):
@@ -19,7 +19,7 @@ class Granularity(WireEnum):
     SESSION = "SESSION"
 
 
-class AnnotationInput(Written):
+class AnnotationInput(RequestModel):
     """One remark. At least the name; a field left out or null stays as it is."""
 
     name: Name
@@ -28,27 +28,27 @@ class AnnotationInput(Written):
     text: str | None = None
 
 
-class AnnotatedRecord(Written):
+class AnnotatedRecord(RequestModel):
     """The annotations to put on one row; `record_id` is the row's id."""
 
     record_id: NonBlank
     values: list[AnnotationInput] = Field(min_length=1)
 
 
-class AnnotateRows(Written):
+class AnnotateRows(RequestModel):
     """For examples and experiment runs. Ids that name no row are ignored."""
 
     annotations: list[AnnotatedRecord] = Field(min_length=1, max_length=1000)
 
 
-class AnnotateSpans(Written):
+class AnnotateSpans(RequestModel):
     """For spans, traces and sessions of a project, looked up in a window; all of the records or none."""
 
     project_id: NonBlank
     annotations: list[AnnotatedRecord] = Field(min_length=1, max_length=1000)
-    start_time: Moment | None = None
-    end_time: Moment | None = None
-    granularity: Folded[Granularity] | None = None
+    start_time: Timestamp | None = None
+    end_time: Timestamp | None = None
+    granularity: CaseInsensitive[Granularity] | None = None
 
     @model_validator(mode="after")
     def _validate_session_count(self) -> AnnotateSpans:
@@ -57,17 +57,17 @@ class AnnotateSpans(Written):
         return self
 
 
-class Annotator(Read):
+class Annotator(ResponseModel):
     id: str | None = None
     email: str | None = None
 
 
-class Annotation(Read):
+class Annotation(ResponseModel):
     """An annotation as it is on a row. The engine knows no users, so its annotations have no annotator."""
 
     name: str
     score: float | None = None
     label: str | None = None
     text: str | None = None
-    updated_at: Moment | None = None
+    updated_at: Timestamp | None = None
     annotator: Annotator | None = None

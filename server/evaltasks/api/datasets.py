@@ -5,17 +5,17 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from evaltasks.api.wire import (
+    ExtraFieldsModel,
     JsonObject,
-    KeepsUnknown,
-    Moment,
     Name,
     NamedListQuery,
     NonBlank,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
     RowQuery,
     RowSearch,
-    Written,
+    Timestamp,
 )
 
 SYSTEM_COLUMNS = frozenset({"id", "created_at", "updated_at"})
@@ -30,20 +30,20 @@ def _user_rows(rows: list[JsonObject]) -> list[JsonObject]:
     return rows
 
 
-class DatasetVersion(Read):
+class DatasetVersion(ResponseModel):
     id: str
     name: str
     dataset_id: str
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
-class Dataset(Read):
+class Dataset(ResponseModel):
     id: str
     name: str
     space_id: str
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     versions: list[DatasetVersion] | None = None
 
 
@@ -55,15 +55,15 @@ class ListDatasets(NamedListQuery):
     pass
 
 
-class Example(KeepsUnknown):
+class Example(ExtraFieldsModel):
     """`id`, times, and the user's own columns beside them as extra fields.
 
     An annotated example has its annotations as one more of them, `annotations`.
     """
 
     id: str
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
 
     @property
     def columns(self) -> JsonObject:
@@ -82,7 +82,7 @@ class SearchExamples(RowSearch):
     dataset_version_id: str | None = None
 
 
-class CreateDataset(Written):
+class CreateDataset(RequestModel):
     name: Name
     space_id: NonBlank
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
@@ -90,21 +90,21 @@ class CreateDataset(Written):
     _user_rows = field_validator("examples", mode="after")(_user_rows)
 
 
-class RenameDataset(Written):
+class RenameDataset(RequestModel):
     name: Name
 
 
-class DatasetVersionQuery(Written):
+class DatasetVersionQuery(RequestModel):
     dataset_version_id: str | None = None
 
 
-class AppendExamples(Written):
+class AppendExamples(RequestModel):
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
 
     _user_rows = field_validator("examples", mode="after")(_user_rows)
 
 
-class UpdateExamples(Written):
+class UpdateExamples(RequestModel):
     """Columns that are not given stay. With `new_version` the changes go into a new version of that name."""
 
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
@@ -121,7 +121,7 @@ class UpdateExamples(Written):
         return rows
 
 
-class DeleteExamples(Written):
+class DeleteExamples(RequestModel):
     dataset_version_id: NonBlank
     example_ids: list[NonBlank] = Field(min_length=1, max_length=1000)
 
@@ -133,7 +133,7 @@ class DeleteExamples(Written):
         return ids
 
 
-class DeletedExamples(Read):
+class DeletedExamples(ResponseModel):
     """`completed`: no retry is needed. What the version does not hold stands among those not deleted."""
 
     completed: bool

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from evaltasks.api.wire import Read
+from evaltasks.api.wire import ResponseModel
 
 
-class EngineInfo(Read):
+class EngineInfo(ResponseModel):
     """`staged` names the failures of AX that this engine shows on purpose: with any, it is there for tests."""
 
     product: str

@@ -28,7 +28,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.plugins import add_plugins
-from evaltasks.api.wire import READING, Folded, FromNewer, NonBlank, WireEnum, Written, fold_case
+from evaltasks.api.wire import READING, CaseInsensitive, NonBlank, RequestModel, UnknownVariant, WireEnum, upper_case
 
 PLUGINS = "evaltasks.evaluator_kinds"
 # The labels of checks, which are passed or not.
@@ -71,11 +71,11 @@ class StaticParamType(WireEnum):
     REGEX = "REGEX"
 
 
-class StaticParam(Written):
+class StaticParam(RequestModel):
     """A value that belongs to a code evaluator, not to the row that it evaluates."""
 
     name: NonBlank
-    type: Folded[StaticParamType]
+    type: CaseInsensitive[StaticParamType]
     default_value: str | list[str]
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ class StaticParam(Written):
 
 
 # --- configurations -----------------------------------------------------------------------------------------------
-class EvaluatorConfig(Written):
+class EvaluatorConfig(RequestModel):
     """What the configurations of all kinds have."""
 
     name: EvaluationName
@@ -108,8 +108,8 @@ class TemplateConfig(EvaluatorConfig):
     )
     use_structured_output: bool = True
     classification_choices: dict[str, float] | None = None
-    direction: Folded[Direction] = Direction.MAXIMIZE
-    data_granularity: Folded[DataGranularity] | None = DataGranularity.SPAN
+    direction: CaseInsensitive[Direction] = Direction.MAXIMIZE
+    data_granularity: CaseInsensitive[DataGranularity] | None = DataGranularity.SPAN
     llm_config: LlmConfig
 
     @model_validator(mode="before")
@@ -138,11 +138,11 @@ class CodeConfig(EvaluatorConfig):
 
     variables: list[NonBlank]
     static_params: list[StaticParam] = Field(default_factory=list)
-    data_granularity: Folded[DataGranularity] | None = None
+    data_granularity: CaseInsensitive[DataGranularity] | None = None
     query_filter: str | None = None
     type: str
 
-    _fold_type = field_validator("type", mode="before")(fold_case)
+    _fold_type = field_validator("type", mode="before")(upper_case)
 
     @field_validator("static_params", mode="before")
     @classmethod
@@ -156,7 +156,7 @@ class CodeConfig(EvaluatorConfig):
 
 class ManagedCodeConfig(CodeConfig):
     type: Annotated[Literal["MANAGED"], Field(default="MANAGED")]
-    managed_evaluator: Folded[ManagedEvaluator]
+    managed_evaluator: CaseInsensitive[ManagedEvaluator]
 
 
 class CustomCodeConfig(CodeConfig):
@@ -165,13 +165,13 @@ class CustomCodeConfig(CodeConfig):
     imports: str | None = None
 
 
-class OtherCodeConfig(FromNewer):
+class OtherCodeConfig(UnknownVariant):
     """Code of a kind that a newer service has, or a package that is not installed here."""
 
     type: str | None = None
     name: str | None = None
     variables: list[str] = Field(default_factory=list)
-    data_granularity: Folded[DataGranularity] | None = None
+    data_granularity: CaseInsensitive[DataGranularity] | None = None
     query_filter: str | None = None
 
 
@@ -277,7 +277,7 @@ class _ByTag:
             extra: Literal["ignore"] | None = "ignore" if info.context is READING else None
             return known[tag].config.model_validate(value, context=info.context, extra=extra)
 
-        # Written as the model that it is: a kind of a package is not in the union.
+        # RequestModel as the model that it is: a kind of a package is not in the union.
         as_it_is = core_schema.simple_ser_schema("any")
         return core_schema.with_info_wrap_validator_function(read, built_in, serialization=as_it_is)
 

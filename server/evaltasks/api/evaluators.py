@@ -6,25 +6,25 @@ from pydantic import Field, model_validator
 
 from evaltasks.api.evaluator_kinds import AnyCodeConfig, ConfigFacts, EvaluatorType, ReadCodeConfig, TemplateConfig
 from evaltasks.api.wire import (
-    Folded,
+    CaseInsensitive,
     JsonObject,
-    Lenient,
     ListQuery,
-    Moment,
     Name,
     NamedListQuery,
     NonBlank,
+    OpenEnum,
     Page,
-    Read,
-    Written,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
 )
 
 
-class RemoteConfig(Written):
+class RemoteConfig(RequestModel):
     integration_id: NonBlank
 
 
-class _Version(ConfigFacts, Written):
+class _Version(ConfigFacts, RequestModel):
     template_config: TemplateConfig | None = None
     code_config: AnyCodeConfig | None = None
     remote_config: RemoteConfig | None = None
@@ -47,10 +47,10 @@ class CreateEvaluatorVersion(_Version):
         return self
 
 
-class CreateEvaluator(Written):
+class CreateEvaluator(RequestModel):
     space_id: NonBlank
     name: Name
-    type: Folded[EvaluatorType]
+    type: CaseInsensitive[EvaluatorType]
     description: str | None = Field(default=None, max_length=1000)
     version: CreateEvaluatorVersion
 
@@ -63,7 +63,7 @@ class CreateEvaluator(Written):
         return self
 
 
-class UpdateEvaluator(Written):
+class UpdateEvaluator(RequestModel):
     name: Name | None = None
     description: str | None = Field(default=None, max_length=1000)
 
@@ -74,27 +74,27 @@ class UpdateEvaluator(Written):
         return self
 
 
-class EvaluatorVersion(ConfigFacts, Read):
+class EvaluatorVersion(ConfigFacts, ResponseModel):
     id: str
     evaluator_id: str
-    type: Lenient[EvaluatorType]
+    type: OpenEnum[EvaluatorType]
     commit_hash: str = ""
     commit_message: str | None = None
-    created_at: Moment
+    created_at: Timestamp
     created_by_user_id: str | None = None
     template_config: TemplateConfig | None = None
     code_config: ReadCodeConfig | None = None
     remote_config: RemoteConfig | None = None
 
 
-class Evaluator(Read):
+class Evaluator(ResponseModel):
     id: str
     name: str
-    type: Lenient[EvaluatorType]
+    type: OpenEnum[EvaluatorType]
     space_id: str
     description: str | None = None
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     created_by_user_id: str | None = None
 
 
@@ -110,7 +110,7 @@ class ListEvaluators(NamedListQuery):
     pass
 
 
-class GetEvaluator(Written):
+class GetEvaluator(RequestModel):
     version_id: str | None = None
 
 
@@ -122,15 +122,15 @@ class ListEvaluatorVersions(ListQuery):
     pass
 
 
-class DeleteEvaluatorVersions(Written):
+class DeleteEvaluatorVersions(RequestModel):
     version_ids: list[NonBlank] = Field(min_length=1, max_length=100)
 
 
-class DeletedEvaluatorVersions(Read):
+class DeletedEvaluatorVersions(ResponseModel):
     completed: bool
     deleted_version_ids: list[str]
     not_deleted_version_ids: list[str]
 
 
-class EvaluatorTemplates(Read):
+class EvaluatorTemplates(ResponseModel):
     evaluator_templates: list[JsonObject]

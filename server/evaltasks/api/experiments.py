@@ -7,16 +7,16 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from evaltasks.api.wire import (
+    ExtraFieldsModel,
     JsonObject,
-    KeepsUnknown,
     ListQuery,
-    Moment,
     NonBlank,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
     RowQuery,
     RowSearch,
-    Written,
+    Timestamp,
     without_nul,
 )
 
@@ -26,12 +26,12 @@ ExperimentName = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[
 SYSTEM_RUN_COLUMNS = frozenset({"id"})
 
 
-class Experiment(Read):
+class Experiment(ResponseModel):
     id: str
     name: str
     space_id: str
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     dataset_id: str | None = None
     dataset_version_id: str | None = None
     experiment_traces_project_id: str | None = None
@@ -54,7 +54,7 @@ class ListExperiments(ListQuery):
         return self
 
 
-class ExperimentRun(KeepsUnknown):
+class ExperimentRun(ExtraFieldsModel):
     """One example's output or error. Further columns are beside as extras: the user's own, `eval.<name>.label`
     and the like, and `annotations` on a run that has some."""
 
@@ -89,7 +89,7 @@ def _experiment_rows(rows: list[JsonObject]) -> list[JsonObject]:
     return rows
 
 
-class CreateExperiment(Written):
+class CreateExperiment(RequestModel):
     name: ExperimentName
     dataset_id: str | None = None
     space_id: str | None = None
@@ -108,7 +108,7 @@ class CreateExperiment(Written):
         return self
 
 
-class AppendExperimentRuns(Written):
+class AppendExperimentRuns(RequestModel):
     experiment_runs: list[JsonObject] = Field(min_length=1, max_length=1000)
 
     _rows = field_validator("experiment_runs", mode="after")(_experiment_rows)

@@ -12,17 +12,17 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 
 from evaltasks.api.ai_integrations import EnvironmentName
 from evaltasks.api.wire import (
-    Folded,
+    CaseInsensitive,
     JsonObject,
-    Lenient,
-    Moment,
     Name,
     NamedListQuery,
+    OpenEnum,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
     WireEnum,
-    Written,
-    fold_case,
+    upper_case,
 )
 
 
@@ -36,7 +36,7 @@ Endpoint = Annotated[str, Field(pattern=r"^https?://", max_length=2048)]
 Description = Annotated[str, Field(max_length=1000)]
 
 
-class _WrittenAgentConfig(Written):
+class _WrittenAgentConfig(RequestModel):
     headers: dict[str, str] | None = Field(default=None, repr=False)
     # The key goes out as `authorization: Bearer …`, each header's whole value comes from its variable.
     api_key_env: EnvironmentName | None = None
@@ -66,7 +66,7 @@ class UpdateAgentConfig(_WrittenAgentConfig):
         return {name: written.get(name) for name in sorted(self.model_fields_set)}
 
 
-class _WrittenAgent(Written):
+class _WrittenAgent(RequestModel):
     type: Literal["AGENT"]
     description: Description | None = None
     scopings: list[JsonObject] | None = None
@@ -74,7 +74,7 @@ class _WrittenAgent(Written):
     @field_validator("type", mode="before")
     @classmethod
     def _agents_only(cls, value: object) -> object:
-        value = fold_case(value)
+        value = upper_case(value)
         if value == IntegrationType.LLM:
             raise ValueError("integrations of type LLM are made and changed at /v2/ai-integrations")
         if value == IntegrationType.EVALUATOR:
@@ -98,7 +98,7 @@ class UpdateIntegration(_WrittenAgent):
         return self
 
 
-class AgentConfig(Read):
+class AgentConfig(ResponseModel):
     """`headers` is never in an answer; `has_headers` says whether any are sent, from wherever they come."""
 
     endpoint: str | None = None
@@ -111,17 +111,17 @@ class AgentConfig(Read):
     request_presets: list[JsonObject] = Field(default_factory=list)
 
 
-class Integration(Read):
+class Integration(ResponseModel):
     """On AX a list may also hold integrations of other types, whose `config` has other fields."""
 
     id: str
-    type: Lenient[IntegrationType]
+    type: OpenEnum[IntegrationType]
     name: str
     description: str | None = None
     scopings: list[JsonObject] = Field(default_factory=list)
     config: AgentConfig = AgentConfig()
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     created_by_user_id: str | None = None
 
 
@@ -130,4 +130,4 @@ class IntegrationPage(Page):
 
 
 class ListIntegrations(NamedListQuery):
-    type: Folded[IntegrationType] | None = None
+    type: CaseInsensitive[IntegrationType] | None = None

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from evaltasks.api.wire import JsonObject, KeepsUnknown, NonBlank, Written, fold_case
+from evaltasks.api.wire import ExtraFieldsModel, JsonObject, NonBlank, RequestModel, upper_case
 
 
-class InvocationParameters(KeepsUnknown):
+class InvocationParameters(ExtraFieldsModel):
     """Passed to the provider as they are; extra keys are kept, because providers grow them faster than we do."""
 
     temperature: float | None = None
@@ -28,14 +28,14 @@ class InvocationParameters(KeepsUnknown):
     @classmethod
     def _upper_type(cls, given: JsonObject | None) -> JsonObject | None:
         """Its type is an enumeration of AX, although providers write it in lower case."""
-        return {**given, "type": fold_case(given["type"])} if given and "type" in given else given
+        return {**given, "type": upper_case(given["type"])} if given and "type" in given else given
 
     def given(self) -> dict[str, Any]:
         """Only what was set, ready for a provider's request."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class LlmConfig(Written):
+class LlmConfig(RequestModel):
     ai_integration_id: NonBlank
     model_name: NonBlank
     invocation_parameters: InvocationParameters = InvocationParameters()

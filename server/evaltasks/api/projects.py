@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from evaltasks.api.wire import Lenient, Moment, Name, NamedListQuery, NonBlank, Page, Read, WireEnum, Written
+from evaltasks.api.wire import (
+    Name,
+    NamedListQuery,
+    NonBlank,
+    OpenEnum,
+    Page,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
+    WireEnum,
+)
 
 
 class ProjectType(WireEnum):
@@ -11,12 +21,12 @@ class ProjectType(WireEnum):
     EXPERIMENT = "EXPERIMENT"
 
 
-class Project(Read):
+class Project(ResponseModel):
     id: str
     name: str
     space_id: str
-    created_at: Moment
-    project_type: Lenient[ProjectType] | None = None
+    created_at: Timestamp
+    project_type: OpenEnum[ProjectType] | None = None
 
 
 class ProjectPage(Page):
@@ -27,10 +37,10 @@ class ListProjects(NamedListQuery):
     project_type: str | None = None
 
 
-class CreateProject(Written):
+class CreateProject(RequestModel):
     name: Name
     space_id: NonBlank
 
 
-class RenameProject(Written):
+class RenameProject(RequestModel):
     name: Name

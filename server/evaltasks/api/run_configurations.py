@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from evaltasks.api.models import InvocationParameters
-from evaltasks.api.wire import Folded, FromNewer, JsonObject, NonBlank, WireEnum, Written, fold_case
+from evaltasks.api.wire import CaseInsensitive, JsonObject, NonBlank, RequestModel, UnknownVariant, WireEnum, upper_case
 
 
 class MessageRole(WireEnum):
@@ -34,8 +34,8 @@ class InputVariableFormat(WireEnum):
     NONE = "NONE"
 
 
-class Message(Written):
-    role: Folded[MessageRole]
+class Message(RequestModel):
+    role: CaseInsensitive[MessageRole]
     content: str | None = None
     tool_call_id: str | None = None
     tool_calls: list[JsonObject] | None = None
@@ -46,7 +46,7 @@ class Message(Written):
         """Their type is an enumeration of AX, although providers write it in lower case."""
         if calls is None:
             return None
-        return [{**call, "type": fold_case(call["type"])} if "type" in call else call for call in calls]
+        return [{**call, "type": upper_case(call["type"])} if "type" in call else call for call in calls]
 
 
 class Resource(Enum):
@@ -80,7 +80,7 @@ class Reference:
     source_of: str | None
 
 
-class RunConfigurationBase(Written):
+class RunConfigurationBase(RequestModel):
     """What every kind has. A kind adds its fields, and marks those that hold ids with `RefersTo`."""
 
     experiment_type: str
@@ -89,7 +89,7 @@ class RunConfigurationBase(Written):
     # True if the output of an example is the label of a judge.
     output_is_label: ClassVar[bool] = False
 
-    _fold = field_validator("experiment_type", mode="before", check_fields=False)(fold_case)
+    _fold = field_validator("experiment_type", mode="before", check_fields=False)(upper_case)
 
     @classmethod
     def tag(cls) -> str:
@@ -125,7 +125,7 @@ class LlmGeneration(RunConfigurationBase):
     ai_integration_id: Annotated[NonBlank, RefersTo(Resource.AI_INTEGRATION)]
     model_name: str | None = None
     messages: list[Message] = Field(min_length=1)
-    input_variable_format: Folded[InputVariableFormat]
+    input_variable_format: CaseInsensitive[InputVariableFormat]
     invocation_parameters: InvocationParameters | None = None
     provider_parameters: JsonObject | None = None
     tool_config: JsonObject | None = None
@@ -207,7 +207,7 @@ else:
     RunConfiguration = any_of(tuple(KINDS.values()), f"experiment_type must be {listed(list(KINDS))}")
 
 
-class OtherConfiguration(FromNewer):
+class OtherConfiguration(UnknownVariant):
     """A kind that only a newer service knows; its fields are kept, and nothing is known about their meaning."""
 
     output_is_label: ClassVar[bool] = False

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from evaltasks.api.wire import JsonObject, ListQuery, Moment, Name, NonBlank, Page, Read, Written
+from evaltasks.api.wire import JsonObject, ListQuery, Name, NonBlank, Page, RequestModel, ResponseModel, Timestamp
 
 
-class DefaultLlmIntegration(Written):
+class DefaultLlmIntegration(RequestModel):
     """The AI integration and model that a space's people are offered first."""
 
     integration_id: NonBlank
     model_name: NonBlank
 
 
-class Space(Read):
+class Space(ResponseModel):
     id: str
     name: str
     description: str = ""
     is_private: bool = False
-    created_at: Moment
+    created_at: Timestamp
     organization_id: str | None = None
     default_llm_integration: DefaultLlmIntegration | None = None
     ml_models_enabled: bool | None = None
@@ -37,14 +37,14 @@ class ListSpaces(ListQuery):
     name: str | None = Field(default=None, max_length=255)
 
 
-class CreateSpace(Written):
+class CreateSpace(RequestModel):
     name: Name
     organization_id: str | None = None
     description: str = Field(default="", max_length=1000)
     is_private: bool = False
 
 
-class UpdateSpace(Written):
+class UpdateSpace(RequestModel):
     """At least one field. Null clears description, default_llm_integration and default_agent_runtime."""
 
     name: Name | None = None

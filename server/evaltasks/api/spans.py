@@ -11,7 +11,17 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from evaltasks.api.annotations import Annotation
-from evaltasks.api.wire import JsonObject, Lenient, Moment, NonBlank, Page, Read, RowQuery, WireEnum, Written
+from evaltasks.api.wire import (
+    JsonObject,
+    NonBlank,
+    OpenEnum,
+    Page,
+    RequestModel,
+    ResponseModel,
+    RowQuery,
+    Timestamp,
+    WireEnum,
+)
 
 
 class SpanKind(WireEnum):
@@ -35,12 +45,12 @@ class SpanStatus(WireEnum):
     UNSET = "UNSET"
 
 
-class SpanContext(Read):
+class SpanContext(ResponseModel):
     trace_id: str
     span_id: str
 
 
-class SpanEvaluation(Read):
+class SpanEvaluation(ResponseModel):
     """What one evaluator said of a span; `metadata` tells the task, task run and evaluator version."""
 
     name: str
@@ -50,21 +60,21 @@ class SpanEvaluation(Read):
     metadata: JsonObject | None = None
 
 
-class SpanEvent(Read):
+class SpanEvent(ResponseModel):
     name: str
-    timestamp: Moment
+    timestamp: Timestamp
     attributes: JsonObject = Field(default_factory=dict)
 
 
-class Span(Read):
+class Span(ResponseModel):
     name: str
     context: SpanContext
-    kind: Lenient[SpanKind] = SpanKind.UNKNOWN
+    kind: OpenEnum[SpanKind] = SpanKind.UNKNOWN
     parent_id: str | None = None
-    start_time: Moment
-    end_time: Moment
+    start_time: Timestamp
+    end_time: Timestamp
     latency_ms: float | None = None
-    status_code: Lenient[SpanStatus] = SpanStatus.UNSET
+    status_code: OpenEnum[SpanStatus] = SpanStatus.UNSET
     status_message: str | None = None
     attributes: JsonObject = Field(default_factory=dict)
     events: list[SpanEvent] = Field(default_factory=list)
@@ -84,12 +94,12 @@ class ListSpansQuery(RowQuery):
 Column = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class ListSpans(Written):
+class ListSpans(RequestModel):
     """Window bounds are inclusive; without them the last seven days are meant."""
 
     project_id: NonBlank
-    start_time: Moment | None = None
-    end_time: Moment | None = None
+    start_time: Timestamp | None = None
+    end_time: Timestamp | None = None
     filter: str | None = None
     included_columns: list[Column] | None = Field(default=None, min_length=1, max_length=1000)
     excluded_columns: list[Column] | None = Field(default=None, min_length=1, max_length=1000)
@@ -102,16 +112,16 @@ class ListSpans(Written):
         return self
 
 
-class DeleteSpans(Written):
+class DeleteSpans(RequestModel):
     """Without a window: the last two years. `end_time` itself is outside of it."""
 
     project_id: NonBlank
     span_ids: list[NonBlank] = Field(min_length=1, max_length=5000)
-    start_time: Moment | None = None
-    end_time: Moment | None = None
+    start_time: Timestamp | None = None
+    end_time: Timestamp | None = None
 
 
-class DeletedSpans(Read):
+class DeletedSpans(ResponseModel):
     """`completed`: no retry is needed. What was not found stands among those not deleted."""
 
     completed: bool
@@ -119,7 +129,7 @@ class DeletedSpans(Read):
     not_deleted_span_ids: list[str]
 
 
-class IncomingSpan(Written):
+class IncomingSpan(RequestModel):
     """One span as it is ingested (evaltasks' own operation; AX takes spans over OTLP).
 
     `attributes` may be nested or flat dotted keys, with or without the leading `attributes.`; the span kind is
@@ -131,8 +141,8 @@ class IncomingSpan(Written):
     span_id: str | None = Field(default=None, max_length=256)
     parent_id: str | None = Field(default=None, max_length=256)
     kind: str | None = None
-    start_time: Moment
-    end_time: Moment | None = None
+    start_time: Timestamp
+    end_time: Timestamp | None = None
     status_code: str | None = None
     status_message: str | None = None
     attributes: JsonObject = Field(default_factory=dict)
@@ -140,17 +150,17 @@ class IncomingSpan(Written):
 
     @field_validator("start_time", "end_time", mode="after")
     @classmethod
-    def _in_range(cls, moment: Moment | None) -> Moment | None:
+    def _in_range(cls, moment: Timestamp | None) -> Timestamp | None:
         if moment is not None and moment.year < 1971:
             raise ValueError("a span of 1970 is a unit mistake: give RFC 3339 text or epoch seconds")
         return moment
 
 
-class IngestSpans(Written):
+class IngestSpans(RequestModel):
     spans: list[IncomingSpan] = Field(min_length=1, max_length=1000)
 
 
-class IngestedSpans(Read):
+class IngestedSpans(ResponseModel):
     """`num_replaced` spans had an id the project already knew; the newer content stands."""
 
     num_added: int

@@ -8,17 +8,17 @@ from pydantic import Field
 
 from evaltasks.api.experiments import ExperimentName
 from evaltasks.api.wire import (
-    Folded,
+    CaseInsensitive,
     JsonObject,
-    Lenient,
     ListQuery,
-    Moment,
     NonBlank,
+    OpenEnum,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
     RowQuery,
+    Timestamp,
     WireEnum,
-    Written,
 )
 
 
@@ -38,11 +38,11 @@ TERMINAL_STATUSES = frozenset({TaskRunStatus.COMPLETED, TaskRunStatus.FAILED, Ta
 RowCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class TriggerTaskRun(Written):
+class TriggerTaskRun(RequestModel):
     """The body of a trigger; which field belongs to which task type is judged by the engine."""
 
-    data_start_time: Moment | None = None
-    data_end_time: Moment | None = None
+    data_start_time: Timestamp | None = None
+    data_end_time: Timestamp | None = None
     max_spans: RowCount | None = None
     override_evaluations: bool | None = None
     experiment_ids: list[NonBlank] | None = None
@@ -55,7 +55,7 @@ class TriggerTaskRun(Written):
     evaluation_task_ids: list[NonBlank] | None = None
 
 
-class TaskRun(Read):
+class TaskRun(ResponseModel):
     """Counts are of evaluations (one row times one evaluator), or of examples for run_experiment.
 
     Evaltasks' own additions: `num_selected` is how many the run will do in all, once that is known;
@@ -65,11 +65,11 @@ class TaskRun(Read):
 
     id: str
     task_id: str
-    status: Lenient[TaskRunStatus]
-    run_started_at: Moment | None = None
-    run_finished_at: Moment | None = None
-    data_start_time: Moment | None = None
-    data_end_time: Moment | None = None
+    status: OpenEnum[TaskRunStatus]
+    run_started_at: Timestamp | None = None
+    run_finished_at: Timestamp | None = None
+    data_start_time: Timestamp | None = None
+    data_end_time: Timestamp | None = None
     num_successes: int = 0
     num_errors: int = 0
     num_skipped: int = 0
@@ -77,7 +77,7 @@ class TaskRun(Read):
     experiment_id: str | None = None
     failure_reason: str | None = None
     chained_task_run_ids: list[str] | None = None
-    created_at: Moment
+    created_at: Timestamp
     created_by_user_id: str | None = None
 
     @property
@@ -94,7 +94,7 @@ class TaskRunPage(Page):
 
 
 class ListTaskRuns(ListQuery):
-    status: Folded[TaskRunStatus] | None = None
+    status: CaseInsensitive[TaskRunStatus] | None = None
 
 
 class RowOutcome(WireEnum):
@@ -104,7 +104,7 @@ class RowOutcome(WireEnum):
     SKIPPED = "SKIPPED"
 
 
-class TaskRunRow(Read):
+class TaskRunRow(ResponseModel):
     """What became of one row under one evaluator (evaltasks' own operation).
 
     `row_kind` is span, trace, session, experiment_run or example; `row_id` its id. `reason` says why a row is an error
@@ -118,14 +118,14 @@ class TaskRunRow(Read):
     evaluator_id: str | None = None
     evaluator_version_id: str | None = None
     evaluation_name: str | None = None
-    outcome: Lenient[RowOutcome]
+    outcome: OpenEnum[RowOutcome]
     label: str | None = None
     score: float | None = None
     explanation: str | None = None
     reason: str | None = None
     detail: str | None = None
     provenance: JsonObject | None = None
-    recorded_at: Moment | None = None
+    recorded_at: Timestamp | None = None
 
 
 class TaskRunRowPage(Page):
@@ -133,5 +133,5 @@ class TaskRunRowPage(Page):
 
 
 class ListTaskRunRows(RowQuery):
-    outcome: Folded[RowOutcome] | None = None
+    outcome: CaseInsensitive[RowOutcome] | None = None
     evaluator_id: str | None = None

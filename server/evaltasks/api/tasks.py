@@ -13,16 +13,16 @@ from pydantic.fields import FieldInfo
 
 from evaltasks.api.run_configurations import ReadConfiguration, RunConfiguration
 from evaltasks.api.wire import (
-    Folded,
-    Lenient,
+    CaseInsensitive,
     ListQuery,
-    Moment,
     Name,
     NonBlank,
+    OpenEnum,
     Page,
-    Read,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
     WireEnum,
-    Written,
 )
 
 
@@ -71,12 +71,12 @@ class QueryId(WireEnum):
     E = "E"
 
 
-class NamedFilter(Written):
-    id: Folded[QueryId]
+class NamedFilter(RequestModel):
+    id: CaseInsensitive[QueryId]
     filter: NonBlank
 
 
-class QueryFilters(Written):
+class QueryFilters(RequestModel):
     """The trace and session shape of a filter: up to five named ones and how they are combined (`A AND B`)."""
 
     filters: list[NamedFilter] = Field(min_length=1, max_length=5)
@@ -97,13 +97,13 @@ class QueryFilters(Written):
         return self.model_copy(update={"expression": expression})
 
 
-class QueryMapping(Written):
+class QueryMapping(RequestModel):
     variable_name: NonBlank
-    query_ids: list[Folded[QueryId]] = Field(default_factory=list)
+    query_ids: list[CaseInsensitive[QueryId]] = Field(default_factory=list)
     attribute_path: NonBlank
 
 
-class EvaluatorAttachment(Written):
+class EvaluatorAttachment(RequestModel):
     """One evaluator of a task. `evaluator_version_id` pins a version; without it the latest is used.
 
     `query_filter` is AND-ed with the task's. `column_mappings` maps template variable → column (span shape);
@@ -149,9 +149,9 @@ class TaskSettings(BaseModel):
 
 
 # Fields of a base that is further right come first: a name and a type are what a reader looks for.
-class _NewTask(Written):
+class _NewTask(RequestModel):
     name: Name
-    type: Folded[TaskType]
+    type: CaseInsensitive[TaskType]
     evaluators: list[EvaluatorAttachment] | None = None
     project_id: str | None = None
     dataset_id: str | None = None
@@ -165,7 +165,7 @@ class CreateTask(TaskSettings, _NewTask):
     run_configuration: Annotated[RunConfiguration | None, _RUN_CONFIGURATION] = None
 
 
-class UpdateTask(TaskSettings, Written):
+class UpdateTask(TaskSettings, RequestModel):
     """A change of a task. A field that is absent stays unchanged; lists and configurations are replaced as a whole.
 
     Null (or an empty text) clears a setting, except for is_continuous and run_configuration, which it leaves unchanged.
@@ -197,7 +197,7 @@ def settings_for(*targets: AppliesTo) -> tuple[str, ...]:
     return tuple(name for name, setting in TASK_SETTINGS.items() if setting.applies_to in targets)
 
 
-class TaskEvaluator(Read):
+class TaskEvaluator(ResponseModel):
     evaluator_id: str
     evaluator_name: str | None = None
     evaluator_version_id: str | None = None
@@ -206,10 +206,10 @@ class TaskEvaluator(Read):
     query_mappings: list[QueryMapping] | None = None
 
 
-class _TaskIdentity(Read):
+class _TaskIdentity(ResponseModel):
     id: str
     name: str
-    type: Lenient[TaskType]
+    type: OpenEnum[TaskType]
     project_id: str | None = None
     dataset_id: str | None = None
 
@@ -226,10 +226,10 @@ class Task(TaskSettings, _TaskIdentity):
     evaluators: list[TaskEvaluator] = Field(default_factory=list)
     experiment_ids: list[str] = Field(default_factory=list)
     run_configuration: ReadConfiguration | None = None
-    last_run_at: Moment | None = None
+    last_run_at: Timestamp | None = None
     projected_rows_per_day: int | None = None
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     created_by_user_id: str | None = None
 
     @property
@@ -248,4 +248,4 @@ class ListTasks(ListQuery):
     name: str | None = Field(default=None, max_length=255)
     project_id: str | None = None
     dataset_id: str | None = None
-    type: Folded[TaskType] | None = None
+    type: CaseInsensitive[TaskType] | None = None

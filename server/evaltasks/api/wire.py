@@ -1,9 +1,9 @@
 """What every wire model shares: how strictly it reads, how letter case is folded, how a page looks.
 
-Two kinds of model are on the wire. A *request* (`Written`) refuses fields it does not know, because a
-misspelt option silently ignored is a wrong evaluation. A *reply* (`Read`) ignores what it does not know and
+Two kinds of model are on the wire. A *request* (`RequestModel`) refuses fields it does not know, because a
+misspelt option silently ignored is a wrong evaluation. A *reply* (`ResponseModel`) ignores what it does not know and
 keeps enumeration values it has never seen as plain text, because the service may be newer than we are.
-Models that travel both ways (a run configuration, for example) are `Written`; the client reads them with
+Models that travel both ways (a run configuration, for example) are `RequestModel`; the client reads them with
 `extra="ignore"` and the context `READING`, in which they are as tolerant as a reply.
 """
 
@@ -37,19 +37,19 @@ JsonObject: TypeAlias = dict[str, Any]
 READING: Mapping[str, bool] = {"reading": True}
 
 
-class Written(BaseModel):
+class RequestModel(BaseModel):
     """A request body or a part of one: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Read(BaseModel):
+class ResponseModel(BaseModel):
     """A reply or a part of one: unknown fields are ignored, so a newer service does not break us."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class KeepsUnknown(BaseModel):
+class ExtraFieldsModel(BaseModel):
     """A part whose unknown fields are the user's own data, and kept however strictly the whole is read.
 
     The client reads replies with `extra="ignore"`, which overrides a model's own `extra="allow"` in pydantic;
@@ -69,7 +69,7 @@ class KeepsUnknown(BaseModel):
         return model
 
 
-class FromNewer(KeepsUnknown):
+class UnknownVariant(ExtraFieldsModel):
     """In an answer that is read: a variant no one knew here, kept whole. Nothing else is ever read as one."""
 
     @model_validator(mode="before")
@@ -80,13 +80,13 @@ class FromNewer(KeepsUnknown):
         return value
 
 
-def fold_case(value: object) -> object:
+def upper_case(value: object) -> object:
     """Upper-case a text, so that any letter case is accepted and only UPPER_SNAKE is written."""
     return value.upper() if isinstance(value, str) else value
 
 
 class WireEnum(StrEnum):
-    """A closed list of UPPER_SNAKE words; reads any letter case through `Folded`."""
+    """A closed list of UPPER_SNAKE words; reads any letter case through `CaseInsensitive`."""
 
     @property
     def is_known(self) -> bool:
@@ -115,12 +115,12 @@ class FurtherWords:
     accepts: Callable[[type[WireEnum], str], bool]
 
 
-class _Fold:
+class _CaseFolding:
     """Any letter case in, the closed list enforced; in an answer that is read, an unknown word is kept."""
 
     def __get_pydantic_core_schema__(self, kind: type[WireEnum], handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: object, listed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
-            word = fold_case(value)
+            word = upper_case(value)
             try:
                 return listed(word)
             except ValidationError:
@@ -134,10 +134,10 @@ class _Fold:
         return core_schema.with_info_wrap_validator_function(read, handler(kind))
 
 
-# `Folded[TaskType]` in a request: any case in, the closed list enforced, but for an answer that is read.
-# `Lenient[TaskType]` in a reply: any case in, an unknown word kept as text.
-Folded = Annotated[EnumT, _Fold()]
-Lenient = Annotated[EnumT | str, Field(union_mode="left_to_right"), BeforeValidator(fold_case)]
+# `CaseInsensitive[TaskType]` in a request: any case in, the closed list enforced, but for an answer that is read.
+# `OpenEnum[TaskType]` in a reply: any case in, an unknown word kept as text.
+CaseInsensitive = Annotated[EnumT, _CaseFolding()]
+OpenEnum = Annotated[EnumT | str, Field(union_mode="left_to_right"), BeforeValidator(upper_case)]
 
 
 def _as_utc(moment: datetime) -> datetime:
@@ -154,7 +154,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 # A moment on the wire: RFC 3339 in UTC.
-Moment = Annotated[
+Timestamp = Annotated[
     datetime,
     AfterValidator(_as_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
@@ -169,20 +169,20 @@ def without_nul(text: str) -> str:
     return text
 
 
-class Pagination(Read):
+class Pagination(ResponseModel):
     """`next_cursor` is there only when `has_more` is true; every published client loops on it alone."""
 
     has_more: bool = False
     next_cursor: str | None = None
 
 
-class Page(Read):
+class Page(ResponseModel):
     """What every list answers besides its items."""
 
     pagination: Pagination = Pagination()
 
 
-class ListQuery(Written):
+class ListQuery(RequestModel):
     """Query parameters of every resource list. `limit` counts items; a page holds at most 100."""
 
     limit: int = Field(default=50, ge=1, le=100)
@@ -197,7 +197,7 @@ class NamedListQuery(ListQuery):
     name: str | None = Field(default=None, max_length=255)
 
 
-class RowQuery(Written):
+class RowQuery(RequestModel):
     """Query parameters of lists of rows (examples, experiment runs, spans): at most 500 a page."""
 
     limit: int = Field(default=50, ge=1, le=500)

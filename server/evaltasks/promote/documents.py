@@ -20,7 +20,7 @@ from evaltasks.api.integrations import Description, Endpoint
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.run_configurations import KINDS, Resource, RunConfigurationBase, any_of, listed
 from evaltasks.api.tasks import QueryFilters, QueryId, QueryMapping, TaskSettings, TaskType
-from evaltasks.api.wire import Folded, JsonObject, Name, WireEnum, Written
+from evaltasks.api.wire import CaseInsensitive, JsonObject, Name, RequestModel, WireEnum
 
 SCHEMA_VERSION = 1
 LABEL_CHARACTERS = 12
@@ -31,7 +31,7 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 # --- tasks --------------------------------------------------------------------------------------------------------
-class AttachmentFile(Written):
+class AttachmentFile(RequestModel):
     """An evaluator of a task. `version` is a label in the evaluator's file; without it the latest version is used."""
 
     evaluator: Name
@@ -41,7 +41,7 @@ class AttachmentFile(Written):
     query_mappings: list[QueryMapping] | None = Field(default=None, min_length=1, max_length=50)
 
 
-class PinnedVersion(Written):
+class PinnedVersion(RequestModel):
     evaluator: Name
     version: Label
 
@@ -95,11 +95,11 @@ def pinned_versions(configuration: RunConfigurationBase | None) -> list[tuple[st
 
 
 # Fields of a base that is further right come first in the file.
-class _TaskFileHead(Written):
+class _TaskFileHead(RequestModel):
     evaltasks: Literal[1] = 1
     kind: Literal["task"] = "task"
     name: Name
-    type: Folded[TaskType]
+    type: CaseInsensitive[TaskType]
     project: Name | None = None
     dataset: Name | None = None
     experiments: list[Name] | None = None
@@ -148,7 +148,7 @@ class TemplateConfigFile(TemplateConfig):
     llm_config: LlmConfigFile
 
 
-class VersionFile(ConfigFacts, Written):
+class VersionFile(ConfigFacts, RequestModel):
     """One version of an evaluator. Tasks pin it by `label`; the last version of a file is the latest and needs none."""
 
     label: Label | None = None
@@ -176,13 +176,13 @@ class VersionFile(ConfigFacts, Written):
         return hashlib.sha256(canonical_json(self.content()).encode()).hexdigest()[:LABEL_CHARACTERS]
 
 
-class EvaluatorFile(Written):
+class EvaluatorFile(RequestModel):
     """An evaluator. `versions` holds the pinned versions, and the latest as the last one."""
 
     evaltasks: Literal[1] = 1
     kind: Literal["evaluator"] = "evaluator"
     name: Name
-    type: Folded[EvaluatorType]
+    type: CaseInsensitive[EvaluatorType]
     description: str | None = Field(default=None, max_length=1000)
     versions: list[VersionFile] = Field(min_length=1, max_length=100)
 
@@ -195,7 +195,7 @@ class EvaluatorFile(Written):
 
 
 # --- integrations -------------------------------------------------------------------------------------------------
-class AiIntegrationFile(Written):
+class AiIntegrationFile(RequestModel):
     """An AI integration without keys and headers. `api_key_env` names an environment variable.
 
     `this_space_only`: Whether the integration is hidden from other spaces.
@@ -204,18 +204,18 @@ class AiIntegrationFile(Written):
     evaltasks: Literal[1] = 1
     kind: Literal["ai_integration"] = "ai_integration"
     name: Name
-    provider: Folded[Provider]
+    provider: CaseInsensitive[Provider]
     base_url: Endpoint | None = None
     model_names: list[str] | None = None
     api_key_env: EnvironmentName | None = None
-    auth_type: Folded[AuthType] = AuthType.DEFAULT
+    auth_type: CaseInsensitive[AuthType] = AuthType.DEFAULT
     enable_default_models: bool = False
     function_calling_enabled: bool = True
     provider_metadata: ProviderMetadata | None = None
     this_space_only: bool = False
 
 
-class AgentIntegrationFile(Written):
+class AgentIntegrationFile(RequestModel):
     evaltasks: Literal[1] = 1
     kind: Literal["agent_integration"] = "agent_integration"
     name: Name

@@ -9,7 +9,7 @@ from pydantic import Field
 from evaltasks.api.problems import Conflict, Problem
 from evaltasks.api.projects import CreateProject
 from evaltasks.api.spans import IncomingSpan, IngestSpans
-from evaltasks.api.wire import JsonObject, Moment
+from evaltasks.api.wire import JsonObject, Timestamp
 from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, NotResolved
 from evaltasks.client.references import PROJECT, id_in
@@ -50,8 +50,8 @@ class ImportSpansOutput(Output):
     num_rows: int
     num_added: int
     num_replaced: int = Field(description="Rows whose span the project already had; the new content stands.")
-    data_start_time: Moment = Field(description="With data_end_time the window of a task run over these spans, UTC.")
-    data_end_time: Moment
+    data_start_time: Timestamp = Field(description="With data_end_time the window of a task run over these spans, UTC.")
+    data_end_time: Timestamp
     span_kinds: dict[str, int]
     next_step: str
 

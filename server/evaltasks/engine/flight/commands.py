@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from evaltasks.api.problems import BadRequest, NotBuilt
-from evaltasks.api.wire import Moment
+from evaltasks.api.wire import Timestamp
 
 
 class Command(BaseModel):
@@ -67,8 +67,8 @@ class ExportSpans(Command):
 
     model_id: str
     environment: str = "TRACING"
-    start_time: Moment
-    end_time: Moment
+    start_time: Timestamp
+    end_time: Timestamp
     filter_expression: str = ""
     projected_columns: list[str] = Field(default_factory=list)
     stream_chunk_size: int | None = Field(default=None, ge=1)

@@ -22,7 +22,7 @@ from evaltasks.api.spans import (
     SpanEvaluation,
     SpanPage,
 )
-from evaltasks.api.wire import JsonObject, Moment, Pagination
+from evaltasks.api.wire import JsonObject, Pagination, Timestamp
 from evaltasks.engine.call import Call
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.handlers.pages import NEWEST, cursor_for, key_from, scope_of
@@ -117,7 +117,7 @@ async def delete_spans(call: Call) -> DeletedSpans:
     return await call.services.store.write(work)
 
 
-def window_us_of(start_time: Moment | None, end_time: Moment | None, now_us: int) -> tuple[int, int]:
+def window_us_of(start_time: Timestamp | None, end_time: Timestamp | None, now_us: int) -> tuple[int, int]:
     """Both ends, inclusive: by default the last seven days; one end alone is completed by that."""
     last_us = now_us if end_time is None else to_us(end_time)
     first_us = last_us - WINDOW_DEFAULT // _MICROSECOND if start_time is None else to_us(start_time)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evaltasks.api.problems import Unprocessable
 from evaltasks.api.spans import IncomingSpan, SpanKind, SpanStatus
-from evaltasks.api.wire import JsonObject, Moment, rfc3339
+from evaltasks.api.wire import JsonObject, Timestamp, rfc3339
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.store.spans import SpanRow
 
@@ -153,7 +153,7 @@ class _IncomingEvent(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     name: str = "event"
-    timestamp: Moment | None = None
+    timestamp: Timestamp | None = None
     attributes: JsonObject = {}
 
 
