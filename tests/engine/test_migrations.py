@@ -13,7 +13,7 @@ import pytest
 from anyio import to_thread
 
 from evaltasks.engine.store.store import SCHEMA_VERSION, Store, StoreError
-from evaltasks.engine.store.versions import FIRST_VERSION, bring_up_to_date, migrations
+from evaltasks.engine.store.versions import FIRST_VERSION, migrate, migrations
 from tests.support.engines import engine
 from tests.support.store_files import FIXTURES, rows_of, schema_of, written_from
 
@@ -24,7 +24,7 @@ ONE = FIXTURES / "schema_1.sql"
 def migrated(path: Path, steps: Mapping[int, str]) -> None:
     with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
-        bring_up_to_date(connection, str(path), steps)
+        migrate(connection, str(path), steps)
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
@@ -125,7 +125,7 @@ def test_migrations_run_in_order_and_a_recreated_table_keeps_the_rows_that_refer
 def test_a_step_that_fails_leaves_the_store_at_the_version_before(tmp_path: Path, broken: str) -> None:
     path = written_from(ONE, tmp_path / "old.db")
     rows = rows_of(path)
-    with pytest.raises(StoreError, match=r"from schema 2 to 3 .*as it was before"):
+    with pytest.raises(StoreError, match=r"from schema 2 to 3 .*It is unchanged"):
         migrated(path, {2: "CREATE TABLE second (x);", 3: broken})
     assert version_of(path) == 2
     assert rows_of(path) == {**rows, "second": []}

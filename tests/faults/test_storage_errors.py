@@ -192,10 +192,12 @@ async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(what: str
             pass
         target = path if what == "file" else folder
         target.chmod(0o500 if what == "folder" else 0o400)
-        words = "may not write into its folder" if what == "folder" else "may not both read and write the file"
+        words = (
+            "no permission to write to its folder" if what == "folder" else "no permission to read and write the file"
+        )
         with (
             without_roots_rights(path, folder),
-            pytest.raises(StoreError, match=f"{words}.*(?i:allow it, or give another path) with --store"),
+            pytest.raises(StoreError, match=f"{words}.*(?i:grant it, or choose another path) with --store"),
         ):
             async with Store.open(path):
                 pass

@@ -33,7 +33,7 @@ from evaltasks.engine.ingest.spans import flatten
 from evaltasks.engine.ingest.uploads import SPAN_ID, evaluations_from
 from evaltasks.engine.store import client_writes, experiments
 from evaltasks.engine.store.annotations import put_annotations
-from evaltasks.engine.store.bulk import taken_experiment_run_ids
+from evaltasks.engine.store.bulk import existing_experiment_run_ids
 from evaltasks.engine.store.experiments import NewExperimentRun
 from evaltasks.engine.store.functions import lookup
 from evaltasks.engine.store.store import Transaction
@@ -91,7 +91,7 @@ async def post_experiment_data(services: Services, command: PostExperimentData, 
         )
         if experiment is None:
             raise NotFound("The dataset has no experiment of this name; create its entry first.")
-        if taken_experiment_run_ids(tx, [run.id for run in runs]):
+        if existing_experiment_run_ids(tx, [run.id for run in runs]):
             raise Conflict("Some of these experiment runs were posted before; nothing was stored.")
         creation.append_experiment_runs(tx, services, experiment.id, runs)
         return message({1: experiment.id, 2: dataset.id})

@@ -1,7 +1,7 @@
-"""Agent integrations in the store. A secret is never here: only names of environment variables.
+"""Agent integrations in the store. Secrets are never stored: only names of environment variables.
 
-`Integration` as it comes from here holds its header values in clear, for the executor; a handler takes them out before
-it answers.
+The `Integration` models returned here hold their header values in clear, because the executor sends them. Handlers
+remove the values before they answer.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def agent_from_row(row: Row) -> Integration:
 
 
 def agent_rows(tx: Transaction, query: ListIntegrations, before_seq: object) -> list[Row]:
-    """The agent integrations of a page and one more, newest first."""
-    chosen = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
-    return tx.fetch_all("agent_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    """Return the agent integrations of a page and one more, newest first."""
+    selectors = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
+    return tx.fetch_all("agent_integrations.page", {**selectors, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_agent(tx: Transaction, integration_id: str) -> Integration | None:
@@ -44,12 +44,12 @@ def find_agent_by_name(tx: Transaction, name: str) -> Integration | None:
 
 
 def insert_agent(tx: Transaction, agent: Integration, now_us: int) -> None:
-    """Its own times are not read."""
+    """Store a new integration, created and updated at `now_us`."""
     tx.run("agent_integrations.insert", {**_columns(agent), "now_us": now_us})
 
 
 def update_agent(tx: Transaction, agent: Integration, now_us: int) -> None:
-    """Replace everything of the integration with this id."""
+    """Replace name, description, scopings and configuration of the integration with this id."""
     row = tx.fetch_one("agent_integrations.by_id", {"id": agent.id})
     updated_us = now_us if row is None else moved_us(row["updated_us"], now_us)
     tx.run("agent_integrations.update", {**_columns(agent), "updated_us": updated_us})
@@ -60,7 +60,7 @@ def delete_agent(tx: Transaction, integration_id: str) -> None:
 
 
 def task_names_using(tx: Transaction, integration_id: str) -> list[str]:
-    """The run_experiment tasks that call the agent, the newest first."""
+    """Return the names of the run_experiment tasks that call the agent, newest first."""
     return [row["name"] for row in tx.fetch_all("agent_integrations.tasks_of", {"id": integration_id})]
 
 

@@ -1,5 +1,5 @@
 -- name: page
--- Newest first. An integration without scopings, or scoped to an organisation, is seen from every space.
+-- Newest first. An integration without scopings, or scoped to an organization, is visible in every space.
 SELECT i.*
 FROM agent_integrations i
 WHERE i.seq < :before_seq

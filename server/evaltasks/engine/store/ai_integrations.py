@@ -1,7 +1,7 @@
-"""AI integrations in the store. A key is never here: only the name of the environment variable that holds one.
+"""AI integrations in the store. API keys are never stored: only the name of the environment variable that holds one.
 
-`AiIntegration` as it comes from here holds its header values in clear, for the executor; a handler masks them before
-it answers.
+The `AiIntegration` models returned here hold their header values in clear, because the executor sends them. Handlers
+mask the values before they answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from evaltasks.api.ai_integrations import AiIntegration, ListAiIntegrations
 from evaltasks.engine.clock import from_us, moved_us
 from evaltasks.engine.store.store import Row, Transaction
 
-# The fields that have columns of their own, and the one that is found out again for every answer.
+# Fields that have columns of their own, and those that are computed for every response.
 _NOT_SETTINGS = {"id", "name", "provider", "created_at", "updated_at", "has_api_key", "is_heuristic", "provider_plugin"}
 
 
@@ -30,9 +30,9 @@ def integration_from_row(row: Row) -> AiIntegration:
 
 
 def integration_rows(tx: Transaction, query: ListAiIntegrations, before_seq: object) -> list[Row]:
-    """The integrations of a page and one more, newest first."""
-    chosen = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
-    return tx.fetch_all("ai_integrations.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    """Return the integrations of a page and one more, newest first."""
+    selectors = {"space_id": query.space_id, "space_name": query.space_name, "name": query.name}
+    return tx.fetch_all("ai_integrations.page", {**selectors, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_integration(tx: Transaction, integration_id: str) -> AiIntegration | None:
@@ -48,14 +48,18 @@ def find_integration_by_name(tx: Transaction, name: str) -> AiIntegration | None
 def insert_integration(
     tx: Transaction, integration: AiIntegration, now_us: int, *, unless_name_exists: bool = False
 ) -> bool:
-    """Store a new integration (its own times are not read). False when the name stood already and that was allowed."""
+    """Store a new integration, created and updated at `now_us`.
+
+    Returns:
+        False if `unless_name_exists` is set and an integration of this name exists; nothing is stored then.
+    """
     query = "ai_integrations.insert_if_absent" if unless_name_exists else "ai_integrations.insert"
     values = {"id": integration.id, "name": integration.name, "provider": str(integration.provider)}
     return tx.run(query, {**values, "settings": _settings(integration), "now_us": now_us}) > 0
 
 
 def update_integration(tx: Transaction, integration: AiIntegration, now_us: int) -> None:
-    """Replace name and settings of the integration with this id."""
+    """Replace name and settings of the integration with this id; its provider never changes."""
     row = tx.fetch_one("ai_integrations.by_id", {"id": integration.id})
     updated_us = now_us if row is None else moved_us(row["updated_us"], now_us)
     values = {"id": integration.id, "name": integration.name, "settings": _settings(integration)}
@@ -67,7 +71,7 @@ def delete_integration(tx: Transaction, integration_id: str) -> None:
 
 
 def task_names_using(tx: Transaction, integration_id: str) -> list[str]:
-    """The run_experiment tasks whose run configuration names the AI integration, the newest first."""
+    """Return the names of the run_experiment tasks whose run configuration uses the AI integration, newest first."""
     return [row["name"] for row in tx.fetch_all("ai_integrations.tasks_of", {"id": integration_id})]
 
 

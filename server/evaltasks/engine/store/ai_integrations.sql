@@ -1,5 +1,5 @@
 -- name: page
--- Newest first. An integration without scopings, or scoped to an organisation, is seen from every space.
+-- Newest first. An integration without scopings, or scoped to an organization, is visible in every space.
 SELECT i.*
 FROM ai_integrations i
 WHERE i.seq < :before_seq
@@ -25,7 +25,7 @@ INSERT INTO ai_integrations (id, name, provider, settings, created_us, updated_u
 VALUES (:id, :name, :provider, :settings, :now_us, :now_us);
 
 -- name: insert_if_absent
--- For what every opening process makes: whoever comes second changes nothing.
+-- For integrations that every process creates when it opens the store: the second process changes nothing.
 INSERT INTO ai_integrations (id, name, provider, settings, created_us, updated_us)
 VALUES (:id, :name, :provider, :settings, :now_us, :now_us)
 ON CONFLICT (name) DO NOTHING;

@@ -23,9 +23,9 @@ def config_from_row(row: Row) -> AnnotationConfig:
 
 
 def config_rows(tx: Transaction, query: ListAnnotationConfigs, before_seq: object) -> list[Row]:
-    """The configs of a page and one more."""
-    chosen = query.model_dump(exclude={"limit", "cursor"})
-    return tx.fetch_all("annotation_configs.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    """Return the configs of a page and one more, newest first."""
+    selectors = query.model_dump(exclude={"limit", "cursor"})
+    return tx.fetch_all("annotation_configs.page", {**selectors, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_config(tx: Transaction, config_id: str) -> AnnotationConfig | None:
@@ -39,7 +39,7 @@ def find_config_by_name(tx: Transaction, space_id: str, name: str) -> Annotation
 
 
 def insert_config(tx: Transaction, config: AnnotationConfig, now_us: int) -> None:
-    """Its name must be free in its space."""
+    """Store a new config; its name must not be in use in its space."""
     tx.run(
         "annotation_configs.insert",
         {
@@ -62,13 +62,14 @@ def delete_config(tx: Transaction, config_id: str) -> None:
 
 
 def unknown_names(tx: Transaction, space_id: str, names: Iterable[str]) -> list[str]:
-    """Those of the names that no config of the space has."""
-    given = json.dumps(sorted(set(names)))
+    """Return the names that no config of the space has."""
+    names_json = json.dumps(sorted(set(names)))
     return [
-        row["name"] for row in tx.fetch_all("annotation_configs.unknown_names", {"space_id": space_id, "names": given})
+        row["name"]
+        for row in tx.fetch_all("annotation_configs.unknown_names", {"space_id": space_id, "names": names_json})
     ]
 
 
 def _settings(config: AnnotationConfig) -> str:
-    written: dict[str, Any] = config.model_dump(mode="json")
-    return json.dumps({name: written[name] for name in VARIANT_FIELDS if name in written}, ensure_ascii=False)
+    fields: dict[str, Any] = config.model_dump(mode="json")
+    return json.dumps({name: fields[name] for name in VARIANT_FIELDS if name in fields}, ensure_ascii=False)

@@ -1,5 +1,5 @@
 -- name: page
--- Newest first. A scope that is NULL does not narrow.
+-- Newest first. A parameter that is NULL does not filter.
 SELECT c.*
 FROM annotation_configs c JOIN spaces s ON s.id = c.space_id
 WHERE c.seq < :before_seq
@@ -23,11 +23,11 @@ VALUES (:id, :space_id, :name, :type, :settings, :now_us);
 UPDATE annotation_configs SET name = :name, settings = :settings WHERE id = :id;
 
 -- name: delete
--- Annotations that were made under its name stay on their rows.
+-- Annotations with its name stay on their rows.
 DELETE FROM annotation_configs WHERE id = :id;
 
 -- name: unknown_names
--- Those of the names in the JSON array :names that no config of the space has.
+-- The names of the JSON array :names that no config of the space has.
 SELECT DISTINCT n.value AS name
 FROM json_each(:names) n
 WHERE NOT EXISTS (SELECT 1 FROM annotation_configs c WHERE c.space_id = :space_id AND c.name = n.value)

@@ -1,4 +1,4 @@
-"""Annotations in the store: one of each name on a row."""
+"""Annotations in the store. A row has at most one annotation of each name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evaltasks.engine.clock import from_us
 from evaltasks.engine.store.store import Row, Transaction
 
 RowKind: TypeAlias = Literal["span", "trace", "session", "example", "experiment_run"]
-# Row id as clients know it → the rows of that id. An example has one in every version that holds it.
+# Row id as clients know it → the numbers of its rows. An example has a row in every version that contains it.
 SeqsOfId: TypeAlias = Mapping[str, Sequence[int]]
 
 
 def annotations_for(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> Mapping[int, list[Annotation]]:
-    """What is on these rows, by `seq`, each list in the order of names; one query."""
-    found: dict[int, list[Annotation]] = {}
-    for row in tx.fetch_all("annotations.standing", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):
+    """Return the annotations on these rows by `seq`, each list sorted by name. Makes one query."""
+    annotations: dict[int, list[Annotation]] = {}
+    for row in tx.fetch_all("annotations.on_rows", {"row_kind": row_kind, "seqs": json.dumps(list(seqs))}):
         annotation = Annotation(
             name=row["name"],
             label=row["label"],
@@ -26,14 +26,22 @@ def annotations_for(tx: Transaction, row_kind: RowKind, seqs: Iterable[int]) -> 
             text=row["text"],
             updated_at=from_us(row["updated_us"]),
         )
-        found.setdefault(row["row_seq"], []).append(annotation)
-    return found
+        annotations.setdefault(row["row_seq"], []).append(annotation)
+    return annotations
 
 
 def put_annotations(
     tx: Transaction, row_kind: RowKind, records: Sequence[AnnotatedRecord], rows: SeqsOfId, now_us: int
 ) -> None:
-    """Write the annotations on their rows; records whose id is not in `rows` are passed over."""
+    """Store the annotations on their rows. A field that is None keeps its stored value.
+
+    Args:
+        tx: The transaction.
+        row_kind: The kind of all rows.
+        records: The annotations, by the id of their row. Records whose id is not in `rows` are skipped.
+        rows: Row id → the numbers of its rows.
+        now_us: The time they are updated at.
+    """
     tx.run_many(
         "annotations.put",
         [
@@ -46,10 +54,12 @@ def put_annotations(
 
 
 def copy_to_version(tx: Transaction, from_version_id: str, to_version_id: str) -> None:
+    """Copy the annotations of a version's examples to the same examples of another version."""
     tx.run("annotations.copy_to_version", {"from_version_id": from_version_id, "to_version_id": to_version_id})
 
 
 def example_seqs(tx: Transaction, dataset_id: str, ids: Iterable[str]) -> SeqsOfId:
+    """Return the rows of these examples in all versions of the dataset."""
     return _by_id(tx.fetch_all("annotations.examples", {"dataset_id": dataset_id, "ids": json.dumps(list(ids))}))
 
 
@@ -60,12 +70,12 @@ def experiment_run_seqs(tx: Transaction, experiment_id: str, ids: Iterable[str])
 
 
 def span_rows_by_id(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> list[Row]:
-    """id, seq and parent_id of the spans of these ids in the window, both ends inclusive."""
+    """Return id, seq and parent_id of the spans with these ids in the window (both ends inclusive)."""
     return tx.fetch_all("annotations.spans", _in_window(project_id, ids, window_us))
 
 
 def session_seqs(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> SeqsOfId:
-    """Session id → the root span of its earliest trace in the window."""
+    """Return session id → the root span of the session's earliest trace in the window (both ends inclusive)."""
     return _by_id(tx.fetch_all("annotations.sessions", _in_window(project_id, ids, window_us)))
 
 
@@ -79,7 +89,7 @@ def _in_window(project_id: str, ids: Iterable[str], window_us: tuple[int, int]) 
 
 
 def _by_id(rows: Iterable[Row]) -> SeqsOfId:
-    found: dict[str, list[int]] = {}
+    seqs: dict[str, list[int]] = {}
     for row in rows:
-        found.setdefault(row["id"], []).append(row["seq"])
-    return found
+        seqs.setdefault(row["id"], []).append(row["seq"])
+    return seqs

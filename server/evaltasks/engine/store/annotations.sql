@@ -1,20 +1,20 @@
 -- name: put
--- What is not given keeps its value.
+-- A field that is NULL keeps its stored value.
 INSERT INTO annotations (row_kind, row_seq, name, label, score, text, updated_us)
 VALUES (:row_kind, :row_seq, :name, :label, :score, :text, :now_us)
 ON CONFLICT (row_kind, row_seq, name) DO UPDATE SET
     label = coalesce(excluded.label, label), score = coalesce(excluded.score, score),
     text = coalesce(excluded.text, text), updated_us = excluded.updated_us;
 
--- name: standing
--- What is on the rows whose seq is in the JSON array :seqs.
+-- name: on_rows
+-- The annotations on the rows whose seq is in the JSON array :seqs.
 SELECT a.row_seq, a.name, a.label, a.score, a.text, a.updated_us
 FROM annotations a
 WHERE a.row_kind = :row_kind AND a.row_seq IN (SELECT value FROM json_each(:seqs))
 ORDER BY a.row_seq, a.name;
 
 -- name: copy_to_version
--- The examples of a new version of a dataset take their annotations along.
+-- Copies the annotations of examples to the same examples of another version.
 INSERT INTO annotations (row_kind, row_seq, name, label, score, text, updated_us)
 SELECT a.row_kind, n.seq, a.name, a.label, a.score, a.text, a.updated_us
 FROM examples o
@@ -40,7 +40,7 @@ WHERE s.project_id = :project_id AND s.span_id IN (SELECT value FROM json_each(:
   AND s.start_us BETWEEN :window_start_us AND :window_end_us;
 
 -- name: sessions
--- The root span of each session's earliest trace. A root has no parent, or one that never came.
+-- The root span of each session's earliest trace, or its first span if no span is a root.
 SELECT id, seq
 FROM (
     SELECT s.session_id AS id, s.seq,

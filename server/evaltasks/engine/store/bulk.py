@@ -1,4 +1,4 @@
-"""Reading many rows at once, for downloads of whole projects, datasets and experiments."""
+"""Reads many rows page by page, for downloads of whole projects, datasets and experiments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ PAGE_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class SpanSelection:
-    """Spans of a project that start in a window (its end outside); `sample_rate` takes a part of the traces."""
+    """Spans of a project that start in a window.
+
+    Attributes:
+        project_id: The project.
+        window_us: Start (inclusive) and end (exclusive) in microseconds.
+        filter: A filter over spans.
+        sample_rate: The share of the traces to read, all of them if None. A trace is read whole or not at all.
+    """
 
     project_id: str
     window_us: tuple[int, int]
@@ -39,7 +46,7 @@ def count_spans(tx: Transaction, selection: SpanSelection) -> int:
 
 
 def span_pages(tx: Transaction, selection: SpanSelection) -> Iterator[Sequence[Row]]:
-    """In the order they came."""
+    """Yield the spans in the order they were ingested."""
     after_seq = 0
     while rows := tx.fetch_all(
         "bulk.spans",
@@ -51,7 +58,7 @@ def span_pages(tx: Transaction, selection: SpanSelection) -> Iterator[Sequence[R
 
 
 def example_pages(tx: Transaction, version_id: str) -> Iterator[Sequence[Row]]:
-    """In the order of creation."""
+    """Yield the examples of a version in the order of creation."""
     after_seq = 0
     while rows := datasets.example_rows(tx, version_id, after_seq, PAGE_ROWS):
         yield rows
@@ -59,12 +66,13 @@ def example_pages(tx: Transaction, version_id: str) -> Iterator[Sequence[Row]]:
 
 
 def experiment_run_pages(tx: Transaction, experiment_id: str) -> Iterator[Sequence[Row]]:
-    """In the order of insertion."""
+    """Yield the experiment runs in the order of insertion."""
     after_seq = 0
     while rows := experiments.experiment_run_rows(tx, experiment_id, after_seq, PAGE_ROWS):
         yield rows
         after_seq = rows[-1]["seq"]
 
 
-def taken_experiment_run_ids(tx: Transaction, ids: Iterable[str]) -> set[str]:
-    return {row["id"] for row in tx.fetch_all("bulk.taken_experiment_run_ids", {"ids": json.dumps(list(ids))})}
+def existing_experiment_run_ids(tx: Transaction, ids: Iterable[str]) -> set[str]:
+    """Return those of the ids that an experiment run of any experiment has."""
+    return {row["id"] for row in tx.fetch_all("bulk.existing_experiment_run_ids", {"ids": json.dumps(list(ids))})}

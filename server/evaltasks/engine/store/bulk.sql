@@ -1,6 +1,6 @@
 -- name: spans
--- Spans of a project in a window (its end outside), after a seq, in the order they came. {filter} is a compiled
--- filter over the alias s. Whole traces are in a sample or out of it, the same ones every time.
+-- Spans of a project in a window (its end exclusive), after a seq, in the order of ingestion. <filter> is a compiled
+-- filter over the alias s. A sample contains a trace whole or not at all, the same traces every time.
 SELECT s.*
 FROM spans s
 WHERE s.project_id = :project_id AND s.seq > :after_seq
@@ -18,6 +18,6 @@ WHERE s.project_id = :project_id
   AND (:sample_rate IS NULL OR is_sampled('export', s.trace_id, :sample_rate))
   AND ({filter});
 
--- name: taken_experiment_run_ids
--- Which of the ids in the JSON array :ids some experiment has already.
+-- name: existing_experiment_run_ids
+-- The ids of the JSON array :ids that an experiment run of any experiment has.
 SELECT id FROM experiment_runs WHERE id IN (SELECT value FROM json_each(:ids));

@@ -1,6 +1,6 @@
-"""What clients write onto spans that are there already: evaluations of their own, and metadata.
+"""Evaluations and metadata that clients write to existing spans.
 
-An evaluation by a client stands where the engine's own would: in lists and filters, and task runs take its row as
+An evaluation by a client is treated as one by the engine: lists and filters show it, and task runs skip its row as
 already labelled. Its metadata says that a client wrote it.
 """
 
@@ -19,7 +19,7 @@ _METADATA_PREFIX = "metadata."
 
 @dataclass(frozen=True, slots=True)
 class ClientEvaluation:
-    """The newest of a name takes the place of the one before, whoever wrote that."""
+    """An evaluation of a span. It replaces an earlier one of the same name, written by a client or by the engine."""
 
     span_id: str
     name: str
@@ -29,17 +29,24 @@ class ClientEvaluation:
 
 
 def spans_by_id(tx: Transaction, project_id: str, ids: Iterable[str]) -> Mapping[str, Sequence[Row]]:
-    """seq, span_id and attributes of the project's spans of these ids, by id."""
-    found: dict[str, list[Row]] = {}
+    """Return seq, span_id and attributes of the project's spans with these ids, by id.
+
+    Several traces may have a span of the same id.
+    """
+    spans: dict[str, list[Row]] = {}
     for row in tx.fetch_all("client_writes.spans", {"project_id": project_id, "ids": json.dumps(sorted(set(ids)))}):
-        found.setdefault(row["span_id"], []).append(row)
-    return found
+        spans.setdefault(row["span_id"], []).append(row)
+    return spans
 
 
 def put_evaluations(
     tx: Transaction, project_id: str, evaluations: Sequence[ClientEvaluation], now_us: int
 ) -> tuple[int, list[str]]:
-    """How many spans were written on, and the ids that no span of the project has."""
+    """Store the evaluations.
+
+    Returns:
+        The number of span ids that were evaluated, and the ids that no span of the project has.
+    """
     spans = spans_by_id(tx, project_id, [evaluation.span_id for evaluation in evaluations])
     tx.run_many(
         "ledger.evaluate_span",
@@ -57,12 +64,18 @@ def put_evaluations(
             for span in spans.get(evaluation.span_id, ())
         ],
     )
-    wanted = dict.fromkeys(evaluation.span_id for evaluation in evaluations)
-    return sum(id_ in spans for id_ in wanted), [id_ for id_ in wanted if id_ not in spans]
+    span_ids = dict.fromkeys(evaluation.span_id for evaluation in evaluations)
+    return sum(id_ in spans for id_ in span_ids), [id_ for id_ in span_ids if id_ not in spans]
 
 
 def put_metadata(tx: Transaction, span: Row, flat_metadata: JsonObject) -> None:
-    """Replace the span's metadata by this one, given by its flat names with their prefix `metadata.`."""
+    """Replace the metadata of a span.
+
+    Args:
+        tx: The transaction.
+        span: A row of `spans_by_id`.
+        flat_metadata: The new metadata by flat names with the prefix `metadata.`.
+    """
     attributes = json.loads(span["attributes"])
     kept = {
         name: value

@@ -1,5 +1,5 @@
 -- name: spans
--- The spans of a project with these ids; :ids is a JSON array. An id may be in several traces.
+-- The spans of a project with these ids; :ids is a JSON array. Several traces may have a span of the same id.
 SELECT s.seq, s.span_id, s.attributes
 FROM spans s
 WHERE s.project_id = :project_id AND s.span_id IN (SELECT value FROM json_each(:ids));

@@ -1,7 +1,7 @@
 """Datasets, their versions and examples in the store.
 
-A row of `datasets` is the dataset; its examples hang on a version. Functions give wire models where a handler
-answers with them, and rows where a page needs the sort key as well.
+Examples belong to a version of a dataset. Functions return wire models where a handler answers with them, and rows
+where a page needs the sort key as well.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def version_from_row(row: Row) -> DatasetVersion:
 
 
 def examples_from_rows(tx: Transaction, rows: Sequence[Row]) -> list[Example]:
-    """Rows of `examples` with their annotations beside them."""
+    """Return the examples of these rows with their annotations."""
     annotations = annotations_for(tx, "example", [row["seq"] for row in rows])
     return [_example_from_row(row, annotations.get(row["seq"], [])) for row in rows]
 
 
 def _example_from_row(row: Row, annotations: list[Annotation]) -> Example:
     times = {"created_at": from_us(row["created_us"]), "updated_at": from_us(row["updated_us"])}
-    said = {"annotations": [each.model_dump(mode="json") for each in annotations]} if annotations else {}
-    return Example.model_validate({**json.loads(row["columns"]), **said, "id": row["id"], **times})
+    shown = {"annotations": [each.model_dump(mode="json") for each in annotations]} if annotations else {}
+    return Example.model_validate({**json.loads(row["columns"]), **shown, "id": row["id"], **times})
 
 
 def dataset_rows(tx: Transaction, query: ListDatasets, before_seq: object) -> list[Row]:
-    """The datasets of a page and one more."""
+    """Return the datasets of a page and one more, newest first."""
     return tx.fetch_all(
         "datasets.page",
         {
@@ -71,7 +71,7 @@ def dataset_row(tx: Transaction, dataset_id: str) -> Row | None:
 
 
 def find_dataset(tx: Transaction, dataset_id: str) -> Dataset | None:
-    """The dataset with all its versions, newest first."""
+    """Return the dataset with all its versions, newest first."""
     row = dataset_row(tx, dataset_id)
     if row is None:
         return None
@@ -80,12 +80,17 @@ def find_dataset(tx: Transaction, dataset_id: str) -> Dataset | None:
 
 
 def find_dataset_by_name(tx: Transaction, space_id: str, name: str) -> Dataset | None:
+    """Return the dataset of this name, without its versions."""
     row = tx.fetch_one("datasets.by_name", {"space_id": space_id, "name": name})
     return None if row is None else dataset_from_row(row)
 
 
 def find_version(tx: Transaction, dataset_id: str, version_id: str | None) -> DatasetVersion | None:
-    """The version of that id, or the latest one without an id; None when the dataset has no such version."""
+    """Return the version with this id, or the latest one if the id is None.
+
+    Returns:
+        None if the dataset has no such version.
+    """
     if version_id is None:
         row = tx.fetch_one("datasets.latest_version", {"dataset_id": dataset_id})
     else:
@@ -103,7 +108,7 @@ def insert_dataset(
     rows: Mapping[str, str],
     now_us: int,
 ) -> None:
-    """A dataset with its first version, which holds `rows` (example id → its columns as JSON text)."""
+    """Store a dataset with its first version, which contains `rows` (example id → columns as JSON text)."""
     tx.run("datasets.insert", {"id": dataset_id, "space_id": space_id, "name": name, "now_us": now_us})
     tx.run(
         "datasets.insert_version",
@@ -117,12 +122,16 @@ def rename_dataset(tx: Transaction, dataset_id: str, name: str, now_us: int) -> 
 
 
 def delete_dataset(tx: Transaction, dataset_id: str) -> bool:
-    """True when there was one. Its versions, examples, experiments and tasks go with it."""
+    """Delete a dataset with its versions, examples, experiments and tasks.
+
+    Returns:
+        False if there is no such dataset.
+    """
     return tx.run("datasets.delete", {"id": dataset_id}) > 0
 
 
 def insert_examples(tx: Transaction, *, version_id: str, rows: Mapping[str, str], now_us: int) -> None:
-    """Put `rows` (example id → its columns as JSON text) at the end of a version."""
+    """Add `rows` (example id → columns as JSON text) at the end of a version."""
     tx.run_many(
         "datasets.insert_example",
         [
@@ -133,24 +142,24 @@ def insert_examples(tx: Transaction, *, version_id: str, rows: Mapping[str, str]
 
 
 def touch_dataset(tx: Transaction, dataset_id: str, version_id: str, now_us: int) -> None:
-    """Mark a dataset and one of its versions as changed."""
+    """Mark a dataset and one of its versions as updated."""
     updated_us = _next_us(tx, dataset_id, now_us)
     tx.run("datasets.touch", {"id": dataset_id, "updated_us": updated_us})
     tx.run("datasets.touch_version", {"id": version_id, "updated_us": updated_us})
 
 
 def example_rows(
-    tx: Transaction, version_id: str, after_seq: object, limit: int, only: CompiledFilter = ALL_ROWS
+    tx: Transaction, version_id: str, after_seq: object, limit: int, row_filter: CompiledFilter = ALL_ROWS
 ) -> list[Row]:
-    """The examples of a page and one more, in the order of creation."""
-    bound: dict[str, Any] = {**only.values, "version_id": version_id, "after_seq": after_seq, "limit": limit + 1}
-    return tx.fetch_all("datasets.examples_page", bound, filter=only.sql)
+    """Return the examples of a page that pass the filter and one more, in the order of creation."""
+    values: dict[str, Any] = {**row_filter.values, "version_id": version_id, "after_seq": after_seq, "limit": limit + 1}
+    return tx.fetch_all("datasets.examples_page", values, filter=row_filter.sql)
 
 
 def copy_version(
     tx: Transaction, *, dataset_id: str, from_version_id: str, version_id: str, name: str, now_us: int
 ) -> None:
-    """A new version with the examples of another one, and what was said of them."""
+    """Store a new version with the examples of another one and their annotations."""
     tx.run("datasets.insert_version", {"id": version_id, "dataset_id": dataset_id, "name": name, "now_us": now_us})
     tx.run("datasets.copy_examples", {"from_version_id": from_version_id, "to_version_id": version_id})
     copy_to_version(tx, from_version_id, version_id)
@@ -161,12 +170,19 @@ def has_version_named(tx: Transaction, dataset_id: str, name: str) -> bool:
 
 
 def examples_by_id(tx: Transaction, version_id: str, ids: Iterable[str]) -> dict[str, Row]:
+    """Return the rows of those examples that the version contains, by id."""
     rows = tx.fetch_all("datasets.examples_by_id", {"version_id": version_id, "ids": json.dumps(list(ids))})
     return {row["id"]: row for row in rows}
 
 
 def update_examples(tx: Transaction, version_id: str, rows: Iterable[tuple[str, str, int]]) -> None:
-    """(example id, its columns as JSON text, the time it is marked with) for each."""
+    """Replace the columns of examples.
+
+    Args:
+        tx: The transaction.
+        version_id: The version that contains them.
+        rows: Example id, columns as JSON text, and time of the update in microseconds.
+    """
     tx.run_many(
         "datasets.update_example",
         [{"version_id": version_id, "id": id_, "columns": columns, "updated_us": us} for id_, columns, us in rows],
@@ -174,15 +190,19 @@ def update_examples(tx: Transaction, version_id: str, rows: Iterable[tuple[str, 
 
 
 def unknown_example_indexes(tx: Transaction, version_id: str, ids: Sequence[str]) -> list[int]:
-    """Return the places in `ids` of those that are not examples of the version; the first twenty at most."""
+    """Return the indexes in `ids` of those that are not examples of the version, at most twenty."""
     rows = tx.fetch_all("datasets.unknown_examples", {"version_id": version_id, "ids": json.dumps(ids)})
     return [row["place"] for row in rows]
 
 
 def delete_examples(tx: Transaction, version_id: str, ids: Iterable[str]) -> set[str]:
-    """The ids of those that were there and are deleted."""
-    found = tx.fetch_all("datasets.delete_examples", {"version_id": version_id, "ids": json.dumps(list(ids))})
-    return {row["id"] for row in found}
+    """Delete examples from a version.
+
+    Returns:
+        The ids of the examples that were deleted; the version does not contain the others.
+    """
+    rows = tx.fetch_all("datasets.delete_examples", {"version_id": version_id, "ids": json.dumps(list(ids))})
+    return {row["id"] for row in rows}
 
 
 def _next_us(tx: Transaction, dataset_id: str, now_us: int) -> int:

@@ -1,5 +1,5 @@
 -- name: page
--- Newest first. A scope that is NULL does not narrow.
+-- Newest first. A parameter that is NULL does not filter.
 SELECT d.*
 FROM datasets d JOIN spaces s ON s.id = d.space_id
 WHERE d.seq < :before_seq
@@ -29,7 +29,7 @@ UPDATE datasets SET updated_us = :updated_us WHERE id = :id;
 DELETE FROM datasets WHERE id = :id;
 
 -- name: versions
--- Newest first; a dataset has few versions, and its answer carries all of them.
+-- Newest first. A dataset has few versions, and the response for a dataset contains all of them.
 SELECT * FROM dataset_versions WHERE dataset_id = :dataset_id ORDER BY seq DESC;
 
 -- name: version_by_id
@@ -50,7 +50,7 @@ INSERT INTO examples (id, version_id, columns, created_us, updated_us)
 VALUES (:id, :version_id, :columns, :now_us, :now_us);
 
 -- name: examples_page
--- In the order of creation; the slot is a compiled filter over the alias x.
+-- In the order of creation. <filter> is a compiled filter over the alias x.
 SELECT x.*
 FROM examples x
 WHERE x.version_id = :version_id AND x.seq > :after_seq AND ({filter})
@@ -61,14 +61,14 @@ LIMIT :limit;
 SELECT * FROM dataset_versions WHERE dataset_id = :dataset_id AND name = :name;
 
 -- name: copy_examples
--- In the same order; every example keeps its id and its times.
+-- In the same order. Every example keeps its id and its times.
 INSERT INTO examples (id, version_id, columns, created_us, updated_us)
 SELECT x.id, :to_version_id, x.columns, x.created_us, x.updated_us
 FROM examples x WHERE x.version_id = :from_version_id
 ORDER BY x.seq;
 
 -- name: examples_by_id
--- Those examples of a version whose id is in the JSON array :ids.
+-- The examples of a version whose id is in the JSON array :ids.
 SELECT x.* FROM examples x
 WHERE x.version_id = :version_id AND x.id IN (SELECT value FROM json_each(:ids));
 
@@ -81,7 +81,7 @@ WHERE version_id = :version_id AND id IN (SELECT value FROM json_each(:ids))
 RETURNING id;
 
 -- name: unknown_examples
--- Which ids of a JSON list are not examples of the version, by their place in the list.
+-- The indexes of the ids of the JSON array :ids that are not examples of the version.
 SELECT wanted.key AS place FROM json_each(:ids) AS wanted
 WHERE NOT EXISTS (
     SELECT 1 FROM examples WHERE examples.version_id = :version_id AND examples.id = wanted.value

@@ -1,4 +1,4 @@
-"""What a store says when it cannot be used, and which of SQLite's errors mean that."""
+"""Errors of the store, and which of SQLite's errors mean that the store is unavailable."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import sqlite3
 
 
 class StoreError(Exception):
-    """The store cannot be used; the text says why and what to do.
+    """The store is unavailable; the text says why and what to do.
 
-    `may_pass` says whether the same may work later without a restart: a full disk, a lock, missing rights.
+    Attributes:
+        may_pass: True if the same operation may succeed later without a restart (full disk, lock, missing permission).
     """
 
     def __init__(self, text: str, *, may_pass: bool = False) -> None:
@@ -16,15 +17,15 @@ class StoreError(Exception):
         self.may_pass = may_pass
 
 
-_FULL = "the disk is full; make room on it"
+_FULL = "the disk is full; free space on it"
 _BUSY = "another process has kept it locked for too long; end that process or wait for it"
-_WRITE = "this process may not write the file or its folder, where SQLite keeps files beside it; allow it"
-_BROKEN_OFF = "the disk or file system reports a problem; see to it"
+_WRITE = "this process has no permission to write the file or its folder, where SQLite keeps more files; grant it"
+_BROKEN_OFF = "the disk or file system reports an error; repair it"
 _DAMAGED = (
     "the file is damaged; stop every process that uses it, then put a copy of it in its place or move it away to "
-    "start again"
+    "start with an empty store"
 )
-# SQLite's primary result codes that are about the file and its environment; all others are mistakes of ours.
+# SQLite's primary result codes that concern the file and its environment; all others are bugs of this program.
 _PASSING = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_BUSY: _BUSY,
@@ -39,12 +40,12 @@ _LASTING = {sqlite3.SQLITE_CORRUPT: _DAMAGED, sqlite3.SQLITE_NOTADB: _DAMAGED}
 
 
 def is_storage_error(error: BaseException) -> bool:
-    """True for an error of the file or its environment, False for a bug of ours."""
+    """Return True for an error of the file or its environment, False for a bug of this program."""
     return isinstance(error, sqlite3.Error) and (_code(error) in _PASSING or _code(error) in _LASTING)
 
 
 def storage_error(error: sqlite3.Error, doing: str) -> StoreError:
-    """In words, with what to do. `doing` is "written" or "read"."""
+    """Return the error in words, with what to do. `doing` is "written", "read" or "opened"."""
     code = _code(error)
     words = _PASSING.get(code) or _LASTING.get(code)
     kept = " Nothing of this change was kept." if doing == "written" else ""

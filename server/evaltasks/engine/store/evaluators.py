@@ -1,7 +1,7 @@
 """Evaluators and their versions in the store.
 
-A version never changes once it is written; the latest one is the one written last. An evaluator whose versions were
-all deleted stays, and has none.
+A version never changes once it is stored; the latest one is the one stored last. An evaluator whose versions were all
+deleted is kept without a version.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def version_from_row(row: Row) -> EvaluatorVersion:
 
 
 def evaluator_rows(tx: Transaction, query: ListEvaluators, before_us: object, before_seq: object) -> list[Row]:
-    """The evaluators of a page and one more, the most recently updated first."""
+    """Return the evaluators of a page and one more, most recently updated first."""
     return tx.fetch_all(
         "evaluators.page",
         {
@@ -82,7 +82,7 @@ def latest_version(tx: Transaction, evaluator_id: str) -> EvaluatorVersion | Non
 
 
 def version_rows(tx: Transaction, evaluator_id: str, before_seq: object, limit: int) -> list[Row]:
-    """The versions of a page and one more, newest first."""
+    """Return the versions of a page and one more, newest first."""
     return tx.fetch_all(
         "evaluators.versions_page", {"evaluator_id": evaluator_id, "before_seq": before_seq, "limit": limit + 1}
     )
@@ -98,7 +98,7 @@ def insert_evaluator(
     description: str | None,
     now_us: int,
 ) -> None:
-    """An evaluator without versions; the first one follows in the same transaction."""
+    """Store an evaluator without versions; the caller adds the first one in the same transaction."""
     tx.run(
         "evaluators.insert",
         {
@@ -115,7 +115,7 @@ def insert_evaluator(
 def insert_version(
     tx: Transaction, *, version_id: str, evaluator_id: str, version: CreateEvaluatorVersion, now_us: int
 ) -> None:
-    """A new latest version."""
+    """Store a new latest version."""
     config = version.model_dump_json(exclude={"commit_message"}, exclude_none=True)
     content = json.dumps([json.loads(config), version.commit_message], sort_keys=True)
     tx.run(
@@ -124,7 +124,7 @@ def insert_version(
             "id": version_id,
             "evaluator_id": evaluator_id,
             "type": version.type.value,
-            # Names the content, as a commit does; protects nothing.
+            # Identifies the content, as a commit hash does; it has no part in security.
             "commit_hash": hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest(),
             "commit_message": version.commit_message,
             "config": config,
@@ -147,14 +147,14 @@ def delete_evaluator(tx: Transaction, evaluator_id: str) -> None:
 
 
 def task_names_using(tx: Transaction, evaluator_id: str) -> list[str]:
-    """The names of the tasks that use an evaluator, the newest task first."""
+    """Return the names of the tasks that use an evaluator, newest task first."""
     return [row["name"] for row in tx.fetch_all("evaluators.tasks_of", {"evaluator_id": evaluator_id})]
 
 
 def versions_among(tx: Transaction, evaluator_id: str, ids: Sequence[str]) -> set[str]:
-    """Which of `ids` are versions of the evaluator."""
-    found = tx.fetch_all("evaluators.versions_among", {"evaluator_id": evaluator_id, "ids": json.dumps(list(ids))})
-    return {row["id"] for row in found}
+    """Return those of the ids that are versions of the evaluator."""
+    rows = tx.fetch_all("evaluators.versions_among", {"evaluator_id": evaluator_id, "ids": json.dumps(list(ids))})
+    return {row["id"] for row in rows}
 
 
 def version_count(tx: Transaction, evaluator_id: str) -> int:
@@ -163,10 +163,10 @@ def version_count(tx: Transaction, evaluator_id: str) -> int:
 
 
 def delete_versions(tx: Transaction, evaluator_id: str, ids: Sequence[str]) -> None:
-    """Tasks that pinned one of them follow the latest version from now on."""
+    """Delete versions. Tasks that pinned one of them use the latest version from now on."""
     tx.run("evaluators.delete_versions", {"evaluator_id": evaluator_id, "ids": json.dumps(list(ids))})
 
 
 def evaluator_names_judged_by(tx: Transaction, integration_id: str) -> list[str]:
-    """The evaluators that would break without the AI integration."""
+    """Return the names of the evaluators that need the AI integration: in their latest or a pinned version."""
     return [row["name"] for row in tx.fetch_all("evaluators.judged_by", {"integration_id": integration_id})]

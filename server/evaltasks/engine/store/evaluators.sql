@@ -1,5 +1,5 @@
 -- name: page
--- Most recently updated first. A scope that is NULL does not narrow.
+-- Most recently updated first. A parameter that is NULL does not filter.
 SELECT e.*
 FROM evaluators e JOIN spaces s ON s.id = e.space_id
 WHERE (e.updated_us, e.seq) < (:before_us, :before_seq)
@@ -26,7 +26,7 @@ UPDATE evaluators SET name = :name, description = :description, updated_us = :up
 DELETE FROM evaluators WHERE id = :id;
 
 -- name: tasks_of
--- The tasks that use an evaluator, the newest first.
+-- The tasks that use an evaluator, newest first.
 SELECT DISTINCT t.id, t.name
 FROM task_evaluators te JOIN tasks t ON t.id = te.task_id
 WHERE te.evaluator_id = :evaluator_id
@@ -50,7 +50,7 @@ ORDER BY seq DESC
 LIMIT :limit;
 
 -- name: versions_among
--- Which of the ids in the JSON array :ids are versions of the evaluator.
+-- The ids of the JSON array :ids that are versions of the evaluator.
 SELECT id FROM evaluator_versions
 WHERE evaluator_id = :evaluator_id AND id IN (SELECT value FROM json_each(:ids));
 
@@ -58,12 +58,12 @@ WHERE evaluator_id = :evaluator_id AND id IN (SELECT value FROM json_each(:ids))
 SELECT count(*) AS n FROM evaluator_versions WHERE evaluator_id = :evaluator_id;
 
 -- name: delete_versions
--- A task that pinned one of them follows the latest version from now on.
+-- A task that pinned one of them uses the latest version from now on.
 DELETE FROM evaluator_versions
 WHERE evaluator_id = :evaluator_id AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: judged_by
--- Template evaluators that would break without the AI integration: by their latest version, or by one a task pins.
+-- Template evaluators that need the AI integration: in their latest version, or in one that a task pins.
 SELECT DISTINCT e.id, e.name
 FROM evaluators e JOIN evaluator_versions v ON v.evaluator_id = e.id
 WHERE json_extract(v.config, '$.template_config.llm_config.ai_integration_id') = :integration_id

@@ -1,7 +1,7 @@
 """Experiments and their runs in the store.
 
-An experiment run is read with what the engine's evaluators recorded on it, as flat columns `eval.<name>.label`,
-`.score` and `.explanation`; they take the place of columns of the same evaluation that were stored with the row.
+An experiment run is read with the evaluations that the engine recorded on it, as flat columns `eval.<name>.label`,
+`.score` and `.explanation`. They replace columns of the same name that the client stored with the row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RESULT_FIELDS = ("label", "score", "explanation")
 
 @dataclass(frozen=True, slots=True)
 class NewExperimentRun:
-    """A row to be stored; `columns` is the JSON text of everything beside the three named fields."""
+    """An experiment run to store; `columns` is the JSON text of everything but the three named fields."""
 
     id: str
     output: str | None
@@ -45,9 +45,9 @@ def experiment_from_row(row: Row) -> Experiment:
 
 
 def experiment_rows(tx: Transaction, query: ListExperiments, before_seq: object) -> list[Row]:
-    """The experiments of a page and one more, newest first."""
-    chosen = query.model_dump(exclude={"limit", "cursor"})
-    return tx.fetch_all("experiments.page", {**chosen, "before_seq": before_seq, "limit": query.limit + 1})
+    """Return the experiments of a page and one more, newest first."""
+    selectors = query.model_dump(exclude={"limit", "cursor"})
+    return tx.fetch_all("experiments.page", {**selectors, "before_seq": before_seq, "limit": query.limit + 1})
 
 
 def find_experiment(tx: Transaction, experiment_id: str) -> Experiment | None:
@@ -56,7 +56,7 @@ def find_experiment(tx: Transaction, experiment_id: str) -> Experiment | None:
 
 
 def find_experiment_by_name(tx: Transaction, *, space_id: str, dataset_id: str | None, name: str) -> Experiment | None:
-    """The experiment of that name on the dataset, or among the space's stand-alone ones without a dataset."""
+    """Return the experiment of this name on the dataset, or among the stand-alone ones of the space if that is None."""
     if dataset_id is not None:
         row = tx.fetch_one("experiments.by_name_in_dataset", {"dataset_id": dataset_id, "name": name})
     else:
@@ -113,42 +113,45 @@ def insert_experiment_runs(tx: Transaction, experiment_id: str, rows: Iterable[N
 
 
 def touch_experiment(tx: Transaction, experiment_id: str, now_us: int) -> None:
-    """Mark an experiment as changed."""
+    """Mark an experiment as updated."""
     tx.run("experiments.touch", {"id": experiment_id, "now_us": now_us})
 
 
 def delete_experiment(tx: Transaction, experiment_id: str) -> bool:
-    """True when there was one. Its rows and their evaluations go with it."""
+    """Delete an experiment with its experiment runs and their evaluations.
+
+    Returns:
+        False if there is no such experiment.
+    """
     return tx.run("experiments.delete", {"id": experiment_id}) > 0
 
 
 def experiment_run_rows(tx: Transaction, experiment_id: str, after_seq: object, limit: int) -> list[Row]:
-    """The rows of a page and one more, in the order of insertion."""
+    """Return the experiment runs of a page and one more, in the order of insertion."""
     return tx.fetch_all(
         "experiments.runs_page", {"experiment_id": experiment_id, "after_seq": after_seq, "limit": limit + 1}
     )
 
 
 def filtered_experiment_run_rows(
-    tx: Transaction, experiment_id: str, after_id: object, limit: int, only: CompiledFilter = ALL_ROWS
+    tx: Transaction, experiment_id: str, after_id: object, limit: int, row_filter: CompiledFilter = ALL_ROWS
 ) -> list[Row]:
-    """The rows of a page that pass the filter and one more, by id."""
-    bound: dict[str, Any] = {**only.values, "experiment_id": experiment_id, "after_id": after_id, "limit": limit + 1}
-    return tx.fetch_all("experiments.runs_search", bound, filter=only.sql)
+    """Return the experiment runs of a page that pass the filter and one more, sorted by id."""
+    values: dict[str, Any] = {"experiment_id": experiment_id, "after_id": after_id, "limit": limit + 1}
+    return tx.fetch_all("experiments.runs_search", {**row_filter.values, **values}, filter=row_filter.sql)
 
 
 def experiment_runs_from_rows(tx: Transaction, rows: Sequence[Row]) -> list[ExperimentRun]:
-    """Rows of `experiment_runs` with their evaluations and annotations beside them."""
-    evaluations: dict[int, dict[str, object]] = {}
-    for found in tx.fetch_all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
-        columns = evaluations.setdefault(found["row_seq"], {})
-        columns.update({f"eval.{found['name']}.{field}": found[field] for field in _RESULT_FIELDS})
-    annotations = annotations_for(tx, "experiment_run", [row["seq"] for row in rows])
-    for seq, said in annotations.items():
-        evaluations.setdefault(seq, {})["annotations"] = [each.model_dump(mode="json") for each in said]
-    return [_experiment_run_from_row(row, evaluations.get(row["seq"], {})) for row in rows]
+    """Return the experiment runs of these rows with their evaluations and annotations."""
+    columns_by_seq: dict[int, dict[str, object]] = {}
+    for evaluation in tx.fetch_all("experiments.evaluations", {"seqs": json.dumps([row["seq"] for row in rows])}):
+        columns = columns_by_seq.setdefault(evaluation["row_seq"], {})
+        columns.update({f"eval.{evaluation['name']}.{field}": evaluation[field] for field in _RESULT_FIELDS})
+    for seq, row_annotations in annotations_for(tx, "experiment_run", [row["seq"] for row in rows]).items():
+        columns_by_seq.setdefault(seq, {})["annotations"] = [each.model_dump(mode="json") for each in row_annotations]
+    return [_experiment_run_from_row(row, columns_by_seq.get(row["seq"], {})) for row in rows]
 
 
-def _experiment_run_from_row(row: Row, evaluations: dict[str, object]) -> ExperimentRun:
+def _experiment_run_from_row(row: Row, more_columns: dict[str, object]) -> ExperimentRun:
     named = {field: row[field] for field in ("id", "example_id", "output", "error")}
-    return ExperimentRun.model_validate({**json.loads(row["columns"]), **evaluations, **named})
+    return ExperimentRun.model_validate({**json.loads(row["columns"]), **more_columns, **named})

@@ -1,5 +1,5 @@
 -- name: page
--- Newest first. A scope that is NULL does not narrow.
+-- Newest first. A parameter that is NULL does not filter.
 SELECT e.*
 FROM experiments e
 WHERE e.seq < :before_seq
@@ -16,7 +16,7 @@ SELECT * FROM experiments WHERE id = :id;
 SELECT * FROM experiments WHERE dataset_id = :dataset_id AND name = :name;
 
 -- name: by_name_in_space
--- Only the stand-alone experiments of a space share one set of names.
+-- Names of stand-alone experiments are unique in their space.
 SELECT * FROM experiments WHERE space_id = :space_id AND dataset_id IS NULL AND name = :name;
 
 -- name: insert
@@ -26,7 +26,7 @@ INSERT INTO experiments (
 VALUES (:id, :space_id, :dataset_id, :dataset_version_id, :name, :integration_id, :now_us, :now_us);
 
 -- name: touch
--- One second at least: a published client caches rows by the whole second of updated_at.
+-- At least one second later: a published client caches rows by the whole second of updated_at.
 UPDATE experiments SET updated_us = max(:now_us, updated_us + 1000000) WHERE id = :id;
 
 -- name: delete
@@ -45,7 +45,7 @@ ORDER BY r.seq
 LIMIT :limit;
 
 -- name: runs_search
--- By id; the slot is a compiled filter over the alias r.
+-- Sorted by id. <filter> is a compiled filter over the alias r.
 SELECT r.*
 FROM experiment_runs r
 WHERE r.experiment_id = :experiment_id AND r.id > :after_id AND ({filter})
@@ -53,7 +53,7 @@ ORDER BY r.id
 LIMIT :limit;
 
 -- name: evaluations
--- What the engine has recorded on the experiment runs whose seq is in the JSON array :seqs.
+-- The evaluations on the experiment runs whose seq is in the JSON array :seqs.
 SELECT v.row_seq, v.name, v.label, v.score, v.explanation
 FROM evaluations v
 WHERE v.row_kind = 'experiment_run' AND v.row_seq IN (SELECT value FROM json_each(:seqs))

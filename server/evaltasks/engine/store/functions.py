@@ -1,4 +1,4 @@
-"""SQL functions of our own, the same on every connection."""
+"""SQL functions of this program, registered on every connection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _INTEGER_END = 2**63
 
 
 def is_sampled(task_id: str, row_id: str, rate: float | None) -> bool:
-    """True when the row belongs to the task's sample.
+    """Return True if the row belongs to the task's sample.
 
-    A stable hash of (task, row), so the same row is always in or out, in every process and after every restart,
-    and a higher rate only adds rows.
+    The sample is a stable hash of (task, row): the same row is always in it or not, in every process and after every
+    restart, and a higher rate only adds rows.
     """
     if rate is None or rate >= 1:
         return True
@@ -24,11 +24,11 @@ def is_sampled(task_id: str, row_id: str, rate: float | None) -> bool:
 
 
 def attribute(document: str | None, path: str) -> str | int | float | None:
-    """The value at a dotted path of a JSON object whose keys may themselves be dotted; None when there is none.
+    """Return the value at a dotted path of a JSON object whose keys may themselves be dotted; None if there is none.
 
-    Objects and lists come back as JSON text, true and false as 1 and 0, and a whole number beyond 64 bits as the
-    nearest float: exactly what SQLite's `json_extract` says of a value that both find.
-    `evaltasks.engine.filters` says how numbers and texts compare.
+    Objects and lists are returned as JSON text, true and false as 1 and 0, and an integer beyond 64 bits as the nearest
+    float: the same as SQLite's `json_extract` returns for a value that both find. `evaltasks.engine.filters` defines
+    how numbers and texts are compared.
     """
     if document is None:
         return None
@@ -48,11 +48,12 @@ def _nearest_float(value: int) -> float:
 
 
 def lookup(value: object, path: str) -> object:
-    """Walk a dotted path through nested objects, lists (by number) and flat dotted keys; None when it ends nowhere.
+    """Return the value at a dotted path through nested objects, lists (by index) and flat dotted keys; None without
+    one.
 
     The longest matching key wins, because OpenInference attributes are flat (`llm.output_messages.0.message.content`)
-    and may hold nested JSON below. A path that ends above such keys (`llm.output_messages`) gives what they are
-    the parts of: a list when all parts are numbered, an object otherwise.
+    and may contain nested JSON. A path that ends above such keys (`llm.output_messages`) returns the value that they
+    are parts of: a list if all parts are numbered, an object otherwise.
     """
     if not path:
         return value
@@ -74,27 +75,27 @@ def lookup(value: object, path: str) -> object:
 
 
 def _assemble(parts: dict[str, object]) -> object:
-    """Undo the flattening of keys that all begin alike."""
+    """Build the nested value from flat keys with a common prefix, which is removed."""
     if "" in parts:
         return parts[""]
-    grown: dict[str, object] = {}
+    members: dict[str, object] = {}
     groups: dict[str, dict[str, object]] = {}
     for key, part in parts.items():
         head, dot, rest = key.partition(".")
         if dot:
             groups.setdefault(head, {})[rest] = part
         else:
-            grown[head] = part
+            members[head] = part
     for head, group in groups.items():
-        # A key that is both a value and a beginning (`a`, `a.b`) keeps its own value under itself.
-        grown[head] = _assemble({**group, **({"value": grown[head]} if head in grown else {})})
-    if all(key.isascii() and key.isdigit() for key in grown):
-        return [grown[key] for key in sorted(grown, key=int)]
-    return grown
+        # A key that has a value and is also the prefix of another (`a`, `a.b`) keeps its value under "value".
+        members[head] = _assemble({**group, **({"value": members[head]} if head in members else {})})
+    if all(key.isascii() and key.isdigit() for key in members):
+        return [members[key] for key in sorted(members, key=int)]
+    return members
 
 
 def casefold(text: str | None) -> str | None:
-    """For comparing names in any letter case; SQLite's own `lower` knows only ASCII."""
+    """Return the text for comparisons in any letter case; SQLite's own `lower` supports only ASCII."""
     return None if text is None else text.casefold()
 
 

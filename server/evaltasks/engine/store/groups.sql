@@ -1,9 +1,9 @@
--- Traces and sessions: groups of spans of one project, known by their trace id or session id. A trace belongs to every
+-- Traces and sessions: groups of spans of one project with the same trace id or session id. A trace belongs to every
 -- session that one of its spans names.
 
 -- part: traces_of_window
--- For `choose`: g is the first span in the window of its trace. One seek for each span of the window, from
--- the newest on, until enough are found.
+-- For `choose`: g is the first span in the window of its trace. One index lookup for each span of the window, starting
+-- with the newest, until enough traces are selected.
 g.project_id = :project_id AND g.start_us BETWEEN :first_us AND :last_us
 AND g.seq = (
     SELECT f.seq FROM spans AS f
@@ -12,7 +12,7 @@ AND g.seq = (
 );
 
 -- part: sessions_of_window
--- As traces_of_window. The pluses keep SQLite from walking all sessions instead of the newest spans.
+-- As traces_of_window. The unary pluses keep SQLite from scanning all sessions instead of the newest spans.
 g.project_id = :project_id AND g.start_us BETWEEN :first_us AND :last_us AND +g.session_id IS NOT NULL
 AND g.seq = (
     SELECT f.seq FROM spans AS f
@@ -21,8 +21,8 @@ AND g.seq = (
 );
 
 -- part: new_traces
--- For `choose`: g is the first span of a trace that got spans up to the mark and none after it. One that got
--- later spans is not quiet yet, and is found by its last one when its turn comes.
+-- For `choose`: g is the first span of a trace that got new spans up to :upto_seq and none after it. A trace that got
+-- later spans is still active; a later task run selects it by its last span.
 g.seq IN (
     SELECT (
         SELECT f.seq FROM spans AS f
@@ -37,7 +37,7 @@ AND NOT EXISTS (
 );
 
 -- part: new_sessions
--- As new_traces, of sessions: a span belongs to the sessions of its trace.
+-- As new_traces, for sessions. A span belongs to every session of its trace.
 g.seq IN (
     SELECT (
         SELECT f.seq FROM spans AS f
@@ -53,7 +53,7 @@ AND NOT EXISTS (
 );
 
 -- part: some_span_of_trace
--- For `choose`: a span of the trace in the window passes <filter>, compiled over the alias s.
+-- For `choose`: a span of the trace in the window passes <filter>, which is compiled over the alias s.
 EXISTS (
     SELECT 1 FROM spans AS s
     WHERE s.project_id = g.project_id AND s.trace_id = g.trace_id
@@ -61,7 +61,7 @@ EXISTS (
 );
 
 -- part: some_span_of_session
--- The plus keeps SQLite from walking all traces of the project for the sake of DISTINCT.
+-- The unary plus keeps SQLite from scanning all traces of the project to compute DISTINCT.
 EXISTS (
     SELECT 1 FROM (
         SELECT DISTINCT +m.trace_id AS trace_id FROM spans AS m
@@ -71,8 +71,8 @@ EXISTS (
 );
 
 -- name: choose
--- As ledger.choose_spans: the newest groups, by their first span, that fit the task and at least one evaluator. <key> is
--- the group's id, <rows> one of the parts above.
+-- As ledger.choose_spans: the newest groups, by their first span, that pass the filters of the task and of at least one
+-- evaluator. <key> is the group's id, <rows> one of the parts above.
 SELECT json_group_array(json_array(place, seq, row_id, iif(:row_kind = 'trace', row_id, NULL), {marks})) AS chosen
 FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.start_us DESC, picked.row_id) AS place
@@ -96,8 +96,8 @@ EXISTS (
 );
 
 -- part: group_is_open
--- For ledger.select_rows. A continuous task takes no group twice under one evaluator, however late further spans of it
--- come.
+-- For ledger.select_rows. A continuous task evaluates a group once with each evaluator, even if further spans of it
+-- arrive later.
 :after_seq IS NULL OR NOT EXISTS (
     SELECT 1 FROM task_run_rows AS l JOIN task_runs AS t ON t.seq = l.task_run_seq
     WHERE l.row_kind IN ('trace', 'session') AND l.row_kind = :row_kind AND l.row_id = lines.row_id
@@ -105,7 +105,7 @@ EXISTS (
 );
 
 -- name: waiting
--- The next lines to judge; their spans are read one group at a time, when its turn comes.
+-- The next ledger rows to process. The spans of a group are read when the group is processed.
 SELECT
     position, row_kind, row_seq, evaluator_id, evaluator_version_id, evaluation_name, row_id
 FROM task_run_rows
@@ -113,7 +113,7 @@ WHERE task_run_seq = :seq AND position > :after AND outcome = 'WAITING'
 ORDER BY position LIMIT :limit;
 
 -- name: traces_of_session
--- In the order of their first spans.
+-- Sorted by the start of their first spans.
 SELECT traces.trace_id FROM (
     SELECT DISTINCT +m.trace_id AS trace_id FROM spans AS m
     WHERE m.project_id = :project_id AND m.session_id = :row_id
@@ -123,13 +123,13 @@ ORDER BY (
 ), traces.trace_id;
 
 -- name: spans_of_trace
--- In time order, read one after the other. <takes> are columns that say which of the task's filters take the span.
+-- Sorted by start time. <takes> are columns that say which of the task's filters the span passes.
 SELECT s.*{takes} FROM spans AS s
 WHERE s.project_id = :project_id AND s.trace_id = :trace_id
 ORDER BY s.start_us, s.seq;
 
 -- name: evaluate
--- Nothing is written for a group whose spans were deleted meanwhile.
+-- Writes nothing if the spans of the group were deleted in the meantime.
 INSERT INTO group_evaluations (
     project_id, row_kind, row_id, name, label, score, explanation, metadata, recorded_us
 )
@@ -144,8 +144,8 @@ ON CONFLICT (project_id, row_kind, row_id, name) DO UPDATE SET
     metadata = excluded.metadata, recorded_us = excluded.recorded_us;
 
 -- name: evaluations_on_spans
--- What is on the traces and sessions of the spans of a JSON list of sequence numbers: of the trace on its root
--- spans (on its first span when it has none), of the session on the spans that name it.
+-- The evaluations of the traces and sessions of the spans whose seq is in the JSON array :seqs: those of a trace on its
+-- root spans (on its first span if it has no root), those of a session on the spans that name it.
 SELECT s.seq AS row_seq, 'trace_eval.' || e.name AS name, e.label, e.score, e.explanation, e.metadata
 FROM spans AS s JOIN group_evaluations AS e
     ON e.project_id = s.project_id AND e.row_kind = 'trace' AND e.row_id = s.trace_id
@@ -167,8 +167,8 @@ WHERE s.seq IN (SELECT value FROM json_each(:seqs))
 ORDER BY row_seq, name;
 
 -- name: quiet_upto
--- The newest span of the project after a mark such that every span up to it came before the cut-off. A span that came
--- in the future (the clock was put back) counts as old.
+-- The newest span of the project after :after_seq such that every span up to it was ingested by :quiet_since_us. A span
+-- that was ingested in the future (the clock was set back) counts as old.
 SELECT max(n.seq) AS upto_seq FROM spans AS n
 WHERE n.seq > :after_seq AND +n.project_id = :project_id AND n.seq < coalesce((
     SELECT min(y.seq) FROM spans AS y

@@ -17,15 +17,15 @@ DELETE FROM task_run_rows WHERE task_run_seq = :seq;
 s.project_id = :project_id AND s.start_us BETWEEN :first_us AND :last_us;
 
 -- part: new_spans
--- For choose_spans: what a continuous task takes. The plus keeps SQLite from walking the whole project.
+-- For choose_spans: the new spans of a continuous task. The unary plus keeps SQLite from scanning the project.
 +s.project_id = :project_id AND s.seq > :after_seq AND s.seq <= :upto_seq;
 
 -- name: choose_spans
--- The newest spans that the task's filter and at least one evaluator's filter take, as one JSON array of
+-- The newest spans that pass the task's filter and at least one evaluator's filter, as one JSON array of
 -- [place, seq, row id, trace id, marks]; the marks are a text with a 1 or 0 for each evaluator. Slots: <rows> is one of
--- the parts above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled filters over the alias s;
--- <marks> joins those columns. One statement, so a task run sees one state of the store; it walks the spans from the
--- newest on, and stops when it has enough.
+-- the parts above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled filters over the alias
+-- s; <marks> joins those columns. It is one statement, so that a task run sees one state of the store. It scans the
+-- spans from the newest on and stops when it has enough.
 SELECT json_group_array(json_array(place, seq, span_id, trace_id, {marks})) AS chosen
 FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.start_us DESC, picked.trace_id, picked.span_id) AS place
@@ -41,7 +41,7 @@ FROM (
 );
 
 -- name: choose_experiment_runs
--- As choose_spans, over the experiment runs (alias r) of the experiments in a JSON list, newest first.
+-- As choose_spans, for the experiment runs (alias r) of the experiments in the JSON array :experiment_ids.
 SELECT json_group_array(json_array(place, seq, id, NULL, {marks})) AS chosen
 FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.seq DESC) AS place
@@ -56,7 +56,7 @@ FROM (
 );
 
 -- part: row_is_labelled
--- For select_rows: a span or an experiment run.
+-- For select_rows: a span or an experiment run has the evaluation already.
 EXISTS (
     SELECT 1 FROM evaluations
     WHERE evaluations.row_kind = :row_kind AND evaluations.row_seq = lines.row_seq
@@ -64,17 +64,17 @@ EXISTS (
 );
 
 -- part: lines_of_evaluator
--- For select_rows: the chosen rows that one evaluator takes. Slots: <nth> is its place among the task's evaluators, <mark>
--- the place of its mark, counted from 1.
+-- For select_rows: the chosen rows that pass the filter of one evaluator. Slots: <nth> is the index of the evaluator,
+-- <mark> the position of its mark, counted from 1.
 SELECT
     place, {nth} AS nth, row_seq, row_id, trace_id, :evaluator_{nth} AS evaluator_id,
     :version_{nth} AS evaluator_version_id, :name_{nth} AS evaluation_name
 FROM chosen WHERE substr(marks, {mark}, 1) = '1';
 
 -- name: select_rows
--- What was chosen, times the evaluators that take it, becomes lines. Slots: <lines> is lines_of_evaluator for each
--- evaluator, joined by UNION ALL; <labelled> and <is_open> are parts that say which lines are done already and which are
--- for this task run at all.
+-- Adds a ledger row for each chosen row and each evaluator whose filter it passes. Slots: <lines> is lines_of_evaluator
+-- for each evaluator, joined by UNION ALL; <labelled> and <is_open> are parts: the row has the evaluation already, and
+-- this task run may evaluate the row.
 WITH chosen AS MATERIALIZED (
     SELECT
         json_extract(one.value, '$[0]') AS place, json_extract(one.value, '$[1]') AS row_seq,
@@ -95,7 +95,8 @@ FROM (SELECT lines.*, NOT :override AND {labelled} AS labelled FROM lines) AS li
 WHERE {is_open};
 
 -- name: select_examples
--- The examples (alias x) of a version, in its order: those of a JSON list of ids, or all, and those a filter takes.
+-- Adds a ledger row for each example (alias x) of a version that passes <filter>: those of the JSON array
+-- :example_ids, or all if it is NULL.
 INSERT INTO task_run_rows (task_run_seq, position, row_kind, row_seq, row_id)
 SELECT :seq, row_number() OVER (ORDER BY x.seq) - 1, 'example', x.seq, x.id
 FROM examples AS x
@@ -110,7 +111,7 @@ FROM task_run_rows JOIN spans ON spans.seq = task_run_rows.row_seq
 WHERE task_run_rows.task_run_seq = :seq;
 
 -- name: waiting_spans
--- The next lines to judge, with the span each is about (NULL columns when it is gone).
+-- The next ledger rows to process, each with its span. The columns are NULL if the span was deleted.
 SELECT
     l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
     s.seq AS found, s.trace_id, s.span_id, s.parent_id, s.name, s.kind, s.status_code, s.status_message,
@@ -120,7 +121,7 @@ WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
 ORDER BY l.position LIMIT :limit;
 
 -- name: waiting_experiment_runs
--- As waiting_spans; the example comes along, as the experiment's version of the dataset has it.
+-- As waiting_spans, also with the example in the version of the dataset that the experiment was made on.
 SELECT
     l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
     r.seq AS found, r.id, r.example_id, r.output, r.error, r.columns, (
@@ -142,19 +143,19 @@ WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
 ORDER BY l.position LIMIT :limit;
 
 -- name: evaluations_of_rows
--- What already is on the rows of a JSON list of sequence numbers, for mappings that read `eval.…` columns.
+-- The evaluations on the rows of the JSON array :row_seqs, for mappings that read `eval.…` columns.
 SELECT row_seq, name, label, score, explanation FROM evaluations
 WHERE row_kind = :row_kind AND row_seq IN (SELECT value FROM json_each(:row_seqs));
 
 -- name: record
--- From WAITING only: whatever comes second finds the line taken.
+-- Only from WAITING, so that an outcome is recorded once.
 UPDATE task_run_rows SET
     outcome = :outcome, label = :label, score = :score, explanation = :explanation, reason = :reason,
     detail = :detail, provenance = :provenance, recorded_us = :now_us
 WHERE task_run_seq = :seq AND position = :position AND outcome = 'WAITING';
 
 -- name: evaluate_span
--- Nothing is written for a span that was deleted meanwhile.
+-- Writes nothing if the span was deleted in the meantime.
 INSERT INTO evaluations (row_kind, row_seq, name, label, score, explanation, metadata, recorded_us)
 SELECT 'span', :row_seq, :name, :label, :score, :explanation, :metadata, :now_us
 WHERE EXISTS (SELECT 1 FROM spans WHERE spans.seq = :row_seq)

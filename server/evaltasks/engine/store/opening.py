@@ -1,4 +1,4 @@
-"""Opens the connections of a store: one that writes, one for look-ups by key, some that scan."""
+"""Opens the connections of a store: one that writes, one for lookups by key, some for scans."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from pathlib import Path
 
 from evaltasks.engine.store.errors import StoreError, is_storage_error, storage_error
 from evaltasks.engine.store.functions import register_functions
-from evaltasks.engine.store.versions import bring_up_to_date
+from evaltasks.engine.store.versions import migrate
 
 _BUSY_SECONDS = 15.0
-# Another process may just be migrating a large store.
+# Another process may be migrating a large store.
 _OPENING_BUSY_SECONDS = 60.0
 _WAL_TRIES = 200
 _SCANNERS = 2
-_WHAT_TO_DO = "Give another path with --store."
+_WHAT_TO_DO = "Choose another path with --store."
 
 
 class StoreFile:
-    """The file as it was when it was opened."""
+    """The identity of the file when it was opened."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._identity = None if path is None else _identity(path)
 
     def require_unmoved(self) -> None:
-        """Raises StoreError when the file is not at its path any more, or another one is.
+        """Check that the path still leads to the opened file.
 
-        What is written to a file that was removed is lost when the process ends, and no one would hear of it.
+        What is written to a removed file is lost without a message when the process ends.
+
+        Raises:
+            StoreError: The file was moved, removed or replaced.
         """
         if self._path is not None and _identity(self._path) != self._identity:
             raise StoreError(
                 f"The store '{self._path}' was moved, removed or replaced while this process had it open. It is "
-                "neither read nor written any more: put the file back, or restart this process to use what is there "
+                "no longer read or written: put the file back, or restart this process to use the file that is there "
                 "now.",
                 may_pass=True,
             )
@@ -44,10 +47,10 @@ class StoreFile:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @dataclass
@@ -59,7 +62,14 @@ class Connections:
 
 
 def open_connections(path: str) -> tuple[Connections, bool]:
-    """The connections, and whether the store is a file that others can share. Raises StoreError."""
+    """Open a store, creating it if it does not exist.
+
+    Returns:
+        The connections, and whether the store is a file that other processes can share.
+
+    Raises:
+        StoreError: The file cannot be opened or is not a store of this program's version or an older one.
+    """
     if path == ":memory:":
         connection = _connect(path, _BUSY_SECONDS)
         _prepare(connection, path)
@@ -71,7 +81,7 @@ def open_connections(path: str) -> tuple[Connections, bool]:
         opened.append(_connect(str(file), _BUSY_SECONDS))
         _prepare(opened[0], path)
         _keep_private(file)
-        # Look-ups are made on the event loop and must not wait there for a lock.
+        # Lookups run on the event loop and must not wait for a lock there.
         opened.append(_connect(str(file), busy_seconds=0))
         opened += [_connect(str(file), _BUSY_SECONDS) for _ in range(_SCANNERS)]
     except (OSError, sqlite3.Error, StoreError) as error:
@@ -82,7 +92,8 @@ def open_connections(path: str) -> tuple[Connections, bool]:
         if isinstance(error, sqlite3.Error) and is_storage_error(error):
             raise StoreError(f"'{path}': {storage_error(error, 'opened')} {_WHAT_TO_DO}") from error
         raise StoreError(
-            f"The store '{path}' cannot be opened ({error}). {_WHAT_TO_DO[:-1]}, or move the file away to start again."
+            f"The store '{path}' cannot be opened ({error}). {_WHAT_TO_DO[:-1]}, or move the file away "
+            "to start with an empty store."
         ) from error
     writer, point, *scans = opened
     for reader in (point, *scans):
@@ -95,21 +106,21 @@ def _require_writable(file: Path, path: str) -> None:
     effective = os.access in os.supports_effective_ids
     if not os.access(file.parent, os.W_OK | os.X_OK, effective_ids=effective):
         raise StoreError(
-            f"The store '{path}' cannot be opened: this process may not write into its folder, where SQLite keeps "
-            f"files beside it. Allow it, or give another path with --store."
+            f"The store '{path}' cannot be opened: this process has no permission to write to its folder, where "
+            "SQLite keeps more files. Grant it, or choose another path with --store."
         )
     if file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=effective):
         raise StoreError(
-            f"The store '{path}' cannot be opened: this process may not both read and write the file. "
-            "Allow it, or give another path with --store."
+            f"The store '{path}' cannot be opened: this process has no permission to read and write the file. "
+            "Grant it, or choose another path with --store."
         )
 
 
 def _keep_private(file: Path) -> None:
-    """No one but the owner reads the store. A file of somebody else's who let us write stays as they made it."""
-    found = file.stat()
-    if found.st_mode & 0o077 and (not hasattr(os, "geteuid") or found.st_uid == os.geteuid()):
-        file.chmod(stat.S_IMODE(found.st_mode) & 0o700)
+    """Remove the permissions of everyone but the owner. A file that belongs to another user is not changed."""
+    status = file.stat()
+    if status.st_mode & 0o077 and (not hasattr(os, "geteuid") or status.st_uid == os.geteuid()):
+        file.chmod(stat.S_IMODE(status.st_mode) & 0o700)
 
 
 def _connect(path: str, busy_seconds: float) -> sqlite3.Connection:
@@ -117,7 +128,7 @@ def _connect(path: str, busy_seconds: float) -> sqlite3.Connection:
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
-        # NORMAL loses nothing when a process dies; only a power cut may take the last commits.
+        # NORMAL loses nothing when a process dies; only a power failure can lose the last commits.
         connection.execute("PRAGMA synchronous = NORMAL")
         register_functions(connection)
     except BaseException:
@@ -127,10 +138,10 @@ def _connect(path: str, busy_seconds: float) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Switch to WAL and bring the schema up to date, whichever of several opening processes comes first."""
+    """Switch to WAL and migrate the schema. Several processes may do this to the same file at once."""
     for attempt in range(_WAL_TRIES):
         try:
-            # The switch to WAL does not honour the busy time-out, so it is tried again.
+            # The switch to WAL ignores the busy timeout, so it is tried again.
             connection.execute("PRAGMA journal_mode = WAL")
             break
         except sqlite3.OperationalError as error:
@@ -138,5 +149,5 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
                 raise
             time.sleep(0.02)
     connection.execute(f"PRAGMA busy_timeout = {int(_OPENING_BUSY_SECONDS * 1000)}")
-    bring_up_to_date(connection, path)
+    migrate(connection, path)
     connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")

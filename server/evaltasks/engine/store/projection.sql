@@ -1,10 +1,11 @@
--- What a project task would have to evaluate in a day, told from a sample of the spans that came last.
+-- How many rows a project task would evaluate in a day, estimated from a sample of the newest spans.
 
 -- name: next_from
--- The span with this number or the next one that is left.
+-- The span with this number, or the next one that exists.
 SELECT seq, ingested_us FROM spans WHERE seq >= :seq ORDER BY seq LIMIT 1;
 
 -- name: rows_of_sample
--- How many rows the spans of a JSON list of numbers make: {fits} is the number of evaluators that take one.
+-- How many ledger rows the spans of the JSON array :seqs would make. <fits> is the number of evaluators whose filter a
+-- span passes.
 SELECT coalesce(sum({fits}), 0) AS n FROM spans AS s
 WHERE s.seq IN (SELECT value FROM json_each(:seqs)) AND s.project_id = :project_id AND ({task_filter});

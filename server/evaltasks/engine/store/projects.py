@@ -18,7 +18,7 @@ def project_from_row(row: Row) -> Project:
 
 
 def project_rows(tx: Transaction, query: ListProjects, before_seq: object) -> list[Row]:
-    """The projects of a page and one more."""
+    """Return the projects of a page and one more, newest first."""
     return tx.fetch_all(
         "projects.page",
         {
@@ -51,7 +51,7 @@ def insert_project(
     created_us: int,
     project_type: ProjectType = ProjectType.APPLICATION,
 ) -> None:
-    """A new, empty project. The name must be free in its space."""
+    """Store a new, empty project. Its name must not be in use in its space."""
     tx.run(
         "projects.insert",
         {
@@ -69,5 +69,5 @@ def rename_project(tx: Transaction, project_id: str, name: str) -> None:
 
 
 def delete_project(tx: Transaction, project_id: str) -> None:
-    """Its spans, their evaluations and its tasks go with it."""
+    """Delete a project with its spans, their evaluations and its tasks."""
     tx.run("projects.delete", {"id": project_id})

@@ -1,5 +1,5 @@
 -- name: page
--- Newest first. A scope that is NULL does not narrow.
+-- Newest first. A parameter that is NULL does not filter.
 SELECT p.*
 FROM projects p JOIN spaces s ON s.id = p.space_id
 WHERE p.seq < :before_seq
@@ -24,5 +24,5 @@ VALUES (:id, :space_id, :name, :project_type, :created_us);
 UPDATE projects SET name = :name WHERE id = :id;
 
 -- name: delete
--- Spans, their evaluations and the project's tasks go with it.
+-- Also deletes its spans, their evaluations and its tasks.
 DELETE FROM projects WHERE id = :id;

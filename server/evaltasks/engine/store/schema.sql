@@ -1,5 +1,5 @@
 -- The store: one SQLite file. Times are microseconds since 1970 UTC (…_us); JSON is text.
--- `seq` is the order of creation; every list of "newest first" is `seq DESC`.
+-- `seq` is the order of creation; "newest first" means `seq DESC`.
 
 CREATE TABLE spaces (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -8,7 +8,7 @@ CREATE TABLE spaces (
     description TEXT NOT NULL DEFAULT '',
     is_private INTEGER NOT NULL DEFAULT 0,
     created_us INTEGER NOT NULL,
-    settings TEXT NOT NULL DEFAULT '{}'   -- JSON object: what else a space carries on the wire
+    settings TEXT NOT NULL DEFAULT '{}'   -- JSON object: further fields of the wire model
 );
 
 CREATE TABLE projects (
@@ -21,7 +21,7 @@ CREATE TABLE projects (
     UNIQUE (space_id, name)
 );
 
--- `seq` grows with every new span: a continuous task remembers how far it has come by it.
+-- `seq` increases with every new span; a continuous task stores the last one it has taken.
 CREATE TABLE spans (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
@@ -44,7 +44,7 @@ CREATE TABLE spans (
 CREATE INDEX spans_by_time ON spans (project_id, start_us DESC, trace_id, span_id);
 CREATE INDEX spans_by_kind ON spans (project_id, kind, start_us DESC);
 CREATE INDEX spans_by_span_id ON spans (project_id, span_id);
--- The first span of a trace or of a session is one seek.
+-- The first span of a trace or session is one index lookup.
 CREATE INDEX spans_by_trace ON spans (project_id, trace_id, start_us);
 CREATE INDEX spans_by_session ON spans (project_id, session_id, start_us) WHERE session_id IS NOT NULL;
 
@@ -68,7 +68,7 @@ CREATE TABLE dataset_versions (
 );
 CREATE INDEX dataset_versions_by_dataset ON dataset_versions (dataset_id, seq DESC);
 
--- A new version copies the rows; a row keeps its `id` through all versions.
+-- A new version copies the rows; a row keeps its `id` in all versions.
 CREATE TABLE examples (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
@@ -88,7 +88,7 @@ CREATE TABLE experiments (
     name TEXT NOT NULL,
     created_us INTEGER NOT NULL,
     updated_us INTEGER NOT NULL,
-    integration_id TEXT         -- the agent that was called for it
+    integration_id TEXT         -- the agent that was called
 );
 CREATE UNIQUE INDEX experiments_by_dataset_name ON experiments (dataset_id, name) WHERE dataset_id IS NOT NULL;
 CREATE UNIQUE INDEX experiments_by_space_name ON experiments (space_id, name) WHERE dataset_id IS NULL;
@@ -164,7 +164,7 @@ CREATE TABLE tasks (
     query_filter TEXT,
     experiment_ids TEXT NOT NULL DEFAULT '[]',
     run_configuration TEXT,
-    continuous_after_seq INTEGER,   -- spans up to this seq are done (or older than the task's continuous life)
+    continuous_after_seq INTEGER,   -- spans up to this seq are taken, or older than the task's continuous mode
     last_run_us INTEGER,
     created_us INTEGER NOT NULL,
     updated_us INTEGER NOT NULL,
@@ -184,7 +184,7 @@ CREATE TABLE task_evaluators (
 );
 CREATE INDEX task_evaluators_by_evaluator ON task_evaluators (evaluator_id);
 
--- A run is claimed by one owner (a process) under a lease; whoever finds a lease expired may take it over.
+-- A task run is claimed by one owner under a lease; any process may take it over when the lease has expired.
 CREATE TABLE task_runs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -194,7 +194,7 @@ CREATE TABLE task_runs (
     plan TEXT,                  -- JSON object: evaluators or run configuration as they were when the rows were selected
     data_start_us INTEGER,
     data_end_us INTEGER,
-    after_span_seq INTEGER,     -- a continuous run takes spans with after_span_seq < seq <= upto_span_seq
+    after_span_seq INTEGER,     -- a continuous task run takes spans with after_span_seq < seq <= upto_span_seq
     upto_span_seq INTEGER,
     experiment_id TEXT,
     num_selected INTEGER,       -- NULL until the rows are selected
@@ -207,13 +207,13 @@ CREATE TABLE task_runs (
     started_us INTEGER,
     finished_us INTEGER,
     created_us INTEGER NOT NULL,
-    chained_task_run_ids TEXT   -- JSON array: what the completion of an experiment triggered
+    chained_task_run_ids TEXT   -- JSON array: task runs triggered when the experiment was completed
 );
 CREATE INDEX task_runs_by_task ON task_runs (task_id, seq DESC);
 CREATE INDEX task_runs_unfinished ON task_runs (status, lease_until_us) WHERE status IN ('PENDING', 'RUNNING');
 
--- The ledger: one line for every (row, evaluator) of a run, written as WAITING when the rows are selected.
--- The counts of task_runs are moved in the same transaction as a line's outcome.
+-- The ledger: one row for every (row, evaluator) of a task run, inserted as WAITING when the rows are selected.
+-- The counts of task_runs are updated in the same transaction as an outcome.
 CREATE TABLE task_run_rows (
     task_run_seq INTEGER NOT NULL REFERENCES task_runs (seq) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -228,17 +228,17 @@ CREATE TABLE task_run_rows (
     label TEXT,
     score REAL,
     explanation TEXT,
-    reason TEXT,                -- our words, so that rows can be grouped by it
-    detail TEXT,                -- a provider's or judge's words: untrusted
+    reason TEXT,                -- text of this program, so that rows can be grouped by it
+    detail TEXT,                -- text of a provider or judge: untrusted
     provenance TEXT,            -- JSON object
     recorded_us INTEGER,
     PRIMARY KEY (task_run_seq, position)
 ) WITHOUT ROWID;
 CREATE INDEX task_run_rows_by_outcome ON task_run_rows (task_run_seq, outcome, position);
--- A continuous task asks whether it has taken a trace or session before.
+-- For continuous tasks: was a trace or session evaluated before?
 CREATE INDEX task_run_rows_by_group ON task_run_rows (row_kind, row_id) WHERE row_kind IN ('trace', 'session');
 
--- What is on a row now: the newest evaluation of each name.
+-- The newest evaluation of each name on a row.
 CREATE TABLE evaluations (
     row_kind TEXT NOT NULL,     -- span | experiment_run
     row_seq INTEGER NOT NULL,
@@ -251,7 +251,7 @@ CREATE TABLE evaluations (
     PRIMARY KEY (row_kind, row_seq, name)
 ) WITHOUT ROWID;
 
--- The same for traces and sessions, which are no rows of a table: they are known by project and id.
+-- The same for traces and sessions, which have no row of their own and are identified by project and id.
 CREATE TABLE group_evaluations (
     project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     row_kind TEXT NOT NULL,     -- trace | session
@@ -272,7 +272,7 @@ CREATE TRIGGER experiment_runs_take_evaluations AFTER DELETE ON experiment_runs 
     DELETE FROM evaluations WHERE row_kind = 'experiment_run' AND row_seq = old.seq;
 END;
 
--- What names an annotation may have in a space. `settings` is the JSON object of the fields of its type.
+-- The names that annotations of a space may have. `settings` is a JSON object with the fields of the type.
 CREATE TABLE annotation_configs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -284,7 +284,7 @@ CREATE TABLE annotation_configs (
     UNIQUE (space_id, name)
 );
 
--- What people say of a row. A trace and a session are annotated on their root span.
+-- Annotations by people. Traces and sessions are annotated on their root span.
 CREATE TABLE annotations (
     row_kind TEXT NOT NULL,     -- span | trace | session | example | experiment_run
     row_seq INTEGER NOT NULL,   -- spans.seq, examples.seq or experiment_runs.seq

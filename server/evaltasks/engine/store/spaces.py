@@ -1,4 +1,4 @@
-"""Spaces in the store. The oldest space is the default one; there is always one in an opened engine."""
+"""Spaces in the store. The oldest one is the default space; an open engine always has one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evaltasks.engine.clock import from_us
 from evaltasks.engine.ids import ORGANIZATION_ID
 from evaltasks.engine.store.store import Row, Transaction
 
-# Fields of the wire model that are kept together as JSON.
+# Fields of the wire model that are stored together as JSON.
 _SETTINGS = ("default_llm_integration", "ml_models_enabled", "gradient_start_color", "gradient_end_color")
 
 
@@ -26,7 +26,7 @@ def space_from_row(row: Row) -> Space:
 
 
 def space_rows(tx: Transaction, query: ListSpaces, before_seq: object) -> list[Row]:
-    """The spaces of a page and one more."""
+    """Return the spaces of a page and one more, newest first."""
     return tx.fetch_all("spaces.page", {"name": query.name, "before_seq": before_seq, "limit": query.limit + 1})
 
 
@@ -59,8 +59,8 @@ def insert_space(tx: Transaction, space_id: str, body: CreateSpace, created_us: 
 
 
 def update_space(tx: Transaction, space: Space) -> None:
-    """Store the space as it is given; its name must be free."""
-    written = space.model_dump(mode="json", include=set(_SETTINGS), exclude_none=True)
+    """Replace the stored fields of the space with this id. Its name must not be in use."""
+    settings = space.model_dump(mode="json", include=set(_SETTINGS), exclude_none=True)
     tx.run(
         "spaces.update",
         {
@@ -68,7 +68,7 @@ def update_space(tx: Transaction, space: Space) -> None:
             "name": space.name,
             "description": space.description,
             "is_private": space.is_private,
-            "settings": json.dumps(written, ensure_ascii=False),
+            "settings": json.dumps(settings, ensure_ascii=False),
         },
     )
 
@@ -78,5 +78,5 @@ def is_last_space(tx: Transaction, space_id: str) -> bool:
 
 
 def delete_space(tx: Transaction, space_id: str) -> None:
-    """Everything in the space goes with it."""
+    """Delete a space with everything in it."""
     tx.run("spaces.delete", {"id": space_id})

@@ -24,9 +24,9 @@ UPDATE spaces SET name = :name, description = :description, is_private = :is_pri
 WHERE id = :id;
 
 -- name: others
--- Is there a space beside this one?
+-- Whether there is another space.
 SELECT 1 FROM spaces WHERE id <> :id LIMIT 1;
 
 -- name: delete
--- Everything in the space goes with it.
+-- Also deletes everything in the space.
 DELETE FROM spaces WHERE id = :id;

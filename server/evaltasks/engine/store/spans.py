@@ -1,9 +1,9 @@
 """Spans in the store.
 
-A row of `spans` has columns for what is searched most (kind, status, times in microseconds, latency in
-milliseconds, session) and everything else as JSON: `attributes` is one object of flat dotted keys without the
-prefix `attributes.`, `events` a list of `{name, timestamp, attributes}`. `functions.lookup` reads a dotted path of
-the attributes; `seq` grows with every new span and is what evaluations and task runs refer to.
+A row of `spans` has columns for the fields that filters use most (kind, status, times in microseconds, latency in
+milliseconds, session) and JSON for the rest: `attributes` is one object with flat dotted keys without the prefix
+`attributes.`, `events` a list of `{name, timestamp, attributes}`. `functions.lookup` reads a dotted path of the
+attributes. `seq` increases with every new span; evaluations and task runs refer to a span by it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 @dataclass(frozen=True, slots=True)
 class SpanRow:
-    """A span on its way into the store; the fields are the columns."""
+    """A span to store; the fields are the columns."""
 
     trace_id: str
     span_id: str
@@ -47,7 +47,7 @@ _column_values = attrgetter(*_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class SpanKey:
-    """Where a page goes on: after this start time, trace id and span id."""
+    """The position after which a page continues: start time, trace id and span id of the last span before it."""
 
     start_us: int
     trace_id: str
@@ -62,11 +62,11 @@ def span_rows(
     after: SpanKey,
     limit: int,
 ) -> list[Row]:
-    """At most `limit` spans of the window (both ends inclusive), newest first, after a key."""
+    """Return at most `limit` spans of the window (both ends inclusive) after a position, newest first."""
     values = {
         "project_id": project_id,
         "window_start_us": window_us[0],
-        # Nothing newer than the key can follow it: the index is entered there, however deep the page.
+        # Nothing newer than the position follows it, so the index is searched from there, however deep the page.
         "window_end_us": min(window_us[1], after.start_us),
         "after_start_us": after.start_us,
         "after_trace_id": after.trace_id,
@@ -77,14 +77,14 @@ def span_rows(
 
 
 def evaluations_for(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[SpanEvaluation]]:
-    """The evaluations that are on these spans, by `seq`, each list in the order of names; two queries.
+    """Return the evaluations on these spans by `seq`, each list sorted by name. Makes two queries.
 
-    Those of a span's trace and session follow, named `trace_eval.<name>` and `session_eval.<name>`: of the trace on
-    its root spans (on its first span when it has none), of the session on the spans that name it.
+    The evaluations of a span's trace and session follow, named `trace_eval.<name>` and `session_eval.<name>`: those of
+    the trace on its root spans (on its first span if it has no root), those of the session on the spans that name it.
     """
-    found: dict[int, list[SpanEvaluation]] = {}
-    wanted = {"seqs": json.dumps(list(seqs))}
-    for row in [*tx.fetch_all("spans.evaluations", wanted), *tx.fetch_all("groups.evaluations_on_spans", wanted)]:
+    evaluations: dict[int, list[SpanEvaluation]] = {}
+    values = {"seqs": json.dumps(list(seqs))}
+    for row in [*tx.fetch_all("spans.evaluations", values), *tx.fetch_all("groups.evaluations_on_spans", values)]:
         evaluation = SpanEvaluation(
             name=row["name"],
             label=row["label"],
@@ -92,13 +92,13 @@ def evaluations_for(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, list[S
             explanation=row["explanation"],
             metadata=json.loads(row["metadata"]),
         )
-        found.setdefault(row["row_seq"], []).append(evaluation)
-    return found
+        evaluations.setdefault(row["row_seq"], []).append(evaluation)
+    return evaluations
 
 
 @dataclass(frozen=True, slots=True)
 class SpanFeedback:
-    """What others have said of a span."""
+    """The evaluations and annotations of a span, and the annotations of its trace."""
 
     evaluations: list[SpanEvaluation]
     annotations: list[Annotation]
@@ -106,17 +106,17 @@ class SpanFeedback:
 
 
 def feedback_for(tx: Transaction, seqs: Iterable[int]) -> Mapping[int, SpanFeedback]:
-    """What is on these spans, by `seq`; three queries, whatever their number."""
-    wanted = list(seqs)
-    if not wanted:
+    """Return the feedback on these spans by `seq`. The number of queries does not depend on the number of spans."""
+    span_seqs = list(seqs)
+    if not span_seqs:
         return {}
-    evaluations = evaluations_for(tx, wanted)
-    own, of_trace = annotations_for(tx, "span", wanted), annotations_for(tx, "trace", wanted)
-    return {seq: SpanFeedback(evaluations.get(seq, []), own.get(seq, []), of_trace.get(seq, [])) for seq in wanted}
+    evaluations = evaluations_for(tx, span_seqs)
+    own, on_trace = annotations_for(tx, "span", span_seqs), annotations_for(tx, "trace", span_seqs)
+    return {seq: SpanFeedback(evaluations.get(seq, []), own.get(seq, []), on_trace.get(seq, [])) for seq in span_seqs}
 
 
 def span_from_row(row: Row, attributes: JsonObject, feedback: SpanFeedback) -> Span:
-    """The wire model of a row, with those attributes and remarks that were asked for."""
+    """Return the wire model of a row with the attributes and feedback that the client asked for."""
     return Span(
         name=row["name"],
         context=SpanContext(trace_id=row["trace_id"], span_id=row["span_id"]),
@@ -136,9 +136,9 @@ def span_from_row(row: Row, attributes: JsonObject, feedback: SpanFeedback) -> S
 
 
 def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingested_us: int) -> IngestedSpans:
-    """Add the spans; one that the project knows by trace id and span id is replaced and keeps its `seq`."""
-    own = {"project_id": project_id, "ingested_us": ingested_us}
-    puts = [{**own, **dict(zip(_COLUMNS, _column_values(row), strict=True))} for row in rows]
+    """Store spans. A span with the trace id and span id of an existing one replaces it and keeps its `seq`."""
+    common = {"project_id": project_id, "ingested_us": ingested_us}
+    puts = [{**common, **dict(zip(_COLUMNS, _column_values(row), strict=True))} for row in rows]
     keys = {(put["trace_id"], put["span_id"]) for put in puts}
     known = tx.fetch_one("spans.known", {"project_id": project_id, "keys": json.dumps(list(keys))})
     assert known is not None
@@ -148,7 +148,17 @@ def put_spans(tx: Transaction, project_id: str, rows: Iterable[SpanRow], ingeste
 
 
 def delete_spans(tx: Transaction, project_id: str, ids: Iterable[str], window_us: tuple[int, int]) -> set[str]:
-    """The ids of the spans that were there and are deleted. The end of the window lies outside of it."""
+    """Delete the spans with these ids that start in the window.
+
+    Args:
+        tx: The transaction.
+        project_id: The project.
+        ids: Span ids.
+        window_us: Start (inclusive) and end (exclusive) in microseconds.
+
+    Returns:
+        The ids of the spans that were deleted.
+    """
     values = {
         "project_id": project_id,
         "ids": json.dumps(list(ids)),

@@ -1,12 +1,12 @@
 """The store: one SQLite file that several processes may share.
 
-How it works. One connection writes; everything that wants to write hands a function to `write`, and whoever gets
-the write lock first runs all functions waiting at that moment in ONE transaction (each under a savepoint of its
-own), in a worker thread. So a lone write commits at once and a flood of them shares commits, with no timer. Every
-transaction is BEGIN IMMEDIATE, because a deferred one that reads before it writes fails under contention and no
-time-out helps. Reads have connections of their own and, in WAL mode, never wait for the writer.
+How it works. One connection writes. Callers pass a function to `write`; the caller that gets the write lock first runs
+all functions that are waiting at that moment in ONE transaction (each under a savepoint of its own), in a worker
+thread. A single write is therefore committed at once and many writes share a commit, without a timer. Every write
+transaction is BEGIN IMMEDIATE, because a deferred one that reads before it writes fails under contention and no timeout
+helps. Reads have connections of their own and, in WAL mode, never wait for the writer.
 
-`_commit` is the only place that commits; crash tests count and interrupt it through `on_commit`.
+`_commit` is the only function that commits; crash tests count and interrupt commits through `on_commit`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Row: TypeAlias = sqlite3.Row
 OnCommit: TypeAlias = Callable[[Literal["before", "after"]], None]
 
-# What this program would write may not be what the newer schema means by it.
+# What this program would write may be invalid in the newer schema.
 _MIGRATED = (
     "The store was changed by a newer evaltasks while this process had it open. Nothing was written; "
     "restart this process with that version."
@@ -42,7 +42,7 @@ _MIGRATED = (
 
 
 class Transaction:
-    """Named queries inside one transaction. Handed to the functions given to `Store.read` and `Store.write`."""
+    """Runs named queries inside one transaction. `Store.read` and `Store.write` pass it to the functions they run."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -53,15 +53,15 @@ class Transaction:
         try:
             return self._connection.execute(text, values)
         except UnicodeEncodeError:
-            # Nothing was done yet: values are bound before a statement runs.
+            # The statement has not run: values are bound before.
             return self._connection.execute(text, _storable(values))
 
     def fetch_all(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> list[Row]:
-        """All rows of a query; the query itself bounds how many."""
+        """Return all rows of a query. The query itself limits their number."""
         return self._execute(query, values, slots).fetchall()
 
     def iterate(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Generator[Row]:
-        """The rows of a query one after the other; close it before the transaction ends."""
+        """Yield the rows of a query. Close the generator before the transaction ends."""
         cursor = self._execute(query, values, slots)
         try:
             yield from cursor
@@ -69,19 +69,22 @@ class Transaction:
             cursor.close()
 
     def fetch_one(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> Row | None:
+        """Return the first row of a query, or None."""
         row: Row | None = self._execute(query, values, slots).fetchone()
         return row
 
     def run(self, query: str, values: Mapping[str, Any] = {}, **slots: str) -> int:
-        """Execute a change; the number of rows it touched."""
+        """Execute a statement that changes rows and return their number."""
         return self._execute(query, values, slots).rowcount
 
     def run_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Execute a statement once for each of `rows` and return the number of changed rows."""
         return self._connection.executemany(named_queries()[query], map(_storable, rows)).rowcount
 
 
 def _storable(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Half a character, which JSON can spell (`"\\ud800"`) and UTF-8 cannot, is stored as a question mark."""
+    """Return the values with unpaired surrogates (`"\\ud800"`), which UTF-8 cannot encode, replaced by question
+    marks."""
     try:
         for value in values.values():
             if isinstance(value, str):
@@ -111,7 +114,7 @@ class _Job(Generic[T]):
 
 
 class Store:
-    """Open with `async with Store.open(path)`."""
+    """A store of spaces, projects, spans, tasks and the rest. Open it with `async with Store.open(path)`."""
 
     def __init__(self, connections: Connections, *, shared: bool, on_commit: OnCommit | None) -> None:
         self._connections = connections
@@ -125,9 +128,15 @@ class Store:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: str | Path, *, on_commit: OnCommit | None = None) -> AsyncIterator[Store]:
-        """Open or create the store. `:memory:` gives a private one that vanishes.
+        """Open a store, creating it if it does not exist.
 
-        Raises StoreError when the file is not ours, damaged, newer than this program, or cannot be written.
+        Args:
+            path: The file, or `:memory:` for a private store that is gone after closing.
+            on_commit: Called before and after every commit, for crash tests.
+
+        Raises:
+            StoreError: The file belongs to another program, is damaged, was written by a newer version of this
+                program, or cannot be written.
         """
         connections, shared = await to_thread.run_sync(open_connections, str(path))
         store = cls(connections, shared=shared, on_commit=on_commit)
@@ -138,10 +147,13 @@ class Store:
                 connection.close()
 
     async def write(self, work: Work[T]) -> T:
-        """Run `work` in a write transaction and return what it returned, once it is committed.
+        """Run `work` in a write transaction and return its result once it is committed.
 
-        An exception in `work` undoes what that `work` did, and nothing else of the same commit, and is raised
-        here. Cancelling the caller before its turn means the work never happens; after that it happens whole.
+        An exception in `work` undoes the changes of that `work`, and nothing else of the same commit, and is raised
+        here. If the caller is cancelled before its turn, `work` does not run; after that it runs to its end.
+
+        Raises:
+            StoreError: The store could not be written. Nothing of `work` is kept.
         """
         job = _Job(work)
         self._pending.append(job)
@@ -157,7 +169,11 @@ class Store:
         return job.result()
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` over one consistent state, in a worker thread: for anything that scans."""
+        """Run `work` on one consistent state of the store, in a worker thread: for everything that scans rows.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
         if not self._shared:
             async with self._writing:
                 return await to_thread.run_sync(work, Transaction(self._connections.writer))
@@ -171,9 +187,12 @@ class Store:
             return value
 
     async def read_by_key(self, work: Work[T]) -> T:
-        """Run `work` at once on the event loop: only for look-ups by key, which take microseconds.
+        """Run `work` at once on the event loop: only for lookups by key, which take microseconds.
 
-        Where it would have to wait for a lock, it is done as `read` does it.
+        If it would have to wait for a lock, it runs as with `read`.
+
+        Raises:
+            StoreError: The store could not be read.
         """
         if not self._shared:
             async with self._writing:
@@ -197,9 +216,9 @@ class Store:
                 connection.execute("SAVEPOINT job")
                 try:
                     job.value = job.work(transaction)
-                except BaseException as error:  # handed to the caller whose work it is
+                except BaseException as error:  # raised to the caller of this `work`
                     if is_storage_error(error):
-                        # Not this job's problem, and SQLite may have undone the whole transaction.
+                        # It concerns the whole batch, and SQLite may have rolled back the transaction.
                         raise
                     connection.execute("ROLLBACK TO job")
                     job.error = error
@@ -207,10 +226,10 @@ class Store:
             self._commit(connection)
         except sqlite3.Error as error:
             _roll_back(connection)
-            in_words = storage_error(error, "written")
+            store_error = storage_error(error, "written")
             for job in batch:
-                job.error = job.error or in_words
-        except BaseException as error:  # out of `on_commit`: whoever waits for this commit must not think it took place
+                job.error = job.error or store_error
+        except BaseException as error:  # from `on_commit`: the waiting callers must not take this for a commit
             _roll_back(connection)
             for job in batch:
                 job.error = job.error or error
@@ -232,7 +251,7 @@ def _in_read_transaction(connection: sqlite3.Connection, file: StoreFile, work: 
         connection.execute("BEGIN")
         return work(Transaction(connection))
     except sqlite3.Error as error:
-        # Told "read-only" outright, it is we who tried to write on a connection for reading.
+        # SQLITE_READONLY itself, not an extended code of it, means that `work` tried to write: a bug of this program.
         if is_storage_error(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
             raise storage_error(error, "read") from error
         raise
@@ -241,12 +260,12 @@ def _in_read_transaction(connection: sqlite3.Connection, file: StoreFile, work: 
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    """Undo what SQLite has not undone by itself."""
+    """Roll back the transaction, unless SQLite has done so."""
     if connection.in_transaction:
-        with contextlib.suppress(sqlite3.Error):  # there is an error on its way already
+        with contextlib.suppress(sqlite3.Error):  # an error is being raised already
             connection.execute("ROLLBACK")
 
 
 def owner_name() -> str:
-    """A name for this process as the owner of task runs: never used again by another one."""
+    """Return a new unique name for the owner of a task run."""
     return uuid.uuid4().hex

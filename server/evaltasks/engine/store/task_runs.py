@@ -45,7 +45,17 @@ def add_task_run(
     window_us: tuple[int | None, int | None] = (None, None),
     span_seqs: tuple[int, int] | None = None,
 ) -> None:
-    """A new task run, PENDING. `span_seqs` is what a continuous one covers: after the first, up to the second."""
+    """Store a new task run, PENDING, and set the task's last run.
+
+    Args:
+        tx: The transaction.
+        run_id: The id of the task run.
+        task_id: The task.
+        options: What was asked for when it was triggered.
+        now_us: The time of creation in microseconds.
+        window_us: Start and end of the data window in microseconds.
+        span_seqs: For a continuous task run: the spans after the first number, up to the second.
+    """
     after_seq, upto_seq = span_seqs or (None, None)
     tx.run(
         "task_runs.insert",

@@ -17,39 +17,39 @@ INSERT INTO task_runs (
 );
 
 -- name: last_windows
--- The windows of the task's runs that were asked for with one, newest first.
+-- The windows of the task runs that were triggered with one, newest first.
 SELECT status, data_start_us, data_end_us FROM task_runs
 WHERE task_id = :task_id AND after_span_seq IS NULL AND data_end_us IS NOT NULL
 ORDER BY seq DESC LIMIT 100;
 
 -- name: provisional_name
--- An unfinished task run of this dataset that is going to make an experiment of this name.
+-- A pending task run of this dataset that is going to create an experiment of this name.
 SELECT task_runs.id FROM task_runs JOIN tasks ON tasks.id = task_runs.task_id
 WHERE tasks.dataset_id = :dataset_id AND task_runs.status = 'PENDING' AND task_runs.experiment_id IS NULL
     AND json_extract(task_runs.options, '$.experiment_name') = :name;
 
 -- name: end
--- To an end; only from the status the caller saw, so that of two enders one wins.
+-- Ends a task run, only from the status that the caller saw: if two callers end it at once, one of them succeeds.
 UPDATE task_runs SET
     status = :status, failure_reason = :reason, finished_us = :now_us, owner = NULL, lease_until_us = NULL
 WHERE seq = :seq AND status = :from_status;
 
 -- name: free
--- The unfinished task runs that no one holds, the oldest first; the caller stops when it has enough.
+-- The unfinished task runs without a lease, oldest first. The caller stops reading when it has enough.
 SELECT task_runs.seq, task_runs.status, tasks.name AS task_name
 FROM task_runs CROSS JOIN tasks ON tasks.id = task_runs.task_id
 WHERE task_runs.status IN ('PENDING', 'RUNNING') AND task_runs.lease_until_us IS NULL
 ORDER BY task_runs.seq;
 
 -- name: leased
--- What others hold; there are no more than living and dead processes work on at once.
+-- The leased task runs. Their number is limited by what running and dead processes work on at once.
 SELECT seq, owner, lease_until_us FROM task_runs
 WHERE status = 'RUNNING' AND lease_until_us IS NOT NULL
     AND seq NOT IN (SELECT value FROM json_each(:except_seqs))
 ORDER BY seq LIMIT 1000;
 
 -- name: still_claimable
--- Unless somebody took, renewed or ended it since its lease was seen.
+-- The task run, unless it was claimed, renewed or ended since its lease was read.
 SELECT * FROM task_runs
 WHERE seq = :seq AND status IN ('PENDING', 'RUNNING') AND owner IS :owner AND lease_until_us IS :until_us;
 
@@ -59,7 +59,7 @@ UPDATE task_runs SET
 WHERE seq = :seq;
 
 -- name: held
--- Which of the given owners (a JSON list) still hold their task run.
+-- The owners of the JSON array :owners that still hold their task run.
 SELECT owner FROM task_runs
 WHERE status = 'RUNNING' AND owner IN (SELECT value FROM json_each(:owners));
 
@@ -68,12 +68,12 @@ UPDATE task_runs SET lease_until_us = :lease_until_us
 WHERE status = 'RUNNING' AND owner IN (SELECT value FROM json_each(:owners));
 
 -- name: release
--- Given back: whoever looks next may go on at once.
+-- Releases task runs, so that any process can claim them at once.
 UPDATE task_runs SET owner = NULL, lease_until_us = NULL
 WHERE status = 'RUNNING' AND owner IN (SELECT value FROM json_each(:owners));
 
 -- name: owned
--- The task run, if it is still being worked on by this owner.
+-- The task run, if this owner still holds it.
 SELECT * FROM task_runs WHERE seq = :seq AND owner = :owner AND status = 'RUNNING';
 
 -- name: selected
@@ -85,7 +85,7 @@ WHERE seq = :seq;
 UPDATE task_runs SET chained_task_run_ids = :ids WHERE seq = :seq;
 
 -- name: covers
--- What a continuous task run turned out to look at.
+-- The window of the spans that a continuous task run selected.
 UPDATE task_runs SET data_start_us = :data_start_us, data_end_us = :data_end_us WHERE seq = :seq;
 
 -- name: count

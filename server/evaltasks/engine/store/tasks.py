@@ -1,4 +1,4 @@
-"""Tasks and the evaluators attached to them, as the store keeps them."""
+"""Tasks in the store, and the evaluators that are attached to them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def take_spans_upto(tx: Transaction, task_id: str, upto_seq: int) -> None:
 
 
 def tasks_from_rows(tx: Transaction, rows: Sequence[Row]) -> list[Task]:
-    """The wire models of rows of `tasks`, with their evaluators' names joined."""
+    """Return the tasks of these rows with their evaluators. Makes one query."""
     attached: dict[str, list[TaskEvaluator]] = {}
     for line in tx.fetch_all("tasks.attachments", {"task_ids": json.dumps([row["id"] for row in rows])}):
         mappings, query_mappings = line["column_mappings"], line["query_mappings"]
@@ -128,7 +128,7 @@ def delete_task(tx: Transaction, task_id: str) -> None:
 
 
 def attach(tx: Transaction, task_id: str, attachments: Sequence[EvaluatorAttachment]) -> None:
-    """Replace the task's evaluators, in the order given."""
+    """Replace the evaluators of a task, in this order."""
     tx.run("tasks.detach_all", {"task_id": task_id})
     for position, attachment in enumerate(attachments):
         mappings, query_mappings = attachment.column_mappings, attachment.query_mappings
@@ -155,6 +155,10 @@ def last_span_seq(tx: Transaction) -> int:
 
 
 def version_for(tx: Transaction, evaluator_id: str, version_id: str | None) -> EvaluatorVersion | None:
-    """The pinned version, or the evaluator's latest without a pin. None when there is no such version of it."""
+    """Return the pinned version of an evaluator, or its latest one if `version_id` is None.
+
+    Returns:
+        None if the evaluator has no such version.
+    """
     version = latest_version(tx, evaluator_id) if version_id is None else find_version(tx, version_id)
     return version if version is not None and version.evaluator_id == evaluator_id else None

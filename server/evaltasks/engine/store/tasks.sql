@@ -2,7 +2,7 @@
 SELECT * FROM tasks WHERE id = :id;
 
 -- name: page
--- Newest first; every filter is optional. A space's name is matched by a case-insensitive part of it.
+-- Newest first. A parameter that is NULL does not filter. A name matches if it contains the text, in any letter case.
 SELECT tasks.* FROM tasks JOIN spaces ON spaces.id = tasks.space_id
 WHERE tasks.seq < :before
     AND (:space_id IS NULL OR tasks.space_id = :space_id)
@@ -38,11 +38,11 @@ DELETE FROM tasks WHERE id = :id;
 UPDATE tasks SET last_run_us = :now_us WHERE id = :id;
 
 -- name: last_span_seq
--- The number of the newest span of any project: what a continuous task starts after.
+-- The number of the newest span of any project. A new continuous task starts with the spans after it.
 SELECT coalesce(max(seq), 0) AS seq FROM spans;
 
 -- name: attachments
--- The evaluators of the tasks whose ids are in a JSON list.
+-- The evaluators of the tasks of the JSON array :task_ids.
 SELECT task_evaluators.*, evaluators.name AS evaluator_name
 FROM task_evaluators JOIN evaluators ON evaluators.id = task_evaluators.evaluator_id
 WHERE task_evaluators.task_id IN (SELECT value FROM json_each(:task_ids))
@@ -59,9 +59,9 @@ INSERT INTO task_evaluators (
 DELETE FROM task_evaluators WHERE task_id = :task_id;
 
 -- name: continuous
--- Continuous project tasks with spans they have not taken yet, while no task run of theirs is unfinished and
--- the last one is some time ago (or in the future: the clock was put back). The plus keeps SQLite from the project's
--- index: walking the few newest spans by seq is what is wanted.
+-- Continuous project tasks with new spans, without an unfinished task run, whose last one was some time ago (or in the
+-- future: the clock was set back). The unary plus keeps SQLite from using the project's index, because a scan of the
+-- few newest spans by seq is faster.
 SELECT tasks.id, tasks.project_id, tasks.continuous_after_seq AS after_seq, (
     SELECT max(spans.seq) FROM spans
     WHERE spans.seq > tasks.continuous_after_seq AND +spans.project_id = tasks.project_id

@@ -1,4 +1,4 @@
-"""Traces in the store: they are no rows of their own, but the spans of one trace id."""
+"""Traces in the store. A trace has no row of its own: it is the spans with one trace id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def root_rows(
     after: SpanKey,
     limit: int,
 ) -> list[Row]:
-    """At most `limit` root spans of traces that have a span which passes, newest first, after a key."""
+    """Return at most `limit` root spans after a position, newest first, of traces that have a span which passes."""
     values = {
         "project_id": project_id,
         "window_start_us": window_us[0],
@@ -29,7 +29,7 @@ def root_rows(
 
 
 def trace_rows(tx: Transaction, project_id: str, trace_id: str, window_us: tuple[int, int], limit: int) -> list[Row]:
-    """The first `limit` spans of the trace in the window, in the order they began."""
+    """Return the first `limit` spans of the trace in the window, sorted by start time."""
     return tx.fetch_all(
         "traces.spans",
         {

@@ -1,6 +1,6 @@
 -- name: page
--- Root spans of the window, newest first; {filter} is a compiled filter over the alias s that any span of the trace in
--- the window must pass.
+-- Root spans of the window, newest first. <filter> is a compiled filter over the alias s that at least one span of the
+-- trace in the window must pass.
 SELECT t.*
 FROM spans t
 WHERE t.project_id = :project_id AND t.parent_id IS NULL
@@ -18,7 +18,7 @@ ORDER BY t.start_us DESC, t.trace_id, t.span_id
 LIMIT :limit;
 
 -- name: spans
--- The spans of one trace in the window, in the order they began; at most :limit.
+-- The spans of one trace in the window, sorted by start time, at most :limit.
 SELECT s.*
 FROM spans s
 WHERE s.project_id = :project_id AND s.trace_id = :trace_id

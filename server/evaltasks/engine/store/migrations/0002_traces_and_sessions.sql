@@ -1,4 +1,4 @@
--- Evaluation of whole traces and sessions: their filters and mappings, their rows, and what is on them.
+-- Evaluation of whole traces and sessions: filters, mappings, ledger rows and evaluations.
 
 ALTER TABLE tasks ADD COLUMN query_filters TEXT;
 ALTER TABLE task_evaluators ADD COLUMN query_mappings TEXT;

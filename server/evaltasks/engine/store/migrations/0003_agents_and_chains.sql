@@ -1,4 +1,4 @@
--- Agents that experiments call, the task runs an experiment's completion triggered, and which agent made an experiment.
+-- Agents that experiments call, the agent of an experiment, and the task runs that its completion triggered.
 
 CREATE TABLE agent_integrations (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,8 +1,8 @@
--- Annotations of rows, the configs that name them, and what else a space carries.
+-- Annotations of rows, annotation configs, and further settings of a space.
 
 ALTER TABLE spaces ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';   -- JSON object
 
--- What names an annotation may have in a space. `settings` is the JSON object of the fields of its type.
+-- The names that annotations of a space may have. `settings` is a JSON object with the fields of the type.
 CREATE TABLE annotation_configs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -14,7 +14,7 @@ CREATE TABLE annotation_configs (
     UNIQUE (space_id, name)
 );
 
--- What people say of a row. A trace and a session are annotated on their root span.
+-- Annotations by people. Traces and sessions are annotated on their root span.
 CREATE TABLE annotations (
     row_kind TEXT NOT NULL,     -- span | trace | session | example | experiment_run
     row_seq INTEGER NOT NULL,   -- spans.seq, examples.seq or experiment_runs.seq
