@@ -62,8 +62,8 @@ def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
     assert issues == {
         "template": "is not a field of llm_generation; remove it (it belongs to template_evaluation)",
         "mesages": "is not a field of llm_generation; did you mean messages?",
-        "messages.0.role": "is none of the words allowed here (judged as llm_generation); "
-        "give one of: user, assistant, system, tool",
+        "messages.0.role": "is not one of the allowed values (judged as llm_generation); "
+        "use one of: user, assistant, system, tool",
         "messages.0.colour": "is not a field of this object; remove it or correct its spelling",
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evaltasks.api.spans import IncomingSpan
-from evaltasks.insight.span_rows import RowError, incoming_span, left_out
+from evaltasks.insight.span_rows import RowError, ignored_columns, incoming_span
 
 START = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ def test_the_columns_of_an_ax_export_become_a_span() -> None:
         end_time=START.replace(second=2), status_code="OK",
         attributes={"input.value": "why?", "llm.token_count.total": 12},
     )  # fmt: skip
-    assert left_out(row) == {"eval.tone.label"}
+    assert ignored_columns(row) == {"eval.tone.label"}
 
 
 def test_a_nested_span_and_otlp_names_become_the_same_span() -> None:
@@ -73,7 +73,7 @@ def test_a_latency_stands_for_a_missing_end() -> None:
         ({"start_time": 1795255200, "status_code": "WEIRD"}, "status_code must be"),
         ({"start_time": 1795255200, "attributes": "{broken"}, "attributes is text that is not JSON"),
         ({"start_time": 1795255200, "events": {"name": "x"}}, "events must be a list"),
-        ({"start_time": 1795255200, "input": "a", "attributes.input.value": "b"}, "given twice"),
+        ({"start_time": 1795255200, "input": "a", "attributes.input.value": "b"}, "there twice"),
         ({"start_time": 1795255200, "span_id": "x" * 300}, "span_id"),
     ],
 )

@@ -45,7 +45,7 @@ def test_read_folder_reports_all_errors_of_all_files_with_file_and_line(tmp_path
     (tmp_path / "tasks" / "notes.md").write_text("for people")
     found = problems_of(tmp_path)
     assert [issue.partition("; ")[0] for issue in found] == [
-        "ai_integrations/i.yaml:4: provider: is none of the words allowed here",
+        "ai_integrations/i.yaml:4: provider: is not one of the allowed values",
         "ai_integrations/i.yaml:5: api_key: contains what looks like a key or password",
         "ai_integrations/i.yaml:5: api_key: must not be in a file",
         "ai_integrations/i.yaml:6: headers: must not be in a file",

@@ -303,7 +303,7 @@ async def test_unreadable_and_misplaced_fields_of_an_update_are_reported_togethe
             await it.call(update_task.SPEC, task="t", sampling_rate=7, run_configuration={"template": "x"})
     assert str(refused.value) == (
         "2 problems with update_task (code_evaluation on a project): "
-        "1. sampling_rate: must be at most 1; give 1 or less. "
+        "1. sampling_rate: must be at most 1; use 1 or less. "
         "2. run_configuration: only for run_experiment tasks; remove it."
     )
 

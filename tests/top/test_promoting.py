@@ -173,7 +173,7 @@ async def test_invalid_files_exit_with_1_and_a_reason(tmp_path: Path, capsys: py
     target, out = await seeded_and_exported(tmp_path)
     (out / "tasks/monitor.yaml").write_text("evaltasks: 1\nkind: task\nname: Monitor\ntype: nothing\n")
     assert await apply_tasks(target, {}, out, ApplyOptions()) == FAILED
-    assert "tasks/monitor.yaml:4: type: is none of the words allowed here" in capsys.readouterr().err
+    assert "tasks/monitor.yaml:4: type: is not one of the allowed values" in capsys.readouterr().err
     assert await apply_tasks(target, {}, out / "no", ApplyOptions(dry_run=True)) == FAILED
     (out / "tasks/monitor.yaml").write_text("mine: true\n")
     source = Settings(store=str(tmp_path / "a.sqlite"))

@@ -1,4 +1,4 @@
-"""Does a text look like a key? Keys belong into the environment, never into arguments, and are never echoed."""
+"""Recognise API keys by their shape. Keys belong in the environment, never in arguments, and are never echoed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from urllib.parse import parse_qsl, urlsplit
 
-# Beginnings that providers give to their keys; with enough after them that a name is not meant.
+# Prefixes of providers' keys, followed by enough characters to exclude names.
 _PREFIXED = re.compile(
     r"(?<![A-Za-z0-9])(sk|pk|rk|ak|gsk|hf|r8|xai|nvapi|pplx|fw|tgp|ghp|gho|github_pat|glpat|xox[abprs]|AIza|AKIA|ASIA)"
     r"[-_]?[A-Za-z0-9_\-]{12,}"
@@ -20,7 +20,7 @@ _ENTROPY_BITS = 3.5
 
 
 def looks_like_key(text: str) -> bool:
-    """True for a known kind of key, or long random text. A sentence, a path or an UPPER_SNAKE name is none."""
+    """Return whether a text contains a known kind of key or a long random text; sentences, paths and names are not."""
     if _JWT.search(text):
         return True
     for match in _PREFIXED.finditer(text):
@@ -31,7 +31,7 @@ def looks_like_key(text: str) -> bool:
 
 
 def url_holds_secret(url: str) -> bool:
-    """True when an address carries a user, a password, or a parameter that is a credential by name or by shape."""
+    """Return whether an address has a user, a password, or a parameter that is a credential by its name or shape."""
     try:
         parts = urlsplit(url)
         named = any(_SECRET_PARAMETER.search(name) for name, value in parse_qsl(parts.query) if value)
@@ -41,14 +41,13 @@ def url_holds_secret(url: str) -> bool:
 
 
 def _random(text: str) -> bool:
-    kinds = sum(
-        bool(re.search(pattern, text[3:])) for pattern in ("[0-9]", "[a-z]", "[A-Z]")
-    )  # the prefix itself proves nothing
+    # Without the prefix, which is the same in every key.
+    kinds = sum(bool(re.search(pattern, text[3:])) for pattern in ("[0-9]", "[a-z]", "[A-Z]"))
     return kinds >= 2 and any(len(part) >= 12 for part in _WORDS.split(text))
 
 
 def _random_long(text: str) -> bool:
-    """24 signs and more in which letters of both cases and digits are mixed without words between separators."""
+    """Return whether a text has 24 or more characters in a row that mix letters of both cases and digits."""
     longest = max(_WORDS.split(text), key=len)
     mixed = all(re.search(pattern, longest) for pattern in ("[0-9]", "[a-z]", "[A-Z]"))
     hexadecimal = re.fullmatch(r"[0-9a-f]{32,}", longest) is not None

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from evaltasks.api.run_configurations import KINDS as KINDS_BY_TAG
 from evaltasks.api.run_configurations import RunConfiguration, RunConfigurationBase
-from evaltasks.insight.unreadable import words_of
+from evaltasks.insight.unreadable import problem_and_remedy
 
 # By the lower-case word that agents write.
 KINDS: dict[str, type[RunConfigurationBase]] = {tag.lower(): kind for tag, kind in KINDS_BY_TAG.items()}
@@ -124,7 +124,7 @@ def _placeholders(messages: object) -> tuple[bool, bool]:
 def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str, str]:
     """One problem, naming the kind it was judged by."""
     location = tuple(detail["loc"])
-    problem, remedy = words_of(detail)
+    problem, remedy = problem_and_remedy(detail)
     if detail["type"] == "extra_forbidden":
         if len(location) > 1:
             return location, "is not a field of this object", "remove it or correct its spelling"

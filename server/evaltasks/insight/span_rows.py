@@ -1,12 +1,13 @@
-"""One row of a file as a span, whatever its columns are called.
+"""Convert one row of a file to a span, from any of the common column names.
 
-Read are the columns of AX exports (`context.span_id`, `attributes.input.value`, `attributes.openinference.span.kind`,
-`start_time`, …), spans as the REST API writes them (nested `context` and `attributes`), and OTLP-flavoured names
-(`traceId`, `startTimeUnixNano`). A column that is not part of a span becomes an attribute of that name, so that no
-value is lost; results of evaluations and annotations are the exception (`left_out` names them): a span is what
-happened, and evaluations come from task runs.
+The columns may be those of AX exports (`context.span_id`, `attributes.input.value`,
+`attributes.openinference.span.kind`, `start_time`, …), those of spans in the REST API (nested `context` and
+`attributes`), or OTLP names (`traceId`, `startTimeUnixNano`). A column that is not part of a span becomes an attribute
+of that name, so that no value is lost. Results of evaluations and annotations are the exception (`ignored_columns`
+lists them): a span records what happened, and evaluations come from task runs.
 
-A row without ids gets ids made of its content and number: importing the same file twice replaces and never doubles.
+A row without ids gets ids that are a hash of its content and number: importing a file twice replaces its spans and
+does not duplicate them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pydantic import ValidationError
 from evaltasks.api.spans import IncomingSpan, SpanKind
 from evaltasks.api.wire import JsonObject
 
-_NAMES = {
+_COLUMN_NAMES = {
     "name": ("name", "span_name", "spanName"),
     "trace_id": ("context.trace_id", "trace_id", "traceId", "context.traceId"),
     "span_id": ("context.span_id", "span_id", "spanId", "context.spanId"),
@@ -35,15 +36,15 @@ _NAMES = {
     "status_message": ("status_message", "statusMessage", "status.message", "status.description"),
 }
 _LATENCY = "latency_ms"
-_LEFT_OUT = re.compile(r"^(eval|trace_eval|session_eval|annotation|trace_annotation)s?\.|^(evaluations|annotations"
+_IGNORED = re.compile(r"^(eval|trace_eval|session_eval|annotation|trace_annotation)s?\.|^(evaluations|annotations"
                        r"|trace_annotations)$")  # fmt: skip
-# Attributes that are numbers in OpenInference; a CSV file can only hold their digits.
+# Attributes that are numbers in OpenInference; in a CSV file they are text.
 _NUMBER = re.compile(r"^(llm\.token_count\.|llm\.cost\.)|\.score$")
 _STATUSES = {"OK": "OK", "ERROR": "ERROR", "UNSET": "UNSET", "0": "UNSET", "1": "OK", "2": "ERROR"}
 
 
 class RowError(ValueError):
-    """A row that cannot be taken. `problem` is in our words and never holds the row's content."""
+    """A row cannot be converted. `problem` never contains the row's content."""
 
     def __init__(self, number: int, problem: str) -> None:
         super().__init__(f"row {number}: {problem}")
@@ -51,16 +52,24 @@ class RowError(ValueError):
         self.problem = problem
 
 
-def left_out(columns: Iterable[str]) -> set[str]:
-    """Those of these columns that are not part of a span: evaluations and annotations made elsewhere."""
-    return {column for column in columns if _LEFT_OUT.match(column)}
+def ignored_columns(columns: Iterable[str]) -> set[str]:
+    """Return the columns that are not part of a span: evaluations and annotations."""
+    return {column for column in columns if _IGNORED.match(column)}
 
 
 def incoming_span(row: JsonObject, number: int) -> IncomingSpan:
-    """The span in one row. Raises RowError, with the row's number, for the first thing that is wrong."""
-    columns = {name: value for name, value in _opened(row, number).items() if not _absent(value)}
+    """Convert one row to a span.
+
+    Args:
+        row: The row's values by column name.
+        number: The row's number in its file, for ids and errors.
+
+    Raises:
+        RowError: The first problem of the row.
+    """
+    columns = {name: value for name, value in _flattened(row, number).items() if not _is_missing(value)}
     fields: dict[str, Any] = {}
-    for field, names in _NAMES.items():
+    for field, names in _COLUMN_NAMES.items():
         for name in names:
             if name in columns:
                 value = columns.pop(name)
@@ -70,7 +79,7 @@ def incoming_span(row: JsonObject, number: int) -> IncomingSpan:
         end = _moment(fields.get("end_time"))
         latency = columns.pop(_LATENCY, None)
         if start is None:
-            raise ValueError("start_time is missing: give RFC 3339 text or epoch seconds")
+            raise ValueError("start_time is missing: add RFC 3339 text or epoch seconds")
         if end is None and latency is not None:
             end = start + timedelta(milliseconds=float(latency))
         if end is not None and end < start:
@@ -99,8 +108,8 @@ def incoming_span(row: JsonObject, number: int) -> IncomingSpan:
         raise RowError(number, str(error)) from None
 
 
-def _opened(row: JsonObject, number: int) -> JsonObject:
-    """The row with `context` and `status` objects laid flat and JSON text in `attributes` read."""
+def _flattened(row: JsonObject, number: int) -> JsonObject:
+    """Return the row with `context` and `status` objects flattened, and `attributes` and `events` parsed from JSON."""
     flat: JsonObject = {}
     for name, value in row.items():
         if name in {"context", "status"} and isinstance(value, dict):
@@ -115,7 +124,7 @@ def _opened(row: JsonObject, number: int) -> JsonObject:
     return flat
 
 
-def _absent(value: object) -> bool:
+def _is_missing(value: object) -> bool:
     return value is None or value == ""
 
 
@@ -133,7 +142,7 @@ def _text(value: object) -> str | None:
 
 
 def _kind(value: object) -> str | None:
-    """OpenTelemetry's own kinds (`SPAN_KIND_CLIENT`, 3) say nothing about what an LLM application did."""
+    """Return the OpenInference kind. OpenTelemetry's kinds (`SPAN_KIND_CLIENT`, 3) do not describe LLM operations."""
     word = str(value).upper() if value is not None else None
     return word if word in SpanKind.__members__ else None
 
@@ -148,7 +157,7 @@ def _status(value: object) -> str | None:
 
 
 def _moment(value: object) -> datetime | None:
-    """RFC 3339 text (UTC when it has no offset) or a number since 1970, whose unit shows in its size."""
+    """Parse RFC 3339 text (UTC if it has no offset) or a number since 1970; its size shows its unit."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -177,25 +186,25 @@ def _events(value: object) -> list[dict[str, Any]]:
 
 
 def _attributes(columns: JsonObject) -> JsonObject:
-    """What is left of a row: its `attributes` object, `attributes.*` columns, and columns of the user's own."""
-    given = columns.pop("attributes", {})
-    if not isinstance(given, dict):
+    """Return the attributes: the `attributes` object, the `attributes.*` columns, and all other columns."""
+    nested = columns.pop("attributes", {})
+    if not isinstance(nested, dict):
         raise ValueError("attributes must be an object of names and values")
-    attributes = {_bare(name): value for name, value in given.items()}
+    attributes = {_attribute_name(name): value for name, value in nested.items()}
     for name, value in columns.items():
-        if _LEFT_OUT.match(name):
+        if _IGNORED.match(name):
             continue
-        key = _bare(name)
-        # A bare `input` or `output` is what the span took in or gave back.
+        key = _attribute_name(name)
+        # A plain `input` or `output` is the value of the span's input or output.
         if key in {"input", "output"} and not isinstance(value, dict):
             key = f"{key}.value"
         if key in attributes and attributes[key] != value:
-            raise ValueError(f"{key[:60]} is given twice with different values")
+            raise ValueError(f"{key[:60]} is there twice with different values")
         attributes[key] = _number(value) if _NUMBER.search(key) else value
     return attributes
 
 
-def _bare(name: str) -> str:
+def _attribute_name(name: str) -> str:
     return str(name).removeprefix("attributes.")
 
 

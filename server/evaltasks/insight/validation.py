@@ -1,7 +1,7 @@
-"""What is wrong with a call, told all at once.
+"""Validation issues of a call, reported all at once.
 
-A problem names the argument, says what is wrong and why, and how to write it. Rules collect problems and never stop
-at the first; the caller raises them together, before anything is sent.
+An issue names the argument, what is wrong with it and why, and the remedy. Rules collect issues and never stop at the
+first one; the caller raises them together, before anything is sent.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ValidationIssue:
-    """`argument` is a path such as `evaluators[0].query_filter`; the texts never echo what was given at length.
+    """One problem with one argument of a call.
 
-    `misplaced`: the argument does not belong in the call at all, so nothing else that is wrong with it matters.
+    Attributes:
+        argument: The path of the argument, such as `evaluators[0].query_filter`.
+        problem: What is wrong; it does not quote the argument's value at length.
+        remedy: How to correct the call.
+        misplaced: The argument does not belong in the call at all, so other problems with it do not matter.
     """
 
     argument: str
@@ -25,7 +29,7 @@ class ValidationIssue:
 
     @property
     def root(self) -> str:
-        """The argument of the call in which the problem lies: `evaluators`."""
+        """The argument of the call that contains the problem, such as `evaluators`."""
         return self.argument.partition(".")[0].partition("[")[0]
 
     def __str__(self) -> str:
@@ -33,19 +37,21 @@ class ValidationIssue:
 
 
 class ReadArguments(dict[str, Any]):
-    """The arguments that could be read. `unreadable` were given as well, and are not missing ones."""
+    """The arguments that could be read. Those in `unreadable` are not missing, but have no value here."""
 
     unreadable: frozenset[str] = frozenset()
 
 
-def is_provided(given: Mapping[str, Any], argument: str) -> bool:
-    """Whether the caller gave this argument, readable or not."""
-    return argument in given or argument in getattr(given, "unreadable", ())
+def is_provided(arguments: Mapping[str, Any], argument: str) -> bool:
+    """Return whether the caller provided this argument, readable or not."""
+    return argument in arguments or argument in getattr(arguments, "unreadable", ())
 
 
 def merge_issues(reading: Sequence[ValidationIssue], rules: Sequence[ValidationIssue]) -> list[ValidationIssue]:
-    """The problems of reading and of rules, each thing said once: a misplaced argument is told to be removed, and no
-    value that could not be read is judged a second time."""
+    """Merge the issues of reading the arguments with those of the rules, so that each problem is reported once.
+
+    Of a misplaced argument only that is reported; a value that could not be read is not reported by the rules again.
+    """
     misplaced = {issue.root for issue in rules if issue.misplaced}
     kept = [issue for issue in reading if issue.root not in misplaced]
     known = {issue.argument for issue in kept}
@@ -53,7 +59,7 @@ def merge_issues(reading: Sequence[ValidationIssue], rules: Sequence[ValidationI
 
 
 class ValidationErrors(Exception):
-    """One call's problems. `subject` says what was judged: `create_task (template_evaluation on a project)`."""
+    """All issues of one call. `subject` names what was validated: `create_task (template_evaluation on a project)`."""
 
     def __init__(self, subject: str, issues: Sequence[ValidationIssue]) -> None:
         self.subject = subject

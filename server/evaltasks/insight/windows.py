@@ -1,4 +1,4 @@
-"""The window of data that a task run evaluates, and whether one asked for is one that is under way."""
+"""Choose the data window of a task run, and compare a requested window with that of a run in progress."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from evaltasks.api.task_runs import TaskRun
 from evaltasks.api.wire import rfc3339
 from evaltasks.insight.task_rules import WINDOW_DAYS_MAX, WINDOW_MAX
 
-# Times travel in milliseconds; what differs by less is the same window.
-_SAME = timedelta(seconds=1)
+# Times are sent in milliseconds, and services round them; a smaller difference is the same time.
+_TOLERANCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """None leaves an end to the service. `note` says what was filled in."""
+    """A data window. The service chooses a time that is None; `note` reports what was filled in here."""
 
     start: datetime | None
     end: datetime | None
     note: str | None = None
 
 
-def settled_window(start: datetime | None, end: datetime | None, history: Sequence[TaskRun], now: datetime) -> Window:
-    """The window of a project task: what was given, and the last 30 days where nothing else gives a start.
+def default_window(start: datetime | None, end: datetime | None, history: Sequence[TaskRun], now: datetime) -> Window:
+    """Return the window of a project task's run, with the last 30 days where there is no other start.
 
-    `history` is the task's runs, newest first. Without a start the service goes on where the last run ended; on the
-    first run there is nothing to go on from, and what ended more than 30 days ago is too far back.
+    Without a start, the service continues where the last run ended. On the first run there is no such time, and a
+    window that starts where one ended more than 30 days ago is too long.
+
+    Args:
+        start: The requested start, if any.
+        end: The requested end, if any.
+        history: The task's runs, newest first.
+        now: The current time.
     """
     if start is not None:
         return Window(start, end)
@@ -40,9 +46,9 @@ def settled_window(start: datetime | None, end: datetime | None, history: Sequen
         return Window(None, end)
     start = until - WINDOW_MAX
     why = (
-        "No window was given and this is the task's first run"
+        "No window is set and this is the task's first run"
         if last_end is None
-        else f"No start was given and the last run's window ended more than {WINDOW_DAYS_MAX} days ago"
+        else f"No start is set and the last run's window ended more than {WINDOW_DAYS_MAX} days ago"
     )
     return Window(
         start,
@@ -52,9 +58,9 @@ def settled_window(start: datetime | None, end: datetime | None, history: Sequen
 
 
 def same_window(task_run: TaskRun, start: datetime | None, end: datetime | None) -> bool:
-    """Whether what is asked for is what the task run does already; an end that is missing agrees with any."""
+    """Return whether a requested window is that of the task run. A time that is None matches every time."""
     return _same(task_run.data_start_time, start) and _same(task_run.data_end_time, end)
 
 
-def _same(there: datetime | None, asked: datetime | None) -> bool:
-    return asked is None or there is None or abs(there - asked) < _SAME
+def _same(time: datetime | None, requested: datetime | None) -> bool:
+    return requested is None or time is None or abs(time - requested) < _TOLERANCE

@@ -14,7 +14,7 @@ from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, NotResolved
 from evaltasks.client.references import PROJECT, id_in
 from evaltasks.client.resolve import Named
-from evaltasks.insight.span_rows import incoming_span, left_out
+from evaltasks.insight.span_rows import ignored_columns, incoming_span
 from evaltasks.insight.validation import ValidationIssue
 from evaltasks.tools.context import Refused, ToolContext
 from evaltasks.tools.inputs import NameText, Text
@@ -73,7 +73,7 @@ class _Tally:
 
     def convert(self, row: JsonObject, number: int) -> IncomingSpan:
         span = incoming_span(json_row(row, number), number)
-        self.ignored |= left_out(row)
+        self.ignored |= ignored_columns(row)
         kind = span.kind or str(span.attributes.get("openinference.span.kind", "unknown"))[:40]
         self.kinds[kind.lower()] = self.kinds.get(kind.lower(), 0) + 1
         self.first = min(self.first, span.start_time)

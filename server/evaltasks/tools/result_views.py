@@ -150,7 +150,7 @@ def evaluator_view(
         evaluator_name=latest.name if latest else None,
         evaluator_version_id=key.evaluator_version_id,
         version=_version_words(group, latest, task),
-        judge=key.judge.kind or ("not told" if key.evaluator_id else "none: outputs of a run_experiment task"),
+        judge=key.judge.kind or ("unknown" if key.evaluator_id else "none: outputs of a run_experiment task"),
         model=key.judge.model,
         direction=lower(direction) if key.evaluator_id else None,
         evaluated=_share(evaluated, n),

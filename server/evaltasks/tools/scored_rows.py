@@ -1,7 +1,7 @@
-"""The rows of a task run, as the backend can tell them.
+"""Read the rows of a task run with their results, from an evaltasks engine or from AX.
 
-An evaltasks engine keeps a ledger: every row with its outcome, reason and provenance. AX does not tell rows of a run;
-there they are put together from what is on the spans or experiment runs now, and what cannot be known is said.
+An evaltasks engine has a ledger: every row with its outcome, reason and provenance. AX does not list the rows of a run;
+there they are assembled from the evaluations that spans or experiment runs have now, and what is unknown is reported.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from evaltasks.api.task_runs import ListTaskRunRows, RowOutcome, TaskRun, TaskRu
 from evaltasks.api.tasks import Task
 from evaltasks.client.client import Client
 
-# Read on a service without a ledger; the answer says when there were more.
+# On a service without a ledger; the answer reports when there are more.
 ROWS_READ_MAX = 20_000
 _PREFIXES = {"SPAN": "eval", "TRACE": "trace_eval", "SESSION": "session_eval"}
 
 
 @dataclass
 class ScoredRows:
-    """`limits` says what this backend cannot tell, in sentences. `has_ledger` is False when rows were put together."""
+    """The rows of a task run.
+
+    Attributes:
+        rows: The rows with their results.
+        limits: What this backend does not report, one sentence each.
+        has_ledger: False if the rows were assembled from evaluations.
+    """
 
     rows: list[TaskRunRow] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
@@ -33,34 +39,44 @@ class ScoredRows:
 async def scored_rows(
     client: Client, run: TaskRun, task: Task | None, versions: Mapping[str, EvaluatorVersion], evaluator_id: str | None
 ) -> ScoredRows:
-    """All rows of the run; those of one evaluator when `evaluator_id` is given. `versions` is by evaluator id."""
+    """Read all rows of a run, or those of one evaluator.
+
+    Args:
+        client: The client of the backend.
+        run: The task run.
+        task: Its task; None if it was deleted.
+        versions: The evaluator versions of the task, by evaluator id.
+        evaluator_id: Only this evaluator's rows, if set.
+    """
     if client.is_engine:
         query = ListTaskRunRows(evaluator_id=evaluator_id)
         return ScoredRows([row async for row in client.task_runs.all_rows(run.id, query)])
     wanted = {id_: version for id_, version in versions.items() if evaluator_id in {None, id_}}
     if task is None or not wanted:
-        return ScoredRows(limits=["AX tells rows only through the task and its evaluators, which cannot be read."],
-                          has_ledger=False)  # fmt: skip
-    found = ScoredRows(has_ledger=False)
-    found.limits.append("AX does not tell errors and skips row by row: only their numbers are known.")
+        return ScoredRows(
+            limits=["AX has results only on the rows of the task, and the task or its evaluators cannot be read."],
+            has_ledger=False,
+        )
+    scored = ScoredRows(has_ledger=False)
+    scored.limits.append("AX does not report errors and skips row by row: only their numbers are known.")
     if task.project_id and run.data_start_time and run.data_end_time:
-        await _from_spans(client, run, task.project_id, wanted, found)
+        await _add_span_rows(client, run, task.project_id, wanted, scored)
     elif task.dataset_id:
-        await _from_experiments(client, [*task.experiment_ids], wanted, found)
+        await _add_experiment_rows(client, [*task.experiment_ids], wanted, scored)
     else:
-        found.limits.append("The task run tells no window, so its spans cannot be found.")
-    return found
+        scored.limits.append("The task run has no data window, so its spans cannot be found.")
+    return scored
 
 
-async def _from_spans(
-    client: Client, run: TaskRun, project_id: str, versions: Mapping[str, EvaluatorVersion], found: ScoredRows
+async def _add_span_rows(
+    client: Client, run: TaskRun, project_id: str, versions: Mapping[str, EvaluatorVersion], scored: ScoredRows
 ) -> None:
     by_name = {version.evaluation_name: (id_, version) for id_, version in versions.items()}
-    untold = foreign = 0
+    unattributed = of_other_runs = 0
     body = ListSpans(project_id=project_id, start_time=run.data_start_time, end_time=run.data_end_time)
     async for number, span in _numbered(client.spans.all(body)):
         if number > ROWS_READ_MAX:
-            found.limits.append(f"Only the first {ROWS_READ_MAX} spans of the window were read; narrow the window.")
+            scored.limits.append(f"Only the first {ROWS_READ_MAX} spans of the window were read; narrow the window.")
             break
         for evaluation in span.evaluations:
             name = evaluation.name.removeprefix("trace_eval.").removeprefix("session_eval.").removeprefix("eval.")
@@ -68,23 +84,25 @@ async def _from_spans(
                 continue
             belongs = _belongs(evaluation, run.id)
             if belongs is False:
-                foreign += 1
+                of_other_runs += 1
                 continue
-            untold += belongs is None
+            unattributed += belongs is None
             id_, version = by_name[name]
-            said = (evaluation.label, evaluation.score, evaluation.explanation)
-            found.rows.append(_row("span", span.context.span_id, span.context.trace_id, id_, version, said))
-    if untold:
-        found.limits.append(
-            f"{untold} evaluations do not say which task run made them: they carry the right name and lie in the "
+            result = (evaluation.label, evaluation.score, evaluation.explanation)
+            scored.rows.append(_row("span", span.context.span_id, span.context.trace_id, id_, version, result))
+    if unattributed:
+        scored.limits.append(
+            f"{unattributed} evaluations do not say which task run made them: they have the right name and are in the "
             "window, but an earlier or other task run may have written them."
         )
-    if foreign:
-        found.limits.append(f"{foreign} evaluations of the same name in the window are of other task runs; left out.")
+    if of_other_runs:
+        scored.limits.append(
+            f"{of_other_runs} evaluations of the same name in the window are of other task runs and are not counted."
+        )
 
 
 def _belongs(evaluation: SpanEvaluation, run_id: str) -> bool | None:
-    """Whether the evaluation says that this run made it; None when it says nothing about runs."""
+    """Return whether the evaluation's metadata names this run; None if it names no run."""
     runs = {
         str(value)
         for key, value in (evaluation.metadata or {}).items()
@@ -93,16 +111,16 @@ def _belongs(evaluation: SpanEvaluation, run_id: str) -> bool | None:
     return run_id in runs if runs else None
 
 
-async def _from_experiments(
-    client: Client, experiment_ids: Sequence[str], versions: Mapping[str, EvaluatorVersion], found: ScoredRows
+async def _add_experiment_rows(
+    client: Client, experiment_ids: Sequence[str], versions: Mapping[str, EvaluatorVersion], scored: ScoredRows
 ) -> None:
-    found.limits.append(
-        "Evaluations on experiment runs do not say which task run made them: shown is what is there now."
+    scored.limits.append(
+        "Evaluations on experiment runs do not say which task run made them: these are the current ones."
     )
     for experiment_id in experiment_ids:
         async for number, row in _numbered(client.experiments.all_experiment_runs(experiment_id)):
             if number > ROWS_READ_MAX:
-                found.limits.append(f"Only the first {ROWS_READ_MAX} rows of an experiment were read.")
+                scored.limits.append(f"Only the first {ROWS_READ_MAX} rows of an experiment were read.")
                 break
             columns: dict[str, Any] = row.columns
             for id_, version in versions.items():
@@ -111,8 +129,8 @@ async def _from_experiments(
                 label, score, why = (columns.get(f"{prefix}.{part}") for part in ("label", "score", "explanation"))
                 if label is None and score is None:
                     continue
-                said = (_text(label), _number(score), _text(why))
-                found.rows.append(_row("experiment_run", row.id, None, id_, version, said))
+                result = (_text(label), _number(score), _text(why))
+                scored.rows.append(_row("experiment_run", row.id, None, id_, version, result))
 
 
 def _row(
@@ -121,9 +139,9 @@ def _row(
     trace_id: str | None,
     evaluator_id: str,
     version: EvaluatorVersion,
-    said: tuple[str | None, float | None, str | None],
+    result: tuple[str | None, float | None, str | None],
 ) -> TaskRunRow:
-    label, score, explanation = said
+    label, score, explanation = result
     llm = version.llm_config
     return TaskRunRow(
         row_kind=kind,

@@ -64,7 +64,7 @@ def _read_one(value: object, place: Place, fallen: list[Fallen], info: Validatio
     word = read_word(value.get("type"))
     kind = StaticParamType.STRING_ARRAY if is_list else StaticParamType.STRING
     if word is not None and word not in _TYPES:
-        fallen.append(((*place, "type"), "is none of the words allowed here", f"give one of: {', '.join(_TYPES)}"))
+        fallen.append(((*place, "type"), "is not one of the allowed values", f"use one of: {', '.join(_TYPES)}"))
     elif isinstance(word, str):
         kind = _TYPES[word]
         if len(fallen) == before and is_list != (kind is StaticParamType.STRING_ARRAY):

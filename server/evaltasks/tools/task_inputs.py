@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails
 from evaltasks.api.run_configurations import KINDS, RunConfiguration
 from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, QueryFilters
 from evaltasks.insight.run_configurations import read_run_configuration
-from evaltasks.insight.unreadable import as_value_error, words_of
+from evaltasks.insight.unreadable import as_value_error, problem_and_remedy
 from evaltasks.tools.inputs import (
     FilterText,
     Flag,
@@ -92,7 +92,9 @@ def _read_model(model: type[ModelT], value: object, place: Place, fallen: list[F
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fallen += [(place + tuple(detail["loc"]), *words_of(detail)) for detail in error.errors(include_url=False)]
+        fallen += [
+            (place + tuple(detail["loc"]), *problem_and_remedy(detail)) for detail in error.errors(include_url=False)
+        ]
     return None
 
 
@@ -154,7 +156,9 @@ def _read_evaluators_or_changes(value: object, info: ValidationInfo) -> list[Eva
                 given["remove"], context=info.context
             )
         except ValidationError as error:
-            fallen += [(("remove", *detail["loc"]), *words_of(detail)) for detail in error.errors(include_url=False)]
+            fallen += [
+                (("remove", *detail["loc"]), *problem_and_remedy(detail)) for detail in error.errors(include_url=False)
+            ]
     if not (given.get("add") or given.get("change") or given.get("remove")) and not fallen:
         fallen.append(((), "changes nothing", "give at least one of add, change, remove"))
     raise_all(argument_of(info), fallen)

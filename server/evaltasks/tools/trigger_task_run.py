@@ -18,7 +18,7 @@ from evaltasks.insight.task_rules import (
     trigger_shape_issues,
 )
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
-from evaltasks.insight.windows import same_window, settled_window
+from evaltasks.insight.windows import default_window, same_window
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import (
     POLL_INTERVAL,
@@ -130,7 +130,7 @@ async def _fields(
 
 async def _start(task: Task, fields: dict[str, Any], history: Sequence[TaskRun], context: ToolContext) -> TaskRun:
     if task.evaluates and task.project_id:
-        window = settled_window(fields.get("data_start_time"), fields.get("data_end_time"), history, context.time.now())
+        window = default_window(fields.get("data_start_time"), fields.get("data_end_time"), history, context.time.now())
         if window.note:
             context.note(window.note)
         times = {"data_start_time": window.start, "data_end_time": window.end}
