@@ -1,7 +1,7 @@
 """AI integrations: address and settings of an LLM provider.
 
-A key is never taken and never stored. An integration names an environment variable (`api_key_env`) which is read
-where the engine runs, at the moment of a call.
+Keys are never accepted and never stored. An integration names an environment variable (`api_key_env`), which is read
+where the engine runs, at each call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NAMES_SHOWN_MAX = 10
 
 
 async def ensure_builtin_integrations(services: Services) -> None:
-    """Make the local heuristic judge's integration if it is not there; any number of processes may do so at once."""
+    """Create the integration of the local heuristic judge if it is missing. Several processes may do so at once."""
     builtin = _new_integration(
         services, CreateAiIntegration(name=BUILTIN_NAME, provider=Provider.HEURISTIC)
     ).model_copy(update={"model_names": [model.value for model in HeuristicModel]})
@@ -47,7 +47,11 @@ async def ensure_builtin_integrations(services: Services) -> None:
 
 
 def require_integration(tx: Transaction, integration_id: str) -> AiIntegration:
-    """Header values in clear. Raises NotFound."""
+    """Return an AI integration with its header values in clear.
+
+    Raises:
+        NotFound: There is no AI integration with this id.
+    """
     integration = ai_integrations.find_integration(tx, integration_id)
     if integration is None:
         raise NotFound("There is no AI integration with this id.")
@@ -55,7 +59,7 @@ def require_integration(tx: Transaction, integration_id: str) -> AiIntegration:
 
 
 async def list_ai_integrations(call: Call) -> AiIntegrationPage:
-    """Newest first; with a space only those that may be used there."""
+    """List the AI integrations, newest first. With a space, only those that can be used there are listed."""
     query = call.query(ListAiIntegrations)
     scope = scope_of("ai_integrations", query)
     (before_seq,) = key_from(scope, query.cursor, [NEWEST])
@@ -67,50 +71,52 @@ async def list_ai_integrations(call: Call) -> AiIntegrationPage:
 
     rows = await call.services.store.read(work)
     page, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    shown = [_shown(call.services, ai_integrations.integration_from_row(row)) for row in page]
+    shown = [_public_view(call.services, ai_integrations.integration_from_row(row)) for row in page]
     return AiIntegrationPage(ai_integrations=shown, pagination=pagination)
 
 
 async def create_ai_integration(call: Call) -> AiIntegration:
+    """Create an AI integration of a provider that is built in or added by a plug-in."""
     body, services = call.body(CreateAiIntegration), call.services
     _refuse_key(body.api_key)
     integration = _new_integration(services, body)
-    _check(integration)
+    _validate(integration)
 
     def work(tx: Transaction) -> AiIntegration:
-        _refuse_taken(tx, body.name)
+        _require_free_name(tx, body.name)
         ai_integrations.insert_integration(tx, integration, to_us(services.clock.now()))
         return require_integration(tx, integration.id)
 
-    return _shown(services, await services.store.write(work))
+    return _public_view(services, await services.store.write(work))
 
 
 async def get_ai_integration(call: Call) -> AiIntegration:
-    found = await call.services.store.read_by_key(lambda tx: require_integration(tx, call.path["integration_id"]))
-    return _shown(call.services, found)
+    integration_id = call.path["integration_id"]
+    integration = await call.services.store.read_by_key(lambda tx: require_integration(tx, integration_id))
+    return _public_view(call.services, integration)
 
 
 async def update_ai_integration(call: Call) -> AiIntegration:
-    """Given fields replace what stands; null clears. `api_key: null` forgets the environment variable as well."""
+    """Replace the fields in the body; null clears a field. `api_key: null` clears `api_key_env` as well."""
     body, services = call.body(UpdateAiIntegration), call.services
     _refuse_key(body.api_key)
 
     def work(tx: Transaction) -> AiIntegration:
         before = require_integration(tx, call.path["integration_id"])
-        after = _changed(before, body)
-        _check(after)
+        after = _with_changes(before, body)
+        _validate(after)
         if after.name != before.name:
             if before.name == BUILTIN_NAME:
                 raise Conflict(f"The integration '{BUILTIN_NAME}' is part of this engine and keeps its name.")
-            _refuse_taken(tx, after.name)
+            _require_free_name(tx, after.name)
         ai_integrations.update_integration(tx, after, to_us(services.clock.now()))
         return require_integration(tx, before.id)
 
-    return _shown(services, await services.store.write(work))
+    return _public_view(services, await services.store.write(work))
 
 
 async def delete_ai_integration(call: Call) -> None:
-    """Refused while a template evaluator or a run_experiment task needs it, and for the engine's own."""
+    """Delete an AI integration, unless an evaluator or a run_experiment task uses it or it is the built-in one."""
 
     def work(tx: Transaction) -> None:
         integration = require_integration(tx, call.path["integration_id"])
@@ -119,60 +125,64 @@ async def delete_ai_integration(call: Call) -> None:
         users = evaluators.evaluator_names_judged_by(tx, integration.id)
         if users:
             raise Conflict(
-                f"These evaluators judge with this AI integration: {listed(users)}. Give them a version with "
-                "another one, or delete them, first."
+                f"These evaluators judge with this AI integration: {quoted_names(users)}. First create a version "
+                "of each with another AI integration, or delete them."
             )
         task_names = ai_integrations.task_names_using(tx, integration.id)
         if task_names:
             raise Conflict(
-                f"These tasks run experiments with this AI integration: {listed(task_names)}. Change their "
-                "run_configuration, or delete them, first."
+                f"These tasks run experiments with this AI integration: {quoted_names(task_names)}. First change "
+                "their run_configuration, or delete them."
             )
         ai_integrations.delete_integration(tx, integration.id)
 
     await call.services.store.write(work)
 
 
-def listed(names: list[str]) -> str:
-    """Quoted names for a sentence, with a count for those beyond the first few."""
+def quoted_names(names: list[str]) -> str:
+    """Return the first names in quotes, for a sentence, with the number of further ones."""
     shown = ", ".join(f"'{name}'" for name in names[:NAMES_SHOWN_MAX])
     return shown if len(names) <= NAMES_SHOWN_MAX else f"{shown} and {len(names) - NAMES_SHOWN_MAX} more"
 
 
 def _new_integration(services: Services, body: CreateAiIntegration) -> AiIntegration:
     now = services.clock.now()
-    given = body.model_dump(exclude_none=True, exclude={"api_key"})
+    fields = body.model_dump(exclude_none=True, exclude={"api_key"})
     return AiIntegration.model_validate(
-        {**given, "id": services.new_id("LlmIntegration"), "created_at": now, "updated_at": now}
+        {**fields, "id": services.new_id("LlmIntegration"), "created_at": now, "updated_at": now}
     )
 
 
-def _changed(before: AiIntegration, body: UpdateAiIntegration) -> AiIntegration:
-    """`before` with the given fields put in. Raises Unprocessable for a null where a value must stay."""
-    given = body.model_dump(exclude_unset=True, exclude={"api_key", "headers"})
-    if "name" in given and given["name"] is None:
+def _with_changes(before: AiIntegration, body: UpdateAiIntegration) -> AiIntegration:
+    """Return the integration with the fields of the body replaced.
+
+    Raises:
+        Unprocessable: A required field is null, or a masked header has no stored value.
+    """
+    fields = body.model_dump(exclude_unset=True, exclude={"api_key", "headers"})
+    if "name" in fields and fields["name"] is None:
         raise Unprocessable("name cannot be cleared; leave it out to keep it")
     if "api_key" in body.model_fields_set:
-        given.setdefault("api_key_env", None)
+        fields.setdefault("api_key_env", None)
     if "headers" in body.model_fields_set:
-        given["headers"] = _unmasked(body.headers, before.headers or {})
-    # A null clears: optional fields become null, the others go back to their default.
-    cleared = {name for name, value in given.items() if value is None}
+        fields["headers"] = _unmasked(body.headers, before.headers or {})
+    # null clears a field: an optional one becomes null, the others return to their default.
+    cleared = {name for name, value in fields.items() if value is None}
     kept = before.model_dump(exclude=cleared)
-    return AiIntegration.model_validate({**kept, **{n: v for n, v in given.items() if v is not None}})
+    return AiIntegration.model_validate({**kept, **{n: v for n, v in fields.items() if v is not None}})
 
 
 def _unmasked(headers: Mapping[str, str] | None, before: Mapping[str, str]) -> dict[str, str] | None:
-    """Headers as they are to be stored: a masked value, as it was read back from us, stands for the stored one."""
+    """Return the headers to store. A masked value, as an answer shows it, keeps the stored value."""
     if headers is None:
         return None
     if any(value == MASK and name not in before for name, value in headers.items()):
-        raise Unprocessable(f"headers: '{MASK}' stands for a stored value, and a header given so has none; give one")
+        raise Unprocessable(f"headers: '{MASK}' keeps a stored value, and one of these headers has none; set its value")
     return {name: before[name] if value == MASK else value for name, value in headers.items()}
 
 
-def _shown(services: Services, integration: AiIntegration) -> AiIntegration:
-    """As it is answered: header values masked, `has_api_key` as the environment is now."""
+def _public_view(services: Services, integration: AiIntegration) -> AiIntegration:
+    """Return the integration as it is answered: header values masked, `has_api_key` from the current environment."""
     headers = integration.headers
     return integration.model_copy(
         update={
@@ -186,12 +196,17 @@ def _refuse_key(api_key: str | None) -> None:
     if api_key is not None:
         raise Unprocessable(
             "api_key: keys are never stored. Put the key into an environment variable where the engine runs and "
-            "give that variable's name as api_key_env."
+            "set api_key_env to that variable's name."
         )
 
 
-def _check(integration: AiIntegration) -> None:
-    """Raises NotBuilt for what this engine cannot call yet, Unprocessable with every other problem."""
+def _validate(integration: AiIntegration) -> None:
+    """Check that the engine can call a provider with these settings.
+
+    Raises:
+        NotBuilt: The engine does not have this provider or this kind of authentication.
+        Unprocessable: The settings cannot work; the detail has all problems.
+    """
     record = find_provider(integration.provider)
     if record is None:
         names = ", ".join(providers_with_plugins())
@@ -200,10 +215,10 @@ def _check(integration: AiIntegration) -> None:
             "as CUSTOM with a base_url."
         )
     if integration.auth_type == AuthType.OAUTH2_CLIENT_CREDENTIALS:
-        raise NotBuilt("This engine cannot do OAUTH2_CLIENT_CREDENTIALS yet; use a key or headers.")
+        raise NotBuilt("This engine does not support OAUTH2_CLIENT_CREDENTIALS; use a key or headers.")
     problems = ProblemList()
     if record.requires_base_url and not integration.base_url:
-        problems.unprocessable(f"base_url is needed with provider {record.name}")
+        problems.unprocessable(f"base_url is required with provider {record.name}")
     if integration.base_url and (problem := address_problem("base_url", integration.base_url)):
         problems.unprocessable(problem)
     if record.is_local and (integration.base_url or integration.api_key_env or integration.headers):
@@ -222,6 +237,6 @@ def _check(integration: AiIntegration) -> None:
     problems.raise_any()
 
 
-def _refuse_taken(tx: Transaction, name: str) -> None:
+def _require_free_name(tx: Transaction, name: str) -> None:
     if ai_integrations.find_integration_by_name(tx, name) is not None:
         raise Conflict("An AI integration with this name already exists; choose another name.")

@@ -21,7 +21,7 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.kinds import runner_for
 from evaltasks.engine.evaluators.template_catalog import CATALOG
 from evaltasks.engine.filters.parser import parse_filter
-from evaltasks.engine.handlers.ai_integrations import listed
+from evaltasks.engine.handlers.ai_integrations import quoted_names
 from evaltasks.engine.handlers.evaluator_answers import (
     EvaluatorAnswer,
     VersionAnswer,
@@ -128,7 +128,7 @@ async def delete_evaluator(call: Call) -> None:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
         users = evaluators.task_names_using(tx, evaluator.id)
         if users:
-            raise Conflict(f"These tasks use this evaluator: {listed(users)}. Delete or change them first.")
+            raise Conflict(f"These tasks use this evaluator: {quoted_names(users)}. Delete or change them first.")
         evaluators.delete_evaluator(tx, evaluator.id)
 
     await call.services.store.write(work)
@@ -182,7 +182,7 @@ async def delete_evaluator_versions(call: Call) -> DeletedEvaluatorVersions:
             users = evaluators.task_names_using(tx, evaluator.id)
             if users:
                 raise Conflict(
-                    f"This would delete the last version of an evaluator that tasks use: {listed(users)}. "
+                    f"This would delete the last version of an evaluator that tasks use: {quoted_names(users)}. "
                     "Keep one version, or delete or change the tasks first."
                 )
         deleted = [id_ for id_ in wanted if id_ in found]

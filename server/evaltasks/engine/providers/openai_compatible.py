@@ -123,7 +123,9 @@ class OpenAiCompatible:
         """Return the parsed body of a success, or the error reply.
 
         Raises:
-            RetryLater, CallRejected, PermanentFailure: There is no usable reply.
+            RetryLater: The connection failed or timed out.
+            CallRejected: The answer is too long or cannot be decoded.
+            PermanentFailure: The address or its certificate is wrong.
         """
         content = json.dumps(sent, ensure_ascii=False).encode("utf-8", "replace")
         # A deadline for the whole exchange, because the connection's timeouts count from each byte to the next.
