@@ -16,13 +16,13 @@ from evaltasks.api.problems import Unprocessable
 from evaltasks.api.tasks import QueryId
 from evaltasks.engine.filters.expression import (
     Expression,
-    Joined,
     Named,
     Negated,
     condition,
     parse_expression,
     print_expression,
 )
+from evaltasks.engine.filters.syntax import Junction
 from evaltasks.engine.runs.executor import ExecutorLimits
 from evaltasks.engine.runs.joining import Conversation, JoinedText, Turn, allot_characters
 from tests.support.engines import QUICK, WINDOW, EngineInTest, engine
@@ -33,7 +33,7 @@ EXPRESSIONS: st.SearchStrategy[Expression] = st.recursive(
     IDS.map(Named),
     lambda parts: st.one_of(
         st.builds(Negated, parts),
-        st.builds(Joined, st.sampled_from(["AND", "OR"]), st.lists(parts, min_size=2, max_size=4).map(tuple)),
+        st.builds(Junction, st.sampled_from(["AND", "OR"]), st.lists(parts, min_size=2, max_size=4).map(tuple)),
     ),
     max_leaves=12,
 )
@@ -52,7 +52,7 @@ def _holds(tree: Expression, facts: Mapping[QueryId, bool]) -> bool:
             return facts[id_]
         case Negated(part=part):
             return not _holds(part, facts)
-        case Joined(word=word, parts=parts):
+        case Junction(word=word, parts=parts):
             return (all if word == "AND" else any)(_holds(part, facts) for part in parts)
 
 

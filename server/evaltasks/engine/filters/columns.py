@@ -15,8 +15,8 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from evaltasks.api.spans import SpanKind, SpanStatus
-from evaltasks.engine.filters.parser import problem
 from evaltasks.engine.filters.syntax import Column
+from evaltasks.engine.filters.tokens import problem
 
 _CANDIDATES_MAX = 3
 _SHOWN_MAX = 60

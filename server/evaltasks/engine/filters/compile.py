@@ -32,8 +32,9 @@ from evaltasks.engine.filters.columns import (
     Target,
     read_column,
 )
-from evaltasks.engine.filters.parser import parse_filter, problem
+from evaltasks.engine.filters.parser import parse_filter
 from evaltasks.engine.filters.syntax import Compare, Contains, Filter, In, IsNull, Junction, Like, Sign, Value
+from evaltasks.engine.filters.tokens import problem
 
 __all__ = ["ALL_ROWS", "CompiledFilter", "Target", "all_of", "compile_filter", "compile_tree"]
 

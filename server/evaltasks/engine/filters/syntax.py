@@ -1,16 +1,16 @@
-"""The tree of a query filter, and how it is written down again.
+"""The syntax tree of query filters, and its printer.
 
-A filter is comparisons joined by AND and OR. Every node is frozen and compares by what it means: the position it
-was read at (`at`, counted from 1) serves error messages only. `print_filter` writes a text whose parsing gives the
-same tree again.
+A filter is comparisons joined by AND and OR. Every node is frozen and compared by its meaning: the column it was read
+at (`at`, counted from 1) is for error messages only. `print_filter` writes a text that parses to the same tree.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 Value: TypeAlias = str | int | float | bool
 Sign: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -39,7 +39,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """The column's value is one of these; never empty."""
+    """The column's value is one of `values`, which is never empty."""
 
     column: Column
     values: tuple[Value, ...]
@@ -55,7 +55,7 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """`%` in the pattern stands for any text, `_` for one character; there is no escape."""
+    """`%` in the pattern matches any text, `_` one character; there is no escape character."""
 
     column: Column
     pattern: str
@@ -64,7 +64,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """The column has no value (`negated`: it has one). `= null` is the same."""
+    """The column has no value (with `negated`: it has one). `= null` is the same."""
 
     column: Column
     negated: bool = False
@@ -73,21 +73,35 @@ class IsNull:
 Comparison: TypeAlias = Compare | In | Contains | Like | IsNull
 
 
+LeafT = TypeVar("LeafT")
+
+
 @dataclass(frozen=True, slots=True)
-class Junction:
-    """Two or more filters joined by the same word."""
+class Junction(Generic[LeafT]):
+    """Two or more trees joined by the same keyword."""
 
     word: Literal["AND", "OR"]
-    parts: tuple[Filter, ...]
+    parts: tuple[LeafT | Junction[LeafT], ...]
+
+    def print(self, print_leaf: Callable[[LeafT], str]) -> str:
+        """Write the tree with brackets only where it needs them; `print_leaf` writes what is joined."""
+        return f" {self.word} ".join(
+            print_leaf(part) if not isinstance(part, Junction)
+            else f"({part.print(print_leaf)})" if self.word in (part.word, "AND")
+            else part.print(print_leaf)
+            for part in self.parts
+        )  # fmt: skip
 
 
-Filter: TypeAlias = Comparison | Junction
+Filter: TypeAlias = Comparison | Junction[Comparison]
 
 
 def print_filter(tree: Filter) -> str:
-    """The filter as text: keywords in capitals, brackets only where the tree needs them."""
-    if isinstance(tree, Junction):
-        return f" {tree.word} ".join(_print_part(part, tree.word) for part in tree.parts)
+    """Write a filter with its keywords in upper case and brackets only where the tree needs them."""
+    return tree.print(_print_comparison) if isinstance(tree, Junction) else _print_comparison(tree)
+
+
+def _print_comparison(tree: Comparison) -> str:
     name = print_name(tree.column.path)
     match tree:
         case Compare(sign=sign, value=value):
@@ -102,13 +116,8 @@ def print_filter(tree: Filter) -> str:
             return f"{name} IS {'NOT ' if negated else ''}NULL"
 
 
-def _print_part(part: Filter, word: str) -> str:
-    bracketed = isinstance(part, Junction) and word in (part.word, "AND")
-    return f"({print_filter(part)})" if bracketed else print_filter(part)
-
-
 def print_name(path: str) -> str:
-    """A column name, in double quotes where it needs them."""
+    """Write a column name, in double quotes if it needs them."""
     if BARE_NAME.fullmatch(path) and path.upper() not in KEYWORDS:
         return path
     return '"' + path.replace('"', '""') + '"'
