@@ -14,7 +14,10 @@ IDS = {QueryId.A, QueryId.B}
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "column 1: expected the id of a filter (A–E), NOT or an opening bracket, found the end of the expression."),
+        (
+            "",
+            "column 1: expected the id of a filter (A–E), NOT or an opening bracket, found the end of the expression.",
+        ),
         ("A B", "column 3: expected AND, OR or the end of the expression, found B."),
         ("(A OR B", "column 8: expected AND, OR or a closing bracket, found the end of the expression."),
         ("A AND C", "column 7: there is no filter C; the task has the filters A, B."),
