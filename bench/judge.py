@@ -25,8 +25,8 @@ _SAVED_CALLS_MAX = 20.0
 class Admission:
     """Answers None for a call that is let through."""
 
-    def __init__(self, send_problem: float, admit: float) -> None:
-        self._refuse = send_problem
+    def __init__(self, refuse: float, admit: float) -> None:
+        self._refuse = refuse
         self._admit = admit
         self._random = random.Random(7)
         self._saved = _SAVED_CALLS_MAX
@@ -73,7 +73,7 @@ async def _serve(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--refuse", type=float, default=0.0)
     parser.add_argument("--admit", type=float, default=0.0)
     given = parser.parse_args(arguments)
-    admission = Admission(given.send_problem, given.admit)
+    admission = Admission(given.refuse, given.admit)
     async with judge_server(given.latency_ms / 1000, admission) as server:
         print(json.dumps({"base_url": server.base_url}), flush=True)
         await asyncio.Event().wait()

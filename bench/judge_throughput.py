@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--admit", type=float, default=0.0)
     parser.add_argument("--peers", action="store_true")
     given = parser.parse_args()
-    if given.send_problem or given.admit:
+    if given.refuse or given.admit:
         for in_flight in given.in_flight or [50]:
             limited(given, in_flight)
         return
@@ -71,8 +71,8 @@ def clean(given: argparse.Namespace, base_url: str, in_flight: int) -> None:
 
 def limited(given: argparse.Namespace, in_flight: int) -> None:
     """Beside the loop's time when nothing is refused (`--refuse`), or the time the limit alone asks for (`--admit`)."""
-    options = ["--refuse", str(given.send_problem)] if given.send_problem else ["--admit", str(given.admit)]
-    floor_name = "the loop's clean time" if given.send_problem else "the ideal"
+    options = ["--refuse", str(given.refuse)] if given.refuse else ["--admit", str(given.admit)]
+    floor_name = "the loop's clean time" if given.refuse else "the ideal"
     ratios, own, shares, loops = [], [], [], []
     with judge(given.latency_ms) as free, judge(given.latency_ms, *options) as busy:
         for _ in range(given.rounds):

@@ -26,7 +26,7 @@ from tests.support.judges import judge_server
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
-NOBODY = "http://127.0.0.1:9/v1"
+UNREACHABLE_JUDGE = "http://127.0.0.1:9/v1"
 HOUR = 3600.0
 NOTHING_AT_ONCE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02, continuous_seconds=0.0)
 GONE_QUIET = ExecutorLimits(poll_seconds=0.02, continuous_seconds=0.0, quiet_seconds=60.0)
@@ -47,8 +47,8 @@ class World:
         await self.seed.ended(run_id)
         return await self.client.task_runs.get(run_id)
 
-    async def at_work(self, run_id: str) -> TaskRun:
-        """Once the executor has it in hand and waits for its time: it, and the keeping of leases."""
+    async def started(self, run_id: str) -> TaskRun:
+        """Return the task run once the executor works on it and sleeps (one task for it, one that renews leases)."""
         with anyio.fail_after(10):
             await self.clock.until_sleeping(2)
         return await self.client.task_runs.get(run_id)
@@ -56,7 +56,7 @@ class World:
     async def judged_task(self, spans: int = 5, **fields: object) -> str:
         project = await self.seed.seed_project()
         await self.seed.seed_spans(project, spans)
-        evaluator = await self.seed.seed_template_evaluator(NOBODY)
+        evaluator = await self.seed.seed_template_evaluator(UNREACHABLE_JUDGE)
         return await self.seed.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project, **fields)
 
     async def code_task(self, project: str, granularity: str | None = None, **fields: object) -> str:
@@ -82,7 +82,7 @@ async def world(
 
 
 def wire(task_run: TaskRun) -> dict[str, Any]:
-    """What AX tells of a task run that does not depend on who asks."""
+    """The fields of a task run that are the same for every client."""
     reported = (
         "status",
         "num_successes",
@@ -173,7 +173,7 @@ async def test_a_continuous_task_takes_delayed_spans_later_each_once(backend: st
         probe = await it.code_task(other)
 
         async def taken(expected: int) -> list[str]:
-            """The rows of all its task runs, after the executor has had turns."""
+            """The rows of all its task runs, after the executor has polled."""
             with anyio.fail_after(10):
                 while True:
                     turns = it.seed.engine.executor.poll_count
@@ -196,7 +196,9 @@ async def test_a_continuous_task_takes_delayed_spans_later_each_once(backend: st
         assert await taken(2) == ["a", "b"]
 
 
-async def test_a_delayed_span_that_is_sent_again_before_its_turn_is_not_lost(backend: str, tmp_path: Path) -> None:
+async def test_a_delayed_span_that_is_sent_again_before_it_is_evaluated_is_not_lost(
+    backend: str, tmp_path: Path
+) -> None:
     path, again = tmp_path / "store.db", [span("a", 0, "answer", id="a")]
     async with world(backend, "delayed-indexing=100", path, NOTHING_AT_ONCE) as it:
         project = await it.seed.seed_project()
@@ -244,14 +246,14 @@ async def test_a_filter_on_what_the_index_lacks_silently_matches_nothing(backend
     assert (done.num_successes, len(spans)) == (2, 2)
 
 
-# --- bad ends ---------------------------------------------------------------------------------------------------------
+# --- injected cancellations ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_bad_integration_cancels_after_a_second_without_a_word(backend: str) -> None:
+async def test_a_bad_integration_cancels_after_a_second_without_a_reason(backend: str) -> None:
     async with world(backend, "bad-integration") as it:
         task = await it.judged_task()
         pending = await it.trigger(task, **WINDOW)
-        running = await it.at_work(pending.id)
+        running = await it.started(pending.id)
         await it.clock.turn(1)
         done = await it.ended(pending.id)
         rows = await it.rows(done.id)
@@ -266,7 +268,7 @@ async def test_a_failing_judge_is_asked_some_rows_for_minutes_and_then_cancelled
         run_id = (await it.trigger(task, **WINDOW)).id
         counts = []
         for _ in range(3):
-            counts.append((await it.at_work(run_id)).num_errors)
+            counts.append((await it.started(run_id)).num_errors)
             await it.clock.turn(60)
         done = await it.ended(run_id)
         outcomes = [row.outcome for row in await it.rows(run_id)]
@@ -280,7 +282,7 @@ async def test_a_broken_code_contract_cancels_after_three_seconds_at_nothing(bac
         project = await it.seed.seed_project()
         await it.seed.seed_spans(project, 2)
         run_id = (await it.trigger(await it.code_task(project), **WINDOW)).id
-        assert wire(await it.at_work(run_id)) == cancelled(status="RUNNING")
+        assert wire(await it.started(run_id)) == cancelled(status="RUNNING")
         await it.clock.turn(3)
         done = await it.ended(run_id)
     assert wire(done) == cancelled() and lasted(done) == timedelta(seconds=3)
@@ -289,7 +291,7 @@ async def test_a_broken_code_contract_cancels_after_three_seconds_at_nothing(bac
 async def test_an_experiment_fails_before_or_after_it_is_made(backend: str) -> None:
     async with world(backend, "bad-integration:no key,judge-failure:no model") as it:
         dataset = await it.seed.seed_dataset()
-        integration = await it.seed.seed_ai_integration(NOBODY)
+        integration = await it.seed.seed_ai_integration(UNREACHABLE_JUDGE)
         configuration = {
             "experiment_type": "LLM_GENERATION", "ai_integration_id": integration, "input_variable_format": "MUSTACHE",
             "messages": [{"role": "USER", "content": "{{question}}"}],
@@ -300,7 +302,7 @@ async def test_an_experiment_fails_before_or_after_it_is_made(backend: str) -> N
             task = (await it.seed.ask("POST", "/v2/tasks", body))["id"]
             run_id = (await it.trigger(task, experiment_name=name)).id
             for _ in range(3 if seconds > 1 else 1):
-                await it.at_work(run_id)
+                await it.started(run_id)
                 await it.clock.turn(seconds / (3 if seconds > 1 else 1))
             ends[name] = await it.ended(run_id)
         made = ends["no model"].experiment_id
@@ -310,10 +312,10 @@ async def test_an_experiment_fails_before_or_after_it_is_made(backend: str) -> N
     assert [run["output"] for run in runs] == [None] * 3 and all("staged" in run["error"] for run in runs)
 
 
-async def test_a_task_run_that_is_cancelled_on_its_way_to_a_bad_end_stays_so(backend: str) -> None:
+async def test_a_task_run_that_is_cancelled_before_its_injected_end_stays_cancelled(backend: str) -> None:
     async with world(backend, "judge-failure") as it:
         run_id = (await it.trigger(await it.judged_task(), **WINDOW)).id
-        await it.at_work(run_id)
+        await it.started(run_id)
         await it.client.task_runs.cancel(run_id)
         await it.seed.idle()
         await it.clock.turn(180)
@@ -340,7 +342,9 @@ async def test_what_is_stuck_stays_pending_holds_no_one_up_and_can_be_cancelled(
     assert (done.status, done.run_started_at, done.num_selected) == ("CANCELLED", None, None)
 
 
-async def test_opened_again_without_the_stage_what_was_stuck_or_doomed_is_done(backend: str, tmp_path: Path) -> None:
+async def test_opened_again_without_the_stage_stuck_or_cancelled_task_runs_are_processed(
+    backend: str, tmp_path: Path
+) -> None:
     path = tmp_path / "store.db"
     runs = {}
     async with judge_server() as judge:

@@ -1,4 +1,4 @@
-"""How a stage is written and what it answers, and that an engine without one has none."""
+"""Parsing `--stage`, what the injected faults answer, and that an engine without them has none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def task(name: str, type_: TaskType = TaskType.TEMPLATE_EVALUATION) -> Task:
 
 
 @given(st.lists(ONE, max_size=4))
-def test_what_a_stage_shows_is_how_it_is_written(staged: list[InjectedFault]) -> None:
+def test_text_of_a_fault_injection_parses_to_the_same(staged: list[InjectedFault]) -> None:
     assert parse_fault_injection(",".join(map(str, staged))) == FaultInjection(tuple(staged))
 
 
@@ -51,7 +51,7 @@ def test_what_a_stage_shows_is_how_it_is_written(staged: list[InjectedFault]) ->
         (" , ", []),
     ],
 )  # fmt: skip
-def test_a_stage_is_read_from_text(text: str, staged: list[InjectedFault]) -> None:
+def test_fault_injection_is_parsed_from_text(text: str, staged: list[InjectedFault]) -> None:
     assert [str(one) for one in parse_fault_injection(text).injected] == [str(one) for one in staged]
 
 
@@ -66,12 +66,12 @@ def test_a_stage_is_read_from_text(text: str, staged: list[InjectedFault]) -> No
         ("bad-integration=", "needs a number of seconds"),
     ],
 )
-def test_what_cannot_be_staged_is_said(text: str, words: str) -> None:
+def test_text_that_cannot_be_parsed_is_an_error(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         parse_fault_injection(text)
 
 
-def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_the_types_that_know_it() -> None:
+def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_its_task_types() -> None:
     stage = parse_fault_injection("bad-integration:nightly*,code-contract=7,stuck-pending:slow?")
     assert stage.injected_cancellation(task("nightly one")) == InjectedCancellation(1.0, 0)
     assert stage.injected_cancellation(task("nightly one", TaskType.RUN_EXPERIMENT)) == InjectedCancellation(1.0, 0)
@@ -87,7 +87,7 @@ def test_lists_lag_six_times_as_long_as_evaluations_but_find_a_trace() -> None:
     assert stage.list_index(60_000_000) == Index(upto_us=0, finds_traces=True)
 
 
-def test_without_a_stage_everything_is_as_it_is() -> None:
+def test_without_a_stage_nothing_is_injected() -> None:
     assert NO_FAULTS.evaluation_index("any", 5) is WHOLE and NO_FAULTS.list_index(5) is WHOLE
     assert NO_FAULTS.may_start("any") and NO_FAULTS.injected_cancellation(task("any")) is None
 
@@ -105,11 +105,11 @@ def test_without_a_stage_everything_is_as_it_is() -> None:
         ("context.span_id = 's'", True),
     ],
 )
-def test_only_a_filter_that_names_its_traces_gets_round_the_lag(text: str | None, is_lagging: bool) -> None:
+def test_only_a_filter_that_names_its_traces_avoids_the_lag(text: str | None, is_lagging: bool) -> None:
     assert ("ingested_us" in Index(upto_us=5, finds_traces=True).filter(text).sql) is is_lagging
 
 
-async def test_an_engine_says_what_is_staged() -> None:
+async def test_engine_info_lists_what_is_staged() -> None:
     async with engine() as it:
         assert (await it.ask("GET", "/evaltasks/v1/info"))["staged"] == []
     async with engine(fault_injection=parse_fault_injection("stuck-pending:slow, judge-failure")) as it:
@@ -118,7 +118,7 @@ async def test_an_engine_says_what_is_staged() -> None:
 
 
 async def test_no_request_stages_a_failure() -> None:
-    """Nor changes one: what is staged is known to `Engine.open` alone."""
+    """No request changes one either: only `Engine.open` takes it."""
     async with engine() as it:
         await it.ask("GET", "/evaltasks/v1/info", status=400, stage="stuck-pending")
         await it.ask("POST", "/evaltasks/v1/info", {"stage": "stuck-pending"}, status=405)

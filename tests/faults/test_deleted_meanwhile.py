@@ -202,7 +202,5 @@ async def test_a_version_that_is_deleted_before_a_restart_fails_the_task_run_in_
     async with engine(path) as it:
         done = await it.ended(at.task_run)
     assert done["status"] == "FAILED"
-    assert done["failure_reason"].startswith(
-        "An evaluator version of this task run was deleted while it was under way."
-    )
+    assert done["failure_reason"].startswith("An evaluator version of this task run was deleted while it was running.")
     assert orphans(path) == []

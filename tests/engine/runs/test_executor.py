@@ -173,7 +173,7 @@ async def test_rows_refused_for_now_wait_apart_and_are_judged_in_the_end() -> No
         assert len(refused) == 4
 
 
-async def test_more_rows_than_may_wait_apart_are_still_all_judged() -> None:
+async def test_more_rows_than_may_back_off_are_still_all_judged() -> None:
     refused: set[str] = set()
 
     def script(request: Any) -> Answer | None:
@@ -188,11 +188,11 @@ async def test_more_rows_than_may_wait_apart_are_still_all_judged() -> None:
         assert (await it.finish(task, **WINDOW))["num_successes"] == 8
 
 
-async def test_a_row_is_given_up_after_its_patience_and_says_so() -> None:
+async def test_a_row_fails_after_its_retries_and_its_reason_says_so() -> None:
     def script(request: Any) -> Answer | None:
         return Answer.rate_limited(None) if request.first_prompt.endswith(" 7?") else None
 
-    limits = ExecutorLimits(retry_seconds=0.01, row_retry_seconds_max=1.5, poll_seconds=0.02)
+    limits = ExecutorLimits(retry_seconds=0.01, row_retry_seconds_max=2.4, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(script=script) as judge:
         task = await judged_task(it, judge, 12)
         done = await it.finish(task, **WINDOW)
