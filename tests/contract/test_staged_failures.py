@@ -246,7 +246,7 @@ async def test_a_filter_on_what_the_index_lacks_silently_matches_nothing(backend
     assert (done.num_successes, len(spans)) == (2, 2)
 
 
-# --- injected cancellations ---------------------------------------------------------------------------------------------------------
+# --- injected cancellations -------------------------------------------------------------------------------------------
 
 
 async def test_a_bad_integration_cancels_after_a_second_without_a_reason(backend: str) -> None:
