@@ -1,4 +1,4 @@
-"""Strict in what we write, tolerant in what we read, UPPER on the wire."""
+"""Wire models: strict requests, tolerant responses, UPPER_SNAKE enum values."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from evaltasks.api.task_runs import TaskRun, TaskRunStatus
 from evaltasks.api.tasks import CreateTask, Task, TaskType
 
 
-def test_any_letter_case_is_read_and_upper_case_written() -> None:
+def test_enum_accepts_any_letter_case_and_sends_upper_case() -> None:
     task = CreateTask.model_validate({"name": "n", "type": "template_Evaluation"})
     assert task.type is TaskType.TEMPLATE_EVALUATION
     assert '"TEMPLATE_EVALUATION"' in task.model_dump_json()
 
 
-def test_an_unknown_field_in_a_request_is_refused() -> None:
+def test_request_refuses_unknown_fields() -> None:
     with pytest.raises(ValidationError, match="samplingrate"):
         CreateTask.model_validate({"name": "n", "type": "code_evaluation", "samplingrate": 1})
 
 
-def test_a_reply_from_a_newer_service_is_still_read() -> None:
+def test_response_of_a_newer_service_is_parsed() -> None:
     run = TaskRun.model_validate(
         {"id": "r", "task_id": "t", "status": "HIBERNATING", "created_at": "2026-01-01T00:00:00", "mood": "good"}
     )
@@ -31,7 +31,7 @@ def test_a_reply_from_a_newer_service_is_still_read() -> None:
     assert not run.finished
 
 
-def test_a_time_without_an_offset_is_utc() -> None:
+def test_time_without_an_offset_is_utc() -> None:
     run = TaskRun.model_validate(
         {"id": "r", "task_id": "t", "status": "completed", "created_at": "2026-01-01T00:00:00"}
     )
@@ -40,13 +40,13 @@ def test_a_time_without_an_offset_is_utc() -> None:
     assert '"2026-01-01T00:00:00.000Z"' in run.model_dump_json()
 
 
-def test_the_seeds_evaluator_example_with_nulls_is_accepted() -> None:
+def test_attachment_accepts_null_fields() -> None:
     example = [{"evaluator_id": "ev_abc123", "query_filter": None, "column_mappings": None}]
     task = CreateTask.model_validate({"name": "n", "type": "code_evaluation", "evaluators": example})
     assert task.evaluators is not None and task.evaluators[0].evaluator_id == "ev_abc123"
 
 
-def test_a_run_configuration_comes_back_from_a_task_with_fields_no_one_knows() -> None:
+def test_response_keeps_a_run_configuration_with_unknown_fields() -> None:
     raw = """{"id": "t", "name": "n", "type": "RUN_EXPERIMENT", "created_at": "2026-01-01T00:00:00Z",
               "updated_at": "2026-01-01T00:00:00Z",
               "run_configuration": {"experiment_type": "LLM_GENERATION", "ai_integration_id": "a", "new_field": 1,
@@ -55,14 +55,14 @@ def test_a_run_configuration_comes_back_from_a_task_with_fields_no_one_knows() -
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 501, 503])
-def test_a_problem_crosses_the_wire_as_the_same_class(status: int) -> None:
+def test_problem_keeps_its_class_over_the_wire(status: int) -> None:
     sent = problem_from(status, {"detail": "why", "entitlement": "x"})
     back = problem_from(sent.status, sent.document())
     assert type(back) is type(sent)
     assert (back.status, back.detail, back.extra["entitlement"]) == (status, "why", "x")
 
 
-def test_an_error_without_a_readable_body_keeps_its_class() -> None:
+def test_problem_from_uses_the_status_without_a_readable_body() -> None:
     assert isinstance(problem_from(404, "<html>"), NotFound)
     assert isinstance(problem_from(502, None), ServerError)
     assert problem_from(418, None).status == 418

@@ -103,7 +103,7 @@ async def test_an_empty_id_does_not_become_the_list_above_it() -> None:
 async def test_a_time_that_is_outside_of_all_years_in_utc_is_refused(moment: str) -> None:
     async with engine() as it:
         problem = await it.ask("POST", "/v2/spans", {"project_id": "x", "start_time": moment}, status=422)
-    assert "start_time: in UTC this time lies outside the years 1 to 9999" in problem["detail"]
+    assert "start_time: in UTC this time is outside the years 1 to 9999" in problem["detail"]
 
 
 async def test_a_name_with_a_nul_in_it_is_refused() -> None:
@@ -112,8 +112,8 @@ async def test_a_name_with_a_nul_in_it_is_refused() -> None:
         dataset = await it.seed_dataset()
         body = {"name": "a\0b", "dataset_id": dataset, "experiment_runs": [{"example_id": "x", "output": "y"}]}
         of_experiment = await it.ask("POST", "/v2/experiments", body, status=422)
-    assert "name: must not hold the character NUL" in problem["detail"]
-    assert "name: must not hold the character NUL" in of_experiment["detail"]
+    assert "name: must not contain the character NUL" in problem["detail"]
+    assert "name: must not contain the character NUL" in of_experiment["detail"]
 
 
 @pytest.mark.parametrize("field", ["max_spans", "max_examples"])

@@ -1,1 +1,1 @@
-"""The ground: wire models, problem documents and the table of operations. Imports nothing of ours."""
+"""Wire models, problem documents and the table of operations. The lowest layer: imports no other folder."""

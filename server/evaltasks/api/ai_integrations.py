@@ -1,4 +1,4 @@
-"""AI integrations: address and credentials of an LLM provider. A key is written, never read back."""
+"""AI integrations: the address and credentials of an LLM provider. Keys are write-only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Provider(WireEnum):
     LITELLM = "LITELLM"
     FIREWORKS = "FIREWORKS"
     TOGETHER_AI = "TOGETHER_AI"
-    # Ours alone: the local judge that needs no key and is not a language model. AX does not know it.
+    # Only in evaltasks: the local judge, which needs no key and is not a language model.
     HEURISTIC = "HEURISTIC"
 
 
@@ -48,7 +48,7 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 
 class AwsMetadata(RequestModel):
-    """Of AWS_BEDROCK: the role by which AX calls it."""
+    """Metadata of AWS_BEDROCK: the role that AX assumes to call it."""
 
     kind: Annotated[Literal["AWS"], BeforeValidator(upper_case)]
     role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", max_length=2048)
@@ -56,10 +56,10 @@ class AwsMetadata(RequestModel):
 
 
 class GcpMetadata(RequestModel):
-    """Of VERTEX_AI: where its models are."""
+    """Metadata of VERTEX_AI: the location of its models."""
 
     kind: Annotated[Literal["GCP"], BeforeValidator(upper_case)]
-    # Both become part of an address.
+    # Both become parts of a URL.
     project_id: str = Field(pattern=r"^[a-z0-9][a-z0-9.:-]*$", max_length=128)
     location: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)
     project_access_label: str = Field(max_length=255)
@@ -70,7 +70,7 @@ ProviderMetadata: TypeAlias = AwsMetadata | GcpMetadata
 
 class _Integration(RequestModel):
     api_key: str | None = Field(default=None, repr=False)
-    # Ours alone: the embedded engine keeps the *name* of the variable and reads the key when it calls.
+    # Only in evaltasks: the engine stores the name of the environment variable and reads the key for each call.
     api_key_env: EnvironmentName | None = None
     base_url: str | None = Field(default=None, pattern=r"^https?://", max_length=2048)
     model_names: list[str] | None = None
@@ -91,17 +91,17 @@ class UpdateAiIntegration(_Integration):
     name: Name | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> UpdateAiIntegration:
+    def _validate_not_empty(self) -> UpdateAiIntegration:
         if not self.model_fields_set:
             raise ValueError("no fields to update")
         return self
 
 
 class AiIntegration(ResponseModel):
-    """On the wire the heuristic judge is CUSTOM with `is_heuristic`, here it is HEURISTIC. Likewise the provider of a
-    plug-in is CUSTOM with `provider_plugin`.
+    """An AI integration. Its key is never in an answer.
 
-    A published client of AX refuses the whole answer for a provider it has never heard of.
+    The heuristic judge is HEURISTIC in Python and CUSTOM with `is_heuristic` on the wire; the provider of a plug-in is
+    CUSTOM with `provider_plugin` on the wire. Published clients of AX reject an answer with an unknown provider.
     """
 
     id: str
@@ -121,16 +121,16 @@ class AiIntegration(ResponseModel):
     updated_at: Timestamp
     created_by_user_id: str | None = None
 
-    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support decorated properties
     @property
     def is_heuristic(self) -> bool:
-        """Ours alone: it judges inside the engine and is not a language model."""
+        """Whether this is the judge inside the engine, which is not a language model. Only in evaltasks."""
         return self.provider is Provider.HEURISTIC
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def provider_plugin(self) -> str | None:
-        """Ours alone: the provider's name where a plug-in of the engine adds it. AX does not know it."""
+        """The name of the provider if a plug-in of the engine adds it. Only in evaltasks."""
         return None if self.provider in Provider.__members__ else str(self.provider)
 
     @field_serializer("provider", when_used="json")

@@ -1,6 +1,6 @@
-"""Annotation configs: the names, and the shapes, of a space's annotations.
+"""Annotation configs: the names and value types of the annotations in a space.
 
-The type is called `annotation_config_type` where a config is made or changed, and `type` where it is answered.
+The type is `annotation_config_type` in requests that create or update a config, and `type` in answers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CategoricalValue(RequestModel):
     score: float | None = None
 
 
-# type → the fields it has beside its name.
+# The fields that a type has besides its name.
 FIELDS_OF_TYPE: dict[AnnotationConfigType, frozenset[str]] = {
     AnnotationConfigType.CATEGORICAL: frozenset({"values", "optimization_direction"}),
     AnnotationConfigType.CONTINUOUS: frozenset({"minimum_score", "maximum_score", "optimization_direction"}),
@@ -51,7 +51,7 @@ VARIANT_FIELDS = ("values", "minimum_score", "maximum_score", "optimization_dire
 
 
 class AnnotationConfig(ResponseModel):
-    """Only the fields of its type are answered."""
+    """An annotation config. Only the fields of its type are in an answer."""
 
     id: str
     name: str
@@ -64,14 +64,14 @@ class AnnotationConfig(ResponseModel):
     optimization_direction: OpenEnum[OptimizationDirection] | None = None
 
     @model_serializer(mode="wrap")
-    def _own_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _omit_fields_of_other_types(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         own = FIELDS_OF_TYPE[self.type] if isinstance(self.type, AnnotationConfigType) else set(VARIANT_FIELDS)
         written: dict[str, Any] = write(self)
         return {name: value for name, value in written.items() if name in own or name not in VARIANT_FIELDS}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """That of the fields, in which those of some types only are not always there."""
+        """Return the schema of the fields, in which fields of only some types are optional."""
         fields: Any = {name: part for name, part in core.items() if name != "serialization"}
         schema = handler.resolve_ref_schema(handler(fields))
         schema["required"] = [name for name in schema["required"] if name not in VARIANT_FIELDS]
@@ -94,15 +94,15 @@ class _Config(RequestModel):
     optimization_direction: CaseInsensitive[OptimizationDirection] | None = None
 
     @model_validator(mode="after")
-    def _of_its_type(self) -> _Config:
+    def _validate_fields_of_type(self) -> _Config:
         kind = self.annotation_config_type
         given = {name for name in VARIANT_FIELDS if getattr(self, name) is not None}
         if foreign := sorted(given - FIELDS_OF_TYPE[kind]):
-            raise ValueError(f"an annotation config of the type {kind} has no {', '.join(foreign)}")
+            raise ValueError(f"an annotation config of type {kind} has no {', '.join(foreign)}")
         if self.values is not None:
             labels = [value.label for value in self.values]
             if twice := sorted({label for label in labels if labels.count(label) > 1}):
-                raise ValueError(f"values name a label twice: {', '.join(twice)}")
+                raise ValueError(f"values: duplicate label: {', '.join(twice)}")
         return self
 
 
@@ -111,14 +111,14 @@ class CreateAnnotationConfig(_Config):
     space_id: NonBlank
 
     @model_validator(mode="after")
-    def _whole(self) -> CreateAnnotationConfig:
+    def _validate_required_fields(self) -> CreateAnnotationConfig:
         needed = FIELDS_OF_TYPE[self.annotation_config_type] - {"optimization_direction"}
         if missing := sorted(name for name in needed if getattr(self, name) is None):
-            raise ValueError(f"an annotation config of the type {self.annotation_config_type} needs {missing[0]}")
+            raise ValueError(f"an annotation config of type {self.annotation_config_type} needs {missing[0]}")
         return self
 
 
 class UpdateAnnotationConfig(_Config):
-    """The type must be the config's own; fields left out stay as they are."""
+    """Update an annotation config. Its type cannot change; fields that are absent stay unchanged."""
 
     name: Name | None = None

@@ -1,7 +1,7 @@
-"""Annotations: what people say of a span, a trace, a session, an example or an experiment run.
+"""Annotations: labels, scores and texts that people add to spans, traces, sessions, examples and experiment runs.
 
-An annotation is named by an annotation config of the row's space; a row has one of each name. RequestModel again, the
-fields that are left out keep their value.
+The name of an annotation is that of an annotation config in the row's space; a row has at most one annotation per name.
+Writing it again updates it: fields that are absent keep their value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from evaltasks.api.wire import CaseInsensitive, Name, NonBlank, RequestModel, Re
 
 
 class Granularity(WireEnum):
-    """What a record id of `annotate_spans` names: a span, the root span of a trace, or a session."""
+    """What a record id of `annotate_spans` identifies: a span, the root span of a trace, or a session."""
 
     SPAN = "SPAN"
     TRACE = "TRACE"
@@ -20,7 +20,7 @@ class Granularity(WireEnum):
 
 
 class AnnotationInput(RequestModel):
-    """One remark. At least the name; a field left out or null stays as it is."""
+    """One annotation. Only the name is required; fields that are absent or null stay unchanged."""
 
     name: Name
     score: float | None = None
@@ -29,20 +29,21 @@ class AnnotationInput(RequestModel):
 
 
 class AnnotatedRecord(RequestModel):
-    """The annotations to put on one row; `record_id` is the row's id."""
+    """The annotations to write on one row. `record_id` is the id of the row."""
 
     record_id: NonBlank
     values: list[AnnotationInput] = Field(min_length=1)
 
 
 class AnnotateRows(RequestModel):
-    """For examples and experiment runs. Ids that name no row are ignored."""
+    """Annotate examples or experiment runs. Unknown ids are ignored."""
 
     annotations: list[AnnotatedRecord] = Field(min_length=1, max_length=1000)
 
 
 class AnnotateSpans(RequestModel):
-    """For spans, traces and sessions of a project, looked up in a window; all of the records or none."""
+    """Annotate spans, traces or sessions of a project, which are looked up in a window. All records are written or
+    none."""
 
     project_id: NonBlank
     annotations: list[AnnotatedRecord] = Field(min_length=1, max_length=1000)
@@ -63,7 +64,7 @@ class Annotator(ResponseModel):
 
 
 class Annotation(ResponseModel):
-    """An annotation as it is on a row. The engine knows no users, so its annotations have no annotator."""
+    """An annotation of a row. The engine has no users, so its annotations have no annotator."""
 
     name: str
     score: float | None = None

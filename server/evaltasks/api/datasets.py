@@ -21,12 +21,12 @@ from evaltasks.api.wire import (
 SYSTEM_COLUMNS = frozenset({"id", "created_at", "updated_at"})
 
 
-def _user_rows(rows: list[JsonObject]) -> list[JsonObject]:
+def _validate_rows(rows: list[JsonObject]) -> list[JsonObject]:
     for index, row in enumerate(rows):
         if not row:
             raise ValueError(f"examples[{index}] is empty")
         if taken := sorted(SYSTEM_COLUMNS & row.keys()):
-            raise ValueError(f"examples[{index}] may not contain {', '.join(taken)}: the system sets them")
+            raise ValueError(f"examples[{index}] must not contain {', '.join(taken)}: the system sets them")
     return rows
 
 
@@ -56,10 +56,7 @@ class ListDatasets(NamedListQuery):
 
 
 class Example(ExtraFieldsModel):
-    """`id`, times, and the user's own columns beside them as extra fields.
-
-    An annotated example has its annotations as one more of them, `annotations`.
-    """
+    """One row of a dataset. The user's columns are extra fields; an annotated example also has `annotations`."""
 
     id: str
     created_at: Timestamp
@@ -87,7 +84,7 @@ class CreateDataset(RequestModel):
     space_id: NonBlank
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
 
-    _user_rows = field_validator("examples", mode="after")(_user_rows)
+    _rows = field_validator("examples", mode="after")(_validate_rows)
 
 
 class RenameDataset(RequestModel):
@@ -101,23 +98,24 @@ class DatasetVersionQuery(RequestModel):
 class AppendExamples(RequestModel):
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
 
-    _user_rows = field_validator("examples", mode="after")(_user_rows)
+    _rows = field_validator("examples", mode="after")(_validate_rows)
 
 
 class UpdateExamples(RequestModel):
-    """Columns that are not given stay. With `new_version` the changes go into a new version of that name."""
+    """Update columns of examples; absent columns stay unchanged. `new_version` writes them to a new version of that
+    name."""
 
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
     new_version: str | None = Field(default=None, max_length=255)
 
     @field_validator("examples", mode="after")
     @classmethod
-    def _rows(cls, rows: list[JsonObject]) -> list[JsonObject]:
+    def _validate_rows(cls, rows: list[JsonObject]) -> list[JsonObject]:
         for index, row in enumerate(rows):
             if not isinstance(row.get("id"), str) or not row["id"]:
-                raise ValueError(f"examples[{index}].id is needed: it names the example to change")
+                raise ValueError(f"examples[{index}].id is required: it identifies the example to update")
             if taken := sorted((SYSTEM_COLUMNS - {"id"}) & row.keys()):
-                raise ValueError(f"examples[{index}] may not contain {', '.join(taken)}: the system sets them")
+                raise ValueError(f"examples[{index}] must not contain {', '.join(taken)}: the system sets them")
         return rows
 
 
@@ -129,12 +127,12 @@ class DeleteExamples(RequestModel):
     @classmethod
     def _validate_unique(cls, ids: list[str]) -> list[str]:
         if len(set(ids)) < len(ids):
-            raise ValueError("an id stands twice")
+            raise ValueError("an id is in the list twice")
         return ids
 
 
 class DeletedExamples(ResponseModel):
-    """`completed`: no retry is needed. What the version does not hold stands among those not deleted."""
+    """The result of a deletion. If `completed`, no retry is needed. Unknown examples are listed as not deleted."""
 
     completed: bool
     deleted_example_ids: list[str]

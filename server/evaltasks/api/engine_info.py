@@ -1,4 +1,4 @@
-"""How a client finds out that it speaks to an evaltasks engine and not to AX (evaltasks' own operation)."""
+"""Information about an evaltasks engine, by which clients distinguish it from AX (an operation of evaltasks only)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evaltasks.api.wire import ResponseModel
 
 
 class EngineInfo(ResponseModel):
-    """`staged` names the failures of AX that this engine shows on purpose: with any, it is there for tests."""
+    """Information about an engine. `staged` names the failures of AX that it injects for tests."""
 
     product: str
     version: str

@@ -277,7 +277,7 @@ class _ByTag:
             extra: Literal["ignore"] | None = "ignore" if info.context is READING else None
             return known[tag].config.model_validate(value, context=info.context, extra=extra)
 
-        # RequestModel as the model that it is: a kind of a package is not in the union.
+        # Serialized by the class of the value, because the kinds of packages are not in the union.
         as_it_is = core_schema.simple_ser_schema("any")
         return core_schema.with_info_wrap_validator_function(read, built_in, serialization=as_it_is)
 

@@ -1,4 +1,4 @@
-"""Experiments: outputs over a dataset's examples. An experiment run is ONE example's output."""
+"""Experiments: outputs for the examples of a dataset. An experiment run is the output for one example."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evaltasks.api.wire import (
     without_nul,
 )
 
-# The service refuses quotes and backslashes here (they would break its column names).
+# The service refuses quotes and backslashes here, because they break its column names.
 ExperimentName = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\]*$'), AfterValidator(without_nul)]
 
 SYSTEM_RUN_COLUMNS = frozenset({"id"})
@@ -50,13 +50,16 @@ class ListExperiments(ListQuery):
     @model_validator(mode="after")
     def _validate_single_scope(self) -> ListExperiments:
         if self.dataset_id and self.space_id:
-            raise ValueError("dataset_id and space_id exclude each other; give one of them")
+            raise ValueError("dataset_id and space_id exclude each other; provide only one of them")
         return self
 
 
 class ExperimentRun(ExtraFieldsModel):
-    """One example's output or error. Further columns are beside as extras: the user's own, `eval.<name>.label`
-    and the like, and `annotations` on a run that has some."""
+    """The output or error for one example.
+
+    Extra fields hold further columns: the user's own, evaluations such as `eval.<name>.label`, and `annotations` if
+    there are any.
+    """
 
     id: str
     example_id: str | None = None
@@ -80,12 +83,12 @@ class SearchExperimentRuns(RowSearch):
     pass
 
 
-def _experiment_rows(rows: list[JsonObject]) -> list[JsonObject]:
+def _validate_rows(rows: list[JsonObject]) -> list[JsonObject]:
     for index, row in enumerate(rows):
         if not isinstance(row.get("output"), str):
-            raise ValueError(f"experiment_runs[{index}].output must be a text")
+            raise ValueError(f"experiment_runs[{index}].output must be text")
         if taken := sorted(SYSTEM_RUN_COLUMNS & row.keys()):
-            raise ValueError(f"experiment_runs[{index}] may not contain {', '.join(taken)}: the system sets it")
+            raise ValueError(f"experiment_runs[{index}] must not contain {', '.join(taken)}: the system sets it")
     return rows
 
 
@@ -95,23 +98,23 @@ class CreateExperiment(RequestModel):
     space_id: str | None = None
     experiment_runs: list[JsonObject] = Field(min_length=1, max_length=1000)
 
-    _rows = field_validator("experiment_runs", mode="after")(_experiment_rows)
+    _rows = field_validator("experiment_runs", mode="after")(_validate_rows)
 
     @model_validator(mode="after")
     def _validate_single_parent(self) -> CreateExperiment:
         if bool(self.dataset_id) == bool(self.space_id):
-            raise ValueError("exactly one of dataset_id and space_id is needed")
+            raise ValueError("exactly one of dataset_id and space_id is required")
         if self.dataset_id:
             for index, row in enumerate(self.experiment_runs):
                 if not isinstance(row.get("example_id"), str) or not row["example_id"]:
-                    raise ValueError(f"experiment_runs[{index}].example_id is needed with a dataset")
+                    raise ValueError(f"experiment_runs[{index}].example_id is required with a dataset")
         return self
 
 
 class AppendExperimentRuns(RequestModel):
     experiment_runs: list[JsonObject] = Field(min_length=1, max_length=1000)
 
-    _rows = field_validator("experiment_runs", mode="after")(_experiment_rows)
+    _rows = field_validator("experiment_runs", mode="after")(_validate_rows)
 
 
 class ExperimentWithRunIds(Experiment):

@@ -1,7 +1,7 @@
-"""Integrations of `/v2/integrations`, distinguished by `type`; here the agents that run_experiment tasks call.
+"""Integrations of `/v2/integrations`, distinguished by `type`. Supported is AGENT: agents that experiments call.
 
-Secrets go the way of keys: on an evaltasks engine an integration names environment variables. `api_key_env`,
-`headers_env` and `output_path` are ours alone.
+On an evaltasks engine, secrets are environment variables that the integration names. The fields `api_key_env`,
+`headers_env` and `output_path` exist only in evaltasks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Description = Annotated[str, Field(max_length=1000)]
 
 class _WrittenAgentConfig(RequestModel):
     headers: dict[str, str] | None = Field(default=None, repr=False)
-    # The key goes out as `authorization: Bearer …`, each header's whole value comes from its variable.
+    # The key is sent as `authorization: Bearer …`. Each variable holds the complete value of its header.
     api_key_env: EnvironmentName | None = None
     headers_env: dict[str, EnvironmentName] | None = None
     # A dotted path into the agent's JSON reply.
@@ -47,21 +47,22 @@ class _WrittenAgentConfig(RequestModel):
 
 
 class CreateAgentConfig(_WrittenAgentConfig):
-    """`input_schema` is the JSON Schema of the request's body; without one, values are sent with their own types."""
+    """The address of an agent. `input_schema` is the JSON Schema of its request body; it is optional."""
 
     endpoint: Endpoint
     input_schema: JsonObject | None = None
 
 
 class UpdateAgentConfig(_WrittenAgentConfig):
-    """Given fields replace what stands; null clears those that may be absent."""
+    """Update the configuration of an agent. Fields that are present replace the old value; null clears optional
+    ones."""
 
     endpoint: Endpoint | None = None
     input_schema: JsonObject | None = None
 
     @model_serializer(mode="wrap")
-    def _what_was_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A part of a change is a change as well: its nulls go out, where in a creation they would be left out.
+    def _serialize_set_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Nulls are sent, because they clear a field; in a request that creates, they are omitted.
         written: dict[str, Any] = write(self)
         return {name: written.get(name) for name in sorted(self.model_fields_set)}
 
@@ -73,12 +74,12 @@ class _WrittenAgent(RequestModel):
 
     @field_validator("type", mode="before")
     @classmethod
-    def _agents_only(cls, value: object) -> object:
+    def _validate_is_agent(cls, value: object) -> object:
         value = upper_case(value)
         if value == IntegrationType.LLM:
-            raise ValueError("integrations of type LLM are made and changed at /v2/ai-integrations")
+            raise ValueError("integrations of type LLM are created and updated at /v2/ai-integrations")
         if value == IntegrationType.EVALUATOR:
-            raise ValueError("remote evaluators are not called by evaltasks; only type AGENT is taken here")
+            raise ValueError("evaltasks does not call remote evaluators; only type AGENT is supported here")
         return value
 
 
@@ -92,14 +93,14 @@ class UpdateIntegration(_WrittenAgent):
     config: UpdateAgentConfig | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> UpdateIntegration:
+    def _validate_not_empty(self) -> UpdateIntegration:
         if self.model_fields_set <= {"type"}:
             raise ValueError("no fields to update")
         return self
 
 
 class AgentConfig(ResponseModel):
-    """`headers` is never in an answer; `has_headers` says whether any are sent, from wherever they come."""
+    """The configuration of an agent. `headers` is never in an answer; `has_headers` says whether any are sent."""
 
     endpoint: str | None = None
     has_headers: bool = False
@@ -112,7 +113,7 @@ class AgentConfig(ResponseModel):
 
 
 class Integration(ResponseModel):
-    """On AX a list may also hold integrations of other types, whose `config` has other fields."""
+    """An integration. On AX there are also other types, whose `config` has other fields."""
 
     id: str
     type: OpenEnum[IntegrationType]

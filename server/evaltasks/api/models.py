@@ -1,4 +1,4 @@
-"""How a model is called: shared by template evaluators and run configurations."""
+"""Configuration of calls to a model, shared by template evaluators and run configurations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaltasks.api.wire import ExtraFieldsModel, JsonObject, NonBlank, RequestMo
 
 
 class InvocationParameters(ExtraFieldsModel):
-    """Passed to the provider as they are; extra keys are kept, because providers grow them faster than we do."""
+    """Parameters that are passed to the provider unchanged, including unknown ones."""
 
     temperature: float | None = None
     max_tokens: int | None = Field(default=None, ge=1)
@@ -27,11 +27,11 @@ class InvocationParameters(ExtraFieldsModel):
     @field_validator("response_format", mode="after")
     @classmethod
     def _upper_type(cls, given: JsonObject | None) -> JsonObject | None:
-        """Its type is an enumeration of AX, although providers write it in lower case."""
+        """Convert the type to upper case: it is an enumeration of AX, although providers write it in lower case."""
         return {**given, "type": upper_case(given["type"])} if given and "type" in given else given
 
     def given(self) -> dict[str, Any]:
-        """Only what was set, ready for a provider's request."""
+        """Return the parameters that are set, as JSON values for the request to a provider."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -43,7 +43,7 @@ class LlmConfig(RequestModel):
 
 
 class HeuristicModel(StrEnum):
-    """The models of the local judge, which needs no key and is not a language model: each judges one thing only."""
+    """The models of the local judge, which needs no key and is not a language model. Each judges one criterion."""
 
     FAITHFULNESS = "heuristic-faithfulness"
     RELEVANCE = "heuristic-relevance"

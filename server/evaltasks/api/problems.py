@@ -1,23 +1,23 @@
-"""The one error vocabulary, the same on both sides of the wire.
+"""Errors of the REST API, with the same classes in the engine and in the client.
 
-The engine raises one of these classes; it leaves as a problem document (RFC 9457, `application/problem+json`);
-the client raises the *same class* again. What is not an answer of the API at all (no connection, a time-out,
-an unreadable body) has classes of its own in `client.errors`, and a bug of ours has no class.
+The engine raises one of these classes and sends it as a problem document (RFC 9457, `application/problem+json`); the
+client raises the same class. Failures without an answer of the API (no connection, a timeout, an unreadable body) have
+classes in `client.errors`. Bugs have no class.
 
     Problem
-      BadRequest 400         the request cannot be read, or a field does not apply
-        WrongMethod 405      the path is there, but not for this method
-        TooLarge 413         more than is taken at once
-        UnknownMedia 415     a kind of body that is not read here
-      Unauthorized 401       no key, a wrong key, or a key that cannot see this space
-      Forbidden 403          seen, but not allowed
-      NotFound 404           absent, or hidden from this key
-      Conflict 409           a name is taken, or something still uses it
-      Unprocessable 422      well formed, but it cannot be right
-      RateLimited 429        wait `retry_after_seconds`
-      ServerError 5xx        theirs
-        NotBuilt 501         the embedded engine does not do this yet, and says so
-        Unavailable 503      for a while
+      BadRequest 400         the request is malformed, or a field does not apply
+        WrongMethod 405      the path does not support this method
+        TooLarge 413         the body is larger than the limit
+        UnknownMedia 415     the content type is not supported
+      Unauthorized 401       the key is missing, invalid, or not for this space
+      Forbidden 403          the caller is not allowed to do this
+      NotFound 404           the resource does not exist or is hidden from this key
+      Conflict 409           a name is taken, or the resource is in use
+      Unprocessable 422      the request is well-formed but invalid
+      RateLimited 429        rate limit exceeded; retry after `retry_after_seconds`
+      ServerError 5xx        the service failed
+        NotBuilt 501         the embedded engine does not support this
+        Unavailable 503      temporarily unavailable
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DOCS = "https://arize.com/docs/ax/rest-reference/errors#"
 
 
 class ProblemDocument(BaseModel):
-    """Why a request was not done (RFC 9457): `detail` says what is so. Some problems have more members."""
+    """Why a request failed (RFC 9457). `detail` is the explanation. Some problems have further members."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -42,10 +42,11 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(Exception):
-    """A failure that crosses the wire.
+    """An error that is sent as a problem document.
 
-    `detail` is what is so and why, for whoever reads the answer: never a secret, never text of a stranger's
-    span or model. `extra` holds further members of the problem document.
+    Attributes:
+        detail: What is wrong and why, for the client. It never contains a secret or untrusted text of spans and models.
+        extra: Further members of the problem document.
     """
 
     status: int = 500
@@ -58,7 +59,7 @@ class Problem(Exception):
         self.extra = extra or {}
 
     def document(self) -> dict[str, Any]:
-        """The problem document; `status` is in the body because a published client reads it there."""
+        """Return the problem document. It contains `status`, because a published client reads it from the body."""
         return {
             **self.extra,
             "type": _DOCS + self.anchor,
@@ -132,7 +133,7 @@ class RateLimited(Problem):
 
 
 class ServerError(Problem):
-    """Theirs; `status` is the code that came."""
+    """The service failed. `status` is the status code of its answer."""
 
     def __init__(self, detail: str, *, extra: dict[str, Any] | None = None, status: int | None = None) -> None:
         super().__init__(detail, extra=extra)
@@ -170,10 +171,12 @@ _KNOWN_MEMBERS = {"type", "title", "status", "detail"}
 
 
 def problem_from(status: int, document: object, *, retry_after_seconds: float | None = None) -> Problem:
-    """The exception for an error answer.
+    """Return the exception for an error response.
 
-    `document` is the parsed body, or anything else when the body was not a problem document: then the class
-    comes from the status alone and the detail says that no reason was given.
+    Args:
+        status: The status code, which selects the class.
+        document: The parsed body. If it is not a problem document, the detail says that the reason is missing.
+        retry_after_seconds: The value of `Retry-After`, for the classes that have it.
     """
     members = document if isinstance(document, dict) else {}
     detail = members.get("detail") or members.get("title") or f"The service answered {status} without a reason."

@@ -1,4 +1,4 @@
-"""Projects: each holds the spans of one LLM application."""
+"""Projects: collections of the spans of one LLM application."""
 
 from __future__ import annotations
 

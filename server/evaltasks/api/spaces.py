@@ -1,4 +1,4 @@
-"""Spaces: tenancy. Names of projects, datasets, evaluators and tasks are unique inside one."""
+"""Spaces: tenants. Names of projects, datasets, evaluators and tasks are unique within a space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evaltasks.api.wire import JsonObject, ListQuery, Name, NonBlank, Page, Requ
 
 
 class DefaultLlmIntegration(RequestModel):
-    """The AI integration and model that a space's people are offered first."""
+    """The AI integration and model that are preselected for the users of a space."""
 
     integration_id: NonBlank
     model_name: NonBlank
@@ -45,7 +45,7 @@ class CreateSpace(RequestModel):
 
 
 class UpdateSpace(RequestModel):
-    """At least one field. Null clears description, default_llm_integration and default_agent_runtime."""
+    """Update a space. Null clears description, default_llm_integration and default_agent_runtime."""
 
     name: Name | None = None
     description: str | None = Field(default=None, min_length=1, max_length=1000)

@@ -1,7 +1,7 @@
 """Spans: OpenTelemetry/OpenInference telemetry of an LLM application.
 
-On the wire a span's `attributes` are flat dotted keys without the `attributes.` prefix
-(`{"input.value": …}`), while filters and column mappings name the same value `attributes.input.value`.
+On the wire, the `attributes` of a span have flat dotted keys without the prefix `attributes.` (`{"input.value": …}`).
+Filters and column mappings name the same value `attributes.input.value`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SpanContext(ResponseModel):
 
 
 class SpanEvaluation(ResponseModel):
-    """What one evaluator said of a span; `metadata` tells the task, task run and evaluator version."""
+    """The result of one evaluator for a span. `metadata` names the task, task run and evaluator version."""
 
     name: str
     label: str | None = None
@@ -95,7 +95,7 @@ Column = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class ListSpans(RequestModel):
-    """Window bounds are inclusive; without them the last seven days are meant."""
+    """List spans in a window, whose bounds are inclusive. The default window is the last seven days."""
 
     project_id: NonBlank
     start_time: Timestamp | None = None
@@ -108,12 +108,12 @@ class ListSpans(RequestModel):
     @model_validator(mode="after")
     def _validate_column_lists(self) -> ListSpans:
         if self.included_columns and self.excluded_columns:
-            raise ValueError("included_columns and excluded_columns exclude each other; give one of them")
+            raise ValueError("included_columns and excluded_columns exclude each other; provide only one of them")
         return self
 
 
 class DeleteSpans(RequestModel):
-    """Without a window: the last two years. `end_time` itself is outside of it."""
+    """Delete spans in a window, whose `end_time` is exclusive. The default window is the last two years."""
 
     project_id: NonBlank
     span_ids: list[NonBlank] = Field(min_length=1, max_length=5000)
@@ -122,7 +122,7 @@ class DeleteSpans(RequestModel):
 
 
 class DeletedSpans(ResponseModel):
-    """`completed`: no retry is needed. What was not found stands among those not deleted."""
+    """The result of a deletion. If `completed`, no retry is needed. Unknown spans are listed as not deleted."""
 
     completed: bool
     deleted_span_ids: list[str]
@@ -130,10 +130,10 @@ class DeletedSpans(ResponseModel):
 
 
 class IncomingSpan(RequestModel):
-    """One span as it is ingested (evaltasks' own operation; AX takes spans over OTLP).
+    """One span to ingest (an operation of evaltasks only; AX receives spans over OTLP).
 
-    `attributes` may be nested or flat dotted keys, with or without the leading `attributes.`; the span kind is
-    `kind` or the attribute `openinference.span.kind`. Ids are opaque text; a missing id is made.
+    `attributes` can be nested or have flat dotted keys, with or without the prefix `attributes.`. The span kind is
+    `kind` or the attribute `openinference.span.kind`. Ids are opaque text; missing ids are generated.
     """
 
     name: NonBlank = "span"
@@ -150,9 +150,9 @@ class IncomingSpan(RequestModel):
 
     @field_validator("start_time", "end_time", mode="after")
     @classmethod
-    def _in_range(cls, moment: Timestamp | None) -> Timestamp | None:
+    def _validate_year(cls, moment: Timestamp | None) -> Timestamp | None:
         if moment is not None and moment.year < 1971:
-            raise ValueError("a span of 1970 is a unit mistake: give RFC 3339 text or epoch seconds")
+            raise ValueError("a time in 1970 is a unit mistake: use RFC 3339 text or epoch seconds")
         return moment
 
 
@@ -161,7 +161,7 @@ class IngestSpans(RequestModel):
 
 
 class IngestedSpans(ResponseModel):
-    """`num_replaced` spans had an id the project already knew; the newer content stands."""
+    """The result of ingesting spans. `num_replaced` spans had the id of an existing span and replaced it."""
 
     num_added: int
     num_replaced: int

@@ -1,4 +1,4 @@
-"""Task runs: one asynchronous job of a task, from pending to one of three ends."""
+"""Task runs: asynchronous jobs of a task, from pending to completed, failed or cancelled."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class TaskRunStatus(WireEnum):
     CANCELLED = "CANCELLED"
 
 
-# A status no one has heard of is not an end: a waiting client goes on waiting.
+# An unknown status is not terminal: a waiting client keeps waiting.
 TERMINAL_STATUSES = frozenset({TaskRunStatus.COMPLETED, TaskRunStatus.FAILED, TaskRunStatus.CANCELLED})
 
 
-# What any store can count to.
+# The largest count that every store supports.
 RowCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class TriggerTaskRun(RequestModel):
-    """The body of a trigger; which field belongs to which task type is judged by the engine."""
+    """Trigger a task run. The engine checks which field belongs to which task type."""
 
     data_start_time: Timestamp | None = None
     data_end_time: Timestamp | None = None
@@ -56,11 +56,10 @@ class TriggerTaskRun(RequestModel):
 
 
 class TaskRun(ResponseModel):
-    """Counts are of evaluations (one row times one evaluator), or of examples for run_experiment.
+    """A task run. It counts evaluations (one row under one evaluator), or examples for run_experiment.
 
-    Evaltasks' own additions: `num_selected` is how many the run will do in all, once that is known;
-    `chained_task_run_ids` are the task runs of evaluation tasks that the completion of an experiment triggered, there
-    from the moment on at which this task run is completed.
+    Only in evaltasks: `num_selected` is the total once it is known. `chained_task_run_ids` are the task runs of
+    evaluation tasks that the completed experiment triggered; they are set when this task run is completed.
     """
 
     id: str
@@ -105,11 +104,11 @@ class RowOutcome(WireEnum):
 
 
 class TaskRunRow(ResponseModel):
-    """What became of one row under one evaluator (evaltasks' own operation).
+    """The outcome of one row under one evaluator (an operation of evaltasks only).
 
-    `row_kind` is span, trace, session, experiment_run or example; `row_id` its id. `reason` says why a row is an error
-    or was skipped, in our words, so that rows can be grouped by it. `explanation` and `detail` are a judge's or
-    provider's words: untrusted. `provenance` tells evaluator version, kind of judge, model, tokens and latency.
+    `row_kind` is span, trace, session, experiment_run or example; `row_id` is its id. `reason` is why a row failed or
+    was skipped, in fixed sentences by which rows can be grouped. `explanation` and `detail` are untrusted text of a
+    judge or provider. `provenance` holds the evaluator version, kind of judge, model, tokens and latency.
     """
 
     row_kind: str

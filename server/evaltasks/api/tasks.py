@@ -1,4 +1,4 @@
-"""Tasks: what to evaluate with what, or what to run over a dataset."""
+"""Tasks: evaluations of a project or dataset, and experiments over a dataset."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ class NamedFilter(RequestModel):
 
 
 class QueryFilters(RequestModel):
-    """The trace and session shape of a filter: up to five named ones and how they are combined (`A AND B`)."""
+    """Filters of traces and sessions: up to five named filters and the expression that combines them (`A AND B`)."""
 
     filters: list[NamedFilter] = Field(min_length=1, max_length=5)
     expression: str | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> QueryFilters:
+    def _validate_expression(self) -> QueryFilters:
         ids = [named.id for named in self.filters]
         if len(set(ids)) != len(ids):
-            raise ValueError("query_filters: each id A–E may be used once")
+            raise ValueError("query_filters: an id is used twice; use each of A to E at most once")
         if len(ids) > 1 and not (self.expression or "").strip():
-            raise ValueError("query_filters: an expression such as 'A AND B' is required from two filters on")
+            raise ValueError("query_filters: two or more filters need an expression such as 'A AND B'")
         return self
 
     def completed(self) -> QueryFilters:
@@ -106,8 +106,8 @@ class QueryMapping(RequestModel):
 class EvaluatorAttachment(RequestModel):
     """One evaluator of a task. `evaluator_version_id` pins a version; without it the latest is used.
 
-    `query_filter` is AND-ed with the task's. `column_mappings` maps template variable → column (span shape);
-    `query_mappings` does so for the trace and session shape; the two exclude each other, which the engine judges.
+    `query_filter` is AND-ed with that of the task. `column_mappings` maps template variables to columns of single rows;
+    `query_mappings` maps them to attributes of traces and sessions. The engine checks that only one of them is set.
     """
 
     evaluator_id: NonBlank
@@ -215,8 +215,11 @@ class _TaskIdentity(ResponseModel):
 
 
 class Task(TaskSettings, _TaskIdentity):
-    """Evaltasks' own addition: `projected_rows_per_day`, when a single project task is read, is how many rows it would
-    evaluate in a day as a continuous task, going by the spans of the last 24 hours, its filters and its sampling rate.
+    """A task.
+
+    Only in evaltasks: `projected_rows_per_day` is the number of rows that the task would evaluate per day if it were
+    continuous, estimated from the spans of the last 24 hours, its filters and its sampling rate. It is set when a
+    single project task is read.
     """
 
     # Replies are read tolerantly: a service may answer what it would refuse in a request.
@@ -234,7 +237,7 @@ class Task(TaskSettings, _TaskIdentity):
 
     @property
     def evaluates(self) -> bool:
-        """True for the two evaluation types; a type this client has never heard of counts as evaluating."""
+        """True for the two evaluation types, and for a type that this client does not know."""
         return self.type != TaskType.RUN_EXPERIMENT
 
 

@@ -1,4 +1,4 @@
-"""Traces: the spans of one trace id, anchored on a root span."""
+"""Traces: the spans of one trace id, identified by a root span."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPANS_A_TRACE_MAX = 1000
 
 
 class Trace(ResponseModel):
-    """`start_time` and `end_time` are those of the spans shown; a trace with two roots is two of these."""
+    """A trace. `start_time` and `end_time` cover the spans shown. A trace id with two root spans gives two traces."""
 
     trace_id: str
     root_span_id: str
@@ -33,7 +33,7 @@ class ListTracesQuery(RequestModel):
 
 
 class ListTraces(RequestModel):
-    """A trace is listed when any of its spans in the window passes the filter. Without a window: seven days."""
+    """List traces of which any span in the window matches the filter. The default window is the last seven days."""
 
     project_id: NonBlank
     start_time: Timestamp | None = None

@@ -1,10 +1,9 @@
-"""What every wire model shares: how strictly it reads, how letter case is folded, how a page looks.
+"""Base classes and types of all wire models: strictness, letter case, times and pages.
 
-Two kinds of model are on the wire. A *request* (`RequestModel`) refuses fields it does not know, because a
-misspelt option silently ignored is a wrong evaluation. A *reply* (`ResponseModel`) ignores what it does not know and
-keeps enumeration values it has never seen as plain text, because the service may be newer than we are.
-Models that travel both ways (a run configuration, for example) are `RequestModel`; the client reads them with
-`extra="ignore"` and the context `READING`, in which they are as tolerant as a reply.
+A request (`RequestModel`) refuses unknown fields, because a misspelt option that is ignored causes a wrong evaluation.
+A response (`ResponseModel`) ignores unknown fields and keeps unknown enum values as text, because the service may be
+newer than this program. Models that are used in both directions, such as run configurations, are `RequestModel`; the
+client parses them with `extra="ignore"` and the context `READING`, which make them as tolerant as a response.
 """
 
 from __future__ import annotations
@@ -33,27 +32,27 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 JsonObject: TypeAlias = dict[str, Any]
-# The context of a validation that reads an answer.
+# The validation context for parsing a response.
 READING: Mapping[str, bool] = {"reading": True}
 
 
 class RequestModel(BaseModel):
-    """A request body or a part of one: unknown fields are refused."""
+    """A request body or a part of one. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ResponseModel(BaseModel):
-    """A reply or a part of one: unknown fields are ignored, so a newer service does not break us."""
+    """A response body or a part of one. Unknown fields are ignored, because the service may be newer."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class ExtraFieldsModel(BaseModel):
-    """A part whose unknown fields are the user's own data, and kept however strictly the whole is read.
+    """A model whose unknown fields are user data and are always kept.
 
-    The client reads replies with `extra="ignore"`, which overrides a model's own `extra="allow"` in pydantic;
-    here the unknown fields are put back.
+    The client parses responses with `extra="ignore"`, which in pydantic overrides the `extra="allow"` of a model; the
+    validator restores the unknown fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -70,32 +69,32 @@ class ExtraFieldsModel(BaseModel):
 
 
 class UnknownVariant(ExtraFieldsModel):
-    """In an answer that is read: a variant no one knew here, kept whole. Nothing else is ever read as one."""
+    """A variant that only a newer service knows, kept completely. It is parsed from responses only."""
 
     @model_validator(mode="before")
     @classmethod
     def _only_read(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not READING and not isinstance(value, cls):
-            raise ValueError("is of no known kind")
+            raise ValueError("is of an unknown kind")
         return value
 
 
 def upper_case(value: object) -> object:
-    """Upper-case a text, so that any letter case is accepted and only UPPER_SNAKE is written."""
+    """Convert text to upper case, so that any letter case is accepted and only UPPER_SNAKE is sent."""
     return value.upper() if isinstance(value, str) else value
 
 
 class WireEnum(StrEnum):
-    """A closed list of UPPER_SNAKE words; reads any letter case through `CaseInsensitive`."""
+    """An enumeration of UPPER_SNAKE words. `CaseInsensitive` accepts them in any letter case."""
 
     @property
     def is_known(self) -> bool:
-        """False for a word out of an answer that is not on the list."""
+        """False for a word of a response that the enumeration does not list."""
         return self._name_ in type(self).__members__
 
     @classmethod
     def unknown(cls, word: str) -> Self:
-        """A word that is not on the list, kept as it is: text for whoever shows it, equal to no member."""
+        """Return a word that the enumeration does not list. It is unchanged text and equal to no member."""
         kept = str.__new__(cls, word)
         kept._name_ = kept._value_ = word
         return kept
@@ -116,7 +115,7 @@ class FurtherWords:
 
 
 class _CaseFolding:
-    """Any letter case in, the closed list enforced; in an answer that is read, an unknown word is kept."""
+    """Accepts any letter case and refuses unknown words, except in a response, in which they are kept."""
 
     def __get_pydantic_core_schema__(self, kind: type[WireEnum], handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: object, listed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
@@ -134,26 +133,26 @@ class _CaseFolding:
         return core_schema.with_info_wrap_validator_function(read, handler(kind))
 
 
-# `CaseInsensitive[TaskType]` in a request: any case in, the closed list enforced, but for an answer that is read.
-# `OpenEnum[TaskType]` in a reply: any case in, an unknown word kept as text.
+# `CaseInsensitive[TaskType]`, for requests: any letter case; unknown words are refused, except when parsing a response.
+# `OpenEnum[TaskType]`, for responses: any letter case; unknown words are kept as text.
 CaseInsensitive = Annotated[EnumT, _CaseFolding()]
 OpenEnum = Annotated[EnumT | str, Field(union_mode="left_to_right"), BeforeValidator(upper_case)]
 
 
 def _as_utc(moment: datetime) -> datetime:
-    """A time without an offset is read as UTC (spec: the service knows only UTC)."""
+    """Convert a time to UTC. One without an offset is in UTC, as AX specifies."""
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("in UTC this time lies outside the years 1 to 9999") from None
+        raise ValueError("in UTC this time is outside the years 1 to 9999") from None
 
 
 def rfc3339(moment: datetime) -> str:
-    """`2026-11-21T10:00:00.123Z`: UTC, milliseconds, as the service writes times."""
+    """Format a time as the service does, in UTC with milliseconds: `2026-11-21T10:00:00.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# A moment on the wire: RFC 3339 in UTC.
+# A time on the wire: RFC 3339 in UTC.
 Timestamp = Annotated[
     datetime,
     AfterValidator(_as_utc),
@@ -163,21 +162,25 @@ Timestamp = Annotated[
 
 
 def without_nul(text: str) -> str:
-    """Raises ValueError for a text that others (SQL, C, terminals) take to end in its middle."""
+    """Check that a text has no NUL character, at which other software (SQL, C, terminals) ends it.
+
+    Raises:
+        ValueError: The text contains NUL.
+    """
     if "\0" in text:
-        raise ValueError("must not hold the character NUL")
+        raise ValueError("must not contain the character NUL")
     return text
 
 
 class Pagination(ResponseModel):
-    """`next_cursor` is there only when `has_more` is true; every published client loops on it alone."""
+    """The pagination of a list. `next_cursor` is set only if `has_more`; published clients check only `next_cursor`."""
 
     has_more: bool = False
     next_cursor: str | None = None
 
 
 class Page(ResponseModel):
-    """What every list answers besides its items."""
+    """A page of a list: its pagination. Subclasses add the items."""
 
     pagination: Pagination = Pagination()
 
