@@ -110,6 +110,6 @@ async def test_an_engine_that_goes_away_in_the_middle_of_a_wait_is_reported_and_
     assert served.process.returncode == 128 + signal.SIGTERM
     (broken,) = answers
     assert broken["outcome"] == "still_running" and "wait_for_task_run" in str(broken["next_call"])
-    (note,) = [note for note in broken["notes"] if "The last looks failed" in note]
-    assert f"127.0.0.1:{port}" in note or "No answer about task run" in note
+    (note,) = [note for note in broken["notes"] if "The last polls failed" in note]
+    assert f"127.0.0.1:{port}" in note or "did not answer within" in note
     assert (answer["task_run"]["status"], answer["task_run"]["num_successes"]) == ("completed", 30)

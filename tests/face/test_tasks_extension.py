@@ -135,7 +135,7 @@ async def test_what_the_trigger_alone_has_to_say_is_said_with_the_handle() -> No
         judge.release()
 
     assert second.task_id == first.task_id
-    assert "Nothing new was started" in second.status_message
+    assert "No task run was started" in second.status_message
 
 
 async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_task() -> None:

@@ -54,7 +54,7 @@ async def test_secrets_other_than_model_keys_are_never_sent_to_a_provider(variab
         words = await it.refused(
             SPEC, name="n", provider="custom", base_url="https://llm.example/v1", api_key_env=variable
         )
-    assert "not the name of a variable that holds a key for a model or an agent" in words
+    assert "is not named like a variable that holds a key of a model or an agent" in words
 
 
 async def test_ax_receives_the_key_value_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ async def test_no_request_is_sent_to_ax_when_the_variable_is_not_set() -> None:
 
 async def test_a_custom_provider_needs_an_address() -> None:
     async with tools() as it:
-        assert "base_url: is needed with provider custom" in await it.refused(SPEC, name="n", provider="custom")
+        assert "base_url: is required for provider custom" in await it.refused(SPEC, name="n", provider="custom")
 
 
 async def test_a_key_is_sent_to_an_address_named_in_the_call_only_when_the_person_agrees() -> None:

@@ -204,7 +204,7 @@ async def test_all_errors_of_static_params_are_reported_together_each_with_its_p
                   "[3].default_value", "[4]"):  # fmt: skip
         assert f"static_params{place}: " in words
     assert "colour: " in words and "crimson" not in words
-    assert "static_params[1].name: names the same parameter a second time" in second
+    assert "static_params[1].name: is the name of an earlier parameter" in second
     assert "static_params[0].name: is also a variable" in both
     assert "static_params: is only for custom_code" in foreign
     assert "static_params: must be a list" in nothing

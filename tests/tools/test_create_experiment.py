@@ -57,19 +57,19 @@ async def test_every_row_without_a_matching_example_is_listed() -> None:
             SPEC, name="v1", dataset="faq", rows=[{"output": "x", "q": 1}], match_column="q"
         )
     for part in (
-        "row 2: has an example_id that is not", "row 3: lacks example_id", "row 4: lacks output",
+        "row 2: has an example_id that is not", "row 3: has no example_id", "row 4: has no output",
         "row 5: has evaluations", "row 6: has evaluations", "5 of 6 rows are invalid",
     ):  # fmt: skip
         assert part in words
     assert "of another dataset" not in words
-    assert "Columns are: question" in wrong_column
+    assert "The columns are: question" in wrong_column
 
 
 async def test_a_match_column_with_repeated_values_is_refused() -> None:
     async with tools() as it:
         await it.call(CREATE_DATASET, name="twins", rows=[{"q": "same"}, {"q": "same"}])
         words = await it.refused(SPEC, name="v", dataset="twins", rows=[{"q": "same", "output": "x"}], match_column="q")
-    assert "does not tell the examples apart" in words
+    assert "does not identify the examples" in words
 
 
 async def test_an_unknown_dataset_is_reported_with_the_nearest_names() -> None:

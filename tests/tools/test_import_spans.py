@@ -39,7 +39,7 @@ async def test_rows_become_spans_of_a_created_project_with_a_note() -> None:
         spans = await stored(it, answer.project_id)
     assert (answer.num_added, answer.num_replaced, answer.project_was_made) == (2, 0, True)
     assert answer.notes is not None
-    assert "was made" in answer.notes[0]
+    assert "was created" in answer.notes[0]
     assert answer.span_kinds == {"llm": 2}
     assert {span.context.span_id: (span.kind, span.attributes["input.value"]) for span in spans} == {
         "s1": ("LLM", "question 1"),

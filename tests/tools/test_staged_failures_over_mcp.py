@@ -41,7 +41,7 @@ async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancel
         "pending",
     )
     assert (on["tool"], on["arguments"]["run_id"]) == ("wait_for_task_run", run_id)
-    assert "Not started yet" in text_of(going_on) and "nothing is wrong" not in text_of(going_on)
+    assert "Not started yet" in text_of(going_on) and "not an error" not in text_of(going_on)
     assert (waited["outcome"], waited["finished"], waited["task_run"]["status"]) == ("timed_out", False, "pending")
     assert not ended.is_error and "cancelled" in text_of(ended)
     assert (after["outcome"], after["task_run"]["status"]) == ("finished", "cancelled")

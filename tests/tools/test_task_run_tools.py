@@ -182,13 +182,13 @@ async def test_the_same_task_run_is_not_started_twice_while_it_is_running() -> N
     async with tools_in_test() as it, slow_task(it, 30):
         first = await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)
         again = await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)
-        assert "Nothing new was started" in it.notes
+        assert "No task run was started" in it.notes
         bare = await it.call(trigger_task_run.SPEC, task="slow")
         assert len((await it.call(list_task_runs.SPEC, task="slow")).task_runs) == 1
         other = await it.call(
             trigger_task_run.SPEC, task="slow", data_start_time="2026-03-05", data_end_time="2026-03-06"
         )
-        assert "still under way" in it.notes
+        assert "still running" in it.notes
     assert (again.outcome, again.started, again.task_run.run_id) == ("already_running", False, first.task_run.run_id)
     assert bare.task_run.run_id == first.task_run.run_id
     assert (other.outcome, other.started) == ("started", True)
@@ -266,8 +266,8 @@ async def test_cancelling_asks_first_stops_the_run_and_reports_what_was_evaluate
         it.person.agrees = True
         answer = await it.call(cancel_task_run.SPEC, run_id=run_id)
         assert (answer.task_run.status, answer.task_run.finished) == ("cancelled", True)
-        assert "they stay" in answer.evaluated_so_far
-        with pytest.raises(Refused, match="cancelled already"):
+        assert "are kept" in answer.evaluated_so_far
+        with pytest.raises(Refused, match="already cancelled"):
             await it.call(cancel_task_run.SPEC, run_id=run_id)
 
 

@@ -158,8 +158,8 @@ async def test_cancelling_needs_consent_and_keeps_what_was_evaluated(mode: str) 
         answer = await it.answer("cancel_task_run", {"run_id": started["task_run"]["run_id"]})
         words = await it.refusal("cancel_task_run", {"run_id": started["task_run"]["run_id"], "force": True})
     assert answer["task_run"]["status"] == "cancelled"
-    assert "they stay" in answer["evaluated_so_far"]
-    assert "cancelled already" in words
+    assert "and are kept" in answer["evaluated_so_far"]
+    assert "already cancelled" in words
     assert len(it.questions) == 1
 
 

@@ -184,7 +184,7 @@ async def test_a_failure_at_the_end_of_a_call_is_reported_with_the_last_known_co
     it = scripted([task_run(3, 9), Unreachable("no connection")])
     answer = await wait(it, timeout=600)
     assert (answer.outcome, answer.task_run.done) == ("still_running", "3 of 9")
-    assert "the counts are from before" in answer.notes[0]
+    assert "the counts are older" in answer.notes[0]
 
 
 async def test_a_service_that_never_answered_raises_its_own_error() -> None:

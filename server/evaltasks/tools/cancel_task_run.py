@@ -18,7 +18,7 @@ class CancelTaskRunInput(Input):
     run_id: Text = Field(description=RUN_ID)
     force: Flag = Field(default=False, description=FORCE)
     confirm: Text | None = Field(
-        default=None, description="The run_id once more, when the person agreed. Default: the person is asked."
+        default=None, description="The run_id again, if the user agreed. Default: ask the user."
     )
 
 
@@ -33,13 +33,13 @@ class CancelTaskRunOutput(Output):
 async def cancel_task_run(arguments: CancelTaskRunInput, context: ToolContext) -> CancelTaskRunOutput:
     note_prerelease(context)
     if arguments.confirm is not None and arguments.confirm != arguments.run_id:
-        issue = ValidationIssue("confirm", "is not the run_id of this call", "give the run_id exactly")
+        issue = ValidationIssue("confirm", "is not the run_id of this call", "pass exactly the run_id")
         raise ValidationErrors("cancel_task_run", [issue])
     task_run = await context.client.task_runs.get(arguments.run_id)
     if task_run.finished:
         raise Refused(
-            f"Task run {task_run.id} is {lower(task_run.status)} already, so there is nothing to cancel. "
-            "Only pending and running ones can be cancelled; read it with get_task_run."
+            f"Task run {task_run.id} is already {lower(task_run.status)}. Only pending and running task runs can be "
+            "cancelled; read it with get_task_run."
         )
     names = await display_names(context, task_run_name_keys(task_run))
     if not arguments.force and arguments.confirm is None:
@@ -48,17 +48,17 @@ async def cancel_task_run(arguments: CancelTaskRunInput, context: ToolContext) -
     view = task_run_view(cancelled, names, context.time.now())
     return CancelTaskRunOutput(
         task_run=view,
-        evaluated_so_far=f"{view.done} rows have an outcome ({cancelled.num_successes} evaluated); they stay.",
+        evaluated_so_far=f"{view.done} rows have an outcome ({cancelled.num_successes} evaluated) and are kept.",
     )
 
 
 def _question(task_run: TaskRun, names: Names) -> str:
-    """Without counts that move: in the newer protocol era the question must be the same when the answer comes."""
+    """Return the question, without counts: in the newer protocol it must be identical when the answer arrives."""
     name = names.get(("task", task_run.task_id))
     of = f' of "{name}"' if name else f" of task {task_run.task_id}"
     return (
-        f"Cancel task run {task_run.id}{of}? What was evaluated so far stays; the rest of its rows is not evaluated, "
-        "and it cannot be taken up again."
+        f"Cancel task run {task_run.id}{of}? The evaluations made so far are kept; the other rows are not evaluated, "
+        "and the task run cannot be resumed."
     )
 
 
@@ -66,11 +66,11 @@ SPEC = ToolSpec(
     name="cancel_task_run",
     title="Cancel a task run",
     description=(
-        "Cancel a pending or running task run permanently. Use it when it should not go on. What was "
-        "evaluated so far stays; the answer says how much. The person is asked first. Where the person cannot "
-        "be asked, the call is refused with the words to show them; when they agree, call again with confirm "
-        "set to the run_id. A refusal is final. A finished task run cannot be cancelled. Ending a wait never "
-        "cancels anything; this does."
+        "Cancel a pending or running task run permanently. Use it when the task run should not continue. "
+        "Evaluations made so far are kept and counted in the result. The user is asked first. If the client "
+        "cannot ask the user, the call returns an error with the question to show; if the user agrees, call "
+        "again with confirm set to the run_id. If the user refuses, do not call again. A finished task run "
+        "cannot be cancelled."
     ),
     effect=Effect.DESTROYS,
     group=Group.TASKS,

@@ -1,4 +1,4 @@
-"""Every tool, in the order in which agents see them. Order and presence are decided here and nowhere else."""
+"""All tools, in the order in which agents see them. Only this list decides order and presence."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ TOOLS: tuple[ToolSpec[Any, Any], ...] = (
     create_agent_integration.SPEC,
 )
 
-# Renamed tools keep answering under their old names: old name → name of today. None was renamed yet.
+# Old name → current name. A renamed tool can still be called by its old name. None has been renamed yet.
 ALIASES: dict[str, str] = {}
 BY_NAME: dict[str, ToolSpec[Any, Any]] = {spec.name: spec for spec in TOOLS}

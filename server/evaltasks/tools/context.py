@@ -1,4 +1,4 @@
-"""What a tool's handler works with: the client, the person, the progress line. Made again for each call."""
+"""What a tool's handler gets for one call: client, settings, progress, confirmation and clock."""
 
 from __future__ import annotations
 
@@ -12,39 +12,48 @@ from evaltasks.edge.clock import Clock
 
 
 class Progress(Protocol):
-    """Reports to whoever watches the call; silent when no one asked. Values only ever rise."""
+    """Sends progress notifications, if the client asked for them."""
 
-    async def report(self, done: float, total: float | None, message: str) -> None: ...
+    async def report(self, done: float, total: float | None, message: str) -> None:
+        """Report progress. Values that decrease are not sent."""
 
 
 class Confirm(Protocol):
-    """Asks the person behind the agent.
+    """Asks the user for confirmation."""
 
-    `ask` returns when the person agreed. It raises `Declined` when the person refused or the client cannot be
-    asked and no argument confirmed; the text of that error is what the agent then reads.
-    """
+    async def ask(self, question: str, *, confirm_with: str) -> None:
+        """Ask the user, and return if the user agrees.
 
-    async def ask(self, question: str, *, confirm_with: str) -> None: ...
+        Args:
+            question: The question.
+            confirm_with: The value of the argument `confirm` that replaces the question in a later call.
+
+        Raises:
+            Declined: The user refused, or the client cannot ask the user. The agent reads the message.
+        """
 
 
 class Declined(Exception):
-    """Not done because no one agreed to it; the text says so and how a person can agree."""
+    """The user did not agree. The message says so, and how the user can agree."""
 
 
 class Refused(Exception):
-    """A deliberate refusal in our own words: what is so, why, and what to try next."""
+    """A deliberate refusal. The message says what is wrong, why, and what to try next."""
 
 
 class ToolFailed(Exception):
-    """A tool answered an agent of ours with its error flag; the text is what the agent read."""
+    """A tool called by our own agent returned an error. The message is the text of the result."""
 
 
 @dataclass(frozen=True)
 class ToolSettings:
-    """Fixed at start-up; nothing a model says widens them.
+    """Settings fixed at start-up; no argument of a call can extend them.
 
-    `call_wait_seconds_max` bounds one waiting call. `allowed_dirs` are the directories under which files may be read.
-    `default_space` scopes names when a call gives no space. `environment` holds the keys integrations name.
+    Attributes:
+        call_wait_seconds_max: The longest time that one call waits for a task run.
+        allowed_dirs: The directories below which files may be read.
+        default_space: The space in which names are looked up if a call does not name one.
+        environment: The environment variables, which hold the keys that integrations name.
     """
 
     call_wait_seconds_max: float = 45.0
@@ -55,7 +64,11 @@ class ToolSettings:
 
 @dataclass
 class ToolContext:
-    """`notes` collects what must be said aloud with the answer: repairs, assumptions, warnings."""
+    """The context of one call.
+
+    Attributes:
+        notes: Repairs, assumptions and warnings that are added to the result.
+    """
 
     client: Client
     settings: ToolSettings
@@ -65,5 +78,6 @@ class ToolContext:
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
+        """Add a note to the result, once."""
         if text not in self.notes:
             self.notes.append(text)

@@ -1,4 +1,4 @@
-"""`create_agent_integration`: an HTTP agent that run_experiment tasks call with each example (`agent_call`)."""
+"""`create_agent_integration`: register an HTTP agent that run_experiment tasks call (`agent_call`)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ class CreateAgentIntegrationInput(Input):
         description="Name of the agent, unique in the account, such as 'support agent'."
     )
     endpoint: Annotated[str, BeforeValidator(read_url)] = Field(
-        description="Address that takes a POST with a JSON object, e.g. http://127.0.0.1:8080/answer."
+        description="URL that accepts a POST with a JSON object, e.g. http://127.0.0.1:8080/answer."
     )
     input_schema: Annotated[dict[str, Any], BeforeValidator(_read_schema)] | None = Field(
-        None, description="JSON Schema of that object; values of examples are cast to its types. Default: as they are."
+        None,
+        description="JSON Schema of that object; values of examples are converted to its types. Default: unchanged.",
     )
     output_path: Text | None = Field(
         None,
-        description="Dotted path to the answer in the agent's JSON reply, e.g. result.text. Default: found by name.",
+        description="Dotted path to the answer in the agent's JSON reply, e.g. result.text. Default: a usual name.",
     )
     api_key_env: Annotated[str, BeforeValidator(read_key_variable)] | None = Field(
         None, description="NAME of the environment variable that holds the agent's bearer key. Never the key itself."
     )
     confirm: Text | None = Field(
         None,
-        description="The host of endpoint, once the person agreed that data is sent there. Default: the person is "
-        "asked about any address that is not on this machine.",
+        description="The host of endpoint, if the user agreed that data is sent there. Default: ask the user about any "
+        "host other than this machine.",
     )
 
 
@@ -60,8 +61,8 @@ class CreateAgentIntegrationOutput(Output):
 async def _create(call: CreateAgentIntegrationInput, context: ToolContext) -> CreateAgentIntegrationOutput:
     if not context.client.is_engine:
         raise Refused(
-            "Agent integrations of AX are made in its web app: their keys cannot be given by the name of a variable "
-            "there. Make it there and name it in create_run_experiment_task."
+            "AX cannot read a key from an environment variable, so this tool creates no agent integrations there. "
+            "Create it in the AX web app, and use its name in create_run_experiment_task."
         )
     host = remote_host(call.endpoint)
     if host is not None:
@@ -93,11 +94,11 @@ SPEC = ToolSpec(
     name="create_agent_integration",
     title="Create an agent integration",
     description=(
-        "Register the user's own agent or application, called over HTTP by run_experiment tasks (agent_call) "
-        "instead of a language model. Each example becomes one POST of a JSON object built by the task's "
-        "input_template. A key is named, never sent: api_key_env is the NAME of an environment variable of "
-        "the server. The person is asked first when the address is not on this machine. Embedded engine only. "
-        "Use it before create_run_experiment_task with agent_call."
+        "Register the user's own agent or application, which run_experiment tasks (agent_call) call over HTTP "
+        "instead of a language model. Use it before create_run_experiment_task with agent_call. Each example "
+        "becomes one POST of a JSON object built from the task's input_template. Never pass a key: api_key_env "
+        "is the NAME of an environment variable of the server. The user is asked first if the endpoint is not "
+        "on this machine. Embedded engine only."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,

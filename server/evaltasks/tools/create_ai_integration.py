@@ -1,4 +1,4 @@
-"""`create_ai_integration`: address of an LLM provider, with its key only by the name of an environment variable."""
+"""`create_ai_integration`: register an LLM provider; its key is named by an environment variable."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ class CreateAiIntegrationInput(Input):
     )
     base_url: Annotated[str, BeforeValidator(read_url)] | None = Field(
         None,
-        description="Address of the API, e.g. http://127.0.0.1:8080/v1. Required for custom; default: the provider's.",
+        description="URL of the API, e.g. http://127.0.0.1:8080/v1. Required for custom; default: the provider's.",
     )
     models: Annotated[list[str], BeforeValidator(_read_models)] | None = Field(
-        None, description='Models to offer, e.g. ["gpt-4o-mini"]. One alone is taken when an evaluator names none.'
+        None, description='Models to offer, e.g. ["gpt-4o-mini"]. A single model is the default of evaluators.'
     )
     api_key_env: Annotated[str, BeforeValidator(read_key_variable)] | None = Field(
         None,
         description="NAME of the environment variable that holds the key where the server runs, e.g. OPENAI_API_KEY. "
-        "Never the key itself. Leave it out for servers that need none.",
+        "Never the key itself. Leave it out for servers that need no key.",
     )
     function_calling: Flag = Field(True, description="Whether its models can call tools. Default true.")
     confirm: Text | None = Field(
         None,
-        description="The host of base_url, once the person agreed that the key is sent there. Default: the person is "
-        "asked when a key goes to an address of your own choice.",
+        description="The host of base_url, if the user agreed that the key is sent there. Default: ask the user if a "
+        "key would be sent to this host.",
     )
 
 
@@ -73,18 +73,20 @@ class CreateAiIntegrationOutput(Output):
     base_url: str | None = None
     models: list[str] | None = None
     api_key_env: str | None = None
-    has_api_key: bool = Field(description="Whether a key was found; the key itself is never shown.")
+    has_api_key: bool = Field(description="Whether the variable holds a key. The key itself is never shown.")
     next_step: str
 
     def text(self) -> str:
         return f"AI integration {self.name} ({self.ai_integration_id}), {self.provider}. {self.next_step}"
 
 
-def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    provider = given.get("provider")
+def _validate(arguments: Provided) -> tuple[str, list[ValidationIssue]]:
+    provider = arguments.get("provider")
     issues = []
-    if provider in _NEEDS_BASE_URL and "base_url" not in given:
-        issues.append(ValidationIssue("base_url", f"is needed with provider {provider}", "give the address of its API"))
+    if provider in _NEEDS_BASE_URL and "base_url" not in arguments:
+        issues.append(
+            ValidationIssue("base_url", f"is required for provider {provider}", "set it to the URL of the API")
+        )
     return "", issues
 
 
@@ -96,12 +98,12 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
     client = context.client
     key: str | None = None
     if call.api_key_env is not None and not client.is_engine:
-        # AX stores the key itself; the engine keeps the name and reads the key when it calls.
+        # AX stores the key itself. The engine stores the name and reads the key for each call.
         key = context.settings.environment.get(call.api_key_env, "").strip() or None
         if key is None:
             raise Refused(
-                f"The environment variable {call.api_key_env} is not set where this server runs, so there is no key to "
-                "give to AX. Ask the user to set it in the server's configuration and restart; do not ask for the key."
+                f"The environment variable {call.api_key_env} is not set where this server runs, so no key can be "
+                "sent to AX. Ask the user to set it in the server's configuration and restart; do not ask for the key."
             )
     made = await client.ai_integrations.create(
         CreateAiIntegration(
@@ -116,8 +118,8 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
     )
     if call.api_key_env and not made.has_api_key:
         context.note(
-            f"{call.api_key_env} is not set where the engine runs, so calls will fail for want of a key. Ask the user "
-            "to set it there and restart; do not ask for the key."
+            f"{call.api_key_env} is not set where the engine runs, so calls will fail without a key. Ask the user to "
+            "set it there and restart; do not ask for the key."
         )
     if client.is_engine and call.provider in _NEEDS_EXTRA:
         context.note(
@@ -132,7 +134,7 @@ async def _create(call: CreateAiIntegrationInput, context: ToolContext) -> Creat
         models=made.model_names,
         api_key_env=call.api_key_env,
         has_api_key=made.has_api_key,
-        next_step=f"Judge with it: create_evaluator(ai_integration={made.name!r}, …), or run an experiment with it.",
+        next_step=f"Use it as a judge: create_evaluator(ai_integration={made.name!r}, …), or in an experiment.",
     )
 
 
@@ -140,18 +142,18 @@ SPEC = ToolSpec(
     name="create_ai_integration",
     title="Create an AI integration",
     description=(
-        "Register a language model provider for judging or generating: its address and models. Use it when "
-        "find(kind='ai_integration') shows none. The key is named, never sent: api_key_env is the NAME of an "
-        "environment variable of the server; anything that looks like a key is refused. A local "
-        "OpenAI-compatible server is provider 'custom' with a base_url. Where a key would go to an address "
-        "given here, the person is asked first. Not needed for code evaluators, nor for the local heuristic."
+        "Register a language model provider for judging or generating, with its URL and models. Use it when "
+        "find(kind='ai_integration') shows none. Never pass a key: api_key_env is the NAME of an environment "
+        "variable of the server, and anything that looks like a key is refused. A local OpenAI-compatible "
+        "server is provider 'custom' with a base_url. If a key would be sent to this base_url, the user is "
+        "asked first. Code evaluators and the local heuristic judge need no integration."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,
     input=CreateAiIntegrationInput,
     output=CreateAiIntegrationOutput,
     handler=_create,
-    validate=_check,
+    validate=_validate,
     example={
         "name": "local-llm",
         "provider": "custom",

@@ -1,4 +1,4 @@
-"""`create_dataset`: a dataset from rows or a file."""
+"""`create_dataset`: create a dataset from rows or a file."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class CreateDatasetOutput(Output):
         return f"Dataset {self.name} ({self.dataset_id}): {self.num_examples} examples. {self.next_step}"
 
 
-def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    return "", source_issues(given)
+def _validate(arguments: Provided) -> tuple[str, list[ValidationIssue]]:
+    return "", source_issues(arguments)
 
 
 def _example(row: JsonObject, number: int) -> JsonObject:
     if not row:
         raise RowError(number, "is empty")
     if taken := sorted(SYSTEM_COLUMNS & row.keys()):
-        raise RowError(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
+        raise RowError(number, f"has {', '.join(taken)}, which the system sets; rename that column")
     return json_row(row, number)
 
 
@@ -87,17 +87,17 @@ async def _create(call: CreateDatasetInput, context: ToolContext) -> CreateDatas
             if dataset_id is None:
                 raise
             raise Refused(
-                f"The dataset '{call.name}' ({dataset_id}) was made, but only {done} of {total} examples are surely in "
-                "it: a later part failed. Delete it in the web app or make another under a new name."
+                f"The dataset '{call.name}' ({dataset_id}) was created with at least the first {done} of {total} "
+                "examples; then a batch failed. Delete it in the web app, or create another dataset with a new name."
             ) from None
         done += len(batch)
         await context.progress.report(done, total, f"{done} of {total} examples sent")
-    assert dataset_id is not None, "validate_rows() refuses a source without rows"
+    assert dataset_id is not None, "validate_rows() rejects a source without rows"
     page = await client.datasets.list_examples(dataset_id, ListExamples(limit=IDS_SHOWN_MAX))
     if len(columns) > COLUMNS_SHOWN_MAX:
         context.note(f"The first {COLUMNS_SHOWN_MAX} of {len(columns)} columns are listed.")
     if call.file and call.file.lower().endswith(".csv"):
-        context.note("Values of a CSV file are texts; empty cells were left out.")
+        context.note("The values of a CSV file are texts; empty cells were omitted.")
     return CreateDatasetOutput(
         dataset_id=dataset_id,
         name=call.name,
@@ -107,8 +107,8 @@ async def _create(call: CreateDatasetInput, context: ToolContext) -> CreateDatas
         columns=list(columns)[:COLUMNS_SHOWN_MAX],
         first_example_ids=[example.id for example in page.examples],
         next_step=(
-            f"Run a model over it with create_run_experiment_task(dataset={dataset_id!r}, …), or give outputs you "
-            f"already have with create_experiment(dataset={dataset_id!r}, …)."
+            f"Run a model over it with create_run_experiment_task(dataset={dataset_id!r}, …), or store existing "
+            f"outputs with create_experiment(dataset={dataset_id!r}, …)."
         ),
     )
 
@@ -123,15 +123,15 @@ SPEC = ToolSpec(
     title="Create a dataset",
     description=(
         "Create a dataset of examples for experiments, from rows (up to 1000) or from a local JSONL, CSV or "
-        "Parquet file of any length. Use it when experiments need examples. All rows are checked before "
-        "anything is sent; if one is bad, nothing is made and the bad rows are named. Not for traces of an "
-        "application: those go to import_spans."
+        "Parquet file of any length. Use it when experiments need examples. All rows are validated first; if "
+        "one is invalid, nothing is created and the invalid rows are listed. For traces of an application use "
+        "import_spans."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,
     input=CreateDatasetInput,
     output=CreateDatasetOutput,
     handler=_create,
-    validate=_check,
+    validate=_validate,
     example=EXAMPLE,
 )

@@ -1,4 +1,4 @@
-"""`create_experiment`: outputs that exist already, over the examples of a dataset."""
+"""`create_experiment`: store existing outputs for the examples of a dataset."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class CreateExperimentInput(Input):
     )
     match_column: Text | None = Field(
         None,
-        description="Instead of example_id in each row: a column of both rows and examples whose values tell them "
-        "apart, such as 'question'.",
+        description="Instead of example_id in each row: a column of both rows and examples with a unique value per "
+        "example, such as 'question'.",
     )
     space: Text | None = Field(None, description="Name or id of the dataset's space. Default: the default space.")
 
@@ -54,7 +54,7 @@ class CreateExperimentOutput(Output):
     name: str
     dataset_id: str
     num_experiment_runs: int
-    examples_covered: str = Field(description="How many of the dataset's examples have an output: n of N.")
+    examples_covered: str = Field(description="Number of examples of the dataset that have an output: n of N.")
     next_step: str
 
     def text(self) -> str:
@@ -64,12 +64,12 @@ class CreateExperimentOutput(Output):
         )
 
 
-def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    return "", source_issues(given)
+def _validate(arguments: Provided) -> tuple[str, list[ValidationIssue]]:
+    return "", source_issues(arguments)
 
 
-class _Reader:
-    """Rows as experiment runs of the dataset's examples."""
+class _RowConverter:
+    """Converts rows to experiment runs of the dataset's examples."""
 
     def __init__(self, examples: list[Example], match_column: str | None) -> None:
         self.ids = {example.id for example in examples}
@@ -88,21 +88,21 @@ class _Reader:
                 "and evaluate the experiment with a task",
             )
         if taken := sorted(SYSTEM_RUN_COLUMNS & row.keys()):
-            raise RowError(number, f"has {', '.join(taken)}, which the system sets; give that column another name")
-        ready = {**row, "example_id": self._example_id(row, number), "output": self._output(row, number)}
-        return json_row(ready, number)
+            raise RowError(number, f"has {', '.join(taken)}, which the system sets; rename that column")
+        run = {**row, "example_id": self._example_id(row, number), "output": self._output(row, number)}
+        return json_row(run, number)
 
     def _example_id(self, row: JsonObject, number: int) -> str:
         if self.match_column is not None and "example_id" not in row:
             if self.match_column not in row:
-                raise RowError(number, "lacks the match_column")
-            found = self.by_value.get(_value_key(row[self.match_column]))
-            if found is None:
-                raise RowError(number, "has a value of match_column that no example of the dataset has")
-            return found
+                raise RowError(number, "has no value in the match_column")
+            example_id = self.by_value.get(_value_key(row[self.match_column]))
+            if example_id is None:
+                raise RowError(number, "has a value in the match_column that no example of the dataset has")
+            return example_id
         id_ = row.get("example_id")
         if not isinstance(id_, str) or not id_:
-            raise RowError(number, "lacks example_id; give it, or a match_column")
+            raise RowError(number, "has no example_id; add it, or pass match_column")
         if id_ not in self.ids:
             raise RowError(number, "has an example_id that is not the id of an example of this dataset")
         return id_
@@ -112,27 +112,31 @@ class _Reader:
         if isinstance(output, str):
             return output
         if output is None:
-            raise RowError(number, "lacks output; give the text that came out (an empty text when nothing did)")
+            raise RowError(number, "has no output; add the text (an empty text if the output was empty)")
         self.outputs_as_json += 1
         return json.dumps(output, ensure_ascii=False)
 
 
 def _by_value(examples: list[Example], column: str) -> dict[str, str]:
-    """Example ids by the value of a column. Raises Refused when the column does not tell the examples apart."""
-    found: dict[str, str] = {}
+    """Return the example ids by the value of a column.
+
+    Raises:
+        Refused: No example has the column, or two have the same value.
+    """
+    ids: dict[str, str] = {}
     for example in examples:
         if column in example.columns:
             key = _value_key(example.columns[column])
-            if key in found:
+            if key in ids:
                 raise Refused(
-                    "match_column does not tell the examples apart: two of them have the same value. Use another "
-                    "column, or example_id."
+                    "match_column does not identify the examples: two of them have the same value. Use another column, "
+                    "or example_id."
                 )
-            found[key] = example.id
-    if not found:
+            ids[key] = example.id
+    if not ids:
         names = sorted({name for example in examples[:100] for name in example.columns})
-        raise Refused(f"No example has the column given as match_column. Columns are: {', '.join(names[:20])}.")
-    return found
+        raise Refused(f"No example has the column named in match_column. The columns are: {', '.join(names[:20])}.")
+    return ids
 
 
 def _value_key(value: object) -> str:
@@ -145,21 +149,21 @@ async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateEx
     space = call.space or context.settings.default_space
     dataset = await client.resolve.dataset(call.dataset, space)
     examples = [example async for example in client.datasets.all_examples(dataset.id)]
-    reader = _Reader(examples, call.match_column)
+    converter = _RowConverter(examples, call.match_column)
 
     def counted(row: JsonObject, number: int) -> JsonObject:
-        ready = reader.convert(row, number)
-        reader.used[ready["example_id"]] += 1
-        return ready
+        run = converter.convert(row, number)
+        converter.used[run["example_id"]] += 1
+        return run
 
     total = await validate_rows(SPEC.name, "file" if call.file else "rows", source, counted)
-    if reader.outputs_as_json:
-        context.note(f"{reader.outputs_as_json} outputs were not text and are stored as JSON text.")
-    if repeated := sum(1 for count in reader.used.values() if count > 1):
+    if converter.outputs_as_json:
+        context.note(f"{converter.outputs_as_json} outputs were not text and were stored as JSON text.")
+    if repeated := sum(1 for count in converter.used.values() if count > 1):
         context.note(f"{repeated} examples have more than one output; each is evaluated.")
     experiment_id: str | None = None
     done = 0
-    async for batch in batches(source, reader.convert):
+    async for batch in batches(source, converter.convert):
         try:
             if experiment_id is None:
                 body = CreateExperiment(name=call.name, dataset_id=dataset.id, experiment_runs=batch)
@@ -172,18 +176,18 @@ async def _create(call: CreateExperimentInput, context: ToolContext) -> CreateEx
             if experiment_id is None:
                 raise
             raise Refused(
-                f"The experiment '{call.name}' ({experiment_id}) was made, but only {done} of {total} outputs are "
-                "surely in it: a later part failed. Make another under a new name."
+                f"The experiment '{call.name}' ({experiment_id}) was created with at least the first {done} of {total} "
+                "outputs; then a batch failed. Create another experiment with a new name."
             ) from None
         done += len(batch)
         await context.progress.report(done, total, f"{done} of {total} outputs sent")
-    assert experiment_id is not None, "validate_rows() refuses a source without rows"
+    assert experiment_id is not None, "validate_rows() rejects a source without rows"
     return CreateExperimentOutput(
         experiment_id=experiment_id,
         name=call.name,
         dataset_id=dataset.id,
         num_experiment_runs=total,
-        examples_covered=f"{len(reader.used)} of {len(examples)}",
+        examples_covered=f"{len(converter.used)} of {len(examples)}",
         next_step=(
             f"Evaluate it: create_evaluation_task(dataset={dataset.id!r}, experiment_ids=[{experiment_id!r}], …), "
             "then trigger_task_run."
@@ -201,17 +205,17 @@ SPEC = ToolSpec(
     name="create_experiment",
     title="Create an experiment from outputs",
     description=(
-        "Store existing outputs over a dataset (from your own code or another system) as an experiment to "
-        "evaluate: one output for an example, from rows (up to 1000) or a local JSONL, CSV or Parquet file. "
-        "Rows name their example by example_id, or by a match_column. Every row is checked against the "
-        "dataset first; if one does not belong, nothing is stored and the rows are named. To have a model "
-        "make the outputs, use create_run_experiment_task instead. Use it when the outputs exist already."
+        "Store existing outputs for the examples of a dataset (from your own code or another system) as an "
+        "experiment, from rows (up to 1000) or a local JSONL, CSV or Parquet file. Use it when the outputs "
+        "exist already; to generate them with a model, use create_run_experiment_task. Rows identify their "
+        "example by example_id, or by a match_column. All rows are validated against the dataset first; if one "
+        "is invalid, nothing is stored and the invalid rows are listed."
     ),
     effect=Effect.CREATES,
     group=Group.AUTHORING,
     input=CreateExperimentInput,
     output=CreateExperimentOutput,
     handler=_create,
-    validate=_check,
+    validate=_validate,
     example=EXAMPLE,
 )

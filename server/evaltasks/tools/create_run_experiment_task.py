@@ -42,12 +42,12 @@ SPEC = ToolSpec(
     name="create_run_experiment_task",
     title="Create a run-experiment task",
     description=(
-        "Create a task that runs a prompt, a judge or an agent over every example of a dataset and stores an "
-        "experiment. Use it to get outputs to evaluate. run_configuration says how: "
-        f"{listed([f'{tag.lower()} ({kind.summary})' for tag, kind in KINDS.items()])}. The AI "
-        "integration may be given by name. A missing input_variable_format is read from the placeholders "
-        "({{x}} or {x}) and said aloud. Creating runs nothing: go on with trigger_task_run and an "
-        "experiment_name."
+        "Create a task that runs a prompt, a judge or an agent over every example of a dataset and stores the "
+        "outputs as an experiment. Use it to generate outputs to evaluate. run_configuration is one of: "
+        f"{listed([f'{tag.lower()} ({kind.summary})' for tag, kind in KINDS.items()])}. AI "
+        "integrations are accepted by name or id. A missing input_variable_format is derived from the "
+        "placeholders ({{x}} or {x}), with a note. Creating a task does not run it: continue with "
+        "trigger_task_run and an experiment_name."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

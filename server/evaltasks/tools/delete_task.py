@@ -13,7 +13,7 @@ from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.views import lower
 
-# Counting further would only make the person wait for a number that says the same.
+# A larger number would not change the user's decision, and counting takes time.
 _COUNTED_MAX = 1000
 
 
@@ -22,7 +22,7 @@ class DeleteTaskInput(Input):
     space: Text | None = Field(default=None, description=SPACE)
     force: Flag = Field(default=False, description=FORCE)
     confirm: Text | None = Field(
-        default=None, description="The task's exact name or id, once the person agreed. Default: the person is asked."
+        default=None, description="The task's exact name or id, if the user agreed. Default: ask the user."
     )
 
 
@@ -41,7 +41,7 @@ async def delete_task(arguments: DeleteTaskInput, context: ToolContext) -> Delet
     named = await context.client.resolve.task(arguments.task, arguments.space)
     task = await context.client.tasks.get(named.id)
     if arguments.confirm is not None and arguments.confirm not in {task.name, task.id}:
-        issue = ValidationIssue("confirm", "is neither the name nor the id of this task", "give one of them exactly")
+        issue = ValidationIssue("confirm", "is neither the name nor the id of this task", "pass exactly one of them")
         raise ValidationErrors("delete_task", [issue])
     lost = await _lost(task, context)
     if not arguments.force and arguments.confirm is None:
@@ -51,7 +51,7 @@ async def delete_task(arguments: DeleteTaskInput, context: ToolContext) -> Delet
 
 
 async def _lost(task: Task, context: ToolContext) -> str:
-    """`3 task runs and its configuration`."""
+    """Return what is deleted with the task: `3 task runs and its configuration`."""
     count = 0
     async for _ in context.client.tasks.all_task_runs(task.id, ListTaskRuns(limit=100)):
         count += 1
@@ -62,8 +62,9 @@ async def _lost(task: Task, context: ToolContext) -> str:
 
 
 def _question(task: Task, lost: str) -> str:
-    running = " It runs continuously: new spans would no longer be evaluated." if task.is_continuous else ""
-    return f'Delete the {lower(task.type)} task "{task.name}" ({task.id})? It is lost for good, with {lost}.{running}'
+    running = " It runs continuously: new spans will not be evaluated any more." if task.is_continuous else ""
+    name = f'the {lower(task.type)} task "{task.name}" ({task.id})'
+    return f"Delete {name}? This also deletes {lost}, and cannot be undone.{running}"
 
 
 SPEC = ToolSpec(
@@ -71,10 +72,10 @@ SPEC = ToolSpec(
     title="Delete a task",
     description=(
         "Delete a task with its runs and configuration; this cannot be undone. Use it when the task is not "
-        "needed. The person is asked first, with what would be lost. Where the person cannot be asked, the "
-        "call is refused with the words to show them; when they agree, call again with confirm set to the "
-        "task's exact name or id. A refusal is final. To stop a continuous task without losing it use "
-        "update_task with is_continuous=false."
+        "needed any more. The user is asked first, with what would be lost. If the client cannot ask the user, "
+        "the call returns an error with the question to show; if the user agrees, call again with confirm set "
+        "to the task's exact name or id. If the user refuses, do not call again. To stop a continuous task "
+        "without deleting it use update_task with is_continuous=false."
     ),
     effect=Effect.DESTROYS,
     group=Group.TASKS,

@@ -36,10 +36,10 @@ SPEC = ToolSpec(
     name="get_task",
     title="Get a task",
     description=(
-        "Get one task in full: its type, project or dataset, evaluators with pinned versions, filters and "
+        "Get all details of one task: type, project or dataset, evaluators with pinned versions, filters and "
         "column mappings, sampling rate, whether it runs continuously, the run configuration of a "
-        "run_experiment task, and when it last ran. Takes a name or an id. For its runs use list_task_runs. "
-        "Use it before update_task."
+        "run_experiment task, and when it last ran. Use it before update_task. Accepts a name or an id. For "
+        "its runs use list_task_runs."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

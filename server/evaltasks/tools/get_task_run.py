@@ -35,10 +35,9 @@ SPEC = ToolSpec(
     name="get_task_run",
     title="Get a task run",
     description=(
-        "Get the state of a task run once: status, rows done of rows selected, errors, skipped, pace, likely "
-        "end, data window, the experiment it made, why it failed, and what its counts leave unexplained. To "
-        "stay until it is over use wait_for_task_run; for scores use task_run_results. Use it to look once; "
-        "wait_for_task_run waits."
+        "Get the current state of a task run: status, rows done of rows selected, errors, skipped rows, pace, "
+        "estimated end, data window, created experiment, why it failed, and which counts have no explanation. "
+        "Use it for a single look; to wait for the end use wait_for_task_run, for scores task_run_results."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

@@ -1,4 +1,4 @@
-"""`import_spans`: OpenInference spans from rows or a file into a project of the embedded engine."""
+"""`import_spans`: import OpenInference spans from rows or a file into a project of the embedded engine."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ WINDOW_MAX = timedelta(days=30)
 
 class ImportSpansInput(Input):
     project: NameText = Field(
-        description="Name or id of the project. A project of a new name is made, and the answer says so."
+        description="Name or id of the project. If no project has this name, it is created with a note."
     )
     rows: Rows | None = Field(
         None,
         description='The spans, 1-1000 objects, such as {"name": "answer", "start_time": "2026-11-01T10:00:00Z", '
         '"attributes.openinference.span.kind": "LLM", "attributes.input.value": "…", "attributes.output.value": "…"}; '
-        "nested objects and the columns of AX exports are read too. start_time is required; missing ids are made.",
+        "nested objects and the columns of AX exports are accepted too. start_time is required; missing ids are "
+        "created.",
     )
     file: Text | None = Field(
         None,
@@ -49,8 +50,10 @@ class ImportSpansOutput(Output):
     project_was_made: bool
     num_rows: int
     num_added: int
-    num_replaced: int = Field(description="Rows whose span the project already had; the new content stands.")
-    data_start_time: Timestamp = Field(description="With data_end_time the window of a task run over these spans, UTC.")
+    num_replaced: int = Field(description="Rows whose span the project already had; its content was replaced.")
+    data_start_time: Timestamp = Field(
+        description="Start (UTC) of the data window that contains these spans, for trigger_task_run."
+    )
     data_end_time: Timestamp
     span_kinds: dict[str, int]
     next_step: str
@@ -63,7 +66,7 @@ class ImportSpansOutput(Output):
 
 
 class _Tally:
-    """What is told about the rows besides their number."""
+    """Collects kinds, times and ignored columns of the rows while they are validated."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, int] = {}
@@ -72,6 +75,7 @@ class _Tally:
         self.last = datetime.min.replace(tzinfo=UTC)
 
     def convert(self, row: JsonObject, number: int) -> IncomingSpan:
+        """Return the span of a row. Raises RowError for a row that is not valid."""
         span = incoming_span(json_row(row, number), number)
         self.ignored |= ignored_columns(row)
         kind = span.kind or str(span.attributes.get("openinference.span.kind", "unknown"))[:40]
@@ -81,19 +85,19 @@ class _Tally:
         return span
 
     def window(self) -> tuple[datetime, datetime]:
-        """Whole seconds around all spans; never empty, also for one span alone."""
+        """Return start and end of all spans in whole seconds. The window of a single span is one second long."""
         return self.first.replace(microsecond=0), self.last.replace(microsecond=0) + timedelta(seconds=1)
 
 
-def _check(given: Provided) -> tuple[str, list[ValidationIssue]]:
-    return "", source_issues(given)
+def _validate(arguments: Provided) -> tuple[str, list[ValidationIssue]]:
+    return "", source_issues(arguments)
 
 
 async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOutput:
     client = context.client
     if not client.is_engine:
         raise Refused(
-            "AX takes spans over OpenTelemetry (OTLP), not over its REST API, so they cannot be imported through here. "
+            "AX accepts spans over OpenTelemetry (OTLP) and not over its REST API, so this tool cannot import them. "
             "Send them with the arize-otel package or an OTLP exporter, then use the project by name; or start this "
             "server with the embedded backend to work on a local copy."
         )
@@ -109,8 +113,8 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
             if not added + replaced:
                 raise
             raise Refused(
-                f"{added + replaced} of {total} spans are in the project; then a part failed. Call again with the same "
-                "rows: spans that are there already are replaced, none is doubled."
+                f"{added + replaced} of {total} spans were imported; the next batch failed. Call again with the same "
+                "rows: existing spans are replaced and not duplicated."
             ) from None
         added += answer.num_added
         replaced += answer.num_replaced
@@ -118,13 +122,14 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
     if tally.ignored:
         named = ", ".join(sorted(column[:60] for column in tally.ignored)[:10])
         context.note(
-            f"{len(tally.ignored)} columns of evaluations or annotations were not imported ({named}): evaluations "
-            "come from task runs."
+            f"{len(tally.ignored)} columns of evaluations or annotations were not imported ({named}): task runs create "
+            "evaluations."
         )
     start, end = tally.window()
     if end - start > WINDOW_MAX:
         context.note(
-            f"The spans lie {(end - start).days} days apart; the window of a task run holds {WINDOW_MAX.days}."
+            f"The spans cover {(end - start).days} days; the data window of a task run covers at most "
+            f"{WINDOW_MAX.days}."
         )
     name = project.name or call.project
     kinds = dict(sorted(tally.kinds.items(), key=lambda pair: -pair[1])[:KINDS_SHOWN_MAX])
@@ -139,28 +144,32 @@ async def _import(call: ImportSpansInput, context: ToolContext) -> ImportSpansOu
         data_end_time=end,
         span_kinds=kinds,
         next_step=(
-            f"Make an evaluator with create_evaluator, then create_evaluation_task(project={project.id!r}, …) and "
-            "trigger_task_run with data_start_time and data_end_time as answered here."
+            f"Create an evaluator with create_evaluator, then call create_evaluation_task(project={project.id!r}, …) "
+            "and trigger_task_run with the data_start_time and data_end_time of this result."
         ),
     )
 
 
 async def _project(client: Client, text: str, space: str | None, context: ToolContext) -> tuple[Named, bool]:
-    """The project, made when nothing has its name. Raises NotResolved when several have, or for a wrong id or link."""
+    """Return the project, and whether it was created because no project has the name.
+
+    Raises:
+        NotResolved: Several projects have the name, or the text is an id or link of no project.
+    """
     try:
         return await client.resolve.project(text, space), False
     except NotResolved as error:
         is_name = not text.lower().startswith(("http://", "https://")) and _is_name(text)
         if not is_name or any(name == text for name, _ in error.candidates):
             raise
-        near = ", ".join(f"'{name}'" for name, _ in error.candidates[:3])
-    home = await client.resolve.space(space)
+        similar = ", ".join(f"'{name}'" for name, _ in error.candidates[:3])
+    space_ref = await client.resolve.space(space)
     try:
-        made = await client.projects.create(CreateProject(name=text, space_id=home.id))
+        made = await client.projects.create(CreateProject(name=text, space_id=space_ref.id))
     except Conflict:
-        # Somebody made it in between.
-        return await client.resolve.project(text, home.id), False
-    context.note(f"No project had this name, so it was made.{f' Names near to it: {near}.' if near else ''}")
+        # Another client created it in the meantime.
+        return await client.resolve.project(text, space_ref.id), False
+    context.note(f"No project had this name, so it was created.{f' Similar names: {similar}.' if similar else ''}")
     return Named(made.id, made.name), True
 
 
@@ -175,11 +184,11 @@ SPEC = ToolSpec(
     name="import_spans",
     title="Import spans",
     description=(
-        "Import traces of an LLM application for evaluation: puts OpenInference spans into a project of the "
-        "embedded engine, from rows (up to 1000) or a local JSONL, CSV or Parquet file of any length, with "
-        "the columns of AX or Phoenix exports as they are. All rows are checked first; if one is bad nothing "
-        "is sent and the bad rows are named. Importing the same rows again replaces them. On AX it is "
-        "refused: there, spans arrive over OpenTelemetry. Use it when the traces are in a file or in the "
+        "Import traces of an LLM application for evaluation: OpenInference spans, from rows (up to 1000) or a "
+        "local JSONL, CSV or Parquet file of any length, into a project of the embedded engine. Columns of AX "
+        "and Phoenix exports are accepted unchanged. All rows are validated first; if one is invalid, nothing "
+        "is sent and the invalid rows are listed. Importing the same rows again replaces them. AX does not "
+        "support it: send spans there over OpenTelemetry. Use it when the traces are in a file or in the "
         "conversation."
     ),
     effect=Effect.CREATES,
@@ -187,7 +196,7 @@ SPEC = ToolSpec(
     input=ImportSpansInput,
     output=ImportSpansOutput,
     handler=_import,
-    validate=_check,
+    validate=_validate,
     example={
         "project": "support-bot",
         "rows": [

@@ -16,7 +16,7 @@ from evaltasks.tools.views import Ref, TaskRunView, task_run_line, task_run_view
 class ListTaskRunsInput(Input):
     task: Text = Field(description=TASK)
     space: Text | None = Field(default=None, description=SPACE)
-    status: TaskRunStatusWord | None = Field(default=None, description="Only task runs of this status. Default: any.")
+    status: TaskRunStatusWord | None = Field(default=None, description="Only task runs with this status. Default: any.")
     limit: Limit = Field(default=15, description=LIMIT)
     cursor: Text | None = Field(default=None, description=CURSOR)
 
@@ -29,7 +29,7 @@ class ListTaskRunsOutput(Output):
 
     def text(self) -> str:
         if not self.task_runs:
-            return f"No task runs of {self.task.name or self.task.id} match."
+            return f"{self.task.name or self.task.id} has no matching task runs."
         lines = [f"- {task_run_line(task_run)}" for task_run in self.task_runs]
         more = [f"More: list_task_runs with cursor={self.next_cursor}"] if self.has_more else []
         return "\n".join([f"{len(lines)} task runs, newest first:", *lines, *more])
@@ -60,9 +60,9 @@ SPEC = ToolSpec(
     name="list_task_runs",
     title="List a task's runs",
     description=(
-        "List a task's runs, newest first, optionally of one status. Each with its counts, age, data window "
-        "and, where it failed or was cancelled, the reason. Pages: pass next_cursor as cursor. Use it to see "
-        "a task's history or find its last run_id."
+        "List the runs of a task, newest first, optionally with one status. Use it to see the history of a "
+        "task or to find its last run_id. Returns counts, age, data window and, for failed or cancelled task "
+        "runs, the reason. For the next page pass next_cursor as cursor."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

@@ -56,7 +56,7 @@ async def list_tasks(arguments: ListTasksInput, context: ToolContext) -> ListTas
     project_id = await references.project(arguments.project)
     dataset_id = await references.dataset(arguments.dataset)
     references.check("list_tasks")
-    # A default space scopes the list as it scopes names; without one, all that the key can see is listed.
+    # A default space limits the list as it limits names. Without one, all tasks that the key can see are listed.
     scoped = arguments.space is not None or context.settings.default_space is not None
     space_id = (await context.client.resolve.space(arguments.space)).id if scoped else None
     page = await context.client.tasks.list(
@@ -98,7 +98,8 @@ def _summary(task: Task, names: Names, context: ToolContext) -> TaskSummary:
         type=lower(task.type),
         project=ref("project", task.project_id),
         dataset=ref("dataset", task.dataset_id),
-        evaluators=[Ref(id=one.evaluator_id, name=one.evaluator_name) for one in task.evaluators] or None,
+        evaluators=[Ref(id=attachment.evaluator_id, name=attachment.evaluator_name) for attachment in task.evaluators]
+        or None,
         is_continuous=task.is_continuous if task.evaluates else None,
         last_run_age=age(context.time.now(), task.last_run_at),
     )
@@ -115,10 +116,10 @@ SPEC = ToolSpec(
     name="list_tasks",
     title="List tasks",
     description=(
-        "List evaluation tasks. Use it to see which exist or to find an id. Filters by space, project, "
-        "dataset, part of the name and type; all filters must match. Answers names with ids, what each task "
-        "works on, its evaluators, and how long ago it last ran. Pages: pass next_cursor as cursor. For one "
-        "task in full use get_task."
+        "List evaluation tasks. Use it to see which tasks exist or to find an id. Filters: space, project, "
+        "dataset, part of the name, type; all filters must match. Returns name, id, project or dataset, "
+        "evaluators and the age of the last run. For the next page pass next_cursor as cursor. For all details "
+        "of one task use get_task."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

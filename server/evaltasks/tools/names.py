@@ -13,44 +13,44 @@ from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError
 from evaltasks.tools.context import ToolContext
 
-# (kind, id): "project", "dataset", "experiment" or "task".
+# (kind, id). The kind is "project", "dataset", "experiment" or "task".
 ResourceKey = tuple[str, str]
 Names = Mapping[ResourceKey, str]
 
-_REMEMBERED_SECONDS = 60.0
-_REMEMBERED_MAX = 1000
+_CACHE_SECONDS = 60.0
+_CACHE_ENTRIES_MAX = 1000
 _LOOKUPS_MAX = 15
 _LOOKUP_SECONDS_MAX = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _CachedName:
     name: str | None
     at_seconds: float
 
 
-# By client: another service has other names, and a closed client's are forgotten with it.
-_BOOKS: WeakKeyDictionary[Client, dict[ResourceKey, _Remembered]] = WeakKeyDictionary()
+# One cache per client: another service has other names, and the names of a closed client are dropped with it.
+_CACHES: WeakKeyDictionary[Client, dict[ResourceKey, _CachedName]] = WeakKeyDictionary()
 
 
-async def display_names(context: ToolContext, wanted: Iterable[ResourceKey | None]) -> dict[ResourceKey, str]:
-    """The names that could be learnt in a short time; what could not is absent."""
-    book = _BOOKS.setdefault(context.client, {})
+async def display_names(context: ToolContext, keys: Iterable[ResourceKey | None]) -> dict[ResourceKey, str]:
+    """Return the names of resources, as far as they are cached or can be read within three seconds."""
+    cache = _CACHES.setdefault(context.client, {})
     now = context.time.monotonic_seconds()
-    asked = list(dict.fromkeys(one for one in wanted if one is not None))
-    missing = [one for one in asked if one not in book or now - book[one].at_seconds > _REMEMBERED_SECONDS]
+    requested = list(dict.fromkeys(key for key in keys if key is not None))
+    missing = [key for key in requested if key not in cache or now - cache[key].at_seconds > _CACHE_SECONDS]
     if missing:
-        if len(book) > _REMEMBERED_MAX:
-            book.clear()
+        if len(cache) > _CACHE_ENTRIES_MAX:
+            cache.clear()
         with anyio.move_on_after(_LOOKUP_SECONDS_MAX):
             async with anyio.create_task_group() as lookups:
-                for one in missing[:_LOOKUPS_MAX]:
-                    lookups.start_soon(_look_up, context.client, one, book, now)
-    return {one: name for one in asked if one in book and (name := book[one].name) is not None}
+                for key in missing[:_LOOKUPS_MAX]:
+                    lookups.start_soon(_look_up, context.client, key, cache, now)
+    return {key: name for key in requested if key in cache and (name := cache[key].name) is not None}
 
 
-async def _look_up(client: Client, wanted: ResourceKey, book: dict[ResourceKey, _Remembered], now: float) -> None:
-    kind, id_ = wanted
+async def _look_up(client: Client, key: ResourceKey, cache: dict[ResourceKey, _CachedName], now: float) -> None:
+    kind, id_ = key
     name: str | None = None
     try:
         match kind:
@@ -63,12 +63,12 @@ async def _look_up(client: Client, wanted: ResourceKey, book: dict[ResourceKey, 
             case "task":
                 name = (await client.tasks.get(id_)).name
     except (Problem, ClientError):
-        # Hidden, deleted or not reachable: the id alone is shown.
+        # Hidden, deleted or unreachable. The answer then shows the id alone.
         name = None
-    book[wanted] = _Remembered(name, now)
+    cache[key] = _CachedName(name, now)
 
 
 def remember_name(context: ToolContext, kind: str, id_: str, name: str | None) -> None:
-    """What a call learnt by the way."""
+    """Cache a name that a call has read anyway."""
     if name is not None:
-        _BOOKS.setdefault(context.client, {})[(kind, id_)] = _Remembered(name, context.time.monotonic_seconds())
+        _CACHES.setdefault(context.client, {})[(kind, id_)] = _CachedName(name, context.time.monotonic_seconds())

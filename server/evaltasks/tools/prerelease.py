@@ -1,4 +1,4 @@
-"""The note that AX may change its task API; the embedded engine does not change under anybody's feet."""
+"""The note that the task API of AX is pre-release. The embedded engine needs no such note."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from weakref import WeakSet
 from evaltasks.client.client import Client
 from evaltasks.tools.context import ToolContext
 
-_NOTE = "The AX task API is pre-release (alpha): it may change without notice. This is said once."
+_NOTE = "The AX task API is pre-release (alpha): it may change without notice. This note appears once."
 
-# One client lives as long as the process that serves; so this is once per process.
-_REPORTED: WeakSet[Client] = WeakSet()
+# A client lives as long as the serving process, so the note appears once per process.
+_NOTED: WeakSet[Client] = WeakSet()
 
 
 def note_prerelease(context: ToolContext) -> None:
-    """Said with the first answer of any task tool, as the published clients do, and never again."""
-    if not context.client.is_engine and context.client not in _REPORTED:
-        _REPORTED.add(context.client)
+    """Add the note to the first result of any task tool on AX, as the published AX clients do."""
+    if not context.client.is_engine and context.client not in _NOTED:
+        _NOTED.add(context.client)
         context.note(_NOTE)

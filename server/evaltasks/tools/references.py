@@ -1,4 +1,4 @@
-"""From names to ids for one call: every reference is tried, and those that stand for nothing come out together."""
+"""Resolve the names in one call to ids. All references are tried, and those that fail are reported together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _CANDIDATES_MAX = 5
 
 
 class References:
-    """Collects the problems of a call's references; `check` raises them. `space` scopes names."""
+    """Resolves the references of one call and collects their problems.
+
+    Attributes:
+        issues: The problems so far; `check` raises them.
+    """
 
     def __init__(self, client: Client, space: str | None) -> None:
         self._client = client
@@ -25,7 +29,11 @@ class References:
         self.issues: list[ValidationIssue] = []
 
     def check(self, subject: str) -> None:
-        """Raises ValidationErrors when any reference failed so far."""
+        """Report the problems collected so far.
+
+        Raises:
+            ValidationErrors: At least one reference could not be resolved.
+        """
         if self.issues:
             raise ValidationErrors(subject, self.issues)
 
@@ -39,23 +47,23 @@ class References:
         if texts is None:
             return None
         resolve = self._client.resolve.experiment
-        found = [
+        ids = [
             await self._id(f"experiment_ids[{index}]", resolve(text, dataset_id, self._space))
             for index, text in enumerate(texts)
         ]
-        return [id_ for id_ in found if id_ is not None]
+        return [id_ for id_ in ids if id_ is not None]
 
     async def tasks(self, argument: str, texts: Sequence[str] | None) -> list[str] | None:
         if texts is None:
             return None
-        found = [
+        ids = [
             await self._id(f"{argument}[{index}]", self._client.resolve.task(text, self._space))
             for index, text in enumerate(texts)
         ]
-        return [id_ for id_ in found if id_ is not None]
+        return [id_ for id_ in ids if id_ is not None]
 
     async def run_configuration(self, configuration: RunConfiguration) -> RunConfiguration:
-        """The configuration with ids for the names of its integrations."""
+        """Return the configuration with ids instead of the names of its integrations."""
         resolvers = {
             Resource.AI_INTEGRATION: self._client.resolve.ai_integration,
             Resource.AGENT_INTEGRATION: self._client.resolve.agent_integration,
@@ -65,13 +73,13 @@ class References:
             resolve = resolvers.get(reference.resource)
             if resolve is None or reference.value is None:
                 continue
-            found = await self._id(f"run_configuration.{reference.field}", resolve(reference.value, self._space))
-            if found is not None:
-                ids[reference.field] = found
+            id_ = await self._id(f"run_configuration.{reference.field}", resolve(reference.value, self._space))
+            if id_ is not None:
+                ids[reference.field] = id_
         return configuration.model_copy(update=ids) if ids else configuration
 
     async def attachment(self, attachment: EvaluatorAttachment, path: str) -> EvaluatorAttachment | None:
-        """The attachment with ids for names; None when its evaluator could not be found."""
+        """Return the attachment with ids instead of names, or None if its evaluator was not found."""
         evaluator_id = await self.evaluator(attachment.evaluator_id, f"{path}.evaluator_id")
         if evaluator_id is None:
             return None
@@ -92,42 +100,54 @@ class References:
     async def attachments(
         self, attachments: Sequence[EvaluatorAttachment], path: str = "evaluators"
     ) -> list[tuple[str, EvaluatorAttachment]]:
-        """(place, attachment with ids) of each that could be found; the problems of the others are collected."""
-        found: list[tuple[str, EvaluatorAttachment]] = []
+        """Resolve several attachments.
+
+        Returns:
+            The path and the attachment with ids of each evaluator that was found. Problems of the others are collected.
+        """
+        resolved: list[tuple[str, EvaluatorAttachment]] = []
         for index, attachment in enumerate(attachments):
-            place = f"{path}[{index}]"
-            if (resolved := await self.attachment(attachment, place)) is not None:
-                found.append((place, resolved))
-        return found
+            item_path = f"{path}[{index}]"
+            if (with_ids := await self.attachment(attachment, item_path)) is not None:
+                resolved.append((item_path, with_ids))
+        return resolved
 
     async def fit(self, task_type: TaskType | str, attachments: Sequence[tuple[str, EvaluatorAttachment]]) -> list[str]:
-        """Collect the problems of evaluators that do not fit the task or each other; return what to say of them."""
+        """Check that the evaluators fit the task and each other.
+
+        Args:
+            task_type: The type of the task.
+            attachments: The path and the resolved attachment of each evaluator.
+
+        Returns:
+            Notes about the evaluators for the answer. Problems are collected.
+        """
         attached: list[Attached] = []
-        places: dict[str, str] = {}
-        for place, attachment in attachments:
-            earlier = places.setdefault(attachment.evaluator_id, place)
-            if earlier != place:
+        paths: dict[str, str] = {}
+        for path, attachment in attachments:
+            earlier = paths.setdefault(attachment.evaluator_id, path)
+            if earlier != path:
                 self.issues.append(
                     ValidationIssue(
-                        f"{place}.evaluator_id",
+                        f"{path}.evaluator_id",
                         f"is the same evaluator as {earlier}",
                         "attach each evaluator once",
                     )
                 )
-            elif (read := await self._read(attachment, place)) is not None:
+            elif (read := await self._read(attachment, path)) is not None:
                 attached.append(read)
         self.issues += fit_issues(task_type, attached)
         return fit_notes(attached)
 
-    async def _read(self, attachment: EvaluatorAttachment, place: str) -> Attached | None:
-        """The evaluator version behind an attachment; None when this key may not read it."""
+    async def _read(self, attachment: EvaluatorAttachment, path: str) -> Attached | None:
+        """Return the evaluator version of an attachment, or None if this key must not read it."""
         try:
             if attachment.evaluator_version_id:
                 version = await self._client.evaluators.get_version(attachment.evaluator_version_id)
             else:
                 version = (await self._client.evaluators.get(attachment.evaluator_id)).version
         except Forbidden:
-            # Reading is for our own checks only; whether the task may be made is for the service to say.
+            # Only our own checks need to read it. The service decides whether the task may be created.
             return None
         except NotFound:
             pinned = attachment.evaluator_version_id
@@ -135,16 +155,16 @@ class References:
             resource = "evaluator version" if pinned else "evaluator"
             self.issues.append(
                 ValidationIssue(
-                    f"{place}.{argument}",
-                    f"no {resource} has this id, or it is hidden from this key",
+                    f"{path}.{argument}",
+                    f"is not the id of an {resource} that this key can see",
                     "check it with find",
                 )
             )
             return None
         except WrongValue as error:
-            self.issues.append(ValidationIssue(f"{place}.evaluator_id", str(error).rstrip("."), "give a name or id"))
+            self.issues.append(ValidationIssue(f"{path}.evaluator_id", str(error).rstrip("."), "use a name or an id"))
             return None
-        return Attached(place, attachment, version)
+        return Attached(path, attachment, version)
 
     async def _id(self, argument: str, resolving: Awaitable[Named]) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""The kinds of resources there are to find: how each is listed and got, and what it belongs to."""
+"""The kinds of resources that `find` searches: how to list and get them, and what they belong to."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ from evaltasks.tools.views import lower
 
 @dataclass(frozen=True)
 class ResourceKind:
-    """One kind: how it is listed and got, and what its resources belong to."""
+    """One kind of resource.
+
+    Attributes:
+        reference: The form of its ids and links.
+        list_all: Yields its resources, by client, space id and part of the name.
+        get: Returns one resource, by client and id.
+        parent: Returns kind and id of what a resource belongs to.
+        type: Returns the type of a resource, such as the type of a task.
+    """
 
     reference: Kind
-    listing: Callable[[Client, str | None, str | None], AsyncIterator[Any]]
+    list_all: Callable[[Client, str | None, str | None], AsyncIterator[Any]]
     get: Callable[[Client, str], Any]
-    home: Callable[[Any], tuple[str, str] | None]
+    parent: Callable[[Any], tuple[str, str] | None]
     type: Callable[[Any], str | None] = lambda _: None
 
 
@@ -47,7 +55,7 @@ def _type(item: Any) -> str:
     return lower(item.type)
 
 
-# Innermost first: a link to an experiment also names its dataset and its space.
+# Innermost first, because a link to an experiment also contains its dataset and its space.
 RESOURCE_KINDS: dict[str, ResourceKind] = {
     "task": ResourceKind(
         TASK, lambda c, s, n: c.tasks.all(ListTasks(space_id=s, name=n)), lambda c, i: c.tasks.get(i),

@@ -1,8 +1,8 @@
-"""The published JSON schemas of a tool: what a host shows to a model.
+"""The published JSON schemas of a tool, which a host shows to a model.
 
-Compact and honest: one flat object, nothing at the root but type, properties, required and additionalProperties,
-definitions put in where they are used, no titles, no null branches. An argument that may be left out is simply not
-required; JSON null is read as "not given", so a null branch would tell a model nothing.
+A schema is one flat object with only type, properties, required and additionalProperties at the root. Definitions are
+inlined, and there are no titles and no null branches: an optional argument is not in `required`, and JSON null means
+the same as a missing argument.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ from evaltasks.tools.spec import ToolSpec
 
 Schema = dict[str, Any]
 
-# A definition inside itself cannot be put in; nothing here nests deeper than this.
+# A recursive definition cannot be inlined. No schema nests deeper than this.
 _DEPTH_MAX = 12
 _LEVELS_SHOWN = 2
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-# Under these keys stand names, not keywords: a property may be called `title`.
+# The keys below these are names and not keywords: a property may be called `title`.
 _NAMED = frozenset({"properties", "patternProperties"})
 
 
 def input_schema(spec: ToolSpec[Any, Any]) -> Schema:
-    """The arguments. Defaults of null are left out: absent means the same."""
+    """Return the schema of a tool's arguments, without defaults of null."""
     return _input_schema(cast(Hashable, spec.input))
 
 
 def output_schema(spec: ToolSpec[Any, Any]) -> Schema:
-    """The structured answer. What may be null is not required, because nulls are dropped when an answer is sent.
+    """Return the schema of a tool's structured result.
 
-    Further properties are allowed: an older client that validates must not choke on a newer answer. Two levels are
-    shown; what lies deeper explains itself in the answer, and every list of tools would carry it.
+    Nullable properties are not required, because nulls are omitted from a result. Additional properties are allowed, so
+    that an older client can validate a newer result. Only two levels are included, because every list of tools carries
+    the schema.
     """
     return _output_schema(cast(Hashable, spec.output))
 
 
-# A model's schema never changes, takes pydantic 10 ms, and is asked for by every server of a process.
+# The schema of a model never changes, takes pydantic 10 ms, and every server of a process needs it.
 @functools.cache
 def _input_schema(model: type[BaseModel]) -> Schema:
     return _root(compact(model.model_json_schema(mode="validation")), additional=False)
@@ -59,7 +60,7 @@ def compact(schema: Schema) -> Schema:
 
 
 def _shallow(node: Any, level: int) -> Any:
-    """The schema without the properties of objects below the second level."""
+    """Return the schema without the properties of objects below the second level."""
     if isinstance(node, list):
         return [_shallow(item, level) for item in node]
     if not isinstance(node, dict):
@@ -94,9 +95,9 @@ def _walked(node: Any, definitions: Schema, depth: int) -> Any:
         return node
     if "$ref" in node:
         target = definitions[str(node["$ref"]).rpartition("/")[2]]
-        beside = {key: value for key, value in node.items() if key != "$ref"}
-        # The docstring of a shared type says less than the description where it is used.
-        return _walked({**target, **beside}, definitions, depth + 1)
+        siblings = {key: value for key, value in node.items() if key != "$ref"}
+        # The description at the place of use is more specific than the docstring of the shared type.
+        return _walked({**target, **siblings}, definitions, depth + 1)
     walked: Schema = {}
     for key, value in node.items():
         if key == "title" and isinstance(value, str):
@@ -108,7 +109,7 @@ def _walked(node: Any, definitions: Schema, depth: int) -> Any:
         elif key in {"enum", "required", "const", "default", "examples"}:
             walked[key] = value
         else:
-            # Bounds behind a validator of ours keep pydantic's words, which JSON schema does not know.
+            # Bounds behind one of our validators keep the keywords of pydantic, which JSON Schema does not define.
             keyword = _BOUNDS.get(str(key)) or str(key)
             walked[keyword] = _walked(value, definitions, depth + 1 if isinstance(value, dict) else depth)
     return _without_null(walked)

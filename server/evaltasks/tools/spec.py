@@ -1,8 +1,9 @@
-"""What a tool is: static data and one handler. Nothing is registered by importing; `catalog.py` lists them all.
+"""The definition of a tool: static data and one handler. `catalog.py` lists all tools; importing registers nothing.
 
-A call goes through `ToolSpec.call`: unknown and missing arguments, every argument on its own (harmless repairs said
-aloud), then the rules of the task type over what was readable. All problems of all three come out together; where the
-type is known only after the task was read, `validate_with_context` reads it and adds its problems to the others.
+`ToolSpec.call` validates in three steps: unknown and missing arguments, every argument on its own (harmless slips are
+repaired and noted), then the rules of the task type on the arguments that could be read. The problems of all three are
+reported together. If the task type is known only after the task was read, `validate_with_context` reads the task and
+adds its problems.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from evaltasks.tools.context import ToolContext
 
 
 class Effect(Enum):
-    """What a tool does to the world; the protocol's four safety hints follow from it."""
+    """What a tool does to the service. The four safety hints of MCP are derived from it."""
 
     READS = "reads"
     CREATES = "creates"
@@ -33,7 +34,7 @@ class Effect(Enum):
 
 
 class Group(Enum):
-    """Tool groups that a start-up option can choose."""
+    """Tool groups, which a start-up option selects."""
 
     TASKS = "tasks"
     CATALOG = "catalog"
@@ -42,15 +43,16 @@ class Group(Enum):
 
 
 class Input(BaseModel):
-    """Base of every tool's arguments: flat, every field described, unknown ones refused."""
+    """Base class of a tool's arguments: flat, every field described, unknown arguments refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Output(BaseModel):
-    """Base of every answer: an object; nulls are dropped when it is sent.
+    """Base class of a tool's structured result. Nulls are omitted when it is sent.
 
-    `notes` says aloud what was repaired or assumed. `text()` is the short rendering for people.
+    Attributes:
+        notes: What was repaired or assumed, one sentence each.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,13 +60,14 @@ class Output(BaseModel):
     notes: list[str] | None = None
 
     def text(self) -> str:
+        """Return the short text of the result, for people."""
         raise NotImplementedError(f"{type(self).__name__} needs a text()")
 
 
 InputT = TypeVar("InputT", bound=Input)
 OutputT = TypeVar("OutputT", bound=Output)
 
-# The arguments that could be read, by name; `was_given` knows of the unreadable ones as well.
+# The arguments that could be read, by name. `is_provided` also counts the unreadable ones.
 Provided = Mapping[str, Any]
 Validate = Callable[[Provided], tuple[str, list[ValidationIssue]]]
 ValidateWithContext = Callable[[Provided, ToolContext], Awaitable[tuple[str, list[ValidationIssue]]]]
@@ -72,18 +75,31 @@ ValidateWithContext = Callable[[Provided, ToolContext], Awaitable[tuple[str, lis
 
 @dataclass(frozen=True)
 class _Reading:
-    given: ReadArguments
+    arguments: ReadArguments
     issues: list[ValidationIssue]
     subject: str
 
 
 @dataclass(frozen=True)
 class ToolSpec(Generic[InputT, OutputT]):
-    """One tool. `validate` judges the readable arguments by task type: (what was judged, its problems).
+    """One tool.
 
-    `validate_with_context` does so for tools that must read something first (the type of a task that exists). It is
-    asked only when there are problems already, so that they come out together; in a faultless call the handler judges
-    by itself.
+    Attributes:
+        name: The MCP tool name.
+        title: The display name.
+        description: What agents read: an imperative sentence, then when to use the tool and what it returns.
+        effect: What the tool does to the service.
+        group: The group that a start-up option selects.
+        input: The model of the arguments.
+        output: The model of the structured result.
+        handler: Runs a call whose arguments are valid.
+        example: Valid arguments, for documents and tests.
+        validate: Checks arguments against each other. It gets the readable ones and returns a detail for the subject
+            of the error (such as the task type) and the problems.
+        validate_with_context: Like `validate`, for tools that must read something first, such as the type of an
+            existing task. It is called only if there are problems already, so that all are reported together; in a
+            call without problems the handler checks the same rules.
+        idempotent: Whether repeating a call has no further effect.
     """
 
     name: str
@@ -100,65 +116,74 @@ class ToolSpec(Generic[InputT, OutputT]):
     idempotent: bool = False
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> OutputT:
-        """Validate and handle one call. Raises ValidationErrors, and whatever the handler raises."""
+        """Validate the arguments and run the handler.
+
+        Raises:
+            ValidationErrors: Arguments are missing, unknown or not valid. All problems are reported together.
+            Exception: Whatever the handler raises.
+        """
         reading = self._read(arguments, context)
         if reading.issues:
             raise await self._with_type_issues(reading, context)
-        answer = await self.handler(self._input(reading.given), context)
+        answer = await self.handler(self._input(reading.arguments), context)
         if context.notes:
             answer = answer.model_copy(update={"notes": [*context.notes, *(answer.notes or [])]})
         return answer
 
     def parse(self, arguments: Mapping[str, Any], context: ToolContext) -> InputT:
-        """The arguments as the handler gets them. Raises ValidationErrors; asks no one."""
+        """Return the validated arguments, without a request to the service.
+
+        Raises:
+            ValidationErrors: Arguments are missing, unknown or not valid.
+        """
         reading = self._read(arguments, context)
         if reading.issues:
             raise ValidationErrors(reading.subject, reading.issues)
-        return self._input(reading.given)
+        return self._input(reading.arguments)
 
     def _read(self, arguments: Mapping[str, Any], context: ToolContext) -> _Reading:
         fields = self.input.model_fields
         issues = [_unknown(name, fields) for name in arguments if name not in fields]
-        given = ReadArguments()
+        readable = ReadArguments()
         for name, info in fields.items():
-            # JSON null for an optional argument means "not given", as in the seeds' evaluator example.
+            # JSON null for an optional argument means that it is missing.
             if name not in arguments or (arguments[name] is None and not info.is_required()):
                 if info.is_required():
-                    issues.append(ValidationIssue(name, "is required", f"give {_short(info)}"))
+                    issues.append(ValidationIssue(name, "is required", f"set it: {_short(info)}"))
                 continue
             try:
-                given[name] = _adapter(self.input, name).validate_python(
+                readable[name] = _adapter(self.input, name).validate_python(
                     arguments[name],
                     context={"note": context.note, "argument": name, "settings": context.settings},
                 )
             except ValidationError as error:
                 issues += [issue_of(name, detail) for detail in error.errors(include_url=False)]
-                given.unreadable |= {name}
+                readable.unreadable |= {name}
         subject = self.name
         if self.validate is not None:
-            subject_detail, rule_issues = self.validate(given)
+            subject_detail, rule_issues = self.validate(readable)
             subject = self.subject(subject_detail)
             issues = merge_issues(issues, rule_issues)
-        return _Reading(given, issues, subject)
+        return _Reading(readable, issues, subject)
 
     async def _with_type_issues(self, reading: _Reading, context: ToolContext) -> ValidationErrors:
-        """The problems of the reading and, where something can be read that tells the type, those of the type."""
+        """Add the problems of the task type, if the task can be read."""
         if self.validate_with_context is None:
             return ValidationErrors(reading.subject, reading.issues)
         try:
-            subject_detail, issues = await self.validate_with_context(reading.given, context)
+            subject_detail, issues = await self.validate_with_context(reading.arguments, context)
         except (Problem, ClientError):
-            # What could not be read is not what was asked about; the problems found so far are.
+            # The caller asked about the arguments, not about the task that could not be read.
             return ValidationErrors(reading.subject, reading.issues)
         subject = self.subject(subject_detail) if subject_detail else reading.subject
         return ValidationErrors(subject, merge_issues(reading.issues, issues))
 
     def subject(self, detail: str) -> str:
-        """What problems are about: `create_task (template_evaluation on a project)`."""
+        """Return the subject of validation errors, such as `create_task (template_evaluation on a project)`."""
         return f"{self.name} ({detail})" if detail else self.name
 
-    def _input(self, given: dict[str, Any]) -> InputT:
-        made = self.input.model_construct(_fields_set=set(given), **{**_defaults(self.input), **given})
+    def _input(self, arguments: dict[str, Any]) -> InputT:
+        made = self.input.model_construct(_fields_set=set(arguments), **{**_defaults(self.input), **arguments})
         return cast(InputT, made)
 
 
@@ -170,7 +195,7 @@ _ADAPTERS: dict[tuple[type[Input], str], TypeAdapter[Any]] = {}
 
 
 def _adapter(model: type[Input], name: str) -> TypeAdapter[Any]:
-    """Each argument is validated on its own, so that one bad argument hides no other."""
+    """Return the validator of one argument. Arguments are validated separately, so that no problem hides another."""
     key = (model, name)
     if key not in _ADAPTERS:
         info = model.model_fields[name]

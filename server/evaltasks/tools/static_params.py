@@ -1,4 +1,4 @@
-"""The static parameters of custom code: values that belong to the evaluator, which its class reads as `self.<name>`."""
+"""Static parameters of custom code: values of the evaluator that its class reads as `self.<name>`."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def _read(value: object, info: ValidationInfo) -> list[StaticParam]:
     names = [param.name for param in read if param is not None]
     for place, param in enumerate(read):
         if param is not None and param.name in names[:place]:
-            fallen.append(((place, "name"), "names the same parameter a second time", "rename or remove it"))
+            fallen.append(((place, "name"), "is the name of an earlier parameter", "rename or remove it"))
     raise_all("static_params", fallen)
     return [param for param in read if param is not None]
 
 
 def _read_one(value: object, place: Place, fallen: list[Fallen], info: ValidationInfo) -> StaticParam | None:
-    """None when it has problems, which are all noted down."""
+    """Read one parameter. Its problems are added to `fallen`; the result is then None."""
     if not isinstance(value, Mapping):
         fallen.append((place, "must be an object", _EXAMPLE))
         return None
@@ -51,16 +51,16 @@ def _read_one(value: object, place: Place, fallen: list[Fallen], info: Validatio
         if name not in _FIELDS
     ]
     name: object = value.get("name")
-    given: Any = value.get("default_value")
+    default: Any = value.get("default_value")
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        remedy = "use letters, digits and _, beginning with a letter"
+        remedy = "use letters, digits and _, starting with a letter"
         fallen.append(((*place, "name"), "must be a name that code can read as self.<name>", remedy))
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        note(info, "had a number as a value, which was read as text: turn it into a number in your code.")
-        given = str(given)
-    is_list = isinstance(given, list)
-    if not isinstance(given, str) and not (is_list and all(isinstance(part, str) for part in given)):
-        fallen.append(((*place, "default_value"), "must be text or a list of texts", "give it in quotes, or in [ ]"))
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        note(info, "had a number as a value, which was converted to text: convert it back in your code.")
+        default = str(default)
+    is_list = isinstance(default, list)
+    if not isinstance(default, str) and not (is_list and all(isinstance(part, str) for part in default)):
+        fallen.append(((*place, "default_value"), "must be text or a list of texts", "write it in quotes, or in [ ]"))
     word = read_word(value.get("type"))
     kind = StaticParamType.STRING_ARRAY if is_list else StaticParamType.STRING
     if word is not None and word not in _TYPES:
@@ -72,7 +72,7 @@ def _read_one(value: object, place: Place, fallen: list[Fallen], info: Validatio
             fallen.append(((*place, "default_value"), f"must be {wanted} for {word}", "change it or leave type out"))
     if len(fallen) > before:
         return None
-    return StaticParam(name=str(name), type=kind, default_value=given)
+    return StaticParam(name=str(name), type=kind, default_value=default)
 
 
 SCHEMA: dict[str, Any] = {
@@ -81,7 +81,11 @@ SCHEMA: dict[str, Any] = {
         "type": "object",
         "properties": {
             "name": {"type": "string"},
-            "type": {"type": "string", "enum": list(_TYPES), "description": "Told by default_value when left out."},
+            "type": {
+                "type": "string",
+                "enum": list(_TYPES),
+                "description": "Derived from default_value if it is missing.",
+            },
             "default_value": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
         },
         "required": ["name", "default_value"],

@@ -1,4 +1,4 @@
-"""`ax tasks trigger-run`, with a guard against starting the same thing twice."""
+"""`ax tasks trigger-run`, with a check that the same work is not started twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from evaltasks.tools.task_run_answers import TaskRunAnswer, started_answer, wait
 from evaltasks.tools.waiting import POLL_SECONDS, TIMEOUT_SECONDS, wait_for
 
 _SENT = tuple(dict.fromkeys((*TRIGGER_OF_EVALUATIONS, *TRIGGER_OF_EXPERIMENTS)))
-# Newest first: what is under way is at the front.
+# The list is newest first, so unfinished task runs are among the first.
 _HISTORY_LIMIT = 20
 
 
@@ -58,9 +58,11 @@ class TriggerTaskRunInput(Input):
     data_end_time: UtcTime | None = Field(
         default=None, description="Evaluation: end of the data, at most 30 days after the start. Default: now."
     )
-    max_spans: Count | None = Field(default=None, description="Evaluation: most rows to judge. Default 10000.")
+    max_spans: Count | None = Field(
+        default=None, description="Evaluation: maximum number of rows to evaluate. Default 10000."
+    )
     override_evaluations: Flag | None = Field(
-        default=None, description="Evaluation: judge again what already has this evaluation. Default false."
+        default=None, description="Evaluation: evaluate rows again that already have this evaluation. Default false."
     )
     experiment_ids: Texts | None = Field(
         default=None, description="Evaluation on a dataset: experiments (names or ids). Default: the task's own."
@@ -77,22 +79,26 @@ class TriggerTaskRunInput(Input):
     dataset_version_id: Text | None = Field(
         default=None, description="run_experiment: id of the dataset version. Default: the latest."
     )
-    max_examples: Count | None = Field(default=None, description="run_experiment: most examples to run. Default: all.")
+    max_examples: Count | None = Field(
+        default=None, description="run_experiment: maximum number of examples to run. Default: all."
+    )
     query_filter: FilterText | None = Field(default=None, description="run_experiment: filter over examples.")
     tracing_metadata: TextMap | None = Field(
-        default=None, description="run_experiment: text to text, attached to its traces; or @file.json."
+        default=None, description="run_experiment: object of text values, attached to its traces; or @file.json."
     )
-    wait: Flag = Field(default=False, description="true waits for the end, with progress. Default false.")
+    wait: Flag = Field(
+        default=False, description="true waits until the task run has ended, with progress. Default false."
+    )
     poll_interval: Seconds = Field(default=POLL_SECONDS, description=POLL_INTERVAL)
     timeout: Seconds = Field(default=TIMEOUT_SECONDS, description=TIMEOUT)
 
 
-async def validate_with_context(given: Provided, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
-    """The rules of the task's type, when the task can be read."""
-    if "task" not in given:
+async def validate_with_context(arguments: Provided, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
+    """Check the arguments against the type of the task, if the task can be read."""
+    if "task" not in arguments:
         return "", []
-    named = await context.client.resolve.task(given["task"], given.get("space"))
-    return trigger_issues(await context.client.tasks.get(named.id), given, context.time.now())
+    named = await context.client.resolve.task(arguments["task"], arguments.get("space"))
+    return trigger_issues(await context.client.tasks.get(named.id), arguments, context.time.now())
 
 
 async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext) -> TaskRunAnswer:
@@ -100,26 +106,26 @@ async def trigger_task_run(arguments: TriggerTaskRunInput, context: ToolContext)
     named = await context.client.resolve.task(arguments.task, arguments.space)
     task = await context.client.tasks.get(named.id)
     remember_name(context, "task", task.id, task.name)
-    given = {name: getattr(arguments, name) for name in _SENT if name in arguments.model_fields_set}
-    detail, issues = trigger_issues(task, given, context.time.now())
+    provided = {name: getattr(arguments, name) for name in _SENT if name in arguments.model_fields_set}
+    detail, issues = trigger_issues(task, provided, context.time.now())
     if issues:
         raise ValidationErrors(SPEC.subject(detail), issues)
-    fields = await _fields(arguments, given, task, context, SPEC.subject(detail))
+    fields = await _fields(arguments, provided, task, context, SPEC.subject(detail))
     history = (await context.client.tasks.list_task_runs(task.id, ListTaskRuns(limit=_HISTORY_LIMIT))).task_runs
-    under_way = await _under_way(task, fields, history, context)
-    task_run = under_way or await _start(task, fields, history, context)
+    running = await _same_running(task, fields, history, context)
+    task_run = running or await _start(task, fields, history, context)
     if arguments.wait:
-        waited = await wait_for(context, task_run.id, arguments.poll_interval, arguments.timeout)
-        return await waited_answer(waited, arguments.poll_interval, context, started=under_way is None)
-    return await started_answer(task_run, context, started=under_way is None)
+        result = await wait_for(context, task_run.id, arguments.poll_interval, arguments.timeout)
+        return await waited_answer(result, arguments.poll_interval, context, started=running is None)
+    return await started_answer(task_run, context, started=running is None)
 
 
 async def _fields(
-    arguments: TriggerTaskRunInput, given: Provided, task: Task, context: ToolContext, subject: str
+    arguments: TriggerTaskRunInput, provided: Provided, task: Task, context: ToolContext, subject: str
 ) -> dict[str, Any]:
-    """What will be sent, with ids for names."""
+    """Return the fields of the request, with ids instead of names."""
     references = References(context.client, arguments.space)
-    fields = {name: value for name, value in given.items() if value not in (None, "")}
+    fields = {name: value for name, value in provided.items() if value not in (None, "")}
     if "experiment_ids" in fields:
         fields["experiment_ids"] = await references.experiments(fields["experiment_ids"], task.dataset_id)
     if "evaluation_task_ids" in fields:
@@ -135,28 +141,29 @@ async def _start(task: Task, fields: dict[str, Any], history: Sequence[TaskRun],
             context.note(window.note)
         times = {"data_start_time": window.start, "data_end_time": window.end}
         fields = {**fields, **{name: time for name, time in times.items() if time is not None}}
-    # Every field was validated on its own way in.
+    # Every field was validated when the arguments were read.
     return await context.client.tasks.trigger(task.id, TriggerTaskRun.model_construct(**fields))
 
 
-async def _under_way(
+async def _same_running(
     task: Task, fields: dict[str, Any], history: Sequence[TaskRun], context: ToolContext
 ) -> TaskRun | None:
-    """The unfinished task run that already does what is asked for: a repeated call must not pay twice.
+    """Return the unfinished task run that already does the requested work, so that a repeated call does not pay twice.
 
-    It is the same when window (evaluation) or experiment name (run_experiment) agree, where a window that was not
-    given agrees with any, and experiment_ids are the task's own. Otherwise a second one starts, and that is said.
+    Two task runs do the same work if they have the same data window (evaluation; a missing window matches any, and
+    experiment_ids must be those of the task) or the same experiment name (run_experiment). Otherwise another one is
+    started, with a note.
     """
     unfinished = [task_run for task_run in history if not task_run.finished]
     for task_run in unfinished:
         if await _same(task, fields, task_run, context):
             context.note(
-                f"Nothing new was started: task run {task_run.id} of this task is still under way and does the same. "
-                "Wait for it or cancel it; another window or experiment_name starts another one."
+                f"No task run was started: task run {task_run.id} of this task is still running and does the same. "
+                "Wait for it or cancel it; another data window or experiment_name starts another one."
             )
             return task_run
     if unfinished:
-        context.note(f"Task run {unfinished[0].id} of this task is still under way; this is another one.")
+        context.note(f"Task run {unfinished[0].id} of this task is still running; this is another one.")
     return None
 
 
@@ -167,7 +174,7 @@ async def _same(task: Task, fields: dict[str, Any], task_run: TaskRun, context: 
         try:
             experiment = await context.client.experiments.get(task_run.experiment_id)
         except NotFound:
-            # Deleted under the run: whatever is asked for now, it is not that.
+            # The experiment was deleted during the task run, so the requested one is a different one.
             return False
         return experiment.name == str(fields["experiment_name"])
     if "experiment_ids" in fields and set(fields["experiment_ids"]) != set(task.experiment_ids):
@@ -180,13 +187,13 @@ SPEC = ToolSpec(
     title="Trigger a task run",
     description=(
         "Run a task once now. Use it after creating or changing the task. Starts a task run in status pending "
-        "and returns its run_id at once; wait=true stays with it, reports progress, and answers with its "
-        "counts, or with finished=false and the next call to make if it takes longer than a host allows. "
-        "Evaluation tasks take a data window (at most 30 days; on a first run of a project task the last 30 "
-        "days are filled in and said), max_spans, override_evaluations and, on datasets, experiment_ids. "
-        "run_experiment tasks need experiment_name and take the other arguments. What belongs to the other "
-        "type is refused before anything starts. A repeated call for work that is still under way answers "
-        "with that task run instead of starting a second one."
+        "and returns its run_id at once. wait=true waits for the end with progress and returns the counts, or "
+        "finished=false and the next call if that takes longer than a host allows. Evaluation tasks accept a "
+        "data window (at most 30 days; the first run of a project task defaults to the last 30 days, with a "
+        "note), max_spans, override_evaluations and, on datasets, experiment_ids. run_experiment tasks require "
+        "experiment_name and accept the other arguments. Arguments of the other type are refused before "
+        "anything starts. If the same work is still running, that task run is returned and no second one is "
+        "started."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

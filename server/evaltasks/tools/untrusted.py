@@ -1,7 +1,7 @@
-"""Text of spans, outputs and judges, kept apart from ours.
+"""Text of spans, outputs and judges, marked as untrusted.
 
-Whatever a model or a stranger wrote reaches the agent only as `{"untrusted": "…"}`: to be read as data, never as
-instruction. It is cut to a length, and never placed in errors, notes or suggested calls.
+Text that a model or a third party wrote reaches the agent only as `{"untrusted": "…"}`: it is data, not instructions.
+It is truncated, and never part of errors, notes or suggested calls.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ CHARACTERS_MAX = 600
 
 
 class Untrusted(BaseModel):
+    """Text of a third party."""
+
     model_config = ConfigDict(frozen=True)
 
     untrusted: str
 
 
 def as_untrusted(text: str | None, characters_max: int = CHARACTERS_MAX) -> Untrusted | None:
-    """The text in its fence, without control characters that could rewrite a terminal; None for no text.
+    """Wrap a text as untrusted, without control characters that could rewrite a terminal.
 
-    A longer text ends in `… (n more characters)`.
+    Args:
+        text: The text; None or an empty text gives None.
+        characters_max: The length after which the text is cut and ends in `… (n more characters)`.
     """
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""`ax tasks wait-for-run`, in steps that fit the patience of hosts."""
+"""`ax tasks wait-for-run`, in calls that are short enough for MCP hosts."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class WaitForTaskRunInput(Input):
 
 async def wait_for_task_run(arguments: WaitForTaskRunInput, context: ToolContext) -> TaskRunAnswer:
     note_prerelease(context)
-    waited = await wait_for(context, arguments.run_id, arguments.poll_interval, arguments.timeout)
-    return await waited_answer(waited, arguments.poll_interval, context)
+    result = await wait_for(context, arguments.run_id, arguments.poll_interval, arguments.timeout)
+    return await waited_answer(result, arguments.poll_interval, context)
 
 
 SPEC = ToolSpec(
     name="wait_for_task_run",
     title="Wait for a task run",
     description=(
-        "Wait until a task run is over, with progress. Use it after trigger_task_run. Returns "
-        "outcome=finished with the counts; outcome=still_running when one call has lasted as long as hosts "
-        "allow (about 45 s): not an error, go on with next_call exactly as it is; outcome=timed_out when the "
-        "whole timeout is over (the task run goes on by itself). Waiting only looks: ending it never cancels "
-        "the task run. Network problems are waited out."
+        "Wait until a task run has ended, with progress. Use it after trigger_task_run. Returns "
+        "outcome=finished with the counts; outcome=still_running after about 45 s, the longest call that "
+        "hosts allow (not an error: make next_call exactly as it is); or outcome=timed_out when the whole "
+        "timeout is over (the task run continues). Waiting only reads, so ending it never cancels the task "
+        "run. Network errors do not end the wait."
     ),
     effect=Effect.READS,
     group=Group.TASKS,

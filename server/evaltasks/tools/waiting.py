@@ -28,17 +28,17 @@ from evaltasks.tools.views import progress_sentence, span_words
 
 POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 600.0
-# An engine in this process answers in a millisecond: watching it closely costs nothing and keeps progress live.
+# An engine in this process answers within a millisecond, so frequent polls cost nothing and keep progress current.
 _ENGINE_POLL_SECONDS_MAX = 1.0
-# The first looks come sooner: many task runs are over before the first interval is.
+# The first polls come sooner, because many task runs end before the first interval does.
 _FIRST_POLL_SECONDS = 0.1
-# Well below the 15 s after which hosts begin to think that a call has died.
+# Well below the 15 s without progress after which hosts consider a call dead.
 _SILENCE_SECONDS_MAX = 10.0
 _REQUEST_SECONDS_MIN = 0.05
 
 
 @dataclass(frozen=True)
-class Job:
+class RunChain:
     """A task run and the task runs that its completion triggered."""
 
     task_run: TaskRun
@@ -50,73 +50,86 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Waited:
-    """How far a wait came. `timed_out`: the caller's whole time is over, which is not the task run's problem.
+class WaitResult:
+    """The state of a wait at the end of one call.
 
-    `left_seconds` of the caller's time-out are for the next call. `last_failure` tells of polls that failed last.
+    Attributes:
+        chain: The task runs as last read.
+        waited_seconds: How long this call waited.
+        left_seconds: The rest of the caller's timeout, for the next call.
+        timed_out: Whether the whole timeout is over. It says nothing about the task run.
+        last_failure: Why the most recent polls failed, if they did.
     """
 
-    job: Job
+    chain: RunChain
     waited_seconds: float
     left_seconds: float
     timed_out: bool = False
     last_failure: str | None = None
 
 
-async def wait_for(context: ToolContext, run_id: str, poll_interval: float, timeout: float) -> Waited:
-    """Watch a task run until it is over, the host's patience ends or the caller's time-out does.
+async def wait_for(context: ToolContext, run_id: str, poll_interval: float, timeout: float) -> WaitResult:
+    """Poll a task run until it has ended, or the time of this call or the caller's timeout is over.
 
-    Raises Problem and ClientError when the task run could never be read, or cannot be read any more.
+    Args:
+        context: The context of the call, which also receives progress.
+        run_id: The id of the task run.
+        poll_interval: Seconds between two polls. An embedded engine is polled at least every second.
+        timeout: Seconds to wait, over this and all following calls.
+
+    Raises:
+        Problem: The service refused to show the task run.
+        ClientError: The task run could not be read once within the time of this call.
     """
     started = context.time.monotonic_seconds()
     seconds_max = min(timeout, context.settings.call_wait_seconds_max)
     interval = min(poll_interval, _ENGINE_POLL_SECONDS_MAX) if context.client.is_engine else poll_interval
     pause = min(_FIRST_POLL_SECONDS, interval) if context.client.is_engine else interval
-    seen: Job | None = None
+    seen: RunChain | None = None
     last_failure: Problem | ClientError | None = None
     while True:
         left = seconds_max - (context.time.monotonic_seconds() - started)
         try:
-            found = await _look(context, run_id, left, seen)
+            current = await _poll(context, run_id, left, seen)
         except (Problem, ClientError) as error:
-            if not _passes(error):
+            if not _is_transient(error):
                 raise
             last_failure = error
         else:
-            if found is None:
-                # The client was still trying when the time for this look was over.
-                last_failure = last_failure or _unseen(run_id, context.time.monotonic_seconds() - started)
+            if current is None:
+                # The client was still retrying when the time of this poll was over.
+                last_failure = last_failure or _no_answer(run_id, context.time.monotonic_seconds() - started)
             else:
-                seen, last_failure = found, None
+                seen, last_failure = current, None
                 await _report(context, seen)
         waited = context.time.monotonic_seconds() - started
         over = waited >= seconds_max
         if seen is not None and (seen.finished or over):
-            return _waited(seen, waited, timeout, last_failure)
+            return _result(seen, waited, timeout, last_failure)
         if over:
-            raise last_failure or _unseen(run_id, waited)
-        rest = max(pause, retry_after_of(last_failure) or 0.0)
-        await _rest(context, min(rest, seconds_max - waited), seen)
+            raise last_failure or _no_answer(run_id, waited)
+        sleep_seconds = max(pause, retry_after_of(last_failure) or 0.0)
+        await _sleep(context, min(sleep_seconds, seconds_max - waited), seen)
         pause = min(pause * 2, interval)
 
 
-async def _look(context: ToolContext, run_id: str, left_seconds: float, seen: Job | None) -> Job | None:
-    """One look, within the time that is left; None when that was too short for an answer."""
-    # The client repeats failed reads by itself and may take longer than the host's patience.
+async def _poll(context: ToolContext, run_id: str, left_seconds: float, seen: RunChain | None) -> RunChain | None:
+    """Read the task runs once within the remaining time. Return None if no answer arrived in time."""
+    # The client retries failed reads, which can take longer than the time of this call.
     with anyio.move_on_after(max(left_seconds, _REQUEST_SECONDS_MIN) + 1.0):
         over = {each.id: each for each in (seen.task_run, *seen.chained) if each.finished} if seen else {}
         task_run = over.get(run_id) or await context.client.task_runs.get(run_id)
         chained = []
         for chained_id in task_run.chained_task_run_ids or ():
-            # One that is gone went with its task, which is no reason to wait on.
+            # A chained task run that does not exist was deleted with its task: there is nothing to wait for.
             with suppress(NotFound):
                 chained.append(over.get(chained_id) or await context.client.task_runs.get(chained_id))
-        return Job(task_run, tuple(chained))
+        return RunChain(task_run, tuple(chained))
     return None
 
 
-async def _rest(context: ToolContext, seconds: float, seen: Job | None) -> None:
-    """Sleep in slices, with a sign of life after each."""
+async def _sleep(context: ToolContext, seconds: float, seen: RunChain | None) -> None:
+    """Sleep in slices and report progress after each."""
     while seconds > 0:
         slice_seconds = min(seconds, _SILENCE_SECONDS_MAX)
         await context.time.sleep(slice_seconds)
@@ -125,41 +138,40 @@ async def _rest(context: ToolContext, seconds: float, seen: Job | None) -> None:
             await _report(context, seen)
 
 
-async def _report(context: ToolContext, job: Job) -> None:
-    """Counts of all task runs of the job; words about the one that is under way."""
-    parts = (job.task_run, *job.chained)
-    current = next((each for each in parts if not each.finished), parts[-1])
+async def _report(context: ToolContext, chain: RunChain) -> None:
+    """Report the counts of all task runs together, and a sentence about the one that is running."""
+    task_runs = (chain.task_run, *chain.chained)
+    current = next((task_run for task_run in task_runs if not task_run.finished), task_runs[-1])
     sentence = progress_sentence(current, context.time.now())
-    if job.chained:
-        sentence = f"task run {parts.index(current) + 1} of {len(parts)}: {sentence}"
-    selected = [each.num_selected for each in parts if each.num_selected is not None]
-    total = float(sum(selected)) if len(selected) == len(parts) else None
-    await context.progress.report(float(sum(each.num_done for each in parts)), total, sentence)
+    if chain.chained:
+        sentence = f"task run {task_runs.index(current) + 1} of {len(task_runs)}: {sentence}"
+    selected = [task_run.num_selected for task_run in task_runs if task_run.num_selected is not None]
+    total = float(sum(selected)) if len(selected) == len(task_runs) else None
+    num_done = sum(task_run.num_done for task_run in task_runs)
+    await context.progress.report(float(num_done), total, sentence)
 
 
-def _passes(error: Problem | ClientError) -> bool:
-    """True for what may be over by the next look."""
+def _is_transient(error: Problem | ClientError) -> bool:
+    """Return whether the next poll may succeed."""
     if isinstance(error, NotBuilt):
         return False
     return isinstance(error, (RateLimited, ServerError, Unreachable, Unreadable))
 
 
-def _waited(job: Job, waited: float, timeout: float, last_failure: Problem | ClientError | None) -> Waited:
+def _result(chain: RunChain, waited: float, timeout: float, last_failure: Problem | ClientError | None) -> WaitResult:
     left = max(0.0, timeout - waited)
-    return Waited(
-        job=job,
+    return WaitResult(
+        chain=chain,
         waited_seconds=round(waited, 1),
         left_seconds=round(left, 1),
-        # Less than a second is not a time to wait for: what rounds to nothing is over.
-        timed_out=not job.finished and left < 1.0,
-        last_failure=None
-        if last_failure is None
-        else f"The last looks failed ({last_failure}); the counts are from before.",
+        # A next call with less than a second left would not wait at all.
+        timed_out=not chain.finished and left < 1.0,
+        last_failure=None if last_failure is None else f"The last polls failed ({last_failure}); the counts are older.",
     )
 
 
-def _unseen(run_id: str, waited: float) -> ClientError:
+def _no_answer(run_id: str, waited: float) -> ClientError:
     return Unreachable(
-        f"No answer about task run {run_id[:80]} came within {span_words(waited)}. It goes on by itself; "
-        "look again with get_task_run."
+        f"The service did not answer within {span_words(waited)}. Task run {run_id[:80]} is not affected; read it "
+        "later with get_task_run."
     )
