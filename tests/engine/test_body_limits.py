@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from evaltasks.engine.body_limits import BodyLimits
-from evaltasks.engine.ingest.ingestor import IN_HAND_MAX
+from evaltasks.engine.ingest.ingestor import IN_FLIGHT_MAX
 from tests.support.backends import served
 from tests.support.engines import EngineInTest, engine
 from tests.support.otlp import span_request
@@ -135,7 +135,7 @@ async def test_fifty_slow_clients_do_not_hold_the_engine_and_are_sent_away() -> 
             f"POST /v1/traces HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-protobuf\r\n"
             "Content-Length: 9\r\n\r\n\n"
         )
-        assert SLOW_CLIENTS > IN_HAND_MAX
+        assert SLOW_CLIENTS > IN_FLIGHT_MAX
         with anyio.fail_after(15):
             slow = [await anyio.connect_tcp(host, int(port)) for _ in range(SLOW_CLIENTS)]
             for stream in slow:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from evaltasks.engine.ingest.ingestor import IN_HAND_MAX
+from evaltasks.engine.ingest.ingestor import IN_FLIGHT_MAX
 from tests.support.engines import EngineInTest, engine
 from tests.support.otlp import SPAN_ID, START_NS, TRACE_ID, span_request, text_attribute
 
@@ -213,7 +213,7 @@ async def test_a_small_body_that_unpacks_to_a_huge_one_is_a_413() -> None:
 async def test_a_full_intake_sends_exporters_away_for_a_second() -> None:
     async with engine() as it:
         with anyio.fail_after(5):
-            places = [it.engine.ingestor.place() for _ in range(IN_HAND_MAX)]
+            places = [it.engine.ingestor.place() for _ in range(IN_FLIGHT_MAX)]
             for place in places:
                 place.__enter__()
             reply = await it.http.post("/v1/traces", content=span_request().SerializeToString(), headers=PROTOBUF)

@@ -143,7 +143,7 @@ async def test_spans_that_cannot_be_stored_are_all_named_and_nothing_is_kept() -
         assert await _list(it, project) == []
         await _ingest(it, ABSENT, {}, status=404)
     assert "spans[0]: end_time is before start_time" in problem["detail"]
-    assert "spans[2]: an event cannot be read (its timestamp)" in problem["detail"]
+    assert "spans[2]: an event is not valid: timestamp" in problem["detail"]
     assert "spans[1]" not in problem["detail"]
 
 

@@ -114,3 +114,8 @@ _WRONG = (
     "This engine asks for a key, and the one that came is none of its keys. They are those of EVALTASKS_ENGINE_KEY "
     "where the engine was started; ask whoever started it."
 )
+# For protocols in which a missing key and a wrong one are the same error.
+INVALID_KEY = (
+    "The API key is missing or not valid for this engine. Send one of the keys in EVALTASKS_ENGINE_KEY of the "
+    "environment in which the engine was started."
+)

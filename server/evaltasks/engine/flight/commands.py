@@ -1,6 +1,7 @@
-"""What Flight clients ask for: JSON texts in camelCase, one object with one member that names the command.
+"""Commands of Flight clients: a JSON object in camelCase with one member that names the command.
 
-They are Arize's protobuf messages in proto3's JSON mapping: numbers may come as texts, unknown members are ignored.
+They are Arize's protobuf messages in proto3's JSON mapping: numbers may be sent as strings, unknown members are
+ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from evaltasks.api.wire import Timestamp
 class Command(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel)
 
-    space_id: str = ""  # an id, or a name: `ax` sends what the person typed
+    space_id: str = ""  # an id or a name: `ax` sends what the user typed
 
 
 class CreateDataset(Command):
@@ -45,7 +46,7 @@ class PostExperimentData(Command):
 
 
 class WriteSpans(Command):
-    """Evaluations, annotations or metadata for spans of a project, by its name or id."""
+    """Writes evaluations, annotations or metadata to spans of a project (its name or id)."""
 
     external_model_id: str
 
@@ -63,7 +64,7 @@ class WriteMetadata(WriteSpans):
 
 
 class ExportSpans(Command):
-    """Not wrapped in a member; `model_id` is the project's name or id. The end of the window lies outside of it."""
+    """Exports spans. It is not wrapped in a member. `model_id` is the project's name or id; `end_time` is exclusive."""
 
     model_id: str
     environment: str = "TRACING"
@@ -89,42 +90,47 @@ CommandT = TypeVar("CommandT", bound=Command)
 
 
 def put_from(text: bytes) -> Command:
-    """The command of a DoPut. Raises BadRequest, NotBuilt."""
-    return _one_of(_PUTS, _object_from(text))
+    """Parse the command of a DoPut. Raises BadRequest or NotBuilt."""
+    return _parse_named(_PUTS, _object_from(text))
 
 
 def action_from(text: bytes) -> Command:
-    """The command of a DoAction. Raises BadRequest, NotBuilt."""
-    return _one_of(_ACTIONS, _object_from(text))
+    """Parse the command of a DoAction. Raises BadRequest or NotBuilt."""
+    return _parse_named(_ACTIONS, _object_from(text))
 
 
 def get_from(text: bytes) -> Command:
-    """The command of a ticket; one that names none is an export of spans. Raises BadRequest, NotBuilt."""
-    given = _object_from(text)
-    return _read(ExportSpans, given) if "modelId" in given else _one_of(_GETS, given)
+    """Parse the command of a ticket; one without a member that names a command is an export of spans.
+
+    Raises:
+        BadRequest: The command is not valid.
+        NotBuilt: The engine does not support it.
+    """
+    document = _object_from(text)
+    return _parse(ExportSpans, document) if "modelId" in document else _parse_named(_GETS, document)
 
 
-def _one_of(commands: dict[str, type[Command]], given: dict[str, object]) -> Command:
-    for name, kind in commands.items():
-        if name in given:
-            return _read(kind, given[name])
-    raise NotBuilt(f"The embedded engine knows these commands here: {', '.join(commands)}.")
+def _parse_named(commands: dict[str, type[Command]], document: dict[str, object]) -> Command:
+    for name, command_type in commands.items():
+        if name in document:
+            return _parse(command_type, document[name])
+    raise NotBuilt(f"The embedded engine supports only these commands here: {', '.join(commands)}.")
 
 
-def _read(kind: type[CommandT], given: object) -> CommandT:
+def _parse(command_type: type[CommandT], document: object) -> CommandT:
     try:
-        return kind.model_validate(given)
+        return command_type.model_validate(document)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=False)
-        named = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details)
-        raise BadRequest(f"The command cannot be read: {named}.") from None
+        errors = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details)
+        raise BadRequest(f"The command is not valid: {errors}.") from None
 
 
 def _object_from(text: bytes) -> dict[str, object]:
     try:
-        given = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+        document = None
+    if not isinstance(document, dict):
         raise BadRequest("A command must be a JSON object.")
-    return given
+    return document

@@ -1,6 +1,6 @@
-"""What is fetched over Flight: all rows of a dataset, an experiment, or a project's spans, as one table.
+"""Downloads over Flight: all rows of a dataset, an experiment, or a project's spans, as one table.
 
-Every function runs inside one read of the store, so a table shows one state of it.
+Every function runs in one read transaction, so a table shows one state of the store.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from evaltasks.api.wire import JsonObject
 from evaltasks.engine.clock import from_us, to_us
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
 from evaltasks.engine.flight.commands import ExportSpans, GetDataset, GetExperiment
-from evaltasks.engine.flight.tables import TEXTS, TIME, table_from
-from evaltasks.engine.ingest.ingestor import project_named, space_named
+from evaltasks.engine.flight.tables import STRINGS, TIME, table_from
+from evaltasks.engine.ingest.ingestor import project_by_name_or_id, space_by_name_or_id
 from evaltasks.engine.store import bulk, datasets, experiments
 from evaltasks.engine.store.bulk import SpanSelection
 from evaltasks.engine.store.functions import lookup
@@ -39,7 +39,7 @@ _SPAN: Mapping[str, pa.DataType] = {
     "status_code": pa.string(),
     "status_message": pa.string(),
 }
-# Lists of objects, which the clients want as lists of JSON texts, and objects they want as JSON texts.
+# Attributes that clients expect as lists of JSON texts, and below those they expect as JSON texts.
 _OBJECT_LISTS = (
     "llm.input_messages",
     "llm.output_messages",
@@ -50,22 +50,28 @@ _OBJECT_LISTS = (
     "reranker.output_documents",
 )
 _OBJECTS = ("metadata", "llm.prompt_template.variables")
-_LIST_TYPES = {f"attributes.{name}": TEXTS for name in _OBJECT_LISTS} | {"events": TEXTS}
+_LIST_TYPES = {f"attributes.{name}": STRINGS for name in _OBJECT_LISTS} | {"events": STRINGS}
 
 
-def dataset_named(tx: Transaction, space: str, dataset: str) -> Dataset:
-    """The dataset of that id, or of that name in the space. Raises NotFound."""
-    found = datasets.find_dataset(tx, dataset)
-    if found is None and (named := datasets.find_dataset_by_name(tx, space_named(tx, space).id, dataset)):
-        found = datasets.find_dataset(tx, named.id)
-    if found is None:
+def dataset_by_name_or_id(tx: Transaction, space: str, dataset: str) -> Dataset:
+    """Return the dataset with this id, or with this name in the space (its name or id).
+
+    Raises:
+        NotFound: There is no such dataset or space.
+    """
+    found_dataset = datasets.find_dataset(tx, dataset)
+    if found_dataset is not None:
+        return found_dataset
+    named = datasets.find_dataset_by_name(tx, space_by_name_or_id(tx, space).id, dataset)
+    found_dataset = None if named is None else datasets.find_dataset(tx, named.id)
+    if found_dataset is None:
         raise NotFound("There is no dataset with this id or name.")
-    return found
+    return found_dataset
 
 
 def dataset_table(tx: Transaction, command: GetDataset) -> pa.Table:
-    """The rows of a version, the latest one without. Raises NotFound."""
-    dataset = dataset_named(tx, command.space_id, command.dataset_id)
+    """Return the examples of a version, by default the latest one. Raises NotFound."""
+    dataset = dataset_by_name_or_id(tx, command.space_id, command.dataset_id)
     version = datasets.find_version(tx, dataset.id, command.dataset_version or None)
     if version is None:
         raise NotFound("The dataset has no version with this id.")
@@ -86,7 +92,7 @@ def dataset_table(tx: Transaction, command: GetDataset) -> pa.Table:
 
 
 def experiment_table(tx: Transaction, command: GetExperiment) -> pa.Table:
-    """Raises NotFound."""
+    """Return the experiment runs of an experiment. Raises NotFound."""
     experiment = experiments.find_experiment(tx, command.experiment_id)
     if experiment is None:
         raise NotFound("There is no experiment with this id.")
@@ -99,10 +105,16 @@ def experiment_table(tx: Transaction, command: GetExperiment) -> pa.Table:
 
 
 def span_selection(tx: Transaction, command: ExportSpans) -> SpanSelection:
-    """Raises NotFound for space and project, and what a filter that cannot be used raises."""
+    """Return which spans to export.
+
+    Raises:
+        NotFound: There is no such space or project.
+        BadRequest: The environment is not TRACING, or the filter is not valid.
+        Unprocessable: The filter is not valid.
+    """
     if command.environment != "TRACING":
-        raise BadRequest("The embedded engine keeps spans: environment must be TRACING.")
-    project = project_named(tx, space_named(tx, command.space_id).id, command.model_id)
+        raise BadRequest("The embedded engine stores spans only: environment must be TRACING.")
+    project = project_by_name_or_id(tx, space_by_name_or_id(tx, command.space_id).id, command.model_id)
     filter_ = (
         compile_filter(command.filter_expression, Target.SPAN, field="where")
         if command.filter_expression.strip()
@@ -113,11 +125,13 @@ def span_selection(tx: Transaction, command: ExportSpans) -> SpanSelection:
 
 
 def span_table(tx: Transaction, command: ExportSpans) -> pa.Table:
+    """Return the spans of an export, with the columns that the client asked for. Raises what `span_selection` does."""
     selection = span_selection(tx, command)
-    wanted = command.projected_columns
+    projected = command.projected_columns
 
     def shows(column: str) -> bool:
-        return not wanted or column == "time" or any(column == one or column.startswith(f"{one}.") for one in wanted)
+        is_projected = any(column == name or column.startswith(f"{name}.") for name in projected)
+        return not projected or column == "time" or is_projected
 
     def pages() -> Iterator[Sequence[JsonObject]]:
         for rows in bulk.span_pages(tx, selection):
@@ -129,13 +143,13 @@ def span_table(tx: Transaction, command: ExportSpans) -> pa.Table:
 
     fixed = {name: kind for name, kind in {**_SPAN, **_LIST_TYPES}.items() if shows(name)}
     table = table_from(pages, fixed)
-    # A list column that no span has is not there, as with all other attributes.
+    # A list column without values is left out, as are all other attributes without values.
     empty = [name for name in _LIST_TYPES if name in table.column_names and table[name].null_count == len(table)]
     return table.drop_columns(empty) if empty else table
 
 
 def _span_row(row: Row, feedback: SpanFeedback) -> JsonObject:
-    found: JsonObject = {
+    columns: JsonObject = {
         "time": from_us(row["start_us"]),
         "context.trace_id": row["trace_id"],
         "context.span_id": row["span_id"],
@@ -148,19 +162,19 @@ def _span_row(row: Row, feedback: SpanFeedback) -> JsonObject:
         "status_message": row["status_message"],
     }
     if events := json.loads(row["events"]):
-        found["events"] = [_json(event) for event in events]
-    found.update({f"attributes.{name}": value for name, value in _attributes(json.loads(row["attributes"])).items()})
+        columns["events"] = [_json(event) for event in events]
+    columns.update({f"attributes.{name}": value for name, value in _attributes(json.loads(row["attributes"])).items()})
     for evaluation in feedback.evaluations:
         for field in ("label", "score", "explanation"):
-            found[f"eval.{evaluation.name}.{field}"] = getattr(evaluation, field)
+            columns[f"eval.{evaluation.name}.{field}"] = getattr(evaluation, field)
     for annotation in feedback.annotations:
         for field in ("label", "score", "text"):
-            found[f"annotation.{annotation.name}.{field}"] = getattr(annotation, field)
-    return found
+            columns[f"annotation.{annotation.name}.{field}"] = getattr(annotation, field)
+    return columns
 
 
 def _attributes(flat: JsonObject) -> JsonObject:
-    """Flat attributes with the parts of known lists and objects put together again."""
+    """Return flat attributes in which known lists and objects are assembled from their parts."""
     whole: JsonObject = {}
     for name in (*_OBJECT_LISTS, *_OBJECTS):
         parts = {key: value for key, value in flat.items() if key == name or key.startswith(f"{name}.")}
@@ -177,18 +191,19 @@ def _attributes(flat: JsonObject) -> JsonObject:
 
 
 def _dotted(value: Any, prefix: str = "") -> Any:
-    """`{"message": {"role": …}}` as `{"message.role": …}`, at every depth: how OpenInference writes list members."""
+    """Return `{"message": {"role": …}}` as `{"message.role": …}` at every depth, as OpenInference writes list
+    members."""
     if isinstance(value, list):
         return [_dotted(member) for member in value]
     if not isinstance(value, dict):
         return value
-    found: JsonObject = {}
+    flat: JsonObject = {}
     for name, member in value.items():
         if isinstance(member, dict) and member:
-            found.update(_dotted(member, f"{prefix}{name}."))
+            flat.update(_dotted(member, f"{prefix}{name}."))
         else:
-            found[f"{prefix}{name}"] = _dotted(member)
-    return found
+            flat[f"{prefix}{name}"] = _dotted(member)
+    return flat
 
 
 def _json(value: object) -> str:

@@ -1,6 +1,6 @@
-"""OTLP over gRPC, which the published SDK's `experiments.run` sends its traces with.
+"""OTLP over gRPC, which the published SDK's `experiments.run` uses for its traces.
 
-The same intake as OTLP over HTTP: only the port differs. gRPC serves in threads; a portal hands over to the event loop.
+Spans are stored as with OTLP over HTTP. gRPC serves in threads; a portal runs the ingestor on the event loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evaltasks.api.problems import Problem
 from evaltasks.engine.ingest import otlp
 from evaltasks.engine.ingest.ingestor import Ingestor
 from evaltasks.engine.ingest.routes import OTLP_BYTES_MAX, PROJECT_HEADERS, SPACE_HEADERS
-from evaltasks.engine.keys import Keys
+from evaltasks.engine.keys import INVALID_KEY, Keys
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,23 @@ _CODES = {
 async def open_otlp(
     ingestor: Ingestor, host: str, port: int, keys: Keys | None = None, body_bytes_max: int | None = None
 ) -> AsyncIterator[str]:
-    """Serve OTLP/gRPC while the block is open; gives `http://host:port`, as exporters want it (port 0 picks one).
+    """Serve OTLP over gRPC while the context is open.
 
-    With `keys`, calls must carry one as `authorization`, bare or as a bearer token. `body_bytes_max` bounds a message.
-    Raises OSError when the address is taken.
+    Args:
+        ingestor: Stores the spans.
+        host: The address to bind to.
+        port: The port; 0 picks a free one.
+        keys: If set, calls must send one of these keys as `authorization`, with or without "Bearer".
+        body_bytes_max: The largest message in bytes.
+
+    Yields:
+        The endpoint for exporters, `http://host:port`.
+
+    Raises:
+        OSError: The address is in use.
     """
     shown = f"[{host}]" if ":" in host else host
-    # Bound before the portal is entered: a failure inside it would come out as a group of failures.
+    # Bind before entering the portal: inside it an error would be wrapped in an exception group.
     portal = BlockingPortal()
     handler = grpc.unary_unary_rpc_method_handler(_Listener(ingestor, portal, keys).export)
     server = grpc.server(
@@ -56,7 +66,7 @@ async def open_otlp(
     try:
         bound = server.add_insecure_port(f"{shown}:{port}")
     except RuntimeError as error:
-        raise OSError(f"OTLP cannot serve on {shown}:{port}") from error
+        raise OSError(f"OTLP over gRPC cannot serve on {shown}:{port}") from error
     async with portal:
         server.start()
         try:
@@ -75,24 +85,28 @@ class _Listener:
     def export(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         headers = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
         if self._keys is not None and not self._keys.caller(headers.get("authorization", "").encode()):
-            words = "This engine asks for a key, and what was given is none of its keys."
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, words)
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, INVALID_KEY)
         try:
-            return self._portal.call(self._take_in, body, headers)
+            response: bytes = self._portal.call(self._ingest, body, headers)
+            return response
         except Problem as problem:
             context.abort(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT), problem.detail)
         except Exception:
             reference = secrets.token_hex(4)
             logger.exception("crash %s in OTLP/gRPC", reference)
-            context.abort(grpc.StatusCode.INTERNAL, f"The engine failed; its log has reference {reference}.")
+            context.abort(
+                grpc.StatusCode.INTERNAL,
+                f"Internal error of the engine; its log has the details under reference {reference}.",
+            )
         raise AssertionError("abort raises")
 
-    async def _take_in(self, body: bytes, headers: dict[str, str]) -> bytes:
-        def named(names: tuple[str, ...]) -> str | None:
+    async def _ingest(self, body: bytes, headers: dict[str, str]) -> bytes:
+        def first_header(names: tuple[str, ...]) -> str | None:
             return next((headers[name] for name in names if headers.get(name)), None)
 
         with self._ingestor.place():
-            project = named(PROJECT_HEADERS)
+            project = first_header(PROJECT_HEADERS)
             batch = await to_thread.run_sync(lambda: otlp.batch_from(otlp.request_from_protobuf(body), project))
-            await self._ingestor.put(named(SPACE_HEADERS), batch.rows)
-        return otlp.answer_from(batch).SerializeToString()
+            await self._ingestor.put(first_header(SPACE_HEADERS), batch.rows)
+        encoded: bytes = otlp.response_from(batch).SerializeToString()
+        return encoded

@@ -1,10 +1,10 @@
-"""The Arrow Flight side of the engine, for the published clients' bulk calls.
+"""The Arrow Flight server of the engine, for bulk calls of the published clients.
 
-Flight serves in threads of its own; what touches the store is handed to the event loop of the engine through a
-portal. `open_flight` owns both: leaving its block lets calls that are under way finish, then closes the port.
+Flight serves in threads of its own; a portal runs everything that uses the store on the event loop of the engine.
+`open_flight` owns both: when its context ends, calls in progress finish and the port is closed.
 
-A failure is told in its own words, a crash of ours by a reference number. Both travel as Flight's own errors, although
-those have no code for "not found" or "taken": pyarrow adds a stack with paths of this machine to any other.
+Errors are sent with their message, unexpected ones with a reference number. All are sent as Flight's own errors,
+although these have no code for "not found" or "conflict": pyarrow adds a traceback with local paths to all others.
 """
 
 from __future__ import annotations
@@ -22,15 +22,11 @@ import pyarrow.flight as fl
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 
-from evaltasks.api.problems import (
-    BadRequest,
-    Problem,
-    Unavailable,
-)
+from evaltasks.api.problems import BadRequest, Problem, Unavailable
 from evaltasks.engine.call import Services
 from evaltasks.engine.flight import commands, downloads, uploads
 from evaltasks.engine.ingest.uploads import rows_of
-from evaltasks.engine.keys import Keys
+from evaltasks.engine.keys import INVALID_KEY, Keys
 from evaltasks.engine.store.bulk import count_spans
 from evaltasks.engine.store.store import StoreError, Transaction
 
@@ -46,7 +42,7 @@ _DOWNLOADS: Mapping[type[commands.Command], Callable[..., pa.Table]] = {
     commands.GetExperiment: downloads.experiment_table,
     commands.ExportSpans: downloads.span_table,
 }
-_ENTRIES: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, bytes]]] = {
+_ACTIONS: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, bytes]]] = {
     commands.CreateExperimentEntry: uploads.create_experiment_entry,
 }
 _UPLOADS: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, bytes]]] = {
@@ -60,12 +56,22 @@ _UPLOADS: Mapping[type[commands.Command], Callable[..., Coroutine[Any, Any, byte
 
 @asynccontextmanager
 async def open_flight(services: Services, host: str, port: int, keys: Keys | None = None) -> AsyncIterator[str]:
-    """Serve Flight on an address while the block is open; gives `grpc+tcp://host:port` (port 0 picks a free one).
+    """Serve Flight while the context is open.
 
-    With `keys`, calls must carry one in their header `auth-token-bin`. Raises OSError when the address is taken.
+    Args:
+        services: The services of the engine.
+        host: The address to bind to.
+        port: The port; 0 picks a free one.
+        keys: If set, calls must send one of these keys in the header `auth-token-bin`.
+
+    Yields:
+        The address for clients, `grpc+tcp://host:port`.
+
+    Raises:
+        OSError: The address is in use.
     """
     shown = f"[{host}]" if ":" in host else host
-    # Bound before the portal is entered: a failure inside it would come out as a group of failures.
+    # Bind before entering the portal: inside it an error would be wrapped in an exception group.
     portal = BlockingPortal()
     try:
         server = FlightListener(services, portal, f"grpc+tcp://{shown}:{port}", keys)
@@ -80,7 +86,7 @@ async def open_flight(services: Services, host: str, port: int, keys: Keys | Non
 
 
 class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
-    """Reads commands, hands them over, answers. Made by `open_flight`."""
+    """Dispatches Flight calls to the functions of `downloads` and `uploads`. Created by `open_flight`."""
 
     def __init__(self, services: Services, portal: BlockingPortal, location: str, keys: Keys | None) -> None:
         super().__init__(location, middleware={"keys": _KeyCheck(keys)} if keys else None)
@@ -89,11 +95,13 @@ class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has 
         self._places = threading.BoundedSemaphore(CALLS_MAX)
 
     def get_flight_info(self, _context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-        """How many spans an export will hold; the ticket is the command itself."""
+        """Return the number of spans of an export; the ticket is the command itself."""
         with self._call():
             command = commands.get_from(descriptor.command)
             if not isinstance(command, commands.ExportSpans):
-                raise BadRequest("Only exports of spans are asked about; datasets and experiments are fetched at once.")
+                raise BadRequest(
+                    "GetFlightInfo supports exports of spans only; fetch datasets and experiments with DoGet."
+                )
             total = self._read(lambda tx: count_spans(tx, downloads.span_selection(tx, command)))
             endpoint = fl.FlightEndpoint(fl.Ticket(descriptor.command), [])
             return fl.FlightInfo(pa.schema([]), descriptor, [endpoint], total, -1)
@@ -123,17 +131,17 @@ class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has 
                     raise BadRequest(f"The table is larger than {UPLOAD_BYTES_MAX // 2**20} MiB; send it in parts.")
                 rows += rows_of(chunk.data)
             writer.write(self._portal.call(_UPLOADS[type(command)], self._services, command, rows))
-            self._portal.call(self._ring)
+            self._portal.call(self._notify)
 
     def do_action(self, _context: fl.ServerCallContext, action: fl.Action) -> Iterator[fl.Result]:
         with self._call():
             command = commands.action_from(action.body.to_pybytes())
-            return iter([fl.Result(self._portal.call(_ENTRIES[type(command)], self._services, command))])
+            return iter([fl.Result(self._portal.call(_ACTIONS[type(command)], self._services, command))])
 
     def list_actions(self, _context: fl.ServerCallContext) -> list[tuple[str, str]]:
-        return [("create_experiment_db_entry", "make an experiment without runs")]
+        return [("create_experiment_db_entry", "create an experiment without experiment runs")]
 
-    async def _ring(self) -> None:
+    async def _notify(self) -> None:
         self._services.wake_signal.notify()
 
     def _read(self, work: Callable[[Transaction], Any]) -> Any:
@@ -141,14 +149,14 @@ class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has 
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        """A place among the calls at once, and every failure as an error that Flight can carry."""
+        """Limit the number of concurrent calls, and raise every error as one of Flight."""
         if not self._places.acquire(blocking=False):
-            raise fl.FlightUnavailableError(f"The engine answers {CALLS_MAX} Flight calls already; try again.")
+            raise fl.FlightUnavailableError(f"The engine is already processing {CALLS_MAX} Flight calls; retry later.")
         try:
             yield
         except Problem as problem:
             kind = fl.FlightUnavailableError if isinstance(problem, Unavailable) else fl.FlightServerError
-            raise kind(problem.detail.rstrip(".")) from None  # Arrow puts a full stop itself
+            raise kind(problem.detail.rstrip(".")) from None  # Arrow adds a full stop
         except StoreError as error:
             raise fl.FlightUnavailableError(str(error)) from None
         except Exception as error:
@@ -157,7 +165,7 @@ class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has 
             reference = secrets.token_hex(4)
             logger.exception("crash %s in Flight", reference)
             raise fl.FlightServerError(
-                f"The engine failed on its own account; the log has it under reference {reference}."
+                f"Internal error of the engine; its log has the details under reference {reference}."
             ) from None
         finally:
             self._places.release()
@@ -169,6 +177,6 @@ class _KeyCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ha
         self._keys = keys
 
     def start_call(self, _info: fl.CallInfo, headers: Mapping[str, list[str | bytes]]) -> None:
-        given = [one.encode() if isinstance(one, str) else one for one in headers.get("auth-token-bin", [])]
-        if not any(self._keys.caller(one) for one in given):
-            raise fl.FlightUnauthenticatedError("This engine asks for a key, and what was given is none of its keys.")
+        tokens = [token.encode() if isinstance(token, str) else token for token in headers.get("auth-token-bin", [])]
+        if not any(self._keys.caller(token) for token in tokens):
+            raise fl.FlightUnauthenticatedError(INVALID_KEY)

@@ -1,7 +1,8 @@
-"""Rows of JSON values as Arrow tables.
+"""Converts rows of JSON values to Arrow tables.
 
-A column has the kind all its values have: truth, whole numbers, numbers, times or texts. Where kinds differ, and for
-objects and lists, it holds texts: a text as it is, anything else as its JSON. The published clients take these apart.
+The type of a column is the type of all its values: boolean, integer, float, timestamp or string. If the types differ,
+and for objects and lists, it is string: strings are kept, other values are written as JSON, which the published clients
+parse.
 """
 
 from __future__ import annotations
@@ -14,33 +15,38 @@ import pyarrow as pa
 
 from evaltasks.api.wire import JsonObject
 
-# Calling it reads the pages of rows once more, from the first.
+# Each call reads the pages of rows again, from the first one.
 Pages: TypeAlias = Callable[[], Iterable[Sequence[JsonObject]]]
 
-TEXTS = pa.list_(pa.string())
+STRINGS = pa.list_(pa.string())
 TIME = pa.timestamp("us", tz="UTC")
 _INTEGER_END = 2**63
 
 
 def table_from(pages: Pages, fixed: Mapping[str, pa.DataType]) -> pa.Table:
-    """All rows in one table, read twice (kinds first, then values), so that only a page of rows is held at a time.
+    """Return all rows as one table.
 
-    `fixed` columns come first and are there whatever the rows hold; the others follow in the order they are met.
+    The rows are read twice, first for the types and then for the values, so that only one page is in memory at a time.
+
+    Args:
+        pages: Reads the rows.
+        fixed: Columns that come first, with their types, even if no row has them. Other columns follow in the order of
+            their first value.
     """
-    kinds: dict[str, pa.DataType | None] = dict(fixed)
+    types: dict[str, pa.DataType | None] = dict(fixed)
     for page in pages():
         for row in page:
             for name, value in row.items():
                 if name not in fixed and value is not None:
-                    kinds[name] = _joined(kinds.get(name), _kind_of(value))
-    schema = pa.schema(list(kinds.items()))
+                    types[name] = _common_type(types.get(name), _type_of(value))
+    schema = pa.schema(list(types.items()))
     batches = [
         pa.record_batch([_array(page, field.name, field.type) for field in schema], schema=schema) for page in pages()
     ]
     return pa.Table.from_batches(batches, schema=schema)
 
 
-def _kind_of(value: object) -> pa.DataType:
+def _type_of(value: object) -> pa.DataType:
     if isinstance(value, bool):
         return pa.bool_()
     if isinstance(value, int):
@@ -48,19 +54,19 @@ def _kind_of(value: object) -> pa.DataType:
     return pa.float64() if isinstance(value, float) else pa.string()
 
 
-def _joined(one: pa.DataType | None, other: pa.DataType) -> pa.DataType:
-    if one is None or one == other:
-        return other
-    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
+def _common_type(first: pa.DataType | None, second: pa.DataType) -> pa.DataType:
+    if first is None or first == second:
+        return second
+    return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else pa.string()
 
 
-def _array(page: Sequence[JsonObject], name: str, kind: pa.DataType) -> pa.Array:
+def _array(page: Sequence[JsonObject], name: str, type_: pa.DataType) -> pa.Array:
     values = [row.get(name) for row in page]
-    if kind == pa.string():
+    if type_ == pa.string():
         values = [_text(value) for value in values]
-    elif kind == pa.float64():
+    elif type_ == pa.float64():
         values = [None if value is None else float(value) for value in values]
-    return pa.array(values, type=kind)
+    return pa.array(values, type=type_)
 
 
 def _text(value: Any) -> str | None:

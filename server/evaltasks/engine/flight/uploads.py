@@ -1,6 +1,6 @@
-"""What is sent over Flight: datasets, results of experiments, and what clients say of spans.
+"""Uploads over Flight: datasets, experiments, and evaluations, annotations and metadata of spans.
 
-Every function writes in one transaction and answers with the bytes of the message the clients wait for.
+Every function writes in one transaction and returns the encoded protobuf message that the clients expect.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from evaltasks.engine.flight.commands import (
     WriteEvaluations,
     WriteMetadata,
 )
-from evaltasks.engine.flight.downloads import dataset_named
+from evaltasks.engine.flight.downloads import dataset_by_name_or_id
 from evaltasks.engine.handlers import creation
 from evaltasks.engine.handlers.columns import columns_text
-from evaltasks.engine.ingest.ingestor import ensure_project, project_named, space_named
+from evaltasks.engine.ingest.ingestor import ensure_project, project_by_name_or_id, space_by_name_or_id
 from evaltasks.engine.ingest.messages import message
 from evaltasks.engine.ingest.spans import flatten
 from evaltasks.engine.ingest.uploads import SPAN_ID, evaluations_from
@@ -47,31 +47,42 @@ _NOTES = "annotation.notes"
 
 
 async def create_dataset(services: Services, command: CreateDataset, rows: Rows) -> bytes:
-    """Raises NotFound, Conflict, BadRequest, Unprocessable."""
-    texts: dict[str, str] = {}
-    for nth, row in enumerate(rows):
+    """Create a dataset from rows. A row keeps its `id` unless an earlier row has the same one.
+
+    Raises:
+        NotFound: There is no such space.
+        Conflict: The space has a dataset with this name.
+        BadRequest: A row has a value that JSON cannot represent.
+        Unprocessable: There are no rows, or a row has only system columns.
+    """
+    examples: dict[str, str] = {}
+    for index, row in enumerate(rows):
         columns = {name: value for name, value in row.items() if name not in _SYSTEM_COLUMNS}
         if not columns:
-            raise Unprocessable(f"row {nth} has no columns of its own")
+            raise Unprocessable(f"rows[{index}] has no columns besides {', '.join(sorted(_SYSTEM_COLUMNS))}.")
         id_ = row.get("id")
-        texts[id_ if isinstance(id_, str) and id_ and id_ not in texts else services.new_row_id()] = columns_text(
-            columns, f"row {nth}"
-        )
-    if not texts:
+        is_usable = isinstance(id_, str) and id_ and id_ not in examples
+        examples[str(id_) if is_usable else services.new_row_id()] = columns_text(columns, f"rows[{index}]")
+    if not examples:
         raise Unprocessable("A dataset needs at least one row.")
 
     def work(tx: Transaction) -> bytes:
-        space = space_named(tx, command.space_id)
-        return message({1: creation.create_dataset(tx, services, space.id, command.dataset_name, texts)})
+        space = space_by_name_or_id(tx, command.space_id)
+        return message({1: creation.create_dataset(tx, services, space.id, command.dataset_name, examples)})
 
     return await services.store.write(work)
 
 
 async def create_experiment_entry(services: Services, command: CreateExperimentEntry) -> bytes:
-    """An experiment without runs, and the project its traces go to. Raises NotFound, Conflict."""
+    """Create an experiment without experiment runs, and the project for its traces.
+
+    Raises:
+        NotFound: There is no such dataset.
+        Conflict: The dataset has an experiment with this name.
+    """
 
     def work(tx: Transaction) -> bytes:
-        dataset = dataset_named(tx, command.space_id, command.dataset_id)
+        dataset = dataset_by_name_or_id(tx, command.space_id, command.dataset_id)
         name = command.experiment_name
         experiment_id = creation.create_experiment(tx, services, space_id=dataset.space_id, dataset=dataset, name=name)
         traces = ensure_project(tx, services, dataset.space_id, f"{name[:200]} {experiment_id}", ProjectType.EXPERIMENT)
@@ -81,18 +92,25 @@ async def create_experiment_entry(services: Services, command: CreateExperimentE
 
 
 async def post_experiment_data(services: Services, command: PostExperimentData, rows: Rows) -> bytes:
-    """Put runs at the end of an experiment that has its entry. Raises NotFound, BadRequest, Unprocessable."""
+    """Add experiment runs to an existing experiment.
+
+    Raises:
+        NotFound: There is no such dataset or experiment.
+        Conflict: An experiment run with one of the ids exists.
+        BadRequest: A row has a value that JSON cannot represent.
+        Unprocessable: An id or an error is not a string.
+    """
     runs = [_experiment_run(services, row, f"rows[{index}]") for index, row in enumerate(rows)]
 
     def work(tx: Transaction) -> bytes:
-        dataset = dataset_named(tx, command.space_id, command.dataset_id)
+        dataset = dataset_by_name_or_id(tx, command.space_id, command.dataset_id)
         experiment = experiments.find_experiment_by_name(
             tx, space_id=dataset.space_id, dataset_id=dataset.id, name=command.experiment_name
         )
         if experiment is None:
-            raise NotFound("The dataset has no experiment of this name; create its entry first.")
+            raise NotFound("The dataset has no experiment with this name; create it first.")
         if existing_experiment_run_ids(tx, [run.id for run in runs]):
-            raise Conflict("Some of these experiment runs were posted before; nothing was stored.")
+            raise Conflict("Experiment runs with some of these ids already exist; nothing was stored.")
         creation.append_experiment_runs(tx, services, experiment.id, runs)
         return message({1: experiment.id, 2: dataset.id})
 
@@ -114,11 +132,16 @@ def _experiment_run(services: Services, row: JsonObject, where: str) -> NewExper
 
 
 async def write_evaluations(services: Services, command: WriteEvaluations, rows: Rows) -> bytes:
-    """Raises NotFound for the project, BadRequest; spans that are not there are told by id."""
+    """Store evaluations on existing spans. The reply lists the ids that no span has.
+
+    Raises:
+        NotFound: There is no such space or project.
+        BadRequest: A row has no span id, or a value has the wrong type.
+    """
     evaluations = evaluations_from(rows)
 
     def work(tx: Transaction) -> bytes:
-        project = project_named(tx, space_named(tx, command.space_id).id, command.external_model_id)
+        project = project_by_name_or_id(tx, space_by_name_or_id(tx, command.space_id).id, command.external_model_id)
         updated, unmatched = client_writes.put_evaluations(tx, project.id, evaluations, to_us(services.clock.now()))
         return message({1: updated, 2: unmatched})
 
@@ -126,42 +149,50 @@ async def write_evaluations(services: Services, command: WriteEvaluations, rows:
 
 
 async def write_annotations(services: Services, command: WriteAnnotations, rows: Rows) -> bytes:
-    """As `write_evaluations`. Names need no annotation config here; a note is an annotation named `notes`."""
-    records = [record for nth, row in enumerate(rows) if (record := _annotated(row, nth))]
+    """Store annotations on existing spans. The reply lists the ids that no span has.
+
+    Names do not need an annotation config here; a note is stored as an annotation named `notes`.
+
+    Raises:
+        NotFound: There is no such space or project.
+        BadRequest: A row has no span id, or an annotation is not valid.
+    """
+    records = [record for index, row in enumerate(rows) if (record := _annotated(row, index))]
 
     def work(tx: Transaction) -> bytes:
-        project = project_named(tx, space_named(tx, command.space_id).id, command.external_model_id)
-        wanted = dict.fromkeys(record.record_id for record in records)
-        spans = client_writes.spans_by_id(tx, project.id, wanted)
-        seqs = {id_: [span["seq"] for span in found] for id_, found in spans.items()}
+        project = project_by_name_or_id(tx, space_by_name_or_id(tx, command.space_id).id, command.external_model_id)
+        span_ids = dict.fromkeys(record.record_id for record in records)
+        spans = client_writes.spans_by_id(tx, project.id, span_ids)
+        seqs = {id_: [span["seq"] for span in spans_of_id] for id_, spans_of_id in spans.items()}
         put_annotations(tx, "span", records, seqs, to_us(services.clock.now()))
-        return message({1: len(seqs), 2: [id_ for id_ in wanted if id_ not in seqs]})
+        return message({1: len(seqs), 2: [id_ for id_ in span_ids if id_ not in seqs]})
 
     return await services.store.write(work)
 
 
-def _annotated(row: JsonObject, nth: int) -> AnnotatedRecord | None:
-    said: dict[str, dict[str, Any]] = {}
+def _annotated(row: JsonObject, index: int) -> AnnotatedRecord | None:
+    fields_by_name: dict[str, dict[str, Any]] = {}
     for column, value in row.items():
         if match := _ANNOTATION.fullmatch(column):
             name, field = match.groups()
-            said.setdefault(name, {})[field] = value if field == "score" else str(value)
+            fields_by_name.setdefault(name, {})[field] = value if field == "score" else str(value)
     if notes := row.get(_NOTES):
-        said["notes"] = {"text": "\n".join(_note(note) for note in (notes if isinstance(notes, list) else [notes]))}
-    if not said:
+        texts = [_note(note) for note in (notes if isinstance(notes, list) else [notes])]
+        fields_by_name["notes"] = {"text": "\n".join(texts)}
+    if not fields_by_name:
         return None
     span_id = row.get(SPAN_ID)
     if not isinstance(span_id, str) or not span_id:
-        raise BadRequest(f"row {nth}: {SPAN_ID} must be the id of the span that is annotated.")
+        raise BadRequest(f"rows[{index}].{SPAN_ID} must be the id of the annotated span.")
     try:
-        values = [AnnotationInput(name=name, **fields) for name, fields in said.items()]
+        values = [AnnotationInput(name=name, **fields) for name, fields in fields_by_name.items()]
     except ValueError:
-        raise BadRequest(f"row {nth}: an annotation needs a name, and a number as its score.") from None
+        raise BadRequest(f"rows[{index}]: an annotation needs a name, and its score must be a number.") from None
     return AnnotatedRecord(record_id=span_id, values=values)
 
 
 def _note(note: object) -> str:
-    """The text of a note, which the SDK wraps in JSON."""
+    """Return the text of a note, which the SDK wraps in JSON."""
     try:
         return str(json.loads(str(note))["text"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -169,17 +200,20 @@ def _note(note: object) -> str:
 
 
 async def write_metadata(services: Services, command: WriteMetadata, rows: Rows) -> bytes:
-    """Merge a patch into each span's metadata: objects are merged, null is kept as null, as the service does.
+    """Merge a patch into the metadata of each span: objects are merged, null is stored as null, as AX does.
 
-    A row that cannot be applied is told with its span's id and spoils nothing else. Raises NotFound for the project.
+    The reply lists the rows that could not be applied with their span's id; the others are applied.
+
+    Raises:
+        NotFound: There is no such space or project.
     """
     patches = [(str(row.get(SPAN_ID) or ""), _patch(row.get("patch_document"))) for row in rows]
 
     def work(tx: Transaction) -> bytes:
-        project = project_named(tx, space_named(tx, command.space_id).id, command.external_model_id)
+        project = project_by_name_or_id(tx, space_by_name_or_id(tx, command.space_id).id, command.external_model_id)
         errors: list[bytes] = []
         for id_, patch in patches:
-            # Read again for every row: a span that comes twice is patched twice.
+            # Read again for every row, so that a span that appears twice is patched twice.
             spans = client_writes.spans_by_id(tx, project.id, [id_]).get(id_, ())
             if patch is None or not spans:
                 reason = (

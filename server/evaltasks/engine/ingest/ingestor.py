@@ -1,10 +1,10 @@
-"""Where telemetry of applications enters, whatever it was sent with.
+"""Stores the telemetry of applications, for every protocol that receives it.
 
-A parcel is what one request brought: rows by the name of their project. Storing it makes projects that are absent,
-all in one transaction, and wakes the executor, because continuous tasks may want the new spans.
+The rows of a request are stored in one transaction, which also creates the projects that do not exist. The executor is
+woken afterwards, because continuous tasks may select the new spans.
 
-Backpressure: only so many requests are worked on at once. The next one is told to come back, which every exporter
-does by itself, instead of waiting in our memory.
+Backpressure: the number of requests that are processed at once is limited. Further requests are answered with a time
+after which to retry, which every exporter does, instead of being queued in memory.
 """
 
 from __future__ import annotations
@@ -26,16 +26,21 @@ from evaltasks.engine.store import projects, spaces, spans
 from evaltasks.engine.store.spans import SpanRow
 from evaltasks.engine.store.store import StoreError, Transaction
 
-IN_HAND_MAX = 16
+IN_FLIGHT_MAX = 16
 RETRY_AFTER_SECONDS = 1
-# What the store may take to be free again after it could not be written.
+# How long the store may take to be writable again.
 STORE_RETRY_AFTER_SECONDS = 5
 _REASONS_SHOWN_MAX = 5
 
 
 @dataclass
 class IngestBatch:
-    """Rows to store by the name of their project, and why others of the same request cannot be."""
+    """The rows of one request.
+
+    Attributes:
+        rows: Rows to store by the name of their project.
+        rejected: How many spans cannot be stored, by reason.
+    """
 
     rows: dict[str, list[SpanRow]] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -49,42 +54,55 @@ class IngestBatch:
 
     @property
     def reasons(self) -> str:
-        """Why rows were rejected, commonest first; empty when none was."""
+        """The reasons of rejected spans, most frequent first; empty if none was rejected."""
         shown = [f"{number} × {reason}" for reason, number in self.rejected.most_common(_REASONS_SHOWN_MAX)]
         more = len(self.rejected) - len(shown)
         return "; ".join(shown) + (f"; and {more} more reasons" if more > 0 else "")
 
 
 class Ingestor:
-    """One for an engine. Every receiver holds a `place` while it decodes and stores."""
+    """Stores incoming spans and limits how many requests are processed at once.
 
-    def __init__(self, services: Services, in_hand_max: int = IN_HAND_MAX) -> None:
+    An engine has one. Every receiver holds a `place` while it decodes and stores a request.
+    """
+
+    def __init__(self, services: Services, in_flight_max: int = IN_FLIGHT_MAX) -> None:
         self.services = services
-        self._in_hand_max = in_hand_max
-        self._in_hand = 0
+        self._in_flight_max = in_flight_max
+        self._in_flight = 0
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Raises Unavailable at once, with a time to come back, when all places are taken."""
+        """Hold one of the places for requests.
+
+        Raises:
+            Unavailable: All places are in use; the error has a time after which to retry.
+        """
         self.refuse_when_full()
-        self._in_hand += 1
+        self._in_flight += 1
         try:
             yield
         finally:
-            self._in_hand -= 1
+            self._in_flight -= 1
 
     def refuse_when_full(self) -> None:
-        """Raises Unavailable, before a body is read for which there would be no place."""
-        if self._in_hand >= self._in_hand_max:
+        """Raise Unavailable if all places are in use. Receivers call it before they read a body."""
+        if self._in_flight >= self._in_flight_max:
             raise Unavailable(
-                f"The engine is taking in {self._in_hand} requests already; send this one again.",
+                f"The engine is already processing {self._in_flight} requests; retry after {RETRY_AFTER_SECONDS} s.",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
 
     async def put(self, space: str | None, rows: Mapping[str, Sequence[SpanRow]]) -> IngestedSpans:
-        """Store the rows in projects of the space (its name or id; the default one without), all or none.
+        """Store all rows or none, and create projects that do not exist.
 
-        Raises NotFound for an unknown space, Unavailable when the store cannot be written now.
+        Args:
+            space: Name or id of the space; the default space if None or empty.
+            rows: Rows by the name of their project.
+
+        Raises:
+            NotFound: There is no such space.
+            Unavailable: The store cannot be written now.
         """
         if not rows:
             return IngestedSpans(num_added=0, num_replaced=0)
@@ -92,13 +110,13 @@ class Ingestor:
         now_us = to_us(services.clock.now())
 
         def work(tx: Transaction) -> IngestedSpans:
-            home = space_named(tx, space)
+            space_id = space_by_name_or_id(tx, space).id
             num_added = num_replaced = 0
-            for name, rows_of_project in rows.items():
-                project = ensure_project(tx, services, home.id, name)
-                done = spans.put_spans(tx, project.id, rows_of_project, now_us)
-                num_added += done.num_added
-                num_replaced += done.num_replaced
+            for name, project_rows in rows.items():
+                project = ensure_project(tx, services, space_id, name)
+                stored = spans.put_spans(tx, project.id, project_rows, now_us)
+                num_added += stored.num_added
+                num_replaced += stored.num_replaced
             return IngestedSpans(num_added=num_added, num_replaced=num_replaced)
 
         try:
@@ -109,26 +127,34 @@ class Ingestor:
         return ingested
 
 
-def space_named(tx: Transaction, space: str | None) -> Space:
-    """The space of that id or name; the default one when neither is given. Raises NotFound."""
+def space_by_name_or_id(tx: Transaction, space: str | None) -> Space:
+    """Return the space with this id or name, or the default space if it is None or empty.
+
+    Raises:
+        NotFound: There is no such space.
+    """
     if not space:
         return require_default_space(tx)
-    found = spaces.find_space(tx, space) or spaces.find_space_by_name(tx, space)
-    if found is None:
+    found_space = spaces.find_space(tx, space) or spaces.find_space_by_name(tx, space)
+    if found_space is None:
         raise NotFound("There is no space with this id or name.")
-    return found
+    return found_space
 
 
-def project_named(tx: Transaction, space_id: str, project: str) -> Project:
-    """The project of that name or id in the space. Raises NotFound."""
-    found = projects.find_project_by_name(tx, space_id, project) or projects.find_project(tx, project)
-    if found is None or found.space_id != space_id:
+def project_by_name_or_id(tx: Transaction, space_id: str, project: str) -> Project:
+    """Return the project with this name or id in the space.
+
+    Raises:
+        NotFound: There is no such project.
+    """
+    found_project = projects.find_project_by_name(tx, space_id, project) or projects.find_project(tx, project)
+    if found_project is None or found_project.space_id != space_id:
         raise NotFound("There is no project with this name or id in this space.")
-    return found
+    return found_project
 
 
 def ensure_project(
     tx: Transaction, services: Services, space_id: str, name: str, type_: ProjectType = ProjectType.APPLICATION
 ) -> Project:
-    """The project of that name in the space, made when it is absent."""
+    """Return the project with this name in the space, creating it if it does not exist."""
     return projects.find_project_by_name(tx, space_id, name) or create_project(tx, services, space_id, name, type_)

@@ -1,7 +1,7 @@
-"""Protobuf messages of a few fields, written by hand.
+"""Encodes protobuf messages with a few fields.
 
-For answers whose published definitions would cost a package each: google.rpc.Status and the handful that Arrow
-Flight clients read. A message is its fields by number; texts, numbers and nested messages are all they hold.
+For responses whose published definitions would need a package each: google.rpc.Status and the messages that Arrow
+Flight clients read. They contain only strings, integers and nested messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ _DELIMITED = 2
 
 
 def message(fields: Mapping[int, Field]) -> bytes:
-    """The wire form. Fields without content are left out, as proto3 does; a list is a repeated field."""
+    """Encode a message.
+
+    Args:
+        fields: The values by field number. A list is a repeated field. Empty values are left out, as in proto3.
+    """
     parts = []
     for number, value in fields.items():
         if isinstance(value, int):
@@ -32,7 +36,7 @@ def message(fields: Mapping[int, Field]) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    assert number >= 0, "only what counts is written here"
+    assert number >= 0, "negative numbers need another encoding"
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -1,9 +1,9 @@
-"""OpenTelemetry's protocol (OTLP): requests taken apart to rows, answers put together.
+"""OpenTelemetry's protocol (OTLP): decodes requests to rows and encodes responses.
 
-The project of a span is, in this order: the resource attribute `openinference.project.name`, `arize.project.name` or
-`model_id`; what the request's headers say; the resource attribute `service.name`, unless the SDK made it up; `default`.
-Attributes, events and states are mapped as OpenInference does; the span kind is `openinference.span.kind`, because
-OpenTelemetry's own kinds say where a call was made, not what it was for.
+The project of a span is the first of these: the resource attribute `openinference.project.name`, `arize.project.name`
+or `model_id`; the header of the request; the resource attribute `service.name`, unless it is the default of the SDK;
+`default`. Attributes, events and status codes are mapped as in OpenInference. The span kind is
+`openinference.span.kind`, because OpenTelemetry's own kinds describe where a call was made, not its purpose.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ PROJECT_DEFAULT = "default"
 _PROJECT_NAME_MAX = 255
 _PROJECT_ATTRIBUTES = ("openinference.project.name", "arize.project.name", "model_id")
 _SERVICE = "service.name"
-# What OpenTelemetry's SDKs write when no one named the service.
+# The default of OpenTelemetry's SDKs for a service without a name.
 _NO_SERVICE = "unknown_service"
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
 _STATUSES = {Status.STATUS_CODE_OK: "OK", Status.STATUS_CODE_ERROR: "ERROR"}
-# In OTLP's JSON, ids are hexadecimal; protobuf's own JSON wants base64.
+# In OTLP's JSON, ids are hexadecimal; protobuf's JSON mapping expects base64.
 _HEX_FIELDS = frozenset({"traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id"})
 
 
 def request_from_protobuf(body: bytes) -> ExportTraceServiceRequest:
-    """Raises BadRequest."""
+    """Decode a request. Raises BadRequest if it is not valid."""
     try:
         return ExportTraceServiceRequest.FromString(body)
     except DecodeError:
@@ -56,7 +56,11 @@ def request_from_protobuf(body: bytes) -> ExportTraceServiceRequest:
 
 
 def request_from_json(body: bytes) -> ExportTraceServiceRequest:
-    """Ids in hexadecimal, enumerations as numbers or names, unknown fields ignored. Raises BadRequest."""
+    """Decode a request in OTLP's JSON: hexadecimal ids, enum values as numbers or names, unknown fields ignored.
+
+    Raises:
+        BadRequest: It is not valid.
+    """
     try:
         document = json.loads(body)
         if not isinstance(document, dict):
@@ -68,14 +72,14 @@ def request_from_json(body: bytes) -> ExportTraceServiceRequest:
 
 
 def _hex_to_base64(document: JsonObject) -> None:
-    """Rewrite the ids of spans and of their links in place. Raises ValueError for one that is not hexadecimal."""
+    """Convert the ids of spans and their links in place. Raises ValueError for an id that is not hexadecimal."""
     for resource in _objects(document, "resourceSpans", "resource_spans"):
         for scope in _objects(resource, "scopeSpans", "scope_spans"):
             for span in _objects(scope, "spans"):
-                for one in (span, *_objects(span, "links")):
-                    for name in one.keys() & _HEX_FIELDS:
-                        if isinstance(one[name], str):
-                            one[name] = base64.b64encode(binascii.unhexlify(one[name])).decode()
+                for item in (span, *_objects(span, "links")):
+                    for name in item.keys() & _HEX_FIELDS:
+                        if isinstance(item[name], str):
+                            item[name] = base64.b64encode(binascii.unhexlify(item[name])).decode()
 
 
 def _objects(document: JsonObject, *names: str) -> Iterable[JsonObject]:
@@ -86,13 +90,15 @@ def _objects(document: JsonObject, *names: str) -> Iterable[JsonObject]:
 
 
 def batch_from(request: ExportTraceServiceRequest, project_name: str | None = None) -> IngestBatch:
-    """The rows of a request. A span that cannot be stored is counted under its reason, and spoils nothing else.
+    """Return the rows of a request. Spans that cannot be stored are counted by reason; the others are not affected.
 
-    `project_name` is what the request's headers say, for resources that name no project.
+    Args:
+        request: The request.
+        project_name: The project in the headers of the request, for resources that do not name one.
     """
     batch = IngestBatch()
     for resource_spans in request.resource_spans:
-        project = _project_of(resource_spans.resource, project_name)
+        project = _project_name(resource_spans.resource, project_name)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
                 if len(project) > _PROJECT_NAME_MAX:
@@ -107,25 +113,26 @@ def batch_from(request: ExportTraceServiceRequest, project_name: str | None = No
     return batch
 
 
-def answer_from(batch: IngestBatch) -> ExportTraceServiceResponse:
-    answer = ExportTraceServiceResponse()
+def response_from(batch: IngestBatch) -> ExportTraceServiceResponse:
+    """Return the response for a stored batch; rejected spans are reported as a partial success."""
+    response = ExportTraceServiceResponse()
     if batch.num_rejected:
-        answer.partial_success.rejected_spans = batch.num_rejected
-        answer.partial_success.error_message = batch.reasons
-    return answer
+        response.partial_success.rejected_spans = batch.num_rejected
+        response.partial_success.error_message = batch.reasons
+    return response
 
 
-def json_from(answer: ExportTraceServiceResponse) -> str:
-    return json_format.MessageToJson(answer, indent=None)
+def json_from(response: ExportTraceServiceResponse) -> str:
+    return json_format.MessageToJson(response, indent=None)
 
 
-def _project_of(resource: Resource, from_headers: str | None) -> str:
+def _project_name(resource: Resource, header_project: str | None) -> str:
     names = {pair.key: pair.value.string_value.strip() for pair in resource.attributes}
     for attribute in _PROJECT_ATTRIBUTES:
         if names.get(attribute):
             return names[attribute]
     service = names.get(_SERVICE, "")
-    return from_headers or ("" if service.startswith(_NO_SERVICE) else service) or PROJECT_DEFAULT
+    return header_project or ("" if service.startswith(_NO_SERVICE) else service) or PROJECT_DEFAULT
 
 
 def _row_from(span: Span) -> SpanRow:
@@ -139,15 +146,15 @@ def _row_from(span: Span) -> SpanRow:
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex() or None,
-        start_time=_moment(span.start_time_unix_nano, "start_time_unix_nano"),
-        end_time=_moment(span.end_time_unix_nano, "end_time_unix_nano") if span.end_time_unix_nano else None,
+        start_time=_datetime(span.start_time_unix_nano, "start_time_unix_nano"),
+        end_time=_datetime(span.end_time_unix_nano, "end_time_unix_nano") if span.end_time_unix_nano else None,
         status_code=_STATUSES.get(span.status.code),
         status_message=span.status.message or None,
         attributes=_attributes(span.attributes),
         events=[
             {
                 "name": event.name or "event",
-                "timestamp": _moment(event.time_unix_nano, "an event's time_unix_nano")
+                "timestamp": _datetime(event.time_unix_nano, "an event's time_unix_nano")
                 if event.time_unix_nano
                 else None,
                 "attributes": _attributes(event.attributes),
@@ -164,11 +171,11 @@ def _reason(error: ValidationError) -> str:
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _moment(nanoseconds: int, field: str) -> datetime:
+def _datetime(nanoseconds: int, field: str) -> datetime:
     try:
         return from_us(nanoseconds // 1000)
     except OverflowError:
-        raise ValueError(f"{field} lies beyond the year 9999") from None
+        raise ValueError(f"{field} is after the year 9999") from None
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> JsonObject:
@@ -176,7 +183,7 @@ def _attributes(pairs: Iterable[KeyValue]) -> JsonObject:
 
 
 def _value(value: AnyValue) -> Any:  # noqa: PLR0911  one for each kind of value
-    """As JSON knows it: bytes become base64 text, nothing becomes null."""
+    """Return the value as JSON: bytes become base64 text, an empty value becomes null."""
     match value.WhichOneof("value"):
         case "string_value":
             return value.string_value

@@ -1,7 +1,7 @@
-"""The addresses applications send telemetry to: `/v1/traces` (OTLP) and `/v1/pandas_arrow` (the SDK's bulk upload).
+"""HTTP endpoints for telemetry: `/v1/traces` (OTLP) and `/v1/pandas_arrow` (bulk upload of the SDK).
 
-They answer in the sender's own protocol: OTLP failures are google.rpc.Status messages in the request's encoding. Which
-space is meant is in a header, by name or id, as the published SDKs send it; the default space otherwise.
+Errors are sent in the protocol of the client: for OTLP as google.rpc.Status in the encoding of the request. A header
+names the space (name or id), as the published SDKs send it; without one it is the default space.
 """
 
 from __future__ import annotations
@@ -33,16 +33,21 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 SPACE_HEADERS = ("arize-space-id", "space_id", "space-id", "arize-space")
 PROJECT_HEADERS = ("x-project-name", "arize-project-name", "project_name")
-# google.rpc.Code for the statuses we answer; INVALID_ARGUMENT for any other 4xx.
+# google.rpc.Code by HTTP status; any other 4xx is INVALID_ARGUMENT.
 _RPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
 _INVALID_ARGUMENT = 3
 _KEPT_HEADERS = frozenset({"retry-after", "www-authenticate", "connection"})
-# What either address may answer besides 200.
+# The statuses of both endpoints besides 200.
 PROBLEM_STATUSES = frozenset({400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 503})
 
 
 def ingest_routes(ingestor: Ingestor, body_bytes_max: int | None = None) -> list[Route]:
-    """Routes for the engine's app. `body_bytes_max` bounds every body, as sent and unpacked; None: each its own."""
+    """Return the routes for the engine's app.
+
+    Args:
+        ingestor: Stores the spans.
+        body_bytes_max: The largest body in bytes, both as sent and decompressed. If None, each endpoint has its own.
+    """
 
     async def traces(request: Request) -> Response:
         return await _export_traces(request, ingestor, body_bytes_max or OTLP_BYTES_MAX)
@@ -54,7 +59,7 @@ def ingest_routes(ingestor: Ingestor, body_bytes_max: int | None = None) -> list
 
 
 def encoding_of(content_type: str) -> str:
-    """In which encoding a failure is told to whoever sends this."""
+    """Return the media type of error responses to a request with this content type."""
     return PROTOBUF if _media_type(content_type) in (PROTOBUF, "application/protobuf") else JSON
 
 
@@ -69,31 +74,31 @@ async def _export_traces(request: Request, ingestor: Ingestor, bytes_max: int) -
     async def work() -> Response:
         if _media_type(content_type) != JSON and encoding != PROTOBUF:
             raise UnknownMedia(f"OTLP is read as {PROTOBUF} or {JSON}; set content-type to one of them.")
-        # Protobuf takes 30 ms to import, and an engine inside `serve` never gets such a request.
+        # Importing protobuf takes 30 ms, and an engine inside `serve` never receives such a request.
         from evaltasks.engine.ingest import otlp  # noqa: PLC0415  see above
 
-        read = otlp.request_from_protobuf if encoding == PROTOBUF else otlp.request_from_json
+        decode = otlp.request_from_protobuf if encoding == PROTOBUF else otlp.request_from_json
         project = _first_header(request, PROJECT_HEADERS)
 
         content = await _received(request, ingestor, bytes_max)
         with ingestor.place():
-            batch = await to_thread.run_sync(lambda: otlp.batch_from(read(content()), project))
+            batch = await to_thread.run_sync(lambda: otlp.batch_from(decode(content()), project))
             await ingestor.put(_first_header(request, SPACE_HEADERS), batch.rows)
-        answer = otlp.answer_from(batch)
-        encoded = answer.SerializeToString() if encoding == PROTOBUF else otlp.json_from(answer)
+        response = otlp.response_from(batch)
+        encoded = response.SerializeToString() if encoding == PROTOBUF else otlp.json_from(response)
         return Response(encoded, media_type=encoding)
 
-    return await _answered(work, TRACES, lambda problem: status_response(problem, encoding))
+    return await _respond(work, TRACES, lambda problem: status_response(problem, encoding))
 
 
 async def _upload_arrow(request: Request, ingestor: Ingestor, bytes_max: int) -> Response:
     async def work() -> Response:
         try:
-            # pyarrow is an optional extra: 170 MB that OTLP does not need.
+            # pyarrow is in an optional extra: 170 MB that OTLP does not need.
             from evaltasks.engine.ingest import uploads  # noqa: PLC0415  see above
         except ImportError:
             raise NotBuilt(
-                "Arrow uploads need pyarrow, which is not installed where this engine runs: "
+                "Arrow uploads need pyarrow, which is not installed in the environment of this engine: "
                 "install evaltasks[flight] there, or send spans over OTLP to /v1/traces."
             ) from None
         content = await _received(request, ingestor, bytes_max)
@@ -102,13 +107,13 @@ async def _upload_arrow(request: Request, ingestor: Ingestor, bytes_max: int) ->
             stored = await uploads.put_upload(ingestor, _first_header(request, SPACE_HEADERS), upload)
         return JSONResponse(stored)
 
-    return await _answered(work, ARROW, problem_response)
+    return await _respond(work, ARROW, problem_response)
 
 
 async def _received(request: Request, ingestor: Ingestor, bytes_max: int) -> Callable[[], bytes]:
-    """What gives the upload's content, in any thread, once it is here as it was sent.
+    """Receive the body and return a function that decompresses it, for a worker thread.
 
-    No one holds a place while their body is still coming: a few slow senders would keep all others out.
+    No place is held while a body is being received: a few slow clients would block all others.
     """
     packed = is_packed(request)
     ingestor.refuse_when_full()
@@ -116,28 +121,31 @@ async def _received(request: Request, ingestor: Ingestor, bytes_max: int) -> Cal
     return lambda: unpacked(body, bytes_max) if packed else body
 
 
-async def _answered(
-    work: Callable[[], Awaitable[Response]], where: str, respond: Callable[[Problem], Response]
+async def _respond(
+    work: Callable[[], Awaitable[Response]], path: str, error_response: Callable[[Problem], Response]
 ) -> Response:
-    """What `work` answers, or its failure as a response; a crash of ours is logged and told by its number alone."""
+    """Return the response of `work`, or a response for its error.
+
+    An unexpected error is logged with its traceback; the response contains only its reference number.
+    """
     try:
         return await work()
     except Problem as problem:
-        return respond(problem)
+        return error_response(problem)
     except StoreError as error:
         logger.error("the store failed: %s", error)
-        return respond(Unavailable(str(error), retry_after_seconds=STORE_RETRY_AFTER_SECONDS))
+        return error_response(Unavailable(str(error), retry_after_seconds=STORE_RETRY_AFTER_SECONDS))
     except Exception:
         reference = secrets.token_hex(4)
-        logger.exception("crash %s in %s", reference, where)
-        return respond(
-            ServerError(f"The engine failed on its own account; the log has it under reference {reference}.")
+        logger.exception("crash %s in %s", reference, path)
+        return error_response(
+            ServerError(f"Internal error of the engine; its log has the details under reference {reference}.")
         )
 
 
 def status_response(problem: Problem, encoding: str) -> Response:
-    """A google.rpc.Status, as OTLP wants failures told."""
-    response = problem_response(problem)  # for its headers
+    """Return a google.rpc.Status, the form of errors in OTLP."""
+    response = problem_response(problem)  # its headers are kept
     code = _RPC_CODES.get(problem.status, _INVALID_ARGUMENT)
     if encoding == PROTOBUF:
         content = message({1: code, 2: problem.detail})

@@ -1,8 +1,8 @@
-"""Incoming spans made uniform: flat attribute names, closed lists of kinds and states, ids, times in microseconds.
+"""Normalizes incoming spans: flat attribute names, known kinds and status codes, ids, times in microseconds.
 
-Applications send attributes nested or flat, with or without the leading `attributes.`; OpenInference writes them
-flat, lists of objects with numbers in the name (`llm.input_messages.0.message.content`) and lists of plain values
-as they are. That is what the store holds and what filters and column mappings name.
+Applications send attributes nested or flat, with or without the prefix `attributes.`. They are stored as OpenInference
+writes them: flat, lists of objects with indexes in the name (`llm.input_messages.0.message.content`), lists of plain
+values unchanged. Filters and column mappings use these names.
 """
 
 from __future__ import annotations
@@ -27,45 +27,49 @@ _STATES = {state.value: state for state in SpanStatus}
 _PLAIN = (str, int, bool, type(None))
 _SESSION = "session.id"
 _PREFIX = "attributes."
-_PROBLEMS_SHOWN_MAX = 10
+_ERRORS_SHOWN_MAX = 10
 # OpenTelemetry's lengths: 16 and 8 bytes.
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
 
 
 def span_rows_from(spans: Sequence[IncomingSpan]) -> list[SpanRow]:
-    """The rows to store. Raises Unprocessable naming every span (by its place, from 0) that cannot be stored."""
+    """Return the rows to store.
+
+    Raises:
+        Unprocessable: Some spans cannot be stored; the message names them by their index.
+    """
     rows: list[SpanRow] = []
-    problems: list[str] = []
+    errors: list[str] = []
     for i, span in enumerate(spans):
         try:
             rows.append(span_row_from(span))
         except ValueError as error:
-            problems.append(f"spans[{i}]: {error}")
-    if problems:
-        raise nothing_stored(problems)
+            errors.append(f"spans[{i}]: {error}")
+    if errors:
+        raise upload_error(errors)
     return rows
 
 
-def nothing_stored(problems: Sequence[str]) -> Unprocessable:
-    """The first problems of an upload, and how many more there are."""
-    more = len(problems) - _PROBLEMS_SHOWN_MAX
-    shown = "; ".join(problems[:_PROBLEMS_SHOWN_MAX])
+def upload_error(errors: Sequence[str]) -> Unprocessable:
+    """Return the error for an upload of which nothing is stored: its first errors and the number of the others."""
+    more = len(errors) - _ERRORS_SHOWN_MAX
+    shown = "; ".join(errors[:_ERRORS_SHOWN_MAX])
     return Unprocessable(f"{shown}{f'; and {more} more' if more > 0 else ''}. Nothing was stored.")
 
 
 def flatten(attributes: JsonObject) -> JsonObject:
-    """One level of dotted names. A name given twice (nested and flat) has the later value.
+    """Return the attributes with flat dotted names. If a name appears twice (nested and flat), the later value is used.
 
-    `metadata`, which OpenInference writes as JSON text, is taken apart too, so that `metadata.<key>` can be
-    filtered by and mapped. Numbers that JSON does not know (NaN, infinite ones) become null.
+    `metadata`, which OpenInference writes as JSON text, is flattened too, so that filters and column mappings can use
+    `metadata.<key>`. Numbers that JSON cannot represent (NaN, infinity) become null.
     """
     if all(type(value) in _PLAIN for value in attributes.values()) and "metadata" not in attributes:
-        # As most spans come: flat already.
+        # Most spans are flat already.
         return {name.removeprefix(_PREFIX): value for name, value in attributes.items()}
     flat: JsonObject = {}
     for name, value in _leaves("", attributes):
-        name = name.removeprefix(_PREFIX)  # noqa: PLW2901  one prefix is the wire's, not part of the name
+        name = name.removeprefix(_PREFIX)  # noqa: PLW2901  the prefix is not part of the name
         if name == "metadata" and isinstance(value, str) and (members := _object_from(value)):
             flat.update({f"metadata.{key}": member for key, member in _leaves("", members)})
         else:
@@ -93,7 +97,7 @@ def _finite(value: object) -> object:
 
 
 def _object_from(text: str) -> JsonObject:
-    """The object that a text is the JSON of; empty when it is none."""
+    """Parse a JSON object; return an empty one if the text is not a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -102,13 +106,18 @@ def _object_from(text: str) -> JsonObject:
 
 
 def span_row_from(span: IncomingSpan) -> SpanRow:
+    """Return the row to store for a span.
+
+    Raises:
+        ValueError: The span ends before it starts, or an event is not valid.
+    """
     attributes = flatten(span.attributes)
     end_time = span.end_time or span.start_time
     if end_time < span.start_time:
         raise ValueError("end_time is before start_time")
-    kind = _kind_of(span.kind, attributes.get(_KIND))
+    kind = _span_kind(span.kind, attributes.get(_KIND))
     attributes.setdefault(_KIND, kind.value)
-    session_id = _session_of(attributes)
+    session_id = _session_id(attributes)
     if session_id is not None:
         attributes[_SESSION] = session_id
     start_us, end_us = to_us(span.start_time), to_us(end_time)
@@ -118,7 +127,7 @@ def span_row_from(span: IncomingSpan) -> SpanRow:
         parent_id=span.parent_id or None,
         name=span.name,
         kind=kind.value,
-        status_code=_status_of(span.status_code).value,
+        status_code=_status_code(span.status_code).value,
         status_message=span.status_message,
         start_us=start_us,
         end_us=end_us,
@@ -129,8 +138,8 @@ def span_row_from(span: IncomingSpan) -> SpanRow:
     )
 
 
-def _kind_of(*candidates: object) -> SpanKind:
-    """The first candidate that is a kind; UNKNOWN when none is (OpenTelemetry's INTERNAL, say)."""
+def _span_kind(*candidates: object) -> SpanKind:
+    """Return the first candidate that is a span kind, or UNKNOWN (for OpenTelemetry's INTERNAL, for example)."""
     for candidate in candidates:
         kind = _KINDS.get(str(candidate).upper(), SpanKind.UNKNOWN)
         if kind is not SpanKind.UNKNOWN:
@@ -138,13 +147,13 @@ def _kind_of(*candidates: object) -> SpanKind:
     return SpanKind.UNKNOWN
 
 
-def _status_of(text: str | None) -> SpanStatus:
-    """OK and ERROR in any letter case, also as OTLP writes them (STATUS_CODE_OK); anything else is UNSET."""
+def _status_code(text: str | None) -> SpanStatus:
+    """Return OK or ERROR for these words in any letter case, also as in OTLP (STATUS_CODE_OK), and UNSET otherwise."""
     word = (text or "").upper().removeprefix("STATUS_CODE_")
     return _STATES.get(word, SpanStatus.UNSET)
 
 
-def _session_of(attributes: JsonObject) -> str | None:
+def _session_id(attributes: JsonObject) -> str | None:
     value = attributes.get(_SESSION)
     return str(value) if isinstance(value, str | int | float) and value != "" else None
 
@@ -158,14 +167,18 @@ class _IncomingEvent(BaseModel):
 
 
 def _event_from(event: JsonObject, span: IncomingSpan) -> JsonObject:
-    """An event without a time happened, as far as is known, when the span began."""
+    """Return the event to store. An event without a timestamp gets the start time of its span.
+
+    Raises:
+        ValueError: A field of the event is not valid.
+    """
     try:
-        read = _IncomingEvent.model_validate(event)
+        parsed = _IncomingEvent.model_validate(event)
     except ValidationError as error:
-        wrong = sorted({str(detail["loc"][0]) for detail in error.errors(include_url=False, include_input=False)})
-        raise ValueError(f"an event cannot be read (its {', '.join(wrong)})") from None
-    moment = read.timestamp or span.start_time
-    return {"name": read.name, "timestamp": rfc3339(moment), "attributes": flatten(read.attributes)}
+        fields = sorted({str(detail["loc"][0]) for detail in error.errors(include_url=False, include_input=False)})
+        raise ValueError(f"an event is not valid: {', '.join(fields)}") from None
+    timestamp = parsed.timestamp or span.start_time
+    return {"name": parsed.name, "timestamp": rfc3339(timestamp), "attributes": flatten(parsed.attributes)}
 
 
 def _json(value: object) -> str:

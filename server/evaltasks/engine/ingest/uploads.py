@@ -1,8 +1,8 @@
 """Arrow tables of spans and evaluations, as the published SDK uploads them.
 
 A table has a row for each span: `context.span_id`, `context.trace_id`, `name`, times as nanoseconds, `attributes.…`,
-lists of objects as lists of JSON texts, and evaluations beside them (`eval.<name>.label`, `.score`, `.explanation`).
-A table without names and times holds evaluations of spans that are there already.
+lists of objects as lists of JSON texts, and evaluations (`eval.<name>.label`, `.score`, `.explanation`). A table
+without names and times contains evaluations of existing spans.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from evaltasks.api.problems import BadRequest, NotBuilt
 from evaltasks.api.spans import IncomingSpan
 from evaltasks.api.wire import JsonObject, rfc3339
 from evaltasks.engine.clock import from_us, to_us
-from evaltasks.engine.ingest.ingestor import Ingestor, ensure_project, project_named, space_named
-from evaltasks.engine.ingest.spans import nothing_stored, span_rows_from
+from evaltasks.engine.ingest.ingestor import Ingestor, ensure_project, project_by_name_or_id, space_by_name_or_id
+from evaltasks.engine.ingest.spans import span_rows_from, upload_error
 from evaltasks.engine.store.client_writes import ClientEvaluation, put_evaluations
 from evaltasks.engine.store.spans import SpanRow, put_spans
 from evaltasks.engine.store.store import Transaction
@@ -45,7 +45,7 @@ _CONSTANTS, _MODEL_ID = 1, 1
 
 @dataclass(frozen=True)
 class Upload:
-    """What an upload holds; without `spans` the evaluations are of spans that are there already."""
+    """The content of an upload. Without `spans`, the evaluations are of existing spans."""
 
     project_name: str
     spans: Sequence[SpanRow]
@@ -53,7 +53,13 @@ class Upload:
 
 
 def upload_from(body: bytes) -> Upload:
-    """Read an Arrow IPC stream. Raises BadRequest, Unprocessable, NotBuilt."""
+    """Read an Arrow IPC stream.
+
+    Raises:
+        BadRequest: The body is not an Arrow IPC stream, it does not name a project, or a value cannot be read.
+        Unprocessable: A row is not a valid span.
+        NotBuilt: It has evaluations of traces or sessions.
+    """
     try:
         with pa.ipc.open_stream(pa.BufferReader(body)) as reader:
             schema = reader.schema
@@ -63,7 +69,7 @@ def upload_from(body: bytes) -> Upload:
                 batches.append(batch)
     except (pa.ArrowException, OSError, ValueError):
         raise BadRequest("The body is not an Arrow IPC stream.") from None
-    project_name = _project_of(schema.metadata or {})
+    project_name = _project_name(schema.metadata or {})
     rows = [row for batch in batches for row in rows_of(batch)]
     evaluations = evaluations_from(rows)
     if "name" not in schema.names and "start_time" not in schema.names:
@@ -72,100 +78,109 @@ def upload_from(body: bytes) -> Upload:
 
 
 async def put_upload(ingestor: Ingestor, space: str | None, upload: Upload) -> JsonObject:
-    """Store all of it or nothing. Spans make an absent project; evaluations alone do not. Raises NotFound."""
+    """Store an upload in one transaction. Its project is created for spans, but not for evaluations alone.
+
+    Raises:
+        NotFound: There is no such space, or no such project for evaluations.
+    """
     services = ingestor.services
     now_us = to_us(services.clock.now())
 
     def work(tx: Transaction) -> JsonObject:
-        home = space_named(tx, space)
+        space_id = space_by_name_or_id(tx, space).id
         if not upload.spans:
-            project = project_named(tx, home.id, upload.project_name)
+            project = project_by_name_or_id(tx, space_id, upload.project_name)
         else:
-            project = ensure_project(tx, services, home.id, upload.project_name)
+            project = ensure_project(tx, services, space_id, upload.project_name)
         stored = put_spans(tx, project.id, upload.spans, now_us)
         num_evaluated, unmatched = put_evaluations(tx, project.id, upload.evaluations, now_us)
         return {**stored.model_dump(), "records_updated": num_evaluated, "unmatched_ids": unmatched}
 
-    answer = await services.store.write(work)
+    reply = await services.store.write(work)
     services.wake_signal.notify()
-    return answer
+    return reply
 
 
 def rows_of(batch: pa.RecordBatch) -> list[JsonObject]:
-    """The rows as JSON values, without the columns that have none. Raises BadRequest."""
+    """Return the rows as JSON values, without null columns. Raises BadRequest for a value that cannot be read."""
     try:
         return [{name: _plain(value) for name, value in row.items() if value is not None} for row in batch.to_pylist()]
     except (pa.ArrowException, ValueError, OverflowError):
-        raise BadRequest("A value of the table cannot be read, a time outside the years 1 to 9999 perhaps.") from None
+        raise BadRequest("A value of the table cannot be read; times must be in the years 1 to 9999.") from None
 
 
 def evaluations_from(rows: Iterable[Mapping[str, Any]]) -> list[ClientEvaluation]:
-    """The evaluations of a table's rows. A row without label, score and explanation of a name has none of it.
+    """Return the evaluations in the rows of a table.
 
-    Raises BadRequest for rows without a span id and values of the wrong kind, NotBuilt for evaluations of traces and
-    sessions.
+    A row has no evaluation of a name whose label, score and explanation are all null.
+
+    Raises:
+        BadRequest: A row with evaluations has no span id, or a value has the wrong type.
+        NotBuilt: There are evaluations of traces or sessions.
     """
-    found = []
-    for nth, row in enumerate(rows):
-        said: dict[str, dict[str, Any]] = {}
+    evaluations = []
+    for index, row in enumerate(rows):
+        fields_by_name: dict[str, dict[str, Any]] = {}
         for column, value in row.items():
             match = _EVALUATION.fullmatch(column)
             if match is None or value is None:
                 continue
             kind, name, field = match.groups()
             if kind != "eval":
-                raise NotBuilt("The embedded engine takes evaluations of spans (eval.…), not of traces or sessions.")
+                raise NotBuilt("The embedded engine accepts evaluations of spans (eval.…), not of traces or sessions.")
             if len(name) > _NAME_MAX:
                 raise BadRequest(f"The name of an evaluation has more than {_NAME_MAX} characters.")
-            said.setdefault(name, {})[field] = _evaluation_value(field, value, nth)
+            fields_by_name.setdefault(name, {})[field] = _evaluation_value(field, value, index)
         span_id = row.get(SPAN_ID)
-        if said and not (isinstance(span_id, str) and span_id):
-            raise BadRequest(f"row {nth}: {SPAN_ID} must be the id of the span that is evaluated.")
-        found += [ClientEvaluation(span_id=str(span_id), name=name, **fields) for name, fields in said.items()]
-    return found
+        if fields_by_name and not (isinstance(span_id, str) and span_id):
+            raise BadRequest(f"rows[{index}].{SPAN_ID} must be the id of the evaluated span.")
+        evaluations += [
+            ClientEvaluation(span_id=str(span_id), name=name, **fields) for name, fields in fields_by_name.items()
+        ]
+    return evaluations
 
 
-def _evaluation_value(field: str, value: object, nth: int) -> str | float:
+def _evaluation_value(field: str, value: object, index: int) -> str | float:
     if field == "score":
         if isinstance(value, int | float):
             return float(value)
-        raise BadRequest(f"row {nth}: a score must be a number.")
+        raise BadRequest(f"rows[{index}]: a score must be a number.")
     if isinstance(value, bool | int | float):
         return str(value)
     if not isinstance(value, str):
-        raise BadRequest(f"row {nth}: a {field} must be a text.")
+        raise BadRequest(f"rows[{index}]: a {field} must be a string.")
     return value
 
 
 def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
-    """Raises Unprocessable naming the rows that are not spans."""
-    spans, problems = [], []
-    for nth, row in enumerate(rows):
+    """Return the spans of the rows. Raises Unprocessable, which names the rows that are not valid spans."""
+    spans, errors = [], []
+    for index, row in enumerate(rows):
         try:
             spans.append(_span_from(row))
         except ValidationError as error:
             detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            problems.append(f"row {nth}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}")
+            errors.append(f"rows[{index}].{'.'.join(map(str, detail['loc']))}: {detail['msg']}")
         except (ValueError, TypeError, OverflowError):
-            problems.append(f"row {nth}: start_time and end_time must be nanoseconds since 1970 UTC")
-    if problems:
-        raise nothing_stored(problems)
+            errors.append(f"rows[{index}]: start_time and end_time must be nanoseconds since 1970 UTC")
+    if errors:
+        raise upload_error(errors)
     return spans
 
 
 def _span_from(row: JsonObject) -> IncomingSpan:
     events = [event for event in _unpacked(row.get("events") or []) if isinstance(event, dict)]
     for event in events:
-        if isinstance(said := event.get("attributes"), str):  # packed once more, inside the packed event
-            event["attributes"] = _object_from(said)
+        if isinstance(packed := event.get("attributes"), str):  # JSON text inside the JSON text of the event
+            event["attributes"] = _object_from(packed)
     return IncomingSpan(
         name=row.get("name") or "span",
         trace_id=row.get(_TRACE_ID),
         span_id=row.get(SPAN_ID),
         parent_id=row.get("parent_id"),
         kind=row.get("span_kind"),
-        start_time=_moment(row["start_time"]) if "start_time" in row else None,
-        end_time=_moment(row["end_time"]) if "end_time" in row else None,
+        start_time=_datetime(row["start_time"]) if "start_time" in row else None,
+        end_time=_datetime(row["end_time"]) if "end_time" in row else None,
         status_code=row.get("status_code"),
         status_message=row.get("status_message"),
         attributes={name: _unpacked(value) for name, value in row.items() if name.startswith(_ATTRIBUTES)},
@@ -173,15 +188,15 @@ def _span_from(row: JsonObject) -> IncomingSpan:
     )
 
 
-def _moment(value: object) -> datetime:
-    """Nanoseconds, or the text that an Arrow timestamp has become."""
+def _datetime(value: object) -> datetime:
+    """Return the time of nanoseconds since 1970 UTC, or of an Arrow timestamp that was converted to text."""
     if isinstance(value, str):
         return datetime.fromisoformat(value)
-    return from_us(int(value) // 1000)  # type: ignore[call-overload]  # its TypeError is wanted
+    return from_us(int(value) // 1000)  # type: ignore[call-overload]  # the caller handles its TypeError
 
 
 def _unpacked(value: Any) -> Any:
-    """A list of JSON texts of objects as the objects: that is how the SDK sends messages, documents and events."""
+    """Parse the JSON texts in a list: that is how the SDK sends messages, documents and events."""
     if not isinstance(value, list):
         return value
     return [_object_from(member) if isinstance(member, str) and member.startswith("{") else member for member in value]
@@ -195,7 +210,7 @@ def _object_from(text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
-    """As JSON knows it."""
+    """Return the value as JSON: times as RFC 3339 text, bytes as base64 text, NaN and infinity as null."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -219,8 +234,12 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
             return str(value)
 
 
-def _project_of(metadata: Mapping[bytes, bytes]) -> str:
-    """The name in the SDK's protobuf schema, which rides in the table's metadata. Raises BadRequest."""
+def _project_name(metadata: Mapping[bytes, bytes]) -> str:
+    """Return the project's name from the SDK's protobuf schema in the table's metadata.
+
+    Raises:
+        BadRequest: It is missing or longer than 255 characters.
+    """
     try:
         schema = base64.b64decode(metadata.get(b"arize-schema", b""), validate=True)
         name = _bytes_field(_bytes_field(schema, _CONSTANTS), _MODEL_ID).decode().strip()
@@ -234,10 +253,10 @@ def _project_of(metadata: Mapping[bytes, bytes]) -> str:
 
 
 def _bytes_field(message: bytes, number: int) -> bytes:
-    """The last field of that number that holds bytes; empty when there is none."""
-    found = b""
+    """Return the last field with this number that contains bytes; empty if there is none."""
+    content = b""
     fields = UnknownFieldSet(Empty.FromString(message))
     for field in (fields[i] for i in range(len(fields))):
         if field.field_number == number and isinstance(field.data, bytes):
-            found = field.data
-    return found
+            content = field.data
+    return content
