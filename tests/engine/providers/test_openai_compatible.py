@@ -301,7 +301,11 @@ async def test_integration_headers_are_sent() -> None:
     ("fields", "kind", "words"),
     [
         ({"base_url": "http://h", "api_key_env": "OTHER_KEY"}, PermanentFailure, "variable OTHER_KEY"),
-        ({"base_url": "http://h", "api_key_env": "BAD_KEY"}, PermanentFailure, "does not hold a key"),
+        (
+            {"base_url": "http://h", "api_key_env": "BAD_KEY"},
+            PermanentFailure,
+            "BAD_KEY has characters that a header cannot have",
+        ),
         ({"provider": "OPEN_AI", "api_key_env": None}, PermanentFailure, "names no key"),
         ({}, PermanentFailure, "has no base_url"),
         ({"provider": "HEURISTIC"}, PermanentFailure, "not a language model"),

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from evaltasks.api import plugins
 from evaltasks.api.ai_integrations import AiIntegration, CreateAiIntegration
 from evaltasks.api.wire import READING
 from evaltasks.engine.providers.registry import PLUGIN_GROUP, PROVIDERS, find_provider, providers_with_plugins
-from tests.support.engines import WINDOW, engine
+from tests.support.engines import WINDOW, EngineInTest, engine
 from tests.support.judges import judge_server
 from tests.support.plugins import install_plugin
 from tests.support.recipes import code_blocks
@@ -50,35 +51,71 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     providers_with_plugins.cache_clear()
 
 
+async def judged_by(it: EngineInTest, **integration: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Judge three spans with a new AI integration; return the finished task run and its rows."""
+    body = {"name": "mine", "model_names": ["my-model"], **integration}
+    integration_id = (await it.ask("POST", PATH, body, status=201))["id"]
+    template = {
+        "name": "grounded",
+        "template": "Is {output} grounded?",
+        "classification_choices": {"yes": 1.0, "no": 0.0},
+        "include_explanations": True,
+        "llm_config": {"ai_integration_id": integration_id, "model_name": "my-model"},
+    }
+    version = {"commit_message": "first", "template_config": template}
+    body = {"space_id": await it.space_id(), "name": "grounded", "type": "TEMPLATE", "version": version}
+    evaluator = (await it.ask("POST", "/v2/evaluators", body))["id"]
+    project_id = await it.seed_project()
+    await it.seed_spans(project_id, 3)
+    task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project_id)
+    run = await it.finish(task, **WINDOW)
+    return run, await it.rows(run["id"])
+
+
 async def test_a_provider_made_by_the_recipe_judges_a_task_run(install: Install) -> None:
     (source,) = code_blocks("A provider", "python")
     (project,) = code_blocks("A provider", "toml")
     assert re.search(rf'entry-points."{PLUGIN_GROUP}"\]\nmy_llm = "[\w.]+:RECORD"', project)
     async with judge_server(key=KEY) as judge, engine(environment={"MY_LLM_API_KEY": KEY}) as it:
         install("my_llm", source.replace("https://api.my-llm.example/v1", judge.base_url))
-        body = {"name": "mine", "provider": "my_llm", "api_key_env": "MY_LLM_API_KEY", "model_names": ["my-model"]}
-        integration = await it.ask("POST", PATH, body, status=201)
-        template = {
-            "name": "grounded",
-            "template": "Is {output} grounded?",
-            "classification_choices": {"yes": 1.0, "no": 0.0},
-            "include_explanations": True,
-            "llm_config": {"ai_integration_id": integration["id"], "model_name": "my-model"},
-        }
-        version = {"commit_message": "first", "template_config": template}
-        body = {"space_id": await it.space_id(), "name": "grounded", "type": "TEMPLATE", "version": version}
-        evaluator = (await it.ask("POST", "/v2/evaluators", body))["id"]
-        project_id = await it.seed_project()
-        await it.seed_spans(project_id, 3)
-        task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project_id)
-        run = await it.finish(task, **WINDOW)
-        rows = await it.rows(run["id"])
+        run, rows = await judged_by(it, provider="my_llm", api_key_env="MY_LLM_API_KEY")
 
     assert (run["status"], run["num_successes"]) == ("COMPLETED", 3)
     assert {row["label"] for row in rows} <= {"yes", "no"}
     assert {(row["provenance"]["provider"], row["provenance"]["cost_usd"]) for row in rows} == {("MY_LLM", "unknown")}
     assert len(judge.requests) == 3
     assert {request.headers["authorization"] for request in judge.requests} == {f"Bearer {KEY}"}
+
+
+CRASHING = """
+from evaltasks.engine.providers.record import ProviderRecord
+
+class Crashing:
+    async def complete(self, request):
+        raise ValueError("a mistake of the plug-in")
+
+def adapter(record, setup):
+    {adapter}
+
+RECORD = ProviderRecord("CRASHING_AI", adapter, needs_key=False)
+"""
+
+
+@pytest.mark.parametrize("adapter", ["raise ValueError('a mistake of the plug-in')", "return Crashing()"])
+async def test_an_undeclared_error_of_a_plugin_fails_the_task_run_alone(
+    adapter: str, install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("plugin_crashes", CRASHING.format(adapter=adapter))
+    async with judge_server() as judge, engine() as it:
+        run, _ = await judged_by(it, provider="CRASHING_AI")
+        evaluator = await it.seed_template_evaluator(judge.base_url)
+        task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=await it.seed_project())
+        later = await it.finish(task, **WINDOW)
+
+    assert run["status"] == "FAILED", run
+    assert "a mistake of the plug-in" not in json.dumps(run)
+    assert "ValueError: a mistake of the plug-in" in caplog.text
+    assert later["status"] == "COMPLETED"
 
 
 async def test_a_plugins_name_is_read_back_and_written_as_custom_for_published_clients(install: Install) -> None:

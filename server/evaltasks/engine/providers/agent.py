@@ -30,8 +30,9 @@ import httpx2
 from evaltasks.api.integrations import Integration
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.providers.connection_pool import BODY_BYTES_MAX, ConnectionPool, read_body
+from evaltasks.engine.providers.environment_secrets import read_secret
 from evaltasks.engine.providers.provider import CallRejected, Now, PermanentFailure, RetryLater
-from evaltasks.engine.providers.provider_errors import capped_retry_after, error_chain
+from evaltasks.engine.providers.provider_errors import capped_retry_after, error_chain, is_web_page
 
 _REDIRECTS_MAX = 3
 _DETAIL_CHARS_MAX = 500
@@ -155,14 +156,7 @@ def agent_headers(integration: Integration, environment: Mapping[str, str]) -> d
     if config.api_key_env:
         variables["authorization"] = config.api_key_env
     for name, variable in variables.items():
-        value = environment.get(variable, "").strip()
-        if not value:
-            raise PermanentFailure(
-                f"the environment variable {variable}, which the agent integration '{integration.name}' names, "
-                "is not set where the engine is running; set it there"
-            )
-        if not value.isascii() or not value.isprintable():
-            raise PermanentFailure(f"the environment variable {variable} has characters that a header cannot have")
+        value = read_secret(environment, variable, f"the agent integration '{integration.name}'")
         headers[name] = f"Bearer {value}" if name == "authorization" and config.api_key_env else value
     return headers
 
@@ -182,9 +176,9 @@ def _within_origin(endpoint: str, url: str, location: str | None) -> str:
 
 def _text(response: httpx2.Response, body: bytes) -> str:
     text = body.decode("utf-8", "replace")
-    kind = response.headers.get("content-type", "")
-    if "html" in kind or text[:200].lstrip().lower().startswith(("<!doctype", "<html")):
+    content_type = response.headers.get("content-type", "")
+    if is_web_page(content_type, body):
         raise CallRejected("the agent answered with a web page; is endpoint the address of its API?")
-    if "json" in kind:
+    if "json" in content_type:
         raise CallRejected("the agent's answer is not JSON, or is cut off", text[:_DETAIL_CHARS_MAX] or None)
     return text

@@ -13,6 +13,7 @@ from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.providers.agent import HttpAgent, agent_headers
 from evaltasks.engine.providers.connection_pool import ConnectionFactory, ConnectionPool
+from evaltasks.engine.providers.environment_secrets import read_secret
 from evaltasks.engine.providers.openai_compatible import (
     MAX_TOKENS_DEFAULT,
     TIMEOUT_SECONDS_DEFAULT,
@@ -102,7 +103,14 @@ class Judges:
             max_tokens=self._max_tokens,
             timeout_seconds=self._timeout_seconds,
         )
-        return record.adapter(record, setup)
+        try:
+            return record.adapter(record, setup)
+        except (PermanentFailure, NotBuilt):
+            raise
+        except Exception as error:
+            # A bug of the adapter, which may be a plug-in's. Callers turn a ValueError into a message for people, and
+            # the text of this one is not safe to show.
+            raise RuntimeError(f"the adapter of {record.name} raised {type(error).__name__}") from error
 
     def _connections_of(self, integration_id: str) -> ConnectionPool:
         return self._connections.setdefault(integration_id, ConnectionPool(self._factory.make))
@@ -122,17 +130,7 @@ class Judges:
                     "environment variable that holds one"
                 )
             return None
-        key = self._environment.get(name, "").strip()
-        if not key:
-            raise PermanentFailure(
-                f"the environment variable {name}, which the AI integration '{integration.name}' names for its key, "
-                "is not set where the engine is running; set it there"
-            )
-        if not key.isascii() or not key.isprintable():
-            raise PermanentFailure(
-                f"the environment variable {name} does not hold a key: it has characters that a key cannot have"
-            )
-        return key
+        return read_secret(self._environment, name, f"the AI integration '{integration.name}'")
 
     async def aclose(self) -> None:
         for connections in self._connections.values():

@@ -21,8 +21,8 @@ import anyio
 from anyio import to_thread
 
 from evaltasks.engine.providers.access import Access, access_for
+from evaltasks.engine.providers.answer_modes import JSON_SCHEMA, TEXT, TOOL_CALL
 from evaltasks.engine.providers.library_settings import LibraryParameters, library_settings
-from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
 from evaltasks.engine.providers.outgoing import Outgoing
 from evaltasks.engine.providers.provider import (
     CallRejected,
@@ -61,7 +61,12 @@ class LibraryAdapter:
 
     def __call__(self, record: ProviderRecord, setup: ProviderSetup) -> LibraryProvider:
         access = access_for(record, setup)
-        outgoing = Outgoing(setup.connections, access.headers, keeps_credentials=access.uses_ambient_credentials)
+        outgoing = Outgoing(
+            setup.connections,
+            access.headers,
+            key_header=record.key_header,
+            keeps_credentials=access.uses_ambient_credentials,
+        )
         return LibraryProvider(
             self,
             access,

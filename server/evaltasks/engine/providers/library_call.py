@@ -6,7 +6,6 @@ thread.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,13 +16,18 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.answer_modes import (
+    ANSWER_TOOL,
+    ANSWER_TOOL_DESCRIPTION,
+    JSON_SCHEMA,
+    TEXT,
+    TOOL_CALL,
+    parse_json_object,
+)
 from evaltasks.engine.providers.library_errors import error_for, error_reply
-from evaltasks.engine.providers.openai_compatible import JSON_SCHEMA, TEXT, TOOL_CALL
 from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, PermanentFailure
 
 __all__ = ["ask", "error_for", "error_reply", "has_json_schema"]
-
-_ANSWER_TOOL = "record_answer"
 
 
 def has_json_schema(model: Any) -> bool:
@@ -54,7 +58,7 @@ def _parameters(
     model: Any, request: ChatRequest, settings: JsonObject, mode: str
 ) -> tuple[ModelRequestParameters, JsonObject]:
     if mode == TOOL_CALL:
-        tool = _definition(_ANSWER_TOOL, "Record your answer.", request.answer_schema, kind="output")
+        tool = _definition(ANSWER_TOOL, ANSWER_TOOL_DESCRIPTION, request.answer_schema, kind="output")
         return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False), settings
     if mode == JSON_SCHEMA:
         return _json_schema_output(request.answer_schema, None), settings
@@ -152,11 +156,11 @@ def _reply(answer: library.ModelResponse, mode: str) -> ChatReply:
     structured: JsonObject | None = None
     answered_by = TEXT
     if mode == TOOL_CALL and calls:
-        structured = _object(calls[0].args)
+        structured = parse_json_object(calls[0].args)
         answered_by = TOOL_CALL if structured is not None else TEXT
         text = text or calls[0].args_as_json_str()
     elif mode == JSON_SCHEMA:
-        structured = _object(text)
+        structured = parse_json_object(text)
         answered_by = JSON_SCHEMA if structured is not None else TEXT
     if not text and not calls and not answer.usage.has_values():
         raise CallRejected("the provider's answer has no message; is base_url the address of its API?")
@@ -183,12 +187,3 @@ def _openai_tool_call(call: library.ToolCallPart) -> JsonObject:
     """Convert a tool call to OpenAI's form, which all providers use here."""
     function = {"name": call.tool_name, "arguments": call.args_as_json_str()}
     return {"id": call.tool_call_id, "type": "function", "function": function}
-
-
-def _object(written: object) -> JsonObject | None:
-    if isinstance(written, str):
-        try:
-            written = json.loads(written)
-        except (ValueError, RecursionError):
-            return None
-    return written if isinstance(written, dict) else None

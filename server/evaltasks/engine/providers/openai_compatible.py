@@ -21,6 +21,14 @@ import httpx2
 from anyio import to_thread
 
 from evaltasks.api.wire import JsonObject
+from evaltasks.engine.providers.answer_modes import (
+    ANSWER_TOOL,
+    ANSWER_TOOL_DESCRIPTION,
+    JSON_SCHEMA,
+    TEXT,
+    TOOL_CALL,
+    parse_json_object,
+)
 from evaltasks.engine.providers.connection_pool import ConnectionPool, read_body
 from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest, Now, RetryLater
 from evaltasks.engine.providers.provider_errors import (
@@ -35,10 +43,6 @@ from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus, rate_
 MAX_TOKENS_DEFAULT = 1024
 TIMEOUT_SECONDS_DEFAULT = 120.0
 
-TOOL_CALL = "tool_call"
-JSON_SCHEMA = "json_schema"
-TEXT = "text"
-_ANSWER_TOOL = "record_answer"
 _PARSED_IN_LOOP_BYTES_MAX = 256 * 1024
 _NEWEST_WEIGHT = 0.1  # of the newest call in the moving average of tokens per call
 # Most requests of one call: three answer modes, and one more for the other name of the token limit.
@@ -199,12 +203,12 @@ def _body(request: ChatRequest, mode: str, capabilities: _Capabilities, max_toke
     sent[capabilities.token_limit] = next((limit for limit in limits if limit), max_tokens)
     if mode == TOOL_CALL:
         sent["tools"] = [_answer_tool(request)]
-        sent["tool_choice"] = {"type": "function", "function": {"name": _ANSWER_TOOL}}
+        sent["tool_choice"] = {"type": "function", "function": {"name": ANSWER_TOOL}}
         return sent
     if mode == JSON_SCHEMA:
         sent["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": _ANSWER_TOOL, "schema": request.answer_schema, "strict": True},
+            "json_schema": {"name": ANSWER_TOOL, "schema": request.answer_schema, "strict": True},
         }
         return sent
     if request.answer_schema is None:
@@ -223,8 +227,8 @@ def _answer_tool(request: ChatRequest) -> JsonObject:
     return {
         "type": "function",
         "function": {
-            "name": _ANSWER_TOOL,
-            "description": "Record your answer.",
+            "name": ANSWER_TOOL,
+            "description": ANSWER_TOOL_DESCRIPTION,
             "parameters": request.answer_schema,
         },
     }
@@ -265,11 +269,11 @@ def _reply(answer: JsonObject, mode: str, latency_ms: float) -> ChatReply:
     if mode == TOOL_CALL and tool_calls:
         function = tool_calls[0].get("function")
         arguments = function.get("arguments") if isinstance(function, dict) else None
-        structured = _object(arguments)
+        structured = parse_json_object(arguments)
         answered_by = TOOL_CALL if structured is not None else TEXT
         text = text or (arguments if isinstance(arguments, str) else "")
     elif mode == JSON_SCHEMA:
-        structured = _object(text)
+        structured = parse_json_object(text)
         answered_by = JSON_SCHEMA if structured is not None else TEXT
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}
@@ -299,15 +303,6 @@ def _text(content: object) -> str:
     if isinstance(content, list):
         return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
     return ""
-
-
-def _object(written: object) -> JsonObject | None:
-    if isinstance(written, str):
-        try:
-            written = json.loads(written)
-        except (ValueError, RecursionError):
-            return None
-    return written if isinstance(written, dict) else None
 
 
 def _count(tokens: object) -> int | None:

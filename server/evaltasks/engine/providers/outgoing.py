@@ -15,8 +15,10 @@ import httpx2
 
 from evaltasks.engine.providers.connection_pool import ConnectionPool, read_body
 from evaltasks.engine.providers.provider import CallRejected, RetryLater
+from evaltasks.engine.providers.provider_errors import is_web_page
 
-CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
+# What the libraries use for the placeholder of a key.
+_CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 # Headers of the connection, not of the message: the connection that sends sets its own.
 _HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 # The body is returned decoded, so these headers would be wrong.
@@ -38,15 +40,21 @@ class Outgoing(httpx2.AsyncBaseTransport):
     Args:
         connections: The connections of the provider.
         headers: Added to every request; they contain the key.
+        key_header: The provider's own header for a key, in lower case.
         keeps_credentials: Keep the library's own credentials: a signature, or a token that it fetched.
     """
 
     def __init__(
-        self, connections: ConnectionPool, headers: Mapping[str, str], *, keeps_credentials: bool = False
+        self,
+        connections: ConnectionPool,
+        headers: Mapping[str, str],
+        *,
+        key_header: str,
+        keeps_credentials: bool = False,
     ) -> None:
         self._connections = connections
         self._headers = headers
-        self._dropped = _HOP_HEADERS if keeps_credentials else _HOP_HEADERS | CREDENTIAL_HEADERS
+        self._dropped = _HOP_HEADERS if keeps_credentials else {*_HOP_HEADERS, *_CREDENTIAL_HEADERS, key_header}
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Received:
         """Send a POST and return the whole answer.
@@ -80,6 +88,6 @@ def _check_json(content_type: str, body: bytes) -> None:
         document = None
     if isinstance(document, dict):
         return
-    if "html" in content_type or body[:200].lstrip().lower().startswith((b"<!doctype", b"<html")):
+    if is_web_page(content_type, body):
         raise CallRejected("the provider answered with a web page; is base_url the address of its API?")
     raise RetryLater("the provider's answer is not JSON, or is cut off")

@@ -104,13 +104,11 @@ class ErrorReply:
                 status = code
         else:
             message, param = (error if isinstance(error, str) else ""), None
-        start = body[:200].lstrip().lower()
-        is_page = "html" in headers.get("content-type", "") or start.startswith((b"<!doctype", b"<html"))
         return cls(
             status=status,
             message=message[:4000],
             param=param if isinstance(param, str) else None,
-            is_page=is_page,
+            is_page=is_web_page(headers.get("content-type", ""), body),
             is_readable=isinstance(document, dict),
             headers=headers,
         )
@@ -119,6 +117,11 @@ class ErrorReply:
     def detail(self) -> str | None:
         """The provider's message, untrusted and cut short. Some providers repeat part of the key; it is removed."""
         return _KEYS.sub("[key]", self.message)[:_DETAIL_CHARS_MAX] or None
+
+
+def is_web_page(content_type: str, body: bytes) -> bool:
+    """Return True for HTML, by the content type or by the start of the body."""
+    return "html" in content_type or body[:200].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 def refused_feature(reply: ErrorReply) -> RequestFeature | None:
