@@ -29,7 +29,7 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
         "spaces.update",
         lambda c, w: c.spaces.update(space=w.mine_space_id, description=None, is_private=True).is_private,
     ),
-    SdkRow("spaces.delete", lambda c, w: c.spaces.delete(space=w.doomed_space_id) is None),
+    SdkRow("spaces.delete", lambda c, w: c.spaces.delete(space=w.spare_space_id) is None),
     SdkRow(
         "spaces.add_user",
         lambda c, w: c.spaces.add_user(space=SPACE, user_id="x", role=space_role()),
@@ -44,7 +44,7 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
     SdkRow(
         "projects.update", lambda c, w: c.projects.update(project=w.mine_project_id, name="renamed").name == "renamed"
     ),
-    SdkRow("projects.delete", lambda c, w: c.projects.delete(project=w.doomed_project_id) is None),
+    SdkRow("projects.delete", lambda c, w: c.projects.delete(project=w.spare_project_id) is None),
     # --- datasets
     SdkRow("datasets.list", lambda c, w: names(c.datasets.list(space=SPACE).datasets) >= {"gold", "silver"}),
     SdkRow("datasets.list, pages of one", lambda c, w: walk(c.datasets.list, "datasets", space=SPACE)),
@@ -96,14 +96,14 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
         "datasets.delete_examples",
         lambda c, w: (
             c.datasets.delete_examples(
-                dataset=w.doomed_dataset_id,
-                dataset_version_id=w.doomed_dataset_version_id,
-                examples=[w.doomed_example_id, "no"],
+                dataset=w.spare_dataset_id,
+                dataset_version_id=w.spare_dataset_version_id,
+                examples=[w.spare_example_id, "no"],
             ).not_deleted_example_ids
             == ["no"]
         ),
     ),
-    SdkRow("datasets.delete", lambda c, w: c.datasets.delete(dataset=w.doomed_dataset_2_id) is None),
+    SdkRow("datasets.delete", lambda c, w: c.datasets.delete(dataset=w.spare_dataset_2_id) is None),
     # --- experiments
     SdkRow(
         "experiments.list",
@@ -158,7 +158,7 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
             .annotations
         ),
     ),
-    SdkRow("experiments.delete", lambda c, w: c.experiments.delete(experiment=w.doomed_experiment_id) is None),
+    SdkRow("experiments.delete", lambda c, w: c.experiments.delete(experiment=w.spare_experiment_id) is None),
     # --- evaluators
     SdkRow("evaluators.list", lambda c, w: names(c.evaluators.list(space=SPACE).evaluators) >= {"matches", "correct"}),
     SdkRow("evaluators.list, pages of one", lambda c, w: walk(c.evaluators.list, "evaluators", space=SPACE)),
@@ -230,7 +230,7 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
         ("ConflictException", "on spans"),
         "refused",
     ),
-    SdkRow("evaluators.delete", lambda c, w: c.evaluators.delete(evaluator=w.doomed_evaluator_id) is None),
+    SdkRow("evaluators.delete", lambda c, w: c.evaluators.delete(evaluator=w.spare_evaluator_id) is None),
     # --- AI integrations
     SdkRow("ai_integrations.list", lambda c, w: "local" in names(c.ai_integrations.list().ai_integrations)),
     SdkRow("ai_integrations.list, pages of one", lambda c, w: walk(c.ai_integrations.list, "ai_integrations")),
@@ -257,7 +257,7 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
         ),
     ),
     SdkRow(
-        "ai_integrations.delete", lambda c, w: c.ai_integrations.delete(integration=w.doomed_ai_integration_id) is None
+        "ai_integrations.delete", lambda c, w: c.ai_integrations.delete(integration=w.spare_ai_integration_id) is None
     ),
     # --- integrations: agents
     SdkRow(
@@ -312,6 +312,6 @@ RESOURCE_ROWS: tuple[SdkRow, ...] = (
     ),
     SdkRow(
         "annotation_configs.delete",
-        lambda c, w: c.annotation_configs.delete(annotation_config=w.doomed_annotation_config_id) is None,
+        lambda c, w: c.annotation_configs.delete(annotation_config=w.spare_annotation_config_id) is None,
     ),
 )

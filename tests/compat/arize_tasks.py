@@ -123,14 +123,14 @@ TASK_ROWS: tuple[SdkRow, ...] = (
     ),
     SdkRow("tasks.list_runs, pages of one", lambda c, w: walk(c.tasks.list_runs, "task_runs", task=w.task_id)),
     SdkRow("tasks.get_run", lambda c, w: c.tasks.get_run(run_id=w.task_run_id).status == "COMPLETED"),
-    SdkRow("tasks.cancel_run", lambda c, w: c.tasks.cancel_run(run_id=w.doomed_task_run_id).status == "CANCELLED"),
+    SdkRow("tasks.cancel_run", lambda c, w: c.tasks.cancel_run(run_id=w.spare_task_run_id).status == "CANCELLED"),
     SdkRow(
         "tasks.cancel_run(a run that is over)",
         lambda c, w: c.tasks.cancel_run(run_id=w.task_run_id),
         ("BadRequestException", ""),
         "refused",
     ),
-    SdkRow("tasks.delete", lambda c, w: c.tasks.delete(task=w.doomed_task_id) is None),
+    SdkRow("tasks.delete", lambda c, w: c.tasks.delete(task=w.spare_task_id) is None),
     # --- spans and traces
     SdkRow(
         "spans.list",
@@ -174,9 +174,7 @@ TASK_ROWS: tuple[SdkRow, ...] = (
     ),
     SdkRow(
         "spans.delete",
-        lambda c, w: (
-            c.spans.delete(project=w.project_id, span_ids=["doomed-arize"]).deleted_span_ids == ["doomed-arize"]
-        ),
+        lambda c, w: c.spans.delete(project=w.project_id, span_ids=["spare-arize"]).deleted_span_ids == ["spare-arize"],
     ),
     SdkRow(
         "traces.list",

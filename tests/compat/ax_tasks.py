@@ -88,7 +88,7 @@ SEED_RUN_CONFIGURATION = json.dumps(
     {"experiment_type": "LLM_GENERATION", "ai_integration_id": "{ai_integration_id}", "model_name": "gpt-4o",
      "messages": [{"role": "USER", "content": "{{input}}"}]}
 )  # fmt: skip
-NOBODY = "T25saW5lVGFzazoxOm5vbmU="
+UNKNOWN_TASK_ID = "T25saW5lVGFzazoxOm5vbmU="
 
 
 def _tasks(*arguments: str) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ TASK_ROWS: tuple[AxRow, ...] = (
     ),
     AxRow(_tasks("get", "{task_id}"), shows(name="on spans", type="CODE_EVALUATION")),
     AxRow(_tasks("get", "on spans"), fails(4, "Provide 'space' so the task name can be resolved"), "client"),
-    AxRow(_tasks("get", NOBODY), fails(4, "404", "There is no task with this id"), "refused"),
+    AxRow(_tasks("get", UNKNOWN_TASK_ID), fails(4, "404", "There is no task with this id"), "refused"),
     AxRow(
         _tasks("update", "{mine_task_id}", "--name", "Relevance Monitor v2", "--sampling-rate", "0.25"),
         shows(name="Relevance Monitor v2", sampling_rate=0.25),
@@ -168,7 +168,7 @@ TASK_ROWS: tuple[AxRow, ...] = (
         shows(type="RUN_EXPERIMENT"),
     ),
     AxRow(_tasks("update", "{run_experiment_task_id}", "--sampling-rate", "0.5"), fails(4, "sampling_rate"), "client"),
-    AxRow(_tasks("delete", "{doomed_task_id}", "--force"), succeeds()),
+    AxRow(_tasks("delete", "{spare_task_id}", "--force"), succeeds()),
     AxRow(_tasks("delete", "nothing", "--space", "compat", "--force"), fails(4, "task 'nothing' not found"), "refused"),
     AxRow(_tasks("trigger-run", "{task_id}"), shows(status="PENDING", task_id="{task_id}")),
     AxRow(
@@ -210,8 +210,8 @@ TASK_ROWS: tuple[AxRow, ...] = (
     AxRow(_tasks("list-runs", "{task_id}", "--status", "FAILED", "--output", "runs.json"), succeeds()),
     AxRow(_tasks("get-run", "{task_run_id}"), shows(status="COMPLETED", num_successes=11)),
     AxRow(_tasks("get-run", "run_abc123"), fails(4, "404"), "refused"),
-    AxRow(_tasks("cancel-run", "{doomed_task_run_id}", "--force"), shows(status="CANCELLED")),
-    AxRow(_tasks("cancel-run", "{doomed_task_run_2_id}"), succeeds("CANCELLED"), stdin="y\n"),
+    AxRow(_tasks("cancel-run", "{spare_task_run_id}", "--force"), shows(status="CANCELLED")),
+    AxRow(_tasks("cancel-run", "{spare_task_run_2_id}"), succeeds("CANCELLED"), stdin="y\n"),
     AxRow(_tasks("cancel-run", "{task_run_id}", "--force"), fails(4, "400"), "refused"),
     AxRow(_tasks("wait-for-run", "{task_run_id}"), shows(status="COMPLETED")),
     AxRow(

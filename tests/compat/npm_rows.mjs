@@ -72,23 +72,23 @@ row("listTaskRuns({ status })", async () =>
   (await ax.listTaskRuns({ client, task: w.task_id, status: "COMPLETED" })).data.every((run) => run.status === "COMPLETED"));
 row("listTaskRuns, pages of one", () => walk(ax.listTaskRuns, { task: w.task_id }));
 row("getTaskRun", async () => (await ax.getTaskRun({ client, runId: w.task_run_id })).numErrors === 0);
-row("cancelTaskRun", async () => (await ax.cancelTaskRun({ client, runId: w.doomed_task_run_id })).status === "CANCELLED");
+row("cancelTaskRun", async () => (await ax.cancelTaskRun({ client, runId: w.spare_task_run_id })).status === "CANCELLED");
 row("cancelTaskRun(a run that is over)", () => ax.cancelTaskRun({ client, runId: w.task_run_id }), "COMPLETED", "refused");
-row("deleteTask", async () => (await ax.deleteTask({ client, task: w.doomed_task_id })) === undefined);
+row("deleteTask", async () => (await ax.deleteTask({ client, task: w.spare_task_id })) === undefined);
 // --- spaces
 row("listSpaces", async () => names(await ax.listSpaces({ client, name: "OMPA" })).has(space));
 row("listSpaces, pages of one", () => walk(ax.listSpaces));
 row("getSpace", async () => (await ax.getSpace({ client, space })).id === w.space_id);
 row("createSpace", async () => (await ax.createSpace({ client, name: "by npm", organizationId: w.organization_id })).id);
 row("updateSpace", async () => (await ax.updateSpace({ client, space: w.mine_space_id, name: "renamed by npm" })).name === "renamed by npm");
-row("deleteSpace", async () => (await ax.deleteSpace({ client, space: w.doomed_space_id })) === undefined);
+row("deleteSpace", async () => (await ax.deleteSpace({ client, space: w.spare_space_id })) === undefined);
 // --- projects
 row("listProjects", async () => names(await ax.listProjects({ client, space, name: "CHAT" })).has("chat"));
 row("listProjects, pages of one", () => walk(ax.listProjects, { space }));
 row("getProject", async () => (await ax.getProject({ client, project: "chat", space })).id === w.project_id);
 row("createProject", async () => (await ax.createProject({ client, name: "by npm", space })).spaceId === w.space_id);
 row("updateProject", async () => (await ax.updateProject({ client, project: w.mine_project_id, name: "renamed npm" })).name === "renamed npm");
-row("deleteProject", async () => (await ax.deleteProject({ client, project: w.doomed_project_id })) === undefined);
+row("deleteProject", async () => (await ax.deleteProject({ client, project: w.spare_project_id })) === undefined);
 // --- datasets
 row("listDatasets", async () => names(await ax.listDatasets({ client, space })).has("gold"));
 row("listDatasets, pages of one", () => walk(ax.listDatasets, { space }));
@@ -106,9 +106,9 @@ row("annotateDatasetExamples", async () => {
   return (await ax.listDatasetExamples({ client, dataset: w.dataset_id })).data[0].annotations[0].label === "good";
 });
 row("deleteDatasetExamples", async () => (await ax.deleteDatasetExamples({
-  client, dataset: w.doomed_dataset_id, datasetVersionId: w.doomed_dataset_version_id, examples: [w.doomed_example_id],
+  client, dataset: w.spare_dataset_id, datasetVersionId: w.spare_dataset_version_id, examples: [w.spare_example_id],
 })).deletedExampleIds.length === 1);
-row("deleteDataset", async () => (await ax.deleteDataset({ client, dataset: w.doomed_dataset_2_id })) === undefined);
+row("deleteDataset", async () => (await ax.deleteDataset({ client, dataset: w.spare_dataset_2_id })) === undefined);
 // --- experiments
 row("listExperiments", async () => names(await ax.listExperiments({ client, dataset: "gold", space })).has("baseline"));
 row("listExperiments, pages of one", () => walk(ax.listExperiments, { space }));
@@ -124,7 +124,7 @@ row("appendExperimentRuns", async () => (await ax.appendExperimentRuns({
 })).runIds.length === 1);
 row("annotateExperimentRuns", async () =>
   (await ax.annotateExperimentRuns({ client, experiment: w.experiment_id, annotations: saidOf(w.experiment_run_id) })) === undefined);
-row("deleteExperiment", async () => (await ax.deleteExperiment({ client, experiment: w.doomed_experiment_id })) === undefined);
+row("deleteExperiment", async () => (await ax.deleteExperiment({ client, experiment: w.spare_experiment_id })) === undefined);
 // --- evaluators
 row("listEvaluators", async () => names(await ax.listEvaluators({ client, space })).has("correct"));
 row("listEvaluators, pages of one", () => walk(ax.listEvaluators, { space }));
@@ -149,7 +149,7 @@ row("listEvaluatorVersions, pages of one", () => walk(ax.listEvaluatorVersions, 
 row("getEvaluatorVersion", async () => (await ax.getEvaluatorVersion({ client, versionId: w.evaluator_version_id })).id);
 row("updateEvaluator", async () => (await ax.updateEvaluator({ client, evaluator: w.mine_evaluator_id, name: "renamed npm" })).name === "renamed npm");
 row("deleteEvaluator(one a task uses)", () => ax.deleteEvaluator({ client, evaluator: w.evaluator_id }), "on spans", "refused");
-row("deleteEvaluator", async () => (await ax.deleteEvaluator({ client, evaluator: w.doomed_evaluator_id })) === undefined);
+row("deleteEvaluator", async () => (await ax.deleteEvaluator({ client, evaluator: w.spare_evaluator_id })) === undefined);
 // --- AI integrations
 row("listAiIntegrations", async () => names(await ax.listAiIntegrations({ client })).has("local"));
 row("listAiIntegrations, pages of one", () => walk(ax.listAiIntegrations));
@@ -157,7 +157,7 @@ row("getAiIntegration", async () => (await ax.getAiIntegration({ client, integra
 row("createAiIntegration", async () => (await ax.createAiIntegration({ client, name: "by npm", provider: "CUSTOM", baseUrl: "http://127.0.0.1:9/v1" })).id);
 row("createAiIntegration({ apiKey })", () => ax.createAiIntegration({ client, name: "keyed", provider: "OPEN_AI", apiKey: "never-stored" }), "api_key_env", "keys");
 row("deleteAiIntegration", async () => (await ax.deleteAiIntegration({
-  client, integration: w.doomed_ai_integration_id, aiIntegration: w.doomed_ai_integration_id,
+  client, integration: w.spare_ai_integration_id, aiIntegration: w.spare_ai_integration_id,
 })) === undefined);
 // --- annotation configs
 row("listAnnotationConfigs", async () => names(await ax.listAnnotationConfigs({ client, space })).has("tone"));
@@ -174,7 +174,7 @@ row("updateFreeformAnnotationConfig", async () => (await ax.updateFreeformAnnota
   client, annotationConfig: w.mine_annotation_config_id, name: "renamed npm",
 })).name === "renamed npm");
 row("deleteAnnotationConfig", async () =>
-  (await ax.deleteAnnotationConfig({ client, annotationConfig: w.doomed_annotation_config_id })) === undefined);
+  (await ax.deleteAnnotationConfig({ client, annotationConfig: w.spare_annotation_config_id })) === undefined);
 // --- spans
 row("listSpans", async () => (await ax.listSpans({
   client, project: "chat", space, filter: "eval.is_answer.label IS NOT NULL",
@@ -186,7 +186,7 @@ row("annotateSpans", async () => {
   return found.data[0].annotations[0].label === "good";
 });
 row("annotateSpans(unknown span)", () => ax.annotateSpans({ client, project: w.project_id, annotations: saidOf("no") }), "Nothing was written", "refused");
-row("deleteSpans", async () => (await ax.deleteSpans({ client, project: w.project_id, spanIds: ["doomed-npm"] })).completed);
+row("deleteSpans", async () => (await ax.deleteSpans({ client, project: w.project_id, spanIds: ["spare-npm"] })).completed);
 // --- out of scope
 row("listPrompts", async () => (await ax.listPrompts({ client, space })).data.length === 0);
 row("listUsers", async () => (await ax.listUsers({ client })).data.length === 0);

@@ -130,10 +130,10 @@ class _Seeding:
         return world
 
     async def _own(self, client: str, world: dict[str, str], code: str, integration: str) -> dict[str, str]:
-        """What this client's rows may change (`mine`) and delete (`doomed`)."""
+        """What this client's rows may change (`mine`) and delete (`spare`)."""
         made: dict[str, str] = {}
         window = {"data_start_time": world["start"], "data_end_time": world["end"], "max_spans": 1}
-        for use in ("mine", "doomed"):
+        for use in ("mine", "spare"):
             name = f"{use} for {client}"
             dataset, examples = await self._dataset(name)
             made |= {
@@ -150,7 +150,7 @@ class _Seeding:
                 ),
                 f"{use}_task_id": await self._task(name, "CODE_EVALUATION", code, project_id=world["project_id"]),
             }
-        made["doomed_dataset_2_id"], _ = await self._dataset(f"also doomed for {client}")
+        made["spare_dataset_2_id"], _ = await self._dataset(f"also spare for {client}")
         made["mine_experiment_task_id"] = await self._make(
             "/v2/tasks", name=f"summaries of {client}", type="RUN_EXPERIMENT", dataset_id=world["dataset_id"],
             run_configuration={
@@ -158,7 +158,7 @@ class _Seeding:
                 "messages": [{"role": "USER", "content": "{{question}}"}], "input_variable_format": "MUSTACHE",
             },
         )  # fmt: skip
-        for name in ("doomed_task_run_id", "doomed_task_run_2_id"):
+        for name in ("spare_task_run_id", "spare_task_run_2_id"):
             made[name] = await self._make(f"/v2/tasks/{world['held_task_id']}/trigger", **window)
         return {f"{name}_for_{client}": value for name, value in made.items()}
 
@@ -174,8 +174,8 @@ class _Seeding:
             }
             for i in range(8)
         ]  # fmt: skip
-        doomed = [{**spans[0], "trace_id": f"doomed-{client}", "span_id": f"doomed-{client}"} for client in CLIENTS]
-        await self._ask("POST", f"/evaltasks/v1/projects/{project}/spans", {"spans": spans + doomed})
+        spare = [{**spans[0], "trace_id": f"spare-{client}", "span_id": f"spare-{client}"} for client in CLIENTS]
+        await self._ask("POST", f"/evaltasks/v1/projects/{project}/spans", {"spans": spans + spare})
 
     async def _dataset(self, name: str) -> tuple[str, list[str]]:
         rows = [{"question": f"q{i}", "expected": f"a{i}"} for i in range(3)]

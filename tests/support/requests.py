@@ -134,7 +134,7 @@ async def one_request_each(it: EngineInTest) -> dict[str, Sent]:
                 "default_llm_integration": {"integration_id": judge, "model_name": "judge"},
             },
         ),
-        "delete_space": Sent({"space_id": (await it.ask("POST", "/v2/spaces", {"name": "doomed"}))["id"]}),
+        "delete_space": Sent({"space_id": (await it.ask("POST", "/v2/spaces", {"name": "spare"}))["id"]}),
         "list_projects": Sent(query={**in_space, "project_type": "APPLICATION"}),
         "get_project": Sent({"project_id": project}),
         "create_project": Sent(body={"name": "made", "space_id": space}),

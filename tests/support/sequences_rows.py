@@ -171,7 +171,7 @@ class RowRules(TwoSides):
         id_, version_id, refusal = self._version(pick, version)
         versions = self.world.datasets.get(id_, {"versions": {}})["versions"]
         rows = versions.get(version_id or next(reversed(versions), ""), {"rows": {}})["rows"]
-        ids = [list(rows)[place] if place < len(rows) else "nobody" for place in places]
+        ids = [list(rows)[place] if place < len(rows) else "unknown" for place in places]
         if refusal is None and into is not None and any(each["name"] == into for each in versions.values()):
             refusal = Conflict
         body = UpdateExamples(examples=[{"id": each, "question": text} for each in ids], new_version=into)
@@ -191,7 +191,7 @@ class RowRules(TwoSides):
         id_, version_id, refusal = self._version(pick, version)
         versions = self.world.datasets.get(id_, {"versions": {}})["versions"]
         rows = versions.get(version_id or "", {"rows": {}})["rows"]
-        ids = list(dict.fromkeys(list(rows)[each] if each < len(rows) else "nobody" for each in sorted(places)))
+        ids = list(dict.fromkeys(list(rows)[each] if each < len(rows) else "unknown" for each in sorted(places)))
         body = DeleteExamples(dataset_version_id=version_id or UNKNOWN, example_ids=ids)
         reported = self.expect(refusal, self.client.datasets.delete_examples, id_, body)
         if reported is not None:

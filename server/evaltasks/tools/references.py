@@ -38,12 +38,15 @@ class References:
             raise ValidationErrors(subject, self.issues)
 
     async def project(self, text: str | None) -> str | None:
+        """Return the id of a project, or None if it is missing or was not found."""
         return await self._id("project", self._client.resolve.project(text, self._space)) if text else None
 
     async def dataset(self, text: str | None) -> str | None:
+        """Return the id of a dataset, or None if it is missing or was not found."""
         return await self._id("dataset", self._client.resolve.dataset(text, self._space)) if text else None
 
     async def experiments(self, texts: Sequence[str] | None, dataset_id: str | None) -> list[str] | None:
+        """Return the ids of experiments of a dataset, without those that were not found."""
         if texts is None:
             return None
         resolve = self._client.resolve.experiment
@@ -54,6 +57,7 @@ class References:
         return [id_ for id_ in ids if id_ is not None]
 
     async def tasks(self, argument: str, texts: Sequence[str] | None) -> list[str] | None:
+        """Return the ids of tasks, without those that were not found."""
         if texts is None:
             return None
         ids = [
@@ -95,6 +99,7 @@ class References:
         return attachment.model_copy(update=update)
 
     async def evaluator(self, text: str, path: str) -> str | None:
+        """Return the id of an evaluator, or None if it was not found."""
         return await self._id(path, self._client.resolve.evaluator(text, self._space))
 
     async def attachments(

@@ -38,6 +38,7 @@ class TaskRunAnswer(Output):
     next_call: NextCall | None = None
 
     def text(self) -> str:
+        """Return outcome, counts, chained task runs and the next call as text."""
         headline = {
             "started": "Started",
             "already_running": "Already running",

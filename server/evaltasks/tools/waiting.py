@@ -46,6 +46,7 @@ class RunChain:
 
     @property
     def finished(self) -> bool:
+        """Whether all task runs have ended."""
         return all(each.finished for each in (self.task_run, *self.chained))
 
 
