@@ -1,12 +1,15 @@
 """Can the tests fail? Mutate a fixed random sample of lines, and run the tests that execute each of them.
 
     pip install cosmic-ray pytest-cov
-    pytest --cov=evaltasks --cov-context=test --cov-report=     # once: which test executes which line (.coverage)
-    python scripts/mutation_sample.py --sample 400 --seed 1 --out mutants.jsonl
+    # once: which test executes which line (.coverage), and how long each test takes
+    pytest --cov=evaltasks --cov-context=test --cov-report= --junitxml=times.xml
+    python scripts/mutation_sample.py --sample 400 --seed 1 --times times.xml --out mutants.jsonl
 
 A mutant is one change of one place by an operator of cosmic-ray. It is killed when a test that executes its line (or,
-for a line that runs at import, any test that executes its file) fails. The survivors are printed at the end: each needs
-a test, or a reason why nobody can see the difference. A second call with the same --out goes on where the first ended.
+for a line that runs at import, any test that executes its file) fails. The quickest tests run first. A mutant whose
+tests did not all run within SECONDS_MAX is "undecided", which counts as not killed. Survivors are printed at the end:
+each needs a test, or a reason why the difference cannot be seen. A second call with the same --out continues where the
+first ended; --again FILE:LINE runs the mutants of one line again, after a test for them was written.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -44,8 +49,10 @@ OPERATORS = [
         "ReplaceBinaryOperator_Mul_Div", "ReplaceBinaryOperator_Div_Mul",
     )
 ]  # fmt: skip
-FIRST_TESTS = 40  # most mutants die in a few tests; the others run only for what survived these
-SECONDS_MAX = 240
+# Most mutants die in a few quick tests: the tests run in groups that take so long together, then all the others.
+GROUP_SECONDS = (1.0, 8.0, 40.0)
+SECONDS_MAX = 600  # for all groups of one mutant
+DEFAULT_TEST_SECONDS = 0.05  # for a test without a measured time
 
 
 @dataclass(frozen=True)
@@ -76,19 +83,41 @@ def _nodes(node: parso.tree.NodeOrLeaf) -> Iterator[parso.tree.NodeOrLeaf]:
         yield from _nodes(child)
 
 
-def tests_of(mutant: Mutant, data: CoverageData, measured: dict[str, str]) -> list[str]:
-    """The tests that execute the mutant's lines, else its file, in an order that depends on the mutant alone."""
+def read_times(path: Path) -> dict[str, float]:
+    """Return the seconds of each test by its node id, read from a JUnit report of pytest."""
+    times: dict[str, float] = {}
+    for case in ElementTree.parse(path).iter("testcase"):
+        module = case.get("classname", "").replace(".", "/")
+        times[f"{module}.py::{case.get('name')}"] = float(case.get("time", "0"))
+    return times
+
+
+def tests_of(mutant: Mutant, data: CoverageData, measured: dict[str, str], times: dict[str, float]) -> list[str]:
+    """Return the tests that execute the mutant's lines, else its file, the quickest first."""
     by_line = data.contexts_by_lineno(measured[mutant.file]) if mutant.file in measured else {}
     lines = range(mutant.line, mutant.end_line + 1)
-    found = {context for line in lines for context in by_line.get(line, ())}
-    found = {c for c in found if c} or {context for contexts in by_line.values() for context in contexts if context}
-    tests = sorted({context.partition("|")[0] for context in found})
-    random.Random(f"{mutant}").shuffle(tests)
-    return tests
+    contexts = {context for line in lines for context in by_line.get(line, ()) if context}
+    contexts = contexts or {context for of_line in by_line.values() for context in of_line if context}
+    tests = {context.partition("|")[0] for context in contexts}
+    return sorted(tests, key=lambda test: (times.get(test, DEFAULT_TEST_SECONDS), test))
 
 
-def verdict(mutant: Mutant, tests: list[str], copy: Path) -> str:
-    """Run the tests on the mutated copy of the repository: killed, survived, not covered or not mutated."""
+def groups(tests: list[str], times: dict[str, float]) -> Iterator[list[str]]:
+    """Split the tests into groups that take GROUP_SECONDS, and the rest."""
+    rest = list(tests)
+    for seconds in GROUP_SECONDS:
+        group: list[str] = []
+        while rest and (not group or seconds > 0):
+            seconds -= times.get(rest[0], DEFAULT_TEST_SECONDS)
+            group.append(rest.pop(0))
+        if group:
+            yield group
+    if rest:
+        yield rest
+
+
+def verdict(mutant: Mutant, tests: list[str], times: dict[str, float], copy: Path) -> str:
+    """Run the tests on the mutated copy: killed, survived, undecided (no time left), not covered or not mutated."""
     if not tests:
         return "not covered"
     path = copy / mutant.file
@@ -97,26 +126,31 @@ def verdict(mutant: Mutant, tests: list[str], copy: Path) -> str:
     if mutated is None or mutated == code:
         return "not mutated"
     path.write_text(mutated, encoding="utf-8")
+    ends_at = time.monotonic() + SECONDS_MAX
     try:
-        for part in (tests[:FIRST_TESTS], tests[FIRST_TESTS:]):
-            if part and not _passes(part, copy):
+        for group in groups(tests, times):
+            passed = _passes(group, copy, ends_at - time.monotonic())
+            if passed is None:
+                return "undecided"
+            if not passed:
                 return "killed"
     finally:
         path.write_text(code, encoding="utf-8")
     return "survived"
 
 
-def _passes(tests: list[str], copy: Path) -> bool:
+def _passes(tests: list[str], copy: Path, seconds: float) -> bool | None:
+    """Return whether all tests pass; None when they did not end in time (each has a time-out of its own)."""
     listed = copy / "tests.txt"
     listed.write_text("\n".join(tests), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", f"@{listed}"]
     environment = {**os.environ, "PYTHONPATH": str(copy / "server")}
     try:
         ended = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS_MAX, check=False
+            command, cwd=copy, env=environment, capture_output=True, timeout=max(1.0, seconds), check=False
         )
     except subprocess.TimeoutExpired:
-        return False
+        return None
     return ended.returncode == 0
 
 
@@ -125,19 +159,24 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--coverage", type=Path, default=ROOT / ".coverage")
+    parser.add_argument("--times", type=Path, help="a JUnit report of the suite")
+    parser.add_argument("--again", nargs="*", default=[], metavar="FILE:LINE", help="forget these and run them again")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     population = list(all_mutants())
     sample = random.Random(given.seed).sample(population, given.sample)
     seen = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    seen = [row for row in seen if f"{row['file']}:{row['line']}" not in given.again]
+    given.out.write_text("".join(json.dumps(row) + "\n" for row in seen), encoding="utf-8")
+    times = read_times(given.times) if given.times else {}
     known = {(row["file"], row["operator"], row["occurrence"]) for row in seen}
     todo = [mutant for mutant in sample if (mutant.file, mutant.operator, mutant.occurrence) not in known]
     data = CoverageData(str(given.coverage))
     data.read()
     measured = {str(Path(name).relative_to(ROOT)): name for name in data.measured_files()}
     print(f"{len(population)} mutants, sample of {len(sample)} (seed {given.seed}), {len(todo)} to do")
-    work = [(mutant, tests_of(mutant, data, measured)) for mutant in todo]
+    work = [(mutant, tests_of(mutant, data, measured, times)) for mutant in todo]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.jobs) as pool:
         copies = [Path(folder) / str(number) for number in range(given.jobs)]
         for copy in copies:
@@ -146,7 +185,7 @@ def main() -> None:
         def examine(item: tuple[Mutant, list[str]]) -> None:
             copy = copies.pop()
             try:
-                row = {**asdict(item[0]), "tests": len(item[1]), "verdict": verdict(*item, copy)}
+                row = {**asdict(item[0]), "tests": len(item[1]), "verdict": verdict(*item, times, copy)}
             finally:
                 copies.append(copy)
             with given.out.open("a", encoding="utf-8") as file:
@@ -156,9 +195,10 @@ def main() -> None:
     rows = [json.loads(line) for line in given.out.read_text().splitlines()]
     counts = {name: sum(row["verdict"] == name for row in rows) for name in sorted({row["verdict"] for row in rows})}
     for row in rows:
-        if row["verdict"] in {"survived", "not covered"}:
+        if row["verdict"] in {"survived", "undecided", "not covered"}:
             print(f"{row['verdict']}: {row['file']}:{row['line']} {row['operator']} #{row['occurrence']}")
-    print(counts)
+    mutated = len(rows) - counts.get("not mutated", 0)
+    print(counts, f"killed: {counts.get('killed', 0)} of {mutated}")
 
 
 if __name__ == "__main__":
