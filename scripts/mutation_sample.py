@@ -23,11 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import parso
 from cosmic_ray.mutating import mutate_code
@@ -105,10 +105,11 @@ def tests_of(mutant: Mutant, data: CoverageData, measured: dict[str, str], times
 def groups(tests: list[str], times: dict[str, float]) -> Iterator[list[str]]:
     """Split the tests into groups that take GROUP_SECONDS, and the rest."""
     rest = list(tests)
-    for seconds in GROUP_SECONDS:
+    for seconds_max in GROUP_SECONDS:
         group: list[str] = []
-        while rest and (not group or seconds > 0):
-            seconds -= times.get(rest[0], DEFAULT_TEST_SECONDS)
+        seconds = 0.0
+        while rest and seconds < seconds_max:
+            seconds += times.get(rest[0], DEFAULT_TEST_SECONDS)
             group.append(rest.pop(0))
         if group:
             yield group
