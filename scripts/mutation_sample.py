@@ -15,10 +15,14 @@ first ended; --again FILE:LINE runs the mutants of one line again, after a test 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import itertools
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,9 +31,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 from xml.etree import ElementTree
 
 import parso
+import pytest
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
 from coverage import CoverageData
@@ -52,6 +58,7 @@ OPERATORS = [
 # Most mutants die in a few quick tests: the tests run in groups that take so long together, then all the others.
 GROUP_SECONDS = (1.0, 8.0, 40.0)
 SECONDS_MAX = 600  # for all groups of one mutant
+_SECONDS = itertools.count(1_000_000_000)
 DEFAULT_TEST_SECONDS = 0.05  # for a test without a measured time
 
 
@@ -117,7 +124,7 @@ def groups(tests: list[str], times: dict[str, float]) -> Iterator[list[str]]:
         yield rest
 
 
-def verdict(mutant: Mutant, tests: list[str], times: dict[str, float], copy: Path) -> str:
+def verdict(mutant: Mutant, tests: list[str], times: dict[str, float], copy: Path, runner: Runner) -> str:
     """Run the tests on the mutated copy: killed, survived, undecided (no time left), not covered or not mutated."""
     if not tests:
         return "not covered"
@@ -126,33 +133,98 @@ def verdict(mutant: Mutant, tests: list[str], times: dict[str, float], copy: Pat
     mutated = mutate_code(code, get_operator(mutant.operator)(), mutant.occurrence)
     if mutated is None or mutated == code:
         return "not mutated"
-    path.write_text(mutated, encoding="utf-8")
+    _write(path, mutated)
     ends_at = time.monotonic() + SECONDS_MAX
     try:
         for group in groups(tests, times):
-            passed = _passes(group, copy, ends_at - time.monotonic())
+            passed = runner.passes(group, copy, ends_at - time.monotonic())
             if passed is None:
                 return "undecided"
             if not passed:
                 return "killed"
     finally:
-        path.write_text(code, encoding="utf-8")
+        _write(path, code)
     return "survived"
 
 
-def _passes(tests: list[str], copy: Path, seconds: float) -> bool | None:
-    """Return whether all tests pass; None when they did not end in time (each has a time-out of its own)."""
-    listed = copy / "tests.txt"
-    listed.write_text("\n".join(tests), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", f"@{listed}"]
-    environment = {**os.environ, "PYTHONPATH": str(copy / "server")}
-    try:
-        ended = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=max(1.0, seconds), check=False
+def _write(path: Path, code: str) -> None:
+    """Write the file with a time no version of it had: bytecode is reused for a file of the same size and second."""
+    path.write_text(code, encoding="utf-8")
+    second = next(_SECONDS)
+    os.utime(path, (second, second))
+
+
+class Runner:
+    """Runs groups of tests in forks of one process that has imported all libraries, but nothing of ours.
+
+    Starting pytest anew for each mutant would take longer than most groups.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-    except subprocess.TimeoutExpired:
-        return None
-    return ended.returncode == 0
+
+    def passes(self, tests: list[str], copy: Path, seconds: float) -> bool | None:
+        """Return whether all tests pass; None when they did not end in time (each has a time-out of its own)."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        (copy / "tests.txt").write_text("\n".join(tests), encoding="utf-8")
+        self._process.stdin.write(json.dumps([str(copy), max(1.0, seconds)]) + "\n")
+        self._process.stdin.flush()
+        answer: bool | None = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve() -> None:
+    """Answer each line on stdin, [folder, seconds], with true, false or null (out of time) on stdout."""
+    probe = "import sys, pytest, hypothesis, evaltasks.app, evaltasks.engine.engine, evaltasks.cli; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "server")}
+    names = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True)
+    for name in names.stdout.split():
+        if name.partition(".")[0] not in {"evaltasks", "__main__", "__mp_main__"}:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    for line in sys.stdin:
+        folder, seconds = json.loads(line)
+        process = os.fork()
+        if process == 0:
+            _run_tests(Path(folder))
+        print(json.dumps(_wait(process, seconds)), flush=True)
+
+
+def _run_tests(copy: Path) -> NoReturn:
+    os.setsid()
+    os.chdir(copy)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.environ["PYTHONPATH"] = str(copy / "server")
+    sys.path[:0] = [str(copy), str(copy / "server")]
+    code = 3
+    try:
+        code = int(pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "@tests.txt"]))
+    finally:
+        os._exit(code)
+
+
+def _wait(process: int, seconds: float) -> bool | None:
+    ends_at = time.monotonic() + seconds
+    pause = 0.01
+    while time.monotonic() < ends_at:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(pause)
+        pause = min(0.2, pause * 1.2)
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return None
 
 
 def main() -> None:
@@ -183,16 +255,20 @@ def main() -> None:
         for copy in copies:
             shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".mypy_cache"))
 
+        places = [(copy, Runner()) for copy in copies]
+
         def examine(item: tuple[Mutant, list[str]]) -> None:
-            copy = copies.pop()
+            place = places.pop()
             try:
-                row = {**asdict(item[0]), "tests": len(item[1]), "verdict": verdict(*item, times, copy)}
+                row = {**asdict(item[0]), "tests": len(item[1]), "verdict": verdict(*item, times, *place)}
             finally:
-                copies.append(copy)
+                places.append(place)
             with given.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
         list(pool.map(examine, work))
+        for _, runner in places:
+            runner.close()
     rows = [json.loads(line) for line in given.out.read_text().splitlines()]
     counts = {name: sum(row["verdict"] == name for row in rows) for name in sorted({row["verdict"] for row in rows})}
     for row in rows:
@@ -203,4 +279,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve() if sys.argv[1:] == ["--serve"] else main()
