@@ -208,7 +208,9 @@ def _run_tests(copy: Path) -> NoReturn:
     sys.path[:0] = [str(copy), str(copy / "server")]
     code = 3
     try:
-        code = int(pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "@tests.txt"]))
+        # The plug-ins were imported before pytest could rewrite their assertions, which nobody needs here.
+        options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        code = int(pytest.main([*options, "@tests.txt"]))
     finally:
         os._exit(code)
 
@@ -256,6 +258,11 @@ def main() -> None:
             shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".mypy_cache"))
 
         places = [(copy, Runner()) for copy in copies]
+        # Tests that fail without a mutant would kill every mutant.
+        unmutated = next(groups(sorted({test for _, tests in work for test in tests[:1]}), times), [])
+        assert all(runner.passes(unmutated, copy, SECONDS_MAX) for copy, runner in places), (
+            "the tests fail by themselves"
+        )
 
         def examine(item: tuple[Mutant, list[str]]) -> None:
             place = places.pop()
