@@ -100,13 +100,29 @@ def read_times(path: Path) -> dict[str, float]:
 
 
 def tests_of(mutant: Mutant, data: CoverageData, measured: dict[str, str], times: dict[str, float]) -> list[str]:
-    """Return the tests that execute the mutant's lines, else its file, the quickest first."""
-    by_line = data.contexts_by_lineno(measured[mutant.file]) if mutant.file in measured else {}
+    """Return the tests that execute the mutant's lines, else its file, else its folder; the quickest first.
+
+    Lines that run at import, or in a process of their own (the sandbox's worker), have no test on record.
+    """
     lines = range(mutant.line, mutant.end_line + 1)
-    contexts = {context for line in lines for context in by_line.get(line, ()) if context}
-    contexts = contexts or {context for of_line in by_line.values() for context in of_line if context}
-    tests = {context.partition("|")[0] for context in contexts}
+    folder = str(Path(mutant.file).parent)
+    tests = (
+        _recorded(data, measured, [mutant.file], lines)
+        or _recorded(data, measured, [mutant.file])
+        or _recorded(data, measured, [name for name in measured if str(Path(name).parent) == folder])
+    )
     return sorted(tests, key=lambda test: (times.get(test, DEFAULT_TEST_SECONDS), test))
+
+
+def _recorded(data: CoverageData, measured: dict[str, str], files: list[str], lines: range | None = None) -> set[str]:
+    """Return the tests that execute one of the lines (any line without `lines`) of the files."""
+    tests: set[str] = set()
+    for file in files:
+        by_line = data.contexts_by_lineno(measured[file]) if file in measured else {}
+        for line, contexts in by_line.items():
+            if lines is None or line in lines:
+                tests.update(context.partition("|")[0] for context in contexts if context)
+    return tests
 
 
 def groups(tests: list[str], times: dict[str, float]) -> Iterator[list[str]]:
@@ -208,7 +224,7 @@ def _run_tests(copy: Path) -> NoReturn:
     sys.path[:0] = [str(copy), str(copy / "server")]
     code = 3
     try:
-        # The plug-ins were imported before pytest could rewrite their assertions, which nobody needs here.
+        # The plug-ins were imported before pytest could rewrite their assertions, which is not needed here.
         options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
         code = int(pytest.main([*options, "@tests.txt"]))
     finally:
