@@ -106,8 +106,7 @@ async def test_killed_at_any_commit_the_end_is_the_same_and_no_recorded_row_is_j
                 path, where = tmp_path / f"{at} {moment}.db", f"killed {moment} commit {at}"
                 shutil.copy(seed, path)
                 await killed(path, part, Killer(at, moment))
-                async with engine(path, limits=IDLE) as it:
-                    on_record = await asking_rows_on_record(it, part)
+                on_record = asking_rows_on_record(path, part)
                 asked = len(judge.requests)
                 async with engine(path, limits=LIMITS) as it:
                     assert await work_to_the_end(it, part) == expected, where

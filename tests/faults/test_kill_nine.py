@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import ENDS, QUICK, WINDOW, engine
 from tests.support.judges import judge_server
+from tests.support.starts import quick_module
 
 ROOT = Path(__file__).resolve().parents[2]
 IDLE = ExecutorLimits(task_runs_max=0)
@@ -28,8 +28,8 @@ IN_FLIGHT = 10
 @asynccontextmanager
 async def engine_process(path: Path, lease_seconds: float, *options: str) -> AsyncIterator[Process]:
     """A process that works on the store; killed at the end of the block, if it was not before."""
-    command = [sys.executable, "-m", "tests.support.engine_process", str(path), *options]
-    command += ["--lease-seconds", str(lease_seconds), "--in-flight", str(IN_FLIGHT)]
+    bounds = ["--lease-seconds", str(lease_seconds), "--in-flight", str(IN_FLIGHT)]
+    command = quick_module("tests.support.engine_process", str(path), *options, *bounds)
     async with await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=None) as process:
         try:
             assert process.stdout is not None
@@ -37,10 +37,19 @@ async def engine_process(path: Path, lease_seconds: float, *options: str) -> Asy
                 await BufferedByteReceiveStream(process.stdout).receive_until(b"ready", 1000)
             yield process
         finally:
-            if process.returncode is None:
-                process.kill()
             with anyio.CancelScope(shield=True):
-                await process.wait()
+                await kill(process)
+
+
+async def kill(process: Process) -> None:
+    """Kill the process, and wait until none is left that could write to the store."""
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+    assert process.stdout is not None
+    with suppress(anyio.EndOfStream, anyio.ClosedResourceError):
+        while True:
+            await process.stdout.receive()
 
 
 @pytest.mark.promise("select.resumed", "survive.finished", "survive.recorded")
@@ -57,8 +66,7 @@ async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_
         async with engine_process(path, lease_seconds=0.5) as process:
             with anyio.fail_after(20):
                 await judge.wait_for_requests(SPANS // 3)
-            process.kill()
-            await process.wait()
+            await kill(process)
         async with engine(path, limits=IDLE) as it:
             left = await it.task_run(task_run["id"])
             recorded = {row["row_id"] for row in await it.rows(task_run["id"], outcome="success")}
@@ -88,7 +96,7 @@ async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path
             task_runs = [(await it.trigger(task, **WINDOW))["id"] for task in tasks]
             with anyio.fail_after(20):
                 await judge.wait_for_requests(SPANS)
-            first.kill()
+            await kill(first)
             for run_id in task_runs:
                 done = await it.ended(run_id, at_most_seconds=40)
                 rows = await it.rows(run_id)

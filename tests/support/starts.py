@@ -13,6 +13,7 @@ import functools
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -39,6 +40,11 @@ def quick_command(*arguments: str) -> list[str]:
 def quick_code(code: str) -> list[str]:
     """Return the command line of a forked process that runs this code, as `python -c` does."""
     return quick_command("-c", code)
+
+
+def quick_module(module: str, *arguments: str) -> list[str]:
+    """Return the command line of a forked process that runs a module, as `python -m` does."""
+    return quick_command("-m", module, *arguments)
 
 
 @functools.cache
@@ -68,6 +74,7 @@ def _serve(path: str) -> None:
     import evaltasks.ports
     import evaltasks.promoting
     import evaltasks.serving  # noqa: F401
+    import tests.support.engine_process  # noqa: F401
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -120,6 +127,10 @@ def _run(connection: socket.socket, streams: list[int], request: dict[str, objec
         threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
         if arguments[0] == "-c":
             exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+            code = 0
+        elif arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
             code = 0
         else:
             code = main(arguments)
