@@ -172,7 +172,7 @@ def _write(path: Path, code: str) -> None:
 class Runner:
     """Runs groups of tests in forks of one process that has imported all libraries, but nothing of ours.
 
-    Starting pytest anew for each mutant would take longer than most groups.
+    Starting pytest again for each mutant would take longer than most groups.
     """
 
     def __init__(self) -> None:
