@@ -56,7 +56,7 @@ CUSTOM = {
 }  # fmt: skip
 MANAGED = {"type": "MANAGED", "name": "json", "variables": ["output"], "managed_evaluator": "JSON_PARSEABLE"}
 OUTPUT = json.dumps({"answer": "x" * 460, "confidence": 1})
-ROWS_PER_FEED = 250
+ROWS_PER_BATCH = 250
 SLICES = 10
 WINDOW = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
 
@@ -90,18 +90,18 @@ class Unprotected:
 
 def microseconds_here(rows: int) -> float:
     evaluate = function_here()
-    feed = [{"output": OUTPUT} for _ in range(ROWS_PER_FEED)]
+    feed = [{"output": OUTPUT} for _ in range(ROWS_PER_BATCH)]
     began = time.perf_counter()
-    for _ in range(rows // ROWS_PER_FEED):
+    for _ in range(rows // ROWS_PER_BATCH):
         [evaluate(**row) for row in feed]
     return (time.perf_counter() - began) / rows * 1e6
 
 
 async def microseconds_in(session: Session, rows: int) -> float:
-    feed = [{"output": OUTPUT} for _ in range(ROWS_PER_FEED)]
+    feed = [{"output": OUTPUT} for _ in range(ROWS_PER_BATCH)]
     outcomes = await session.evaluate(feed)
     began = time.perf_counter()
-    for _ in range(rows // ROWS_PER_FEED):
+    for _ in range(rows // ROWS_PER_BATCH):
         outcomes = await session.evaluate(feed)
     seconds = time.perf_counter() - began
     assert all(isinstance(outcome, Evaluated) for outcome in outcomes)

@@ -75,7 +75,7 @@ async def test_a_row_that_breaks_costs_one_error_and_says_why_without_the_codes_
         pass
     return EvaluationResult(label=output)
     """
-    async with engine(sandbox_limits=SandboxLimits(feed_seconds=0.25)) as it:
+    async with engine(sandbox_limits=SandboxLimits(batch_seconds=0.25)) as it:
         project = await it.seed_project()
         await it.seed_spans(project, 12)
         made = await create(it, body=body)
@@ -96,8 +96,8 @@ async def test_what_breaks_the_contract_is_refused_with_everything_that_is_wrong
     for words in (
         "code line 2: evaluate has no parameter 'output', which variables names; write def evaluate(self, *, ",
         "code line 3: return EvaluationResult(",
-        "imports line 1: the module numpy is not there",
-        "imports line 2: the module enum is not there",
+        "imports line 1: the module numpy is not available",
+        "imports line 2: the module enum is not available",
     ):
         assert words in problem["detail"]
     assert evaluators["evaluators"] == []
@@ -107,14 +107,14 @@ async def test_what_the_sandbox_does_not_know_is_named_with_its_line_and_the_way
     code = custom_config(extra="@property\ndef limit(self):\n    return 3\n")
     async with engine() as it:
         problem = await create(it, code=code.code, status=422)
-    assert "code line 4: method decorators (classmethod/staticmethod/property)" in problem["detail"]
+    assert "code line 4: monty does not support method decorators (classmethod/staticmethod/property)" in problem["detail"]
     assert "--sandbox process" in problem["detail"]
 
 
 async def test_code_that_hangs_while_it_is_loaded_is_refused() -> None:
-    async with engine(sandbox_limits=SandboxLimits(feed_seconds=0.2)) as it:
+    async with engine(sandbox_limits=SandboxLimits(batch_seconds=0.2)) as it:
         problem = await create(it, extra="def __init__(self):\n    while True: pass\n", status=422)
-    assert "while it was loaded, the evaluator's code ran longer than 0.2 s" in problem["detail"]
+    assert "loading failed: the evaluator's code ran longer than 0.2 s" in problem["detail"]
 
 
 async def test_a_new_version_is_held_to_the_same_contract() -> None:
@@ -139,7 +139,7 @@ async def test_a_task_takes_one_custom_evaluator() -> None:
 
 
 async def test_a_task_run_may_be_cancelled_while_code_hangs() -> None:
-    async with engine(sandbox_limits=SandboxLimits(feed_seconds=0.3)) as it:
+    async with engine(sandbox_limits=SandboxLimits(batch_seconds=0.3)) as it:
         project = await it.seed_project()
         await it.seed_spans(project, 5)
         made = await create(it, body="while output: pass\nreturn EvaluationResult(score=1)")
@@ -150,7 +150,7 @@ async def test_a_task_run_may_be_cancelled_while_code_hangs() -> None:
 
 
 async def test_an_evaluator_whose_every_row_hangs_fails_its_task_run_early() -> None:
-    limits = SandboxLimits(feed_seconds=0.1, rows_lost_max=3)
+    limits = SandboxLimits(batch_seconds=0.1, rows_lost_max=3)
     async with engine(sandbox_limits=limits) as it:
         project = await it.seed_project()
         await it.seed_spans(project, 200)

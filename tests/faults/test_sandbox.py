@@ -28,7 +28,7 @@ from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
 from evaltasks.engine.sandbox.worker import ENDED, SLEPT, TOO_MUCH_MEMORY, SandboxUnavailable
 from tests.support.custom_code import custom_config
 
-LIMITS = SandboxLimits(feed_seconds=0.25, request_seconds=2.5)
+LIMITS = SandboxLimits(batch_seconds=0.25, request_seconds=2.5)
 BOTH = [SandboxKind.MONTY, SandboxKind.PROCESS]
 MONTY, PROCESS = BOTH
 
@@ -111,7 +111,7 @@ async def test_a_memory_bomb_costs_its_row(kind: SandboxKind) -> None:
         "x = 'ab'\nwhile True: x = x + x",
     ]
     # Time enough to fill the memory on a busy machine.
-    limits = SandboxLimits(feed_seconds=5, request_seconds=8, process_memory_bytes=150_000_000)
+    limits = SandboxLimits(batch_seconds=5, request_seconds=8, process_memory_bytes=150_000_000)
     assert {bad.reason for bad in await attacks(kind, bombs, limits=limits)} == {TOO_MUCH_MEMORY}
 
 
@@ -141,7 +141,7 @@ async def test_code_that_is_slow_but_not_too_slow_evaluates_every_row(kind: Sand
 
 
 async def test_an_evaluator_whose_every_row_breaks_a_limit_is_given_up(kind: SandboxKind) -> None:
-    limits = SandboxLimits(feed_seconds=0.1, rows_lost_max=3)
+    limits = SandboxLimits(batch_seconds=0.1, rows_lost_max=3)
     with pytest.raises(BaseExceptionGroup) as raised:
         await outcomes_of(kind, "while True: pass", ["a"] * 10, limits=limits)
     (broken,) = raised.value.exceptions
@@ -234,7 +234,7 @@ async def test_modules_that_reach_out_are_named_as_missing_when_the_evaluator_is
     async with sandbox_of(kind) as sandbox:
         issues = await sandbox.problems_of(read_contract(config).program)
     for line, module in enumerate(modules, start=1):
-        assert any(issue.startswith(f"imports line {line}: the module {module} is not there") for issue in issues)
+        assert any(issue.startswith(f"imports line {line}: the module {module} is not available") for issue in issues)
     assert len(issues) == len(modules)
 
 
@@ -315,7 +315,7 @@ async def test_a_crash_of_the_interpreter_costs_its_row() -> None:
 
 async def test_what_earlier_rows_left_in_memory_is_not_held_against_a_later_one(kind: SandboxKind) -> None:
     body = "self.kept.append('x' * 2_000_000)\nreturn EvaluationResult(score=len(self.kept))"
-    limits = SandboxLimits(rows_per_feed=10, process_memory_bytes=150_000_000)
+    limits = SandboxLimits(rows_per_batch=10, process_memory_bytes=150_000_000)
     extra = "def __init__(self):\n    self.kept = []\n"
     outcomes = await outcomes_of(kind, body, [str(n) for n in range(100)], limits=limits, extra=extra)
     assert [type(outcome) for outcome in outcomes] == [Evaluated] * 100
@@ -339,7 +339,7 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
 async def test_no_worker_is_left_when_the_sandbox_is_closed(kind: SandboxKind) -> None:
     before = _children()
-    await outcomes_of(kind, "while True: pass", ["a"], limits=SandboxLimits(feed_seconds=0.1))
+    await outcomes_of(kind, "while True: pass", ["a"], limits=SandboxLimits(batch_seconds=0.1))
     assert _children() <= before
 
 

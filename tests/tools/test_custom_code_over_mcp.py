@@ -70,7 +70,7 @@ async def test_the_locked_process_sandbox_allows_all_of_python() -> None:
     code = custom_code("return EvaluationResult(score=statistics.mean(len(word) for word in output.split()))")
     call = {"name": "length", "code": code, "imports": f"import statistics\n{IMPORTS}"}
     async with agent() as it:
-        assert "imports line 1: the module statistics is not there" in await it.refusal("create_evaluator", call)
+        assert "imports line 1: the module statistics is not available" in await it.refusal("create_evaluator", call)
     async with agent(engine_options={"sandbox": SandboxKind.PROCESS}) as it:
         assert (await it.answer("create_evaluator", call))["evaluation_name"] == "length"
 

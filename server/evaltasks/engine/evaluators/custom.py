@@ -82,7 +82,7 @@ class CustomCodeEvaluator(Evaluator):
                 self._session = await self._sandbox.session(self._program)
             except SandboxUnavailable as missing:
                 raise PermanentFailure(str(missing)) from missing
-        batch = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_feed))]
+        batch = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_batch))]
         outcomes = await self._session.evaluate([asked.values for asked in batch])
         for asked, outcome in zip(batch, outcomes, strict=True):
             asked.outcome = outcome

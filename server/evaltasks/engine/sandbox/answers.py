@@ -1,7 +1,7 @@
-"""From what a sandbox answers to outcomes. Nothing in it is trusted: the code may have written the answer itself.
+"""Parse the answers of a sandbox into outcomes. Nothing in them is trusted: the code may have written them itself.
 
-`reason` groups rows and is ours alone, so of the code's own words it holds only names that Python itself has; what
-the code said goes into `detail`, which is shown as untrusted.
+A `reason` groups rows and is trusted text, so the only words of the code in it are names that Python itself has. Other
+text of the code goes into `detail`, which is shown as untrusted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from evaltasks.engine.sandbox.limits import SandboxLimits
 from evaltasks.engine.sandbox.worker import UNREADABLE
 
 _EXCEPTIONS = frozenset(
-    {name for name, found in vars(builtins).items() if isinstance(found, type) and issubclass(found, BaseException)}
+    {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
     | {"JSONDecodeError", "PatternError", "InvalidOperation", "DivisionByZero"}
 )
 _TYPES = frozenset(
@@ -25,33 +25,33 @@ _NO_MEMORY = ["raised", "MemoryError"]
 
 
 def are_answers(raw: object, rows: int) -> bool:
-    """Whether this is one answer for each row; what an answer says is read one by one."""
+    """Return whether this is a list with one answer for each row; the answers themselves are not checked."""
     return type(raw) is list and len(raw) == rows
 
 
 def ran_out_of_memory(raw: object) -> bool:
-    """Whether a row says so, of `are_answers`: what it left behind may make the next rows say it too."""
+    """Return whether a row of valid `are_answers` ran out of memory, which may make the next rows fail as well."""
     assert isinstance(raw, list)
-    return any(type(one) is list and one[:2] == _NO_MEMORY for one in raw)
+    return any(type(answer) is list and answer[:2] == _NO_MEMORY for answer in raw)
 
 
 def read_answers(raw: object, limits: SandboxLimits, provenance: Provenance) -> list[Outcome]:
-    """One outcome for each answer of `are_answers`."""
+    """Return one outcome for each answer of valid `are_answers`."""
     assert isinstance(raw, list)
-    return [_read(answer, limits, provenance) for answer in raw]
+    return [_outcome(answer, limits, provenance) for answer in raw]
 
 
-def _read(answer: object, limits: SandboxLimits, provenance: Provenance) -> Outcome:
-    # No pattern matching: this is done for every row of every custom evaluator, and nothing else costs as much here.
+def _outcome(answer: object, limits: SandboxLimits, provenance: Provenance) -> Outcome:
+    # No pattern matching, which would be the largest cost of a row of a custom evaluator.
     if type(answer) is list and answer:
-        what, *parts = answer
-        if what == "said" and len(parts) == 3:
-            return _said(parts[0], parts[1], parts[2], limits, provenance)
-        if what == "gave" and len(parts) == 1:
+        kind, *parts = answer
+        if kind == "said" and len(parts) == 3:
+            return _evaluated(parts[0], parts[1], parts[2], limits, provenance)
+        if kind == "gave" and len(parts) == 1:
             name = parts[0]
-            kind = name if type(name) is str and name in _TYPES else "something else"
-            return Failed(f"evaluate returned {kind} instead of an EvaluationResult", provenance=provenance)
-        if what == "raised" and len(parts) == 2:
+            returned = name if type(name) is str and name in _TYPES else "something else"
+            return Failed(f"evaluate returned {returned} instead of an EvaluationResult", provenance=provenance)
+        if kind == "raised" and len(parts) == 2:
             return _raised(parts[0], parts[1], limits, provenance)
     return Failed(UNREADABLE, provenance=provenance)
 
@@ -62,8 +62,10 @@ def _raised(name: object, text: object, limits: SandboxLimits, provenance: Prove
     return Failed(f"the evaluator's code raised {kind}", detail or None, provenance)
 
 
-def _said(label: object, score: object, explanation: object, limits: SandboxLimits, provenance: Provenance) -> Outcome:
-    """The types are compared exactly: a class of the code's own may answer to every question as it likes."""
+def _evaluated(
+    label: object, score: object, explanation: object, limits: SandboxLimits, provenance: Provenance
+) -> Outcome:
+    """Return the outcome of an EvaluationResult. Types are compared exactly: a class can imitate any other."""
     if not (label is None or type(label) is str):
         return Failed("the EvaluationResult's label is not text", provenance=provenance)
     if label is not None and len(label) > limits.label_chars_max:
@@ -81,7 +83,7 @@ def _said(label: object, score: object, explanation: object, limits: SandboxLimi
 
 
 def _number(score: object) -> float | None:
-    """A whole number, a truth value; None for what is not a finite number."""
+    """Return a whole number or a bool as a float; None for anything that is not a finite number."""
     if type(score) is not int and type(score) is not bool:
         return None
     try:
@@ -95,5 +97,5 @@ def _cut(text: str, chars_max: int) -> str:
 
 
 def _storable(text: str) -> str:
-    """Half a surrogate pair has no UTF-8 and could not be stored."""
+    """Replace half surrogate pairs, which have no UTF-8 form and cannot be stored."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

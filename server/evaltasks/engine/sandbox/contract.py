@@ -1,11 +1,12 @@
-"""What AX asks of a custom evaluator, read from its source without running it.
+"""Check the source of a custom evaluator against AX's contract, without running it.
 
-On AX a class that breaks the contract makes the task run end cancelled with 0/0/0 and no message. Here everything
-that is wrong is said when the evaluator is made: each problem with its line and how to fix it.
+On AX, a task run with a class that breaks the contract ends cancelled, with 0/0/0 and no message. Here every problem is
+reported when the evaluator is created, with its line and its repair.
 
 The contract: the `imports` block imports EvaluationResult and CodeEvaluator from the path that AX's runtime has; `code`
-holds one class that extends CodeEvaluator and nothing else, no import either; its `evaluate(self, *, a=None, **kwargs)`
-names each variable as a keyword parameter; static parameters are read as `self.<name>`; it returns an EvaluationResult.
+contains one class that extends CodeEvaluator, and nothing else, imports included; its method `evaluate(self, *, a=None,
+**kwargs)` has each variable as a keyword parameter; static parameters are read as `self.<name>`; it returns an
+EvaluationResult.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from evaltasks.engine.sandbox.contract_class import class_problems, parameter_pr
 from evaltasks.engine.sandbox.contract_imports import Imports, parsed, read_imports
 from evaltasks.engine.sandbox.program import Program, StaticValue
 
-CODE_CHARS_MAX = 30_000  # read while no one else is served
+CODE_CHARS_MAX = 30_000  # parsing blocks the event loop
 _PROBLEMS_MAX = 20
 
 
 @dataclass(slots=True)
 class Contract:
-    """`program` can be loaded when there are no problems; with problems it holds only the imports, to be tried too."""
+    """The result of the check. With problems, `program` has only the imports, so that they can be tried as well."""
 
     program: Program
     problems: list[str] = field(default_factory=list)
 
 
 def read_contract(config: CustomCodeConfig) -> Contract:
-    """Everything the contract asks, checked at once."""
+    """Check every rule of the contract and report all problems at once."""
     problems: list[str] = []
     imports = Imports()
     problems += read_imports(config.imports or "", imports)
@@ -48,7 +49,7 @@ def read_contract(config: CustomCodeConfig) -> Contract:
         problems += class_problems(kind, imports, config)
     bare = _without_base(code, kind) if kind is not None and not problems else None
     if kind is not None and not problems and bare is None:
-        problems.append("code cannot be read: it is nested too deep")
+        problems.append("code cannot be read: it is nested too deeply")
     if kind is None or bare is None:
         more = [f"and {len(problems) - _PROBLEMS_MAX} more"] if len(problems) > _PROBLEMS_MAX else []
         return Contract(Program(tuple(imports.lines), imports.names), problems[:_PROBLEMS_MAX] + more)
@@ -62,15 +63,15 @@ def read_contract(config: CustomCodeConfig) -> Contract:
 def _foreign_statements(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            yield f"code line {node.lineno}: move this import into imports; code holds only the class"
+            yield f"code line {node.lineno}: move this import into imports; code contains only the class"
     for place, node in enumerate(tree.body):
         if isinstance(node, ast.ClassDef | ast.Import | ast.ImportFrom) or (place == 0 and _is_text(node)):
             continue
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            what = "make it a method of a class that extends CodeEvaluator"
-            yield f"code line {node.lineno}: '{node.name[:80]}' is a function outside the class; {what}"
+            remedy = "make it a method of a class that extends CodeEvaluator"
+            yield f"code line {node.lineno}: '{node.name[:80]}' is a function outside the class; {remedy}"
         else:
-            yield f"code line {node.lineno}: only the class belongs into code; move this into it"
+            yield f"code line {node.lineno}: only the class belongs in code; move this into it"
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -80,15 +81,16 @@ def _is_text(node: ast.stmt) -> bool:
 def _the_class(tree: ast.Module, problems: list[str]) -> ast.ClassDef | None:
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     problems += [
-        f"code line {one.lineno}: a second class, '{one.name[:80]}'; code holds only one" for one in classes[1:]
+        f"code line {second.lineno}: a second class, '{second.name[:80]}'; code contains only one"
+        for second in classes[1:]
     ]
     if not classes and not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in tree.body):
-        problems.append("code holds no class; write class MyEvaluator(CodeEvaluator): with a method evaluate")
+        problems.append("code has no class; write class MyEvaluator(CodeEvaluator): with a method evaluate")
     return classes[0] if classes else None
 
 
 def _without_base(code: str, kind: ast.ClassDef) -> str | None:
-    """The code with the base class blanked out, so that every line keeps its number; None when it is too deep."""
+    """Return the code with the base class blanked out, so that every line keeps its number; None if it is too deep."""
     base = kind.bases[0]
     lines = code.split("\n")
     line = lines[base.lineno - 1].encode()
@@ -101,7 +103,7 @@ def _without_base(code: str, kind: ast.ClassDef) -> str | None:
             warnings.simplefilter("ignore")
             ast.parse(bare)
     except SyntaxError:
-        # A trailing comma, a line break in the brackets: then the lines are those of a copy in plain form.
+        # For example a trailing comma or a line break in the brackets: use a copy in normal form, with its own lines.
         kind.bases = []
         try:
             return ast.unparse(kind)

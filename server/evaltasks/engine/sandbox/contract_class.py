@@ -1,4 +1,4 @@
-"""The class of a custom evaluator, its variables and static parameters: what each rule finds, with the line."""
+"""Rules for the class of a custom evaluator, its variables and its static parameters; each problem has its line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _DYNAMIC = frozenset({"getattr", "setattr", "hasattr", "vars", "delattr"})
 
 
 def parameter_problems(config: CustomCodeConfig) -> Iterator[str]:
+    """Yield the problems of the names of variables and static parameters."""
     if not config.variables:
         yield "variables is empty; name each keyword parameter of evaluate"
     for name in dict.fromkeys(config.variables):
@@ -29,7 +30,7 @@ def parameter_problems(config: CustomCodeConfig) -> Iterator[str]:
         if not _is_name(name) or name.startswith("_"):
             yield (
                 f"static parameter '{name[:80]}' cannot be read as self.<name>; use letters, digits and _, "
-                "beginning with a letter"
+                "and start with a letter"
             )
         if names.count(name) > 1:
             yield f"two static parameters have the same name, '{name[:80]}'"
@@ -40,6 +41,7 @@ def _is_name(name: str) -> bool:
 
 
 def class_problems(kind: ast.ClassDef, imports: Imports, config: CustomCodeConfig) -> Iterator[str]:
+    """Yield the problems of the class and its method `evaluate`."""
     bases = [base.id for base in kind.bases if isinstance(base, ast.Name)]
     if len(kind.bases) != 1 or kind.keywords or not set(bases) <= imports.called("CodeEvaluator"):
         yield f"code line {kind.lineno}: the class must extend CodeEvaluator and nothing else"
@@ -84,15 +86,15 @@ def _signature_problems(evaluate: ast.FunctionDef, config: CustomCodeConfig) -> 
         yield f"{at}: {', '.join(name[:80] for name in positional[1:])} must be keyword parameters; {signature}"
         keywords |= {name: ast.Constant(None) for name in positional[1:]}
     if arguments.vararg is not None:
-        yield f"{at}: evaluate takes no *{arguments.vararg.arg[:80]}; {signature}"
+        yield f"{at}: evaluate must not have *{arguments.vararg.arg[:80]}; {signature}"
     if arguments.kwarg is None:
-        yield f"{at}: evaluate must end with **kwargs, because it is given more than it names; {signature}"
+        yield f"{at}: evaluate must end with **kwargs, because it is called with further arguments; {signature}"
     static = {param.name for param in config.static_params}
     for name, default in keywords.items():
         if name in static:
-            yield f"{at}: '{name[:80]}' is a static parameter: take it out of evaluate and read self.{name[:80]}"
+            yield f"{at}: '{name[:80]}' is a static parameter: remove it from evaluate and read self.{name[:80]}"
         elif name not in config.variables:
-            yield f"{at}: the parameter '{name[:80]}' is missing in variables; add it there, or take it out of evaluate"
+            yield f"{at}: the parameter '{name[:80]}' is missing from variables; add it there or remove it here"
         elif default is None:
             yield f"{at}: the parameter '{name[:80]}' needs a default; write {name[:80]}=None"
     for name in dict.fromkeys(config.variables):
@@ -100,8 +102,8 @@ def _signature_problems(evaluate: ast.FunctionDef, config: CustomCodeConfig) -> 
             yield f"{at}: evaluate has no parameter '{name}', which variables names; {signature}"
 
 
-def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """What is in a function, without the functions and classes inside it."""
+def _nodes_of(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    """Yield the nodes of a function, without those of functions and classes inside it."""
     inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
     todo: list[ast.AST] = list(function.body)
     while todo:
@@ -114,7 +116,7 @@ def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
 def _return_problems(evaluate: ast.FunctionDef, imports: Imports) -> Iterator[str]:
     result = min(imports.called("EvaluationResult"))
     instead = f"return {result}(label=…, score=…, explanation=…)"
-    nodes = sorted(_own(evaluate), key=lambda node: getattr(node, "lineno", 0))
+    nodes = sorted(_nodes_of(evaluate), key=lambda node: getattr(node, "lineno", 0))
     returns = [node for node in nodes if isinstance(node, ast.Return)]
     if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in nodes):
         yield f"code line {evaluate.lineno}: evaluate yields; it must {instead}"
@@ -130,10 +132,11 @@ def _result_problems(kind: ast.ClassDef, imports: Imports) -> Iterator[str]:
     called = imports.called("EvaluationResult")
     for node in ast.walk(kind):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in called:
-            for given in node.keywords:
-                if given.arg is not None and given.arg not in _RESULT_FIELDS:
+            for keyword_argument in node.keywords:
+                name = keyword_argument.arg
+                if name is not None and name not in _RESULT_FIELDS:
                     yield (
-                        f"code line {node.lineno}: EvaluationResult has no '{given.arg[:80]}'; "
+                        f"code line {node.lineno}: EvaluationResult has no '{name[:80]}'; "
                         "it has label, score and explanation"
                     )
 
@@ -141,7 +144,7 @@ def _result_problems(kind: ast.ClassDef, imports: Imports) -> Iterator[str]:
 def _unknown_attributes(
     kind: ast.ClassDef, methods: Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef], config: CustomCodeConfig
 ) -> Iterator[str]:
-    """`self.<name>` that nothing sets: most often a static parameter that is missing or written otherwise."""
+    """Yield each `self.<name>` that nothing sets: most often a static parameter that is missing or misspelt."""
     read: dict[str, int] = {}
     known = {param.name for param in config.static_params} | methods.keys() | _BASE_ATTRIBUTES
     for node in ast.walk(kind):
@@ -164,7 +167,7 @@ def _unknown_attributes(
 
 
 def _bound_names(kind: ast.ClassDef) -> set[str]:
-    """Names that the class body binds."""
+    """Return the names that the class body binds."""
     found = set()
     for node in kind.body:
         targets = (

@@ -1,4 +1,4 @@
-"""The `imports` block of a custom evaluator: import statements only, and the contract's own from where AX has it."""
+"""Rules for the `imports` block of a custom evaluator: import statements only, the contract's from AX's path."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ CONTRACT_MODULES = ("arize.experimental.datasets.experiments.evaluators.base", "
 IMPORT_SENTENCE = f"from {CONTRACT_MODULES[0]} import EvaluationResult, CodeEvaluator"
 IMPORTS_CHARS_MAX = 10_000
 _NEEDED = ("EvaluationResult", "CodeEvaluator")
-_GIVEN = (*_NEEDED, "Evaluator", "JSONSerializable")
+_PROVIDED = (*_NEEDED, "Evaluator", "JSONSerializable")
 
 
 @dataclass(slots=True)
 class Imports:
+    """The statements of the block, and the names under which the contract's classes are imported."""
+
     lines: list[ImportLine] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)  # as the code says it → what it is
+    names: dict[str, str] = field(default_factory=dict)  # the name in the code → the name in the contract
 
     def called(self, name: str) -> set[str]:
-        return {alias for alias, meant in self.names.items() if meant == name} or {name}
+        """Return the names of a contract's class in the code."""
+        return {alias for alias, original in self.names.items() if original == name} or {name}
 
 
 def read_imports(source: str, into: Imports) -> list[str]:
+    """Read the block into `into` and return its problems."""
     problems: list[str] = []
     tree = parsed(source, "imports", IMPORTS_CHARS_MAX, problems)
     wrong_path = False
@@ -33,35 +37,35 @@ def read_imports(source: str, into: Imports) -> list[str]:
             continue
         if isinstance(node, ast.ImportFrom) and node.module in CONTRACT_MODULES and node.level == 0:
             for name in node.names:
-                if name.name in _GIVEN:
+                if name.name in _PROVIDED:
                     into.names[name.asname or name.name] = name.name
                 else:
                     problems.append(
-                        f"imports line {node.lineno}: '{name.name[:80]}' is not to be had from there; "
-                        f"name {' and '.join(_NEEDED)}"
+                        f"imports line {node.lineno}: '{name.name[:80]}' cannot be imported from there; "
+                        f"import {' and '.join(_NEEDED)}"
                     )
             continue
         if not isinstance(node, ast.Import | ast.ImportFrom):
-            problems.append(f"imports line {node.lineno}: only import statements belong into imports; remove the rest")
+            problems.append(f"imports line {node.lineno}: only import statements belong in imports; remove the rest")
             continue
         if isinstance(node, ast.ImportFrom) and (node.level or any(name.name == "*" for name in node.names)):
             problems.append(
-                f"imports line {node.lineno}: name each thing and its full module; no '*', no relative import"
+                f"imports line {node.lineno}: import each name from its full module; no '*' and no relative import"
             )
             continue
-        taken = [name.name for name in node.names if name.name in _NEEDED]
+        wanted = [name.name for name in node.names if name.name in _NEEDED]
         module = node.module if isinstance(node, ast.ImportFrom) else None
         if (
-            taken
+            wanted
             or any(name.name.split(".")[0] == "arize" for name in node.names)
             or (module or "").startswith("arize")
         ):
             wrong_path = True
             problems.append(
-                f"imports line {node.lineno}: AX's runtime has {' and '.join(taken or _NEEDED)} at one path only; "
+                f"imports line {node.lineno}: AX's runtime has {' and '.join(wanted or _NEEDED)} at one path only; "
                 f"write {IMPORT_SENTENCE}"
             )
-            into.names.update({name: name for name in taken})
+            into.names.update({name: name for name in wanted})
             continue
         into.lines.append(ImportLine(node.lineno, ast.unparse(node)))
     missing = [name for name in _NEEDED if name not in into.names.values()]
@@ -71,6 +75,7 @@ def read_imports(source: str, into: Imports) -> list[str]:
 
 
 def parsed(source: str, where: str, chars_max: int, problems: list[str]) -> ast.Module | None:
+    """Parse Python source; add a problem and return None if that is not possible."""
     if len(source) > chars_max:
         problems.append(f"{where} is longer than {chars_max} characters")
         return None
@@ -83,10 +88,10 @@ def parsed(source: str, where: str, chars_max: int, problems: list[str]) -> ast.
         problems.append(f"{where}{line}: this is not Python ({_plain(error.msg)})")
     except (ValueError, RecursionError, MemoryError):
         problems.append(
-            f"{where} cannot be read as Python: it is nested too deep or holds signs that no source may hold"
+            f"{where} cannot be read as Python: it is nested too deeply or has characters that are not allowed"
         )
     return None
 
 
 def _plain(message: str) -> str:
-    return "".join(sign for sign in message[:100] if sign.isascii() and sign.isprintable())
+    return "".join(character for character in message[:100] if character.isascii() and character.isprintable())

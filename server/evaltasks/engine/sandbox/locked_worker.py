@@ -1,18 +1,18 @@
-"""The worker of the sandbox `process`: CPython that locks itself before it reads a line of a stranger's code.
+"""The worker of the sandbox `process`: CPython that restricts itself before it reads any untrusted code.
 
-Started as a script of its own (`python -I -S`), so it imports nothing of ours. In this order: import every module that
-evaluators may use, give up the right to open files, sockets and processes, and only then read the program. What the
-locks are:
+It is started as a script (`python -I -S`), so it imports nothing of evaltasks. It imports every module that
+evaluators may use, then gives up the right to open files, sockets and processes, and only then reads the program. The
+restrictions:
 
-* rlimits: address space, CPU time, no file may grow, sixteen descriptors, no core;
-* no_new_privs, and death when the parent dies;
-* Landlock with an empty rule set: no path of any file system can be reached, no TCP port, no other process's signal;
-* seccomp: some thirty system calls are left, all others answer EPERM. Above all there is no clone, so no child and no
-  thread; no open, no socket, no kill, no sleep; and no memory that can be both written by us and executed.
+* rlimits: address space, CPU time, no file may grow, sixteen descriptors, no core dump;
+* no_new_privs, and SIGKILL when the parent ends;
+* Landlock with an empty rule set: no path of any file system, no TCP port, no signal to another process;
+* seccomp: some thirty system calls remain, all others return EPERM. Above all there is no clone, so no child process
+  and no thread; no open, no socket, no kill, no sleep; and no memory that is both writable and executable.
 
-A step that fails ends the worker with a message: it never goes on unlocked. Linux on x86-64 and aarch64 only.
-Messages are a length in four bytes, then JSON. First comes `{"locked": true}` or `{"failed": why}`; then the program
-is answered with its problems, and every `[number, rows]` with `[number, answers]`.
+If a step fails, the worker ends with a message: it never continues without a restriction. Linux on x86-64 and aarch64
+only. A message is its length in four bytes, then JSON. The first message is `{"locked": true}` or `{"failed": why}`.
+The answer to the program is its problems; the answer to `[number, rows]` is `[number, answers]`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import sys
 import time
 from typing import Any
 
-# What evaluators may import. Nothing can be imported that is not loaded now: there are no files any more then.
+# The modules that evaluators may import. They are loaded now, because files cannot be opened later.
 MODULES = """
 abc array ast base64 binascii bisect calendar cmath collections collections.abc colorsys contextlib copy csv dataclasses
 datetime decimal difflib enum fractions functools graphlib hashlib heapq hmac html html.entities html.parser io
@@ -45,11 +45,11 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
 _LANDLOCK_VERSION = 1
-# Rights to handle, by the version of the kernel's interface: a right that is handled and not granted is taken away.
+# Rights to handle, by version of the kernel's interface: a right that is handled and not granted is denied.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _NET_RIGHTS, _SCOPES = 0b11, 0b11
 
-# machine → (what the kernel calls it, the calls that stay, mmap, mprotect)
+# machine → (the kernel's number for it, the system calls that remain allowed)
 _CALLS: dict[str, tuple[int, dict[str, int]]] = {
     "x86_64": (
         0xC000003E,
@@ -78,11 +78,11 @@ _LOAD, _EQUAL, _GREATER, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCH_AT, _THIRD_ARGUMENT_AT = 0, 4, 32
 _X32_FROM = 0x40000000
 _PROT_EXEC = 4
-_ANNOTATIONS = 0x1000000  # __future__.annotations: an annotation is never a reason not to load
+_ANNOTATIONS = 0x1000000  # __future__.annotations: annotations are not evaluated, so they cannot prevent loading
 
 
 class NotLocked(Exception):
-    """A lock this system does not have."""
+    """A restriction is not available on this system."""
 
 
 class _Filter(ctypes.Structure):
@@ -94,7 +94,7 @@ class _Ruleset(ctypes.Structure):
 
 
 def apply_restrictions(memory_bytes: int, cpu_seconds: int) -> None:
-    """Give everything up, for good. Raises NotLocked."""
+    """Apply every restriction, which cannot be undone. Raises NotLocked if one is not available."""
     machine = platform.machine()
     if sys.platform != "linux" or machine not in _CALLS or sys.maxsize < 2**32:
         raise NotLocked("it needs Linux on x86-64 or aarch64")
@@ -132,7 +132,7 @@ def _restrict_files(libc: Any) -> None:
 def _restrict_calls(libc: Any, architecture: int, calls: dict[str, int]) -> None:
     plain = sorted(number for name, number in calls.items() if name not in {"mmap", "mprotect"})
     guarded = [calls["mmap"], calls["mprotect"]]
-    send_problem, allow, kill = ("refuse", "allow", "kill")
+    refuse, allow, kill = ("refuse", "allow", "kill")
     steps: list[tuple[int, str | None, str | None, int]] = [
         (_LOAD, None, None, _ARCH_AT),
         (_EQUAL, None, kill, architecture),
@@ -142,10 +142,10 @@ def _restrict_calls(libc: Any, architecture: int, calls: dict[str, int]) -> None
         *((_EQUAL, "argument", None, number) for number in guarded),
         (_RETURN, None, None, _REFUSE),
     ]
-    at = {"argument": len(steps), allow: len(steps) + 2, send_problem: len(steps) + 3, kill: len(steps) + 4}
+    at = {"argument": len(steps), allow: len(steps) + 2, refuse: len(steps) + 3, kill: len(steps) + 4}
     steps += [
         (_LOAD, None, None, _THIRD_ARGUMENT_AT),
-        (_ANY_BIT, send_problem, None, _PROT_EXEC),
+        (_ANY_BIT, refuse, None, _PROT_EXEC),
         (_RETURN, None, None, _ALLOW),
         (_RETURN, None, None, _REFUSE),
         (_RETURN, None, None, _KILL),
@@ -191,21 +191,21 @@ def send(message: Any, encode: Any = json.dumps, write: Any = os.write) -> None:
 
 
 def load(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
-    """What keeps the program from loading; with nothing in the list, `space` holds the evaluator."""
-    exec(compile(program["prelude"] + program["feed"], "<prelude>", "exec"), space)  # noqa: S102  ours
+    """Load the program into `space` and return what prevents it, one sentence each."""
+    exec(compile(program["prelude"] + program["evaluate_batch"], "<prelude>", "exec"), space)  # noqa: S102  ours
     space["__evaltasks_kind"] = space["EvaluationResult"]
     problems = []
     for line in program["imports"]:
         try:
-            exec(compile(line["source"], "<imports>", "exec"), space)  # noqa: S102  what the locks are for
+            exec(compile(line["source"], "<imports>", "exec"), space)  # noqa: S102  the restrictions are for this
         except BaseException as error:
             name = getattr(error, "name", None)
-            known = isinstance(error, ImportError) and isinstance(name, str)
-            named = f"the module {name}" if known else "what it names"
-            if known and not isinstance(error, ModuleNotFoundError):
-                named = f"something it takes from {named}"
-            problems.append(f"imports line {line['line']}: {named} is not there; the sandbox 'process' has the "
-                          "standard library's modules for data and text, and no others")  # fmt: skip
+            is_known = isinstance(error, ImportError) and isinstance(name, str)
+            subject = f"the module {name}" if is_known else "the imported name"
+            if is_known and not isinstance(error, ModuleNotFoundError):
+                subject = f"a name imported from {subject}"
+            problems.append(f"imports line {line['line']}: {subject} is not available; the sandbox 'process' has "
+                            "only the standard library's modules for data and text")  # fmt: skip
     if program["class_name"]:
         problems += _load_class(program, space)
     for static in program["static"]:
@@ -241,6 +241,8 @@ def _load_class(program: dict[str, Any], space: dict[str, Any]) -> list[str]:
 
 
 class _NullWriter(io.TextIOBase):
+    """A text stream that discards everything."""
+
     def write(self, text: str) -> int:
         return len(text)
 
@@ -249,30 +251,32 @@ class _NullWriter(io.TextIOBase):
 
 
 def main() -> None:
-    given = json.loads(sys.argv[1])
+    limits = json.loads(sys.argv[1])
     for name in MODULES.split():
         __import__(name)
-    # Read now what libraries read from files at their first use.
+    # Some modules read files at their first use, which is not possible later.
     time.tzset()
     time.localtime()
     sys.modules["random"].seed()
     try:
-        apply_restrictions(given["memory_bytes"], given["cpu_seconds"])
+        apply_restrictions(limits["memory_bytes"], limits["cpu_seconds"])
     except (NotLocked, OSError, ValueError) as error:
         send({"failed": str(error)})
         return
     del sys.modules["ctypes"], sys.modules["_ctypes"], sys.modules["resource"]
     sys.argv[:] = [""]
-    # Prints go nowhere: descriptor 1 is the answers'.
+    # Output of the code is discarded: descriptor 1 carries the answers.
     sys.stdout = sys.stderr = _NullWriter()
     send({"locked": True})
     space: dict[str, Any] = {"__name__": "evaluator"}
     send({"problems": load(receive(), space)})
-    evaluate_batch, kind = space["__evaltasks_feed"], space["__evaltasks_kind"]
+    evaluate_batch, kind = space["__evaltasks_evaluate_batch"], space["__evaltasks_kind"]
     while True:
         number, rows = receive()
         evaluator = space.get("__evaltasks_evaluator")
-        send([number, evaluate_batch(rows, evaluator, kind, given["explanation_chars_max"], given["detail_chars_max"])])
+        send(
+            [number, evaluate_batch(rows, evaluator, kind, limits["explanation_chars_max"], limits["detail_chars_max"])]
+        )
 
 
 if __name__ == "__main__":

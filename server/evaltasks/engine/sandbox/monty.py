@@ -1,7 +1,7 @@
-"""The default engine: pydantic-monty, a Python interpreter that has no files, no network and no processes at all.
+"""The default sandbox: pydantic-monty, a Python interpreter that has no files, no network and no processes.
 
-Its workers are processes of their own that are replaced when they die. What monty does not know of Python (some of
-the standard library, generators, inheritance) is found when a program is loaded, and said.
+Its workers are separate processes, which are replaced when they end. Features of Python that monty does not have (parts
+of the standard library, generators, inheritance) are reported when a program is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic_monty import (
 )
 
 from evaltasks.engine.sandbox.limits import SandboxLimits
-from evaltasks.engine.sandbox.program import FEED, PRELUDE, Program
+from evaltasks.engine.sandbox.program import EVALUATE_BATCH, PRELUDE, Program
 from evaltasks.engine.sandbox.worker import (
     ENDED,
     SLEPT,
@@ -44,7 +44,7 @@ class _InThread(Protocol):
     async def __call__(self, work: Callable[[], T]) -> T: ...
 
 
-_ELSEWHERE = "the sandbox 'monty' knows a part of Python; write it otherwise, or start evaltasks with --sandbox process"
+_REMEDY = "the sandbox 'monty' has a part of Python; write it differently, or start evaltasks with --sandbox process"
 _DEPTH_MAX = 100
 # A program that is missing is an OSError when the pool is made, a RuntimeError when a worker is spawned; a program
 # that starts and ends at once is a MontyCrashedError.
@@ -52,10 +52,12 @@ _CANNOT_START = (MontyError, RuntimeError, OSError)
 
 
 class MontyBackend:
+    """A pool of monty's worker processes, made by `open_monty`."""
+
     def __init__(self, pool: Monty, limits: SandboxLimits) -> None:
         self._pool = pool
         self._limits = limits
-        # Feeds wait in threads of their own, so that the store always finds one.
+        # Calls wait in their own threads, so that the store always has one.
         self._threads = anyio.CapacityLimiter(limits.sessions_max)
 
     async def start(self, program: Program) -> MontyWorker:
@@ -65,7 +67,8 @@ class MontyBackend:
         await self._in_thread(lambda: self._pool.__exit__(None, None, None))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Not abandoned when cancelled: a session must not be used twice at once. Every feed ends by its limits."""
+        """Run blocking work in a thread. It is not abandoned when cancelled, because a session is used by one call at a
+        time; every call ends by its limits."""
         return await anyio.to_thread.run_sync(work, limiter=self._threads)
 
     def _start(self, program: Program) -> MontyWorker:
@@ -73,7 +76,7 @@ class MontyBackend:
         session = self._pool.checkout(
             script_name="evaluator.py",
             limits=ResourceLimits(
-                max_feed_duration_secs=limits.feed_seconds,
+                max_feed_duration_secs=limits.batch_seconds,
                 max_memory=limits.memory_bytes,
                 max_recursion_depth=limits.recursion_depth,
                 max_total_sleep_secs=0,
@@ -92,7 +95,7 @@ class MontyBackend:
         try:
             _load(worker, program)
         except BaseException:
-            worker.give_back()
+            worker.release()
             raise
         return worker
 
@@ -126,7 +129,7 @@ def _unavailable(error: Exception) -> SandboxUnavailable:
 
 
 class MontyWorker:
-    """One session; its worker is no one else's until it is given back."""
+    """One session of monty, which has its worker process for itself until `release`."""
 
     def __init__(self, session: MontySession, limits: SandboxLimits, in_thread: _InThread) -> None:
         self._session: MontySession | None = session
@@ -134,39 +137,47 @@ class MontyWorker:
         self._in_thread = in_thread
 
     async def evaluate_batch(self, rows: Sequence[Values]) -> object:
-        return await self._in_thread(lambda: self._feed(rows))
+        return await self._in_thread(lambda: self._evaluate_batch(rows))
 
     async def close(self) -> None:
-        await self._in_thread(self.give_back)
+        await self._in_thread(self.release)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
+        """Return the worker process to the pool; may be called twice."""
         session, self._session = self._session, None
         if session is not None:
             session.__exit__(None, None, None)
 
-    def _feed(self, rows: Sequence[Values]) -> object:
+    def _evaluate_batch(self, rows: Sequence[Values]) -> object:
         limits = self._limits
         call = (
-            "__evaltasks_feed(__evaltasks_rows, __evaltasks_evaluator, __evaltasks_kind, "
+            "__evaltasks_evaluate_batch(__evaltasks_rows, __evaltasks_evaluator, __evaltasks_kind, "
             f"{limits.explanation_chars_max}, {limits.detail_chars_max})"
         )
         try:
             return self.run(call, {"__evaltasks_rows": [dict(row) for row in rows]})
         except MontyRuntimeError as error:
             if isinstance(error.exception(), UnicodeError | ValueError):
-                # Half a surrogate pair, which JSON can carry, is not text to monty.
+                # JSON may contain half a surrogate pair, which monty does not accept as text.
                 return self.run(call, {"__evaltasks_rows": [_sendable(dict(row), _DEPTH_MAX) for row in rows]})
             raise
 
     def run(self, source: str, values: dict[str, object] | None = None) -> object:
-        """Run a snippet. Raises WorkerDied for what no code can catch; MontyError for what the snippet raised."""
-        assert self._session is not None, "the cell was given back"
-        # Without a collector, prints would go to our own stdout, which is the protocol's.
+        """Run Python source in the session.
+
+        Raises:
+            WorkerDied: A limit was exceeded, which no code can catch.
+            MontyError: The source raised an exception.
+        """
+        assert self._session is not None, "the worker was released"
+        # Without a collector, prints would go to our own stdout, which belongs to the protocol.
         printed = CollectString(max_bytes=self._limits.printed_bytes_max)
         try:
             return self._session.feed_run(source, inputs=values, print_callback=printed)
         except MontyCrashedError as crash:
-            raise WorkerDied(TOO_SLOW.format(seconds=self._limits.feed_seconds) if crash.timed_out else ENDED) from None
+            raise WorkerDied(
+                TOO_SLOW.format(seconds=self._limits.batch_seconds) if crash.timed_out else ENDED
+            ) from None
         except MontyRuntimeError as error:
             reason = self._reason(error)
             if reason is None:
@@ -174,26 +185,26 @@ class MontyWorker:
             raise WorkerDied(reason) from None
 
     def _reason(self, error: MontyRuntimeError) -> str | None:
-        """Which limit was broken; what the rows themselves raise is caught inside and never comes here."""
-        inner, said = error.exception(), str(error)
+        """Return which limit was exceeded, if any. Exceptions of the rows are caught inside and are not seen here."""
+        inner, text = error.exception(), str(error)
         if isinstance(inner, TimeoutError):
-            return SLEPT if "sleep limit" in said else TOO_SLOW.format(seconds=self._limits.feed_seconds)
+            return SLEPT if "sleep limit" in text else TOO_SLOW.format(seconds=self._limits.batch_seconds)
         if isinstance(inner, MemoryError):
-            return TOO_MUCH_PRINTED if f"> {self._limits.printed_bytes_max} bytes" in said else TOO_MUCH_MEMORY
+            return TOO_MUCH_PRINTED if f"> {self._limits.printed_bytes_max} bytes" in text else TOO_MUCH_MEMORY
         return None
 
 
 def _load(worker: MontyWorker, program: Program) -> None:
-    """Raises LoadFailed with all that was found."""
+    """Load a program into a worker. Raises LoadFailed with every problem."""
     try:
-        worker.run(PRELUDE + FEED + "\n__evaltasks_kind = EvaluationResult\n")
+        worker.run(PRELUDE + EVALUATE_BATCH + "\n__evaltasks_kind = EvaluationResult\n")
         problems = [
             *_import_problems(worker, program),
             *_class_problems(worker, program),
             *_pattern_problems(worker, program),
         ]
     except WorkerDied as died:
-        raise LoadFailed([f"while it was loaded, {died.reason}"]) from died
+        raise LoadFailed([f"loading failed: {died.reason}"]) from died
     if problems:
         raise LoadFailed(problems)
 
@@ -205,13 +216,14 @@ def _import_problems(worker: MontyWorker, program: Program) -> Iterator[str]:
         (node,) = ast.parse(line.source).body
         if isinstance(node, ast.ImportFrom):
             missing = [name.name for name in node.names if not _runs(worker, f"from {node.module} import {name.name}")]
-            known = missing and len(missing) < len(node.names)
-            named = f"{', '.join(missing)} of the module {node.module}" if known else f"the module {node.module}"
+            module_exists = missing and len(missing) < len(node.names)
+            names = ", ".join(missing)
+            subject = f"{names} of the module {node.module}" if module_exists else f"the module {node.module}"
         else:
             assert isinstance(node, ast.Import)
             missing = [name.name for name in node.names if not _runs(worker, f"import {name.name}")]
-            named = f"the module {', '.join(missing)}"
-        yield f"imports line {line.line}: {named} is not there; {_ELSEWHERE}"
+            subject = f"the module {', '.join(missing)}"
+        yield f"imports line {line.line}: {subject} is not available; {_REMEDY}"
 
 
 def _runs(worker: MontyWorker, source: str) -> bool:
@@ -234,19 +246,19 @@ def _class_problems(worker: MontyWorker, program: Program) -> Iterator[str]:
             worker.run(f"{program.class_name}.{static.name} = __evaltasks_value", {"__evaltasks_value": static.value})
         worker.run(f"__evaltasks_evaluator = {program.class_name}()")
     except MontyError as error:
-        yield _said(error)
+        yield _load_problem(error)
 
 
-def _said(error: MontyError) -> str:
-    """In our words; of monty's only what it says about the language, never what the code itself says."""
+def _load_problem(error: MontyError) -> str:
+    """Describe a load error. Of monty's text only the name of a missing feature is quoted, never text of the code."""
     frames = error.traceback() if isinstance(error, MontyRuntimeError | MontySyntaxError) else []
     where = f"code line {frames[-1].line}" if frames else "code"
-    kind, said = type(error.exception()).__name__, str(error)
-    lacking = "does not yet support "
-    if kind == "NotImplementedError" and lacking in said:
-        return f"{where}: {said.partition(lacking)[2][:120]}: monty has no such thing; {_ELSEWHERE}"
+    kind, text = type(error.exception()).__name__, str(error)
+    unsupported = "does not yet support "
+    if kind == "NotImplementedError" and unsupported in text:
+        return f"{where}: monty does not support {text.partition(unsupported)[2][:120]}; {_REMEDY}"
     if isinstance(error, MontySyntaxError):
-        return f"{where}: monty cannot read this; {_ELSEWHERE}"
+        return f"{where}: monty cannot parse this; {_REMEDY}"
     return f"{where}: loading the class raised {kind}"
 
 

@@ -1,4 +1,4 @@
-"""A custom evaluator as the sandboxes load it, and the sources both of them share."""
+"""A custom evaluator as the sandboxes load it, and the Python sources that both sandboxes run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """One import statement of the `imports` block, without those of the contract itself."""
+    """One import statement of the `imports` block, other than those of the contract."""
 
     line: int
     source: str
@@ -16,7 +16,7 @@ class ImportLine:
 
 @dataclass(frozen=True, slots=True)
 class StaticValue:
-    """Read by the code as `self.<name>`."""
+    """The value of a static parameter, which the code reads as `self.<name>`."""
 
     name: str
     value: str | list[str]
@@ -25,19 +25,19 @@ class StaticValue:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`class_name` is empty when only the imports are to be tried."""
+    """What a sandbox loads. An empty `class_name` means that only the imports are tried."""
 
     imports: tuple[ImportLine, ...] = ()
-    # What the code calls EvaluationResult and CodeEvaluator → which of them it is.
+    # The name in the code → the name in the contract: EvaluationResult or CodeEvaluator.
     names: Mapping[str, str] = field(default_factory=dict)
     class_name: str = ""
     code: str = ""
-    # The same, line for line, without the base class (monty knows no inheritance; the base holds no code).
+    # The same lines without the base class: monty has no inheritance, and the base class has no code.
     bare_code: str = ""
     static: tuple[StaticValue, ...] = ()
 
 
-# The names that the contract's modules give. EvaluationResult takes its fields in the order AX's takes them.
+# The names of the contract's modules. EvaluationResult has its parameters in the order of AX's.
 PRELUDE = '''
 class EvaluationResult:
     def __init__(self, score=None, label=None, explanation=None, metadata=None):
@@ -50,17 +50,17 @@ class EvaluationResult:
 
 
 class CodeEvaluator:
-    """The base of custom evaluators; it holds no code."""
+    """The base class of custom evaluators; it has no code."""
 
 
 Evaluator = CodeEvaluator
 JSONSerializable = None
 '''
 
-# One answer a row, whatever the row does: what a row raises is that row's answer. Texts are cut where they arise, or a
-# single row could fill the pipe. What comes out is read as a stranger's (`answers`), so nothing here is a guard.
-FEED = """
-def __evaltasks_feed(rows, evaluator, kind, explanation_max, detail_max):
+# One answer for each row: an exception is the answer of the row that raised it. Texts are cut here, because one row
+# could otherwise fill the pipe. The answers are not trusted (`answers`), so nothing here has to protect anything.
+EVALUATE_BATCH = """
+def __evaltasks_evaluate_batch(rows, evaluator, kind, explanation_max, detail_max):
     answers = []
     for row in rows:
         try:

@@ -1,4 +1,4 @@
-"""The sandbox of this process, chosen at start-up: where the code of custom evaluators runs, and nowhere else."""
+"""The sandbox of this process: the only place where the code of custom evaluators runs. It is chosen at start-up."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ _CLOSE_SECONDS = 10.0
 
 
 class Sandbox:
-    """Made by `open_sandbox`. Its engine starts with the first program, so that those who have none pay nothing."""
+    """A sandbox, made by `open_sandbox`. Its backend starts with the first program, and costs nothing before that."""
 
     def __init__(self, kind: SandboxKind, limits: SandboxLimits) -> None:
         self.kind = kind
         self.limits = limits
-        self._maker: SandboxBackend | None = None
-        self._fail_fast = anyio.Lock()
+        self._backend: SandboxBackend | None = None
+        self._opening = anyio.Lock()
 
     async def session(self, program: Program) -> Session:
-        """Nothing runs until the first rows come. Raises SandboxUnavailable. The caller closes it."""
+        """Make a session for one program, which the caller closes. Nothing runs before its first rows.
+
+        Raises:
+            SandboxUnavailable: The sandbox does not run here.
+        """
         provenance = {"judge": "code", "sandbox": self.kind.value}
         return Session(await self._open(), program, self.limits, provenance)
 
     async def problems_of(self, program: Program) -> list[str]:
-        """What keeps the program from loading here, one sentence each; empty when it loads. Runs no row.
+        """Load the program without running a row, and return what prevents loading, one sentence each.
 
-        Raises SandboxUnavailable.
+        Raises:
+            SandboxUnavailable: The sandbox does not run here.
         """
         try:
             worker = await (await self._open()).start(program)
@@ -42,24 +47,24 @@ class Sandbox:
         return []
 
     async def _open(self) -> SandboxBackend:
-        async with self._fail_fast:
-            if self._maker is None:
-                self._maker = await _open_maker(self.kind, self.limits)
-            return self._maker
+        async with self._opening:
+            if self._backend is None:
+                self._backend = await _open_backend(self.kind, self.limits)
+            return self._backend
 
     async def close(self) -> None:
-        if self._maker is not None:
-            await self._maker.close()
+        if self._backend is not None:
+            await self._backend.close()
 
 
 @asynccontextmanager
 async def open_sandbox(
     kind: SandboxKind = SandboxKind.MONTY, limits: SandboxLimits | None = None
 ) -> AsyncIterator[Sandbox]:
-    """The sandbox; its workers are gone when the block is left.
+    """Open the sandbox of a process; its workers end with the block.
 
-    PROCESS is tried at once: raises SandboxUnavailable where it cannot protect, so that no one who asked for it finds
-    out later.
+    Raises:
+        SandboxUnavailable: PROCESS does not protect here. It is tried at once, so that the engine does not start.
     """
     sandbox = Sandbox(kind, limits or SandboxLimits())
     try:
@@ -71,16 +76,16 @@ async def open_sandbox(
             await sandbox.close()
 
 
-async def _open_maker(kind: SandboxKind, limits: SandboxLimits) -> SandboxBackend:
+async def _open_backend(kind: SandboxKind, limits: SandboxLimits) -> SandboxBackend:
     if kind is SandboxKind.PROCESS:
-        from evaltasks.engine.sandbox.process import ProcessBackend  # noqa: PLC0415  only Linux has what it imports
+        from evaltasks.engine.sandbox.process import ProcessBackend  # noqa: PLC0415  it imports modules that only Linux has
 
         return ProcessBackend(limits)
     try:
         from evaltasks.engine.sandbox.monty import open_monty  # noqa: PLC0415  0.1 s that only custom code needs
     except ImportError as error:
         raise SandboxUnavailable(
-            "Custom code evaluators run in the package pydantic-monty, which cannot be imported here; install it, or "
-            "on Linux start with --sandbox process."
+            "Custom code evaluators run in the package pydantic-monty, which cannot be imported. Install it (pip "
+            "install pydantic-monty), or on Linux start evaltasks with --sandbox process."
         ) from error
     return await open_monty(limits)

@@ -1,4 +1,4 @@
-"""What the two engines have in common: a cell holds one loaded evaluator and takes rows."""
+"""What the sandboxes monty and process have in common: a worker that has loaded one evaluator and evaluates rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evaltasks.engine.sandbox.program import Program
 
 Values: TypeAlias = Mapping[str, object]
 
-# Why a row has no answer. They group rows in results, so they are the same in both engines.
+# Why a row has no answer. Results are grouped by these texts, so they are the same in both sandboxes.
 TOO_SLOW = "the evaluator's code ran longer than {seconds:g} s"
 TOO_MUCH_MEMORY = "the evaluator's code used more memory than the sandbox allows"
 TOO_MUCH_PRINTED = "the evaluator's code wrote more than the sandbox allows"
@@ -19,11 +19,11 @@ UNREADABLE = "the evaluator's code left no readable answer"
 
 
 class SandboxUnavailable(Exception):
-    """This sandbox cannot be had here; the text says why and what to do. Code is never run without one."""
+    """The sandbox does not run here; the text says why, and the repair. Code is never run without a sandbox."""
 
 
 class LoadFailed(Exception):
-    """The program cannot be loaded in this sandbox. `problems` are sentences, all that were found."""
+    """The program cannot be loaded in this sandbox. `problems` lists every problem, one sentence each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -31,7 +31,7 @@ class LoadFailed(Exception):
 
 
 class WorkerDied(Exception):
-    """A limit was broken, or the worker is gone. The cell is of no more use; `reason` is one of the sentences above."""
+    """A worker exceeded a limit or ended, and cannot be used any more. `reason` is one of the texts above."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -39,23 +39,33 @@ class WorkerDied(Exception):
 
 
 class SandboxWorker(Protocol):
-    async def evaluate_batch(self, rows: Sequence[Values]) -> object:
-        """What the sandbox answers, unread: nothing in it can be trusted, but it is plain data.
+    """One worker with one evaluator loaded."""
 
-        Raises WorkerDied. A cell whose feed was cancelled is of no more use either.
+    async def evaluate_batch(self, rows: Sequence[Values]) -> object:
+        """Evaluate rows and return the sandbox's answer: plain data that is not parsed and must not be trusted.
+
+        A worker whose call was cancelled cannot be used any more.
+
+        Raises:
+            WorkerDied: The rows exceeded a limit, or the worker ended.
         """
         ...
 
     async def close(self) -> None:
-        """Give the worker back or kill it; may be called twice."""
+        """Release the worker or kill it; may be called twice."""
         ...
 
 
 class SandboxBackend(Protocol):
-    """One engine."""
+    """One of the two sandboxes."""
 
     async def start(self, program: Program) -> SandboxWorker:
-        """A cell with the program loaded. Raises LoadFailed, SandboxUnavailable."""
+        """Start a worker and load the program.
+
+        Raises:
+            LoadFailed: The program cannot be loaded in this sandbox.
+            SandboxUnavailable: The sandbox does not run here.
+        """
         ...
 
     async def close(self) -> None:
