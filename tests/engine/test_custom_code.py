@@ -107,7 +107,9 @@ async def test_what_the_sandbox_does_not_know_is_named_with_its_line_and_the_way
     code = custom_config(extra="@property\ndef limit(self):\n    return 3\n")
     async with engine() as it:
         problem = await create(it, code=code.code, status=422)
-    assert "code line 4: monty does not support method decorators (classmethod/staticmethod/property)" in problem["detail"]
+    assert (
+        "code line 4: monty does not support method decorators (classmethod/staticmethod/property)" in problem["detail"]
+    )
     assert "--sandbox process" in problem["detail"]
 
 
