@@ -33,7 +33,7 @@ WRONG = (  # code, what the one problem says
     (custom_code(RESULT).replace("*, ", "*args, "), "code line 2: evaluate must not have *args"),
     (custom_code(RESULT).replace(", **kwargs", ""), "code line 2: evaluate must end with **kwargs"),
     (custom_code(RESULT).replace("output=None", "output"), "code line 2: the parameter 'output' needs a default"),
-    (custom_code(RESULT).replace("output=None", "output=None, b=None"), "line 2: the parameter 'b' is missing from var"),
+    (custom_code(RESULT).replace("output=None", "output=None, b=None"), "line 2: the parameter 'b' is missing from va"),
     (custom_code(RESULT).replace("output=None", "output=None, words=None"), "line 2: 'words' is a static parameter: r"),
     (custom_code(RESULT, extra="def __init__(self, x):\n    pass"), "code line 4: __init__ must need no arguments"),
     (custom_code(RESULT, extra="def words(self):\n    pass"), "code line 4: the method 'words' has a static parameter"),
