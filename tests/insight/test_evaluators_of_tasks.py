@@ -8,7 +8,7 @@ from typing import Any
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator, TaskType
 from evaltasks.insight.evaluator_rules import Attached, fit_issues, fit_notes
-from evaltasks.insight.task_difference import Difference, differences, merged
+from evaltasks.insight.task_difference import Difference, differences, merge_changes
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ B = TaskEvaluator(evaluator_id="b", evaluator_name="Beta", evaluator_version_id=
 
 
 def test_a_change_touches_only_what_it_names() -> None:
-    after, issues = merged(
+    after, issues = merge_changes(
         [A, B],
         add=[EvaluatorAttachment(evaluator_id="c")],
         change=[EvaluatorAttachment.model_validate({"evaluator_id": "a", "query_filter": None})],
@@ -115,7 +115,7 @@ def test_a_change_touches_only_what_it_names() -> None:
 
 
 def test_every_impossible_change_is_reported() -> None:
-    _, issues = merged(
+    _, issues = merge_changes(
         [A],
         add=[EvaluatorAttachment(evaluator_id="a")],
         change=[EvaluatorAttachment(evaluator_id="z")],
@@ -127,7 +127,7 @@ def test_every_impossible_change_is_reported() -> None:
 
 
 def test_the_last_evaluator_cannot_be_removed() -> None:
-    assert merged([A], add=[], change=[], remove={"a": 0})[1][0].argument == "evaluators"
+    assert merge_changes([A], add=[], change=[], remove={"a": 0})[1][0].argument == "evaluators"
 
 
 def test_the_difference_names_fields_and_evaluators() -> None:

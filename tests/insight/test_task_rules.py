@@ -11,9 +11,9 @@ from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters, Task
 from evaltasks.insight.task_rules import (
     creation_issues,
     trigger_issues,
-    trigger_shape_issues,
+    trigger_issues_without_task,
     update_issues,
-    update_shape_issues,
+    update_issues_without_task,
 )
 from evaltasks.insight.validation import ReadArguments, ValidationErrors, ValidationIssue, merge_issues
 
@@ -120,7 +120,7 @@ def test_all_errors_read_as_one_sentence_each() -> None:
     assert str(ValidationErrors(f"create_evaluation_task ({subject})", issues)) == (
         "2 problems with create_evaluation_task (template_evaluation on a project): "
         "1. experiment_ids: only for dataset tasks; remove it. "
-        '2. evaluators: is empty; a task needs at least one; give [{"evaluator_id": "<name or id>"}].'
+        '2. evaluators: is empty; a task needs at least one; pass [{"evaluator_id": "<name or id>"}].'
     )
 
 
@@ -148,7 +148,7 @@ EXPERIMENT_TASK = task("RUN_EXPERIMENT", dataset_id="d")
 
 
 def test_an_update_of_nothing_is_refused() -> None:
-    [issue] = update_shape_issues({"task": "t", "space": "s"})[1]
+    [issue] = update_issues_without_task({"task": "t", "space": "s"})[1]
     assert issue.problem == "no fields to update"
 
 
@@ -221,7 +221,7 @@ def test_experiments_are_only_for_dataset_tasks() -> None:
     ],
 )
 def test_a_window_is_forward_and_at_most_30_days(start: datetime, end: datetime, refused: bool) -> None:
-    issues = trigger_shape_issues({"data_start_time": start, "data_end_time": end})[1]
+    issues = trigger_issues_without_task({"data_start_time": start, "data_end_time": end})[1]
     assert [issue.argument for issue in issues] == (["data_start_time"] if refused else [])
 
 
@@ -239,4 +239,6 @@ def test_a_start_alone_is_judged_against_now(start: datetime, refused: bool) -> 
 
 
 def test_examples_by_id_and_by_number_exclude_each_other() -> None:
-    assert [f.argument for f in trigger_shape_issues({"example_ids": ["1"], "max_examples": 1})[1]] == ["max_examples"]
+    assert [f.argument for f in trigger_issues_without_task({"example_ids": ["1"], "max_examples": 1})[1]] == [
+        "max_examples"
+    ]

@@ -168,7 +168,7 @@ async def test_a_dataset_task_without_experiments_is_sent_with_a_warning() -> No
             await it.call(
                 create_task.SPEC, name="x", task_type="code_evaluation", dataset="questions", evaluators=["Regex"]
             )
-        assert "without experiment_ids" in it.notes
+        assert "experiment_ids is missing" in it.notes
 
 
 async def test_a_task_name_in_use_is_a_conflict() -> None:

@@ -1,4 +1,4 @@
-"""What changes about a task: merging a change into its evaluators, and the difference between before and after."""
+"""Merges changes into the evaluators of a task, and compares a task before and after an update."""
 
 from __future__ import annotations
 
@@ -9,40 +9,47 @@ from typing import Any
 from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, Task, TaskEvaluator
 from evaltasks.insight.validation import ValidationIssue
 
-_COMPARED = ("name", *TASK_SETTINGS)
-_OF_ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
+_COMPARED_FIELDS = ("name", *TASK_SETTINGS)
+_ATTACHMENT_FIELDS = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field, or one evaluator under `evaluators.<name>`; None is "not set" or "not attached"."""
+    """A changed field, or a changed evaluator (`evaluators.<name>`). None means "not set" or "not attached"."""
 
     field: str
     before: Any
     after: Any
 
 
-def attachment_of(evaluator: TaskEvaluator) -> EvaluatorAttachment:
-    """An evaluator as it is attached, in the form in which it is sent."""
-    fields = {field: getattr(evaluator, field) for field in _OF_ATTACHMENT}
+def to_attachment(evaluator: TaskEvaluator) -> EvaluatorAttachment:
+    """Return an attached evaluator in the form of a request."""
+    fields = {field: getattr(evaluator, field) for field in _ATTACHMENT_FIELDS}
     return EvaluatorAttachment.model_construct(
         evaluator_id=evaluator.evaluator_id, **{field: value for field, value in fields.items() if value}
     )
 
 
-def merged(
+def merge_changes(
     current: Sequence[TaskEvaluator],
     *,
     add: Sequence[EvaluatorAttachment],
     change: Sequence[EvaluatorAttachment],
     remove: Mapping[str, int],
 ) -> tuple[list[EvaluatorAttachment], list[ValidationIssue]]:
-    """The whole list after the change; ids must be resolved. `remove` maps an id to its place in the argument.
+    """Apply changes to the evaluators of a task.
 
-    A change replaces the fields that were set in it, and a null clears one.
+    Args:
+        current: The attached evaluators.
+        add: Evaluators to attach.
+        change: Evaluators whose set fields replace those of attached ones; null clears a field.
+        remove: The ids of evaluators to remove, with their index in the argument.
+
+    Returns:
+        The complete list after the change, and the issues found. All ids must be resolved.
     """
     issues: list[ValidationIssue] = []
-    after = {evaluator.evaluator_id: attachment_of(evaluator) for evaluator in current}
+    after = {evaluator.evaluator_id: to_attachment(evaluator) for evaluator in current}
     attached = ", ".join(evaluator.evaluator_name or evaluator.evaluator_id for evaluator in current)
     for id_, index in remove.items():
         if after.pop(id_, None) is None:
@@ -52,7 +59,7 @@ def merged(
         if present is None:
             issues.append(_not_attached(f"evaluators.change[{index}].evaluator_id", attached))
             continue
-        fields = {**_given(present), **_given(wanted)}
+        fields = {**_set_fields(present), **_set_fields(wanted)}
         after[wanted.evaluator_id] = EvaluatorAttachment.model_construct(
             **{field: value for field, value in fields.items() if value}
         )
@@ -60,30 +67,30 @@ def merged(
         if new.evaluator_id in after:
             issues.append(
                 ValidationIssue(
-                    f"evaluators.add[{index}].evaluator_id", "is attached already", "use change to change it"
+                    f"evaluators.add[{index}].evaluator_id", "is already attached", "use change to update it"
                 )
             )
         after[new.evaluator_id] = new
     if not after and not issues:
         issues.append(
-            ValidationIssue("evaluators", "nothing would be left; a task needs at least one", "keep one or add one")
+            ValidationIssue("evaluators", "no evaluator would remain; a task needs at least one", "keep or add one")
         )
     return list(after.values()), issues
 
 
-def _given(attachment: EvaluatorAttachment) -> dict[str, Any]:
+def _set_fields(attachment: EvaluatorAttachment) -> dict[str, Any]:
     return {field: getattr(attachment, field) for field in attachment.model_fields_set}
 
 
 def _not_attached(argument: str, attached: str) -> ValidationIssue:
-    return ValidationIssue(argument, "is not attached to this task", f"attached are: {attached or 'none'}")
+    return ValidationIssue(argument, "is not attached to this task", f"attached evaluators: {attached or 'none'}")
 
 
 def differences(before: Task, after: Task) -> list[Difference]:
-    """What the service's answers before and after a change differ in."""
+    """Return the differences between a task before and after an update."""
     found = [
         Difference(field, old, new)
-        for field in _COMPARED
+        for field in _COMPARED_FIELDS
         if (old := getattr(before, field)) != (new := getattr(after, field))
     ]
     return found + _evaluator_differences(before.evaluators, after.evaluators)
@@ -104,7 +111,7 @@ def _evaluator_differences(before: Sequence[TaskEvaluator], after: Sequence[Task
             continue
         found += [
             Difference(f"evaluators.{name}.{field}", getattr(was, field) or None, getattr(now, field) or None)
-            for field in _OF_ATTACHMENT
+            for field in _ATTACHMENT_FIELDS
             if (getattr(was, field) or None) != (getattr(now, field) or None)
         ]
     return found

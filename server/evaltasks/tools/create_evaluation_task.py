@@ -1,4 +1,4 @@
-"""`ax tasks create-evaluation`."""
+"""The tool create_evaluation_task (`ax tasks create-evaluation`)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _TaskAndTarget(Input):
         description='Evaluators to run, at least one, none twice. Example: [{"evaluator_id": "Relevance"}].'
     )
     project: Text | None = Field(
-        default=None, description="Project (name or id) whose spans are judged. Give this or dataset."
+        default=None, description="Project (name or id) whose spans are evaluated. Pass this or dataset."
     )
     dataset: Text | None = Field(
-        default=None, description="Dataset (name or id) whose experiments are judged. Give this or project."
+        default=None, description="Dataset (name or id) whose experiments are evaluated. Pass this or project."
     )
     space: Text | None = Field(default=None, description=SPACE)
     experiment_ids: Texts | None = Field(
-        default=None, description="With dataset: experiments (names or ids) to judge, at least one."
+        default=None, description="With dataset: experiments (names or ids) to evaluate, at least one."
     )
 
 
@@ -61,9 +61,9 @@ SPEC = ToolSpec(
         "Create a task that scores spans of a project, or experiments on a dataset, with existing evaluators. "
         "Use it after create_evaluator. Needs name, task_type, evaluators and exactly one of project or "
         "dataset; with a dataset also experiment_ids. sampling_rate and is_continuous are for projects only. "
-        "Evaluators, projects, datasets and experiments may be given by name. Each evaluator may map its "
-        "template variables to columns (column_mappings); an unmapped variable reads the column of its own "
-        "name. Creating judges nothing yet unless is_continuous: go on with trigger_task_run."
+        "Names work wherever an id does. Each evaluator may map its template variables to columns "
+        "(column_mappings); an unmapped variable reads the column of the same name. Creating a task evaluates "
+        "nothing yet unless is_continuous: continue with trigger_task_run."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

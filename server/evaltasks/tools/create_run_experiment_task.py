@@ -1,4 +1,4 @@
-"""`ax tasks create-run-experiment`."""
+"""The tool create_run_experiment_task (`ax tasks create-run-experiment`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ax tasks create`: one tool for every type of task."""
+"""The tool create_task: creates a task of any type (`ax tasks create`)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from evaltasks.tools.creating import CreatedTask, ProposedTask, create
 from evaltasks.tools.inputs import SPACE, NameText, TaskTypeWord, Text, Texts
 from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
 from evaltasks.tools.task_inputs import (
+    BriefEvaluators,
+    BriefQueryFilters,
+    BriefRunConfiguration,
     EvaluationSettingsInput,
-    EvaluatorsBriefly,
-    QueryFiltersBriefly,
-    RunConfigurationBriefly,
     settings_of,
 )
 
@@ -25,15 +25,16 @@ class _TaskAndTarget(Input):
     task_type: TaskTypeWord = Field(
         description="template_evaluation (LLM judge), code_evaluation, or run_experiment (outputs over a dataset)."
     )
-    evaluators: EvaluatorsBriefly | None = Field(
+    evaluators: BriefEvaluators | None = Field(
         default=None, description='Evaluation tasks: at least one. Example: [{"evaluator_id": "Relevance"}].'
     )
-    run_configuration: RunConfigurationBriefly | None = Field(
+    run_configuration: BriefRunConfiguration | None = Field(
         default=None,
         description="run_experiment: what to do with each example, as in create_run_experiment_task; or @file.json.",
     )
     project: Text | None = Field(
-        default=None, description="Evaluation tasks: project (name or id) whose spans are judged; or give dataset."
+        default=None,
+        description="Evaluation tasks: project (name or id) whose spans are evaluated. Pass this or dataset.",
     )
     dataset: Text | None = Field(
         default=None,
@@ -41,12 +42,12 @@ class _TaskAndTarget(Input):
     )
     space: Text | None = Field(default=None, description=SPACE)
     experiment_ids: Texts | None = Field(
-        default=None, description="Evaluation on a dataset: experiments (names or ids) to judge, at least one."
+        default=None, description="Evaluation on a dataset: experiments (names or ids) to evaluate, at least one."
     )
 
 
 class CreateTaskInput(EvaluationSettingsInput, _TaskAndTarget):
-    query_filters: QueryFiltersBriefly | None = Field(
+    query_filters: BriefQueryFilters | None = Field(
         default=None,
         description="Evaluation of traces or sessions: instead of query_filter, as in create_evaluation_task.",
     )
@@ -71,11 +72,11 @@ SPEC = ToolSpec(
     title="Create a task of any type",
     description=(
         "Create a task of any type. Use it when the type is a variable; create_evaluation_task and "
-        "create_run_experiment_task do the same with fewer arguments. task_type decides which arguments "
-        "belong: evaluation types need evaluators and exactly one of project or dataset (a dataset also "
-        "experiment_ids); run_experiment needs dataset and run_configuration. What belongs to another type is "
-        "refused, all problems at once, before anything is sent. Names work wherever an id does. Creating "
-        "starts nothing unless is_continuous: go on with trigger_task_run."
+        "create_run_experiment_task do the same with fewer arguments. Evaluation types need evaluators and exactly "
+        "one of project or dataset (a dataset also experiment_ids); run_experiment needs dataset and "
+        "run_configuration. Arguments of another type are refused; all problems are reported together, before "
+        "anything is sent. Names work wherever an id does. Creating a task starts no run unless is_continuous: "
+        "continue with trigger_task_run."
     ),
     effect=Effect.CREATES,
     group=Group.TASKS,

@@ -1,4 +1,4 @@
-"""What the three ways of creating a task share, once their arguments have passed the rules of the type."""
+"""Creates tasks for the three tools that do so, after their arguments were validated."""
 
 from __future__ import annotations
 
@@ -39,9 +39,15 @@ class CreatedTask(Output):
 
 
 async def create(tool: str, proposed: ProposedTask, context: ToolContext) -> CreatedTask:
-    """Resolve every reference, check what only several resources together tell, then create.
+    """Resolve all references, check that the resources fit together, and create the task.
 
-    Raises ValidationErrors with all that is wrong, before anything is created.
+    Args:
+        tool: The name of the tool, for the message of errors.
+        proposed: The task.
+        context: The context of the tool call.
+
+    Raises:
+        ValidationErrors: A reference is unknown or the resources do not fit. Nothing is created then.
     """
     note_prerelease(context)
     body = await _body(tool, proposed, context)
@@ -62,14 +68,14 @@ async def _body(tool: str, proposed: ProposedTask, context: ToolContext) -> Crea
     dataset_id = await references.dataset(proposed.dataset)
     fields: dict[str, Any] = {"project_id": project_id, "dataset_id": dataset_id, **proposed.settings}
     if not proposed.project:
-        # A dataset task is never continuous; `false` says nothing and is not sent.
+        # A dataset task is never continuous, and some services refuse the field; `false` is not sent.
         fields.pop("is_continuous", None)
     if proposed.dataset and proposed.task_type.evaluates:
         # Names of experiments are looked up inside the dataset, so an unknown dataset would only add false problems.
         if dataset_id is not None:
             fields["experiment_ids"] = await references.experiments(proposed.experiment_ids, dataset_id)
         if not proposed.experiment_ids:
-            context.note("A dataset task without experiment_ids: most services ask for at least one experiment.")
+            context.note("experiment_ids is missing: most services require at least one experiment for a dataset task.")
     if proposed.evaluators is not None:
         attachments = await references.attachments(proposed.evaluators)
         fields["evaluators"] = [attachment for _, attachment in attachments]

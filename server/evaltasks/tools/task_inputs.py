@@ -1,8 +1,7 @@
 """The nested arguments of tasks: evaluator attachments, filters of traces and sessions, run configurations.
 
-They are read into the models that go over the wire. Their published schemas are written by hand, because what an
-agent should write (lower case, names for ids, a missing format) is not what the wire takes; a test holds both
-against each other.
+They are parsed into the wire models. Their published schemas are written by hand, because agents write them differently
+(lower case, names instead of ids, an optional format); a test compares the schemas with the models.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from evaltasks.tools.schema import compact
 from evaltasks.tools.spec import Input
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-Place = tuple[int | str, ...]
-Fallen = tuple[Place, str, str]
+Location = tuple[int | str, ...]
+ArgumentError = tuple[Location, str, str]
 
 _EVALUATORS_MAX = 100
 
@@ -69,37 +68,37 @@ def settings_of(arguments: Input) -> dict[str, Any]:
 # --- nested arguments ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class EvaluatorChanges:
-    """A change of a task's evaluators without sending the whole list. `change` holds only the fields to change."""
+    """Changes of single evaluators of a task. The attachments in `change` hold only the fields to change."""
 
     add: list[EvaluatorAttachment]
     change: list[EvaluatorAttachment]
     remove: list[str]
 
 
-def raise_all(argument: str, fallen: list[Fallen]) -> None:
-    """All of them at once, each at its place."""
-    if fallen:
+def raise_errors(argument: str, errors: list[ArgumentError]) -> None:
+    """Raise one ValidationError with all errors, each at its location. Does nothing without errors."""
+    if errors:
         raise ValidationError.from_exception_data(
             argument,
             [
                 InitErrorDetails(type=as_value_error(problem, remedy), loc=place, input=None)
-                for place, problem, remedy in fallen
+                for place, problem, remedy in errors
             ],
         )
 
 
-def _read_model(model: type[ModelT], value: object, place: Place, fallen: list[Fallen]) -> ModelT | None:
+def _read_model(model: type[ModelT], value: object, place: Location, errors: list[ArgumentError]) -> ModelT | None:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fallen += [
+        errors += [
             (place + tuple(detail["loc"]), *problem_and_remedy(detail)) for detail in error.errors(include_url=False)
         ]
     return None
 
 
 def _attachment_object(value: object, info: ValidationInfo) -> object:
-    """An evaluator by its name or id alone stands for an attachment with nothing else."""
+    """Return an attachment for an evaluator that is only a name or an id."""
     if isinstance(value, str) and value.strip():
         note(info, "had an evaluator as text; it was read as its name or id.")
         return {"evaluator_id": value.strip()}
@@ -107,33 +106,33 @@ def _attachment_object(value: object, info: ValidationInfo) -> object:
 
 
 def _attachments(
-    value: object, info: ValidationInfo, place: Place, fallen: list[Fallen], *, keep_null: bool = False
+    value: object, info: ValidationInfo, place: Location, errors: list[ArgumentError], *, keep_null: bool = False
 ) -> list[EvaluatorAttachment]:
     if isinstance(value, (Mapping, str)):
         note(info, "was a single evaluator and was read as a list of one.")
         value = [value]
     if not isinstance(value, list):
-        fallen.append((place, "must be a list of evaluators", 'write it as [{"evaluator_id": "<name or id>"}]'))
+        errors.append((place, "must be a list of evaluators", 'write it as [{"evaluator_id": "<name or id>"}]'))
         return []
     if len(value) > _EVALUATORS_MAX:
-        fallen.append((place, f"holds more than {_EVALUATORS_MAX} evaluators", "attach fewer"))
+        errors.append((place, f"has more than {_EVALUATORS_MAX} evaluators", "attach fewer"))
         return []
     read: list[EvaluatorAttachment] = []
     for index, item in enumerate(value):
-        meant = _attachment_object(item, info)
-        if isinstance(meant, Mapping) and not keep_null:
-            # As in the seeds' example: null in an evaluator means "not given".
-            meant = {key: part for key, part in meant.items() if part is not None}
-        attachment = _read_model(EvaluatorAttachment, meant, (*place, index), fallen)
+        fields = _attachment_object(item, info)
+        if isinstance(fields, Mapping) and not keep_null:
+            # Null in an evaluator means that the field is absent, as in AX's own example.
+            fields = {key: part for key, part in fields.items() if part is not None}
+        attachment = _read_model(EvaluatorAttachment, fields, (*place, index), errors)
         if attachment is not None:
             read.append(attachment)
     return read
 
 
 def _read_evaluators(value: object, info: ValidationInfo) -> list[EvaluatorAttachment]:
-    fallen: list[Fallen] = []
-    read = _attachments(read_json_text(value, info), info, (), fallen)
-    raise_all(argument_of(info), fallen)
+    errors: list[ArgumentError] = []
+    read = _attachments(read_json_text(value, info), info, (), errors)
+    raise_errors(argument_of(info), errors)
     return read
 
 
@@ -141,14 +140,14 @@ def _read_evaluators_or_changes(value: object, info: ValidationInfo) -> list[Eva
     value = read_json_text(value, info)
     if not isinstance(value, Mapping) or "evaluator_id" in value:
         return _read_evaluators(value, info)
-    fallen: list[Fallen] = [
-        ((str(key),), "is none of add, change, remove", "give a list, or an object of add, change, remove")
+    errors: list[ArgumentError] = [
+        ((str(key),), "must be add, change or remove", "pass a list, or an object with add, change and remove")
         for key in value
         if key not in {"add", "change", "remove"}
     ]
     given = {key: part for key, part in value.items() if part is not None}
-    add = _attachments(given.get("add", []), info, ("add",), fallen)
-    change = _attachments(given.get("change", []), info, ("change",), fallen, keep_null=True)
+    add = _attachments(given.get("add", []), info, ("add",), errors)
+    change = _attachments(given.get("change", []), info, ("change",), errors, keep_null=True)
     remove: list[str] = []
     if "remove" in given:
         try:
@@ -156,12 +155,12 @@ def _read_evaluators_or_changes(value: object, info: ValidationInfo) -> list[Eva
                 given["remove"], context=info.context
             )
         except ValidationError as error:
-            fallen += [
+            errors += [
                 (("remove", *detail["loc"]), *problem_and_remedy(detail)) for detail in error.errors(include_url=False)
             ]
-    if not (given.get("add") or given.get("change") or given.get("remove")) and not fallen:
-        fallen.append(((), "changes nothing", "give at least one of add, change, remove"))
-    raise_all(argument_of(info), fallen)
+    if not (given.get("add") or given.get("change") or given.get("remove")) and not errors:
+        errors.append(((), "changes nothing", "pass at least one of add, change, remove"))
+    raise_errors(argument_of(info), errors)
     return EvaluatorChanges(add, change, remove)
 
 
@@ -170,9 +169,9 @@ def _read_query_filters(value: object, info: ValidationInfo) -> QueryFilters:
     if isinstance(value, list):
         note(info, "was a list and was read as its filters.")
         value = {"filters": value}
-    fallen: list[Fallen] = []
-    read = _read_model(QueryFilters, value, (), fallen)
-    raise_all(argument_of(info), fallen)
+    errors: list[ArgumentError] = []
+    read = _read_model(QueryFilters, value, (), errors)
+    raise_errors(argument_of(info), errors)
     assert read is not None
     return read
 
@@ -180,12 +179,13 @@ def _read_query_filters(value: object, info: ValidationInfo) -> QueryFilters:
 def _read_run_configuration(value: object, info: ValidationInfo) -> RunConfiguration:
     value = read_file_or_json(value, info)
     if not isinstance(value, Mapping):
-        raise as_value_error("must be an object", "give the object itself, or @file.json")
+        raise as_value_error("must be an object", "pass the object, or @file.json")
     read = read_run_configuration(value)
-    raise_all(argument_of(info), read.issues)
-    tell: Callable[[str], None] | None = (info.context or {}).get("note")
-    for text in read.notes if tell is not None else ():
-        tell(text)  # type: ignore[misc]
+    raise_errors(argument_of(info), read.issues)
+    add_note: Callable[[str], None] | None = (info.context or {}).get("note")
+    if add_note is not None:
+        for text in read.notes:
+            add_note(text)
     assert read.configuration is not None
     return read.configuration
 
@@ -238,7 +238,7 @@ QUERY_FILTERS_SCHEMA: dict[str, Any] = {
                 "required": ["id", "filter"],
             },
         },
-        "expression": {"type": "string", "description": "e.g. A AND B; required from two filters on"},
+        "expression": {"type": "string", "description": "e.g. A AND B; required with two or more filters"},
     },
     "required": ["filters"],
     "additionalProperties": False,
@@ -246,7 +246,7 @@ QUERY_FILTERS_SCHEMA: dict[str, Any] = {
 
 
 def _configuration_fields(by_hand: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of every kind of run configuration; what is not written by hand comes from the kind's model."""
+    """Return the fields of all kinds of run configurations: those written by hand, and the rest from the models."""
     fields = {"experiment_type": {"type": "string", "enum": [tag.lower() for tag in KINDS]}, **by_hand}
     for tag, kind in KINDS.items():
         for name, shown in compact(kind.model_json_schema())["properties"].items():
@@ -300,8 +300,8 @@ RUN_CONFIGURATION_SCHEMA: dict[str, Any] = {
     "required": ["experiment_type"],
     "additionalProperties": False,
 }
-# Every tool's schema is paid for in every conversation. The tools made for one type carry the whole shape; those for
-# every type say where it stands.
+# Every schema uses tokens in every conversation. The tools for one task type have the complete schemas; the tools for
+# all types have brief ones that refer to them.
 _ATTACHMENTS_SCHEMA = {"type": "array", "items": ATTACHMENT_SCHEMA}
 _ATTACHMENTS_BRIEF = {
     "type": "array",
@@ -329,7 +329,7 @@ _CHANGES_SCHEMA = {
 _FILE_SCHEMA = {"type": "string", "pattern": "^@", "description": "@file.json"}
 
 Evaluators = Annotated[list[EvaluatorAttachment], PlainValidator(_read_evaluators), WithJsonSchema(_ATTACHMENTS_SCHEMA)]
-EvaluatorsBriefly = Annotated[
+BriefEvaluators = Annotated[
     list[EvaluatorAttachment], PlainValidator(_read_evaluators), WithJsonSchema(_ATTACHMENTS_BRIEF)
 ]
 EvaluatorsOrChanges = Annotated[
@@ -340,7 +340,7 @@ EvaluatorsOrChanges = Annotated[
 QueryFiltersArgument = Annotated[
     QueryFilters, PlainValidator(_read_query_filters), WithJsonSchema(QUERY_FILTERS_SCHEMA)
 ]
-QueryFiltersBriefly = Annotated[
+BriefQueryFilters = Annotated[
     QueryFilters,
     PlainValidator(_read_query_filters),
     WithJsonSchema({"type": "object", "properties": {"filters": {"type": "array", "items": {"type": "object"}}}}),
@@ -350,7 +350,7 @@ RunConfigurationArgument = Annotated[
     PlainValidator(_read_run_configuration),
     WithJsonSchema({"anyOf": [RUN_CONFIGURATION_SCHEMA, _FILE_SCHEMA]}),
 ]
-RunConfigurationBriefly = Annotated[
+BriefRunConfiguration = Annotated[
     RunConfiguration,
     PlainValidator(_read_run_configuration),
     WithJsonSchema({"anyOf": [{"type": "object"}, _FILE_SCHEMA]}),

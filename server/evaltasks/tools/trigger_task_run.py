@@ -11,11 +11,11 @@ from evaltasks.api.problems import NotFound
 from evaltasks.api.task_runs import ListTaskRuns, TaskRun, TriggerTaskRun
 from evaltasks.api.tasks import Task
 from evaltasks.insight.task_rules import (
-    TRIGGER_OF_EVALUATIONS,
-    TRIGGER_OF_EXPERIMENTS,
+    EVALUATION_TRIGGER_ARGUMENTS,
+    EXPERIMENT_TRIGGER_ARGUMENTS,
     Provided,
     trigger_issues,
-    trigger_shape_issues,
+    trigger_issues_without_task,
 )
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue
 from evaltasks.insight.windows import default_window, same_window
@@ -42,7 +42,7 @@ from evaltasks.tools.spec import Effect, Group, Input, ToolSpec
 from evaltasks.tools.task_run_answers import TaskRunAnswer, started_answer, waited_answer
 from evaltasks.tools.waiting import POLL_SECONDS, TIMEOUT_SECONDS, wait_for
 
-_SENT = tuple(dict.fromkeys((*TRIGGER_OF_EVALUATIONS, *TRIGGER_OF_EXPERIMENTS)))
+_SENT = tuple(dict.fromkeys((*EVALUATION_TRIGGER_ARGUMENTS, *EXPERIMENT_TRIGGER_ARGUMENTS)))
 # The list is newest first, so unfinished task runs are among the first.
 _HISTORY_LIMIT = 20
 
@@ -200,7 +200,7 @@ SPEC = ToolSpec(
     input=TriggerTaskRunInput,
     output=TaskRunAnswer,
     handler=trigger_task_run,
-    validate=trigger_shape_issues,
+    validate=trigger_issues_without_task,
     validate_with_context=validate_with_context,
     example={
         "task": "Relevance Monitor",

@@ -1,4 +1,4 @@
-"""`ax tasks update`, and the change of single evaluators without resending the list."""
+"""The tool update_task (`ax tasks update`), which can also change single evaluators."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, Task, UpdateTask
-from evaltasks.insight.task_difference import attachment_of, differences, merged
-from evaltasks.insight.task_rules import UPDATABLE, Provided, shape_issues, update_issues, update_shape_issues
+from evaltasks.insight.task_difference import differences, merge_changes, to_attachment
+from evaltasks.insight.task_rules import UPDATABLE, Provided, shape_issues, update_issues, update_issues_without_task
 from evaltasks.insight.validation import ValidationErrors, ValidationIssue, is_provided
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.inputs import SPACE, TASK, NameText, Text
@@ -18,11 +18,11 @@ from evaltasks.tools.prerelease import note_prerelease
 from evaltasks.tools.references import References
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.task_inputs import (
+    BriefQueryFilters,
+    BriefRunConfiguration,
     EvaluationSettingsInput,
     EvaluatorChanges,
     EvaluatorsOrChanges,
-    QueryFiltersBriefly,
-    RunConfigurationBriefly,
 )
 from evaltasks.tools.views import TaskView, View, plain, task_line, task_name_keys, task_view
 
@@ -35,14 +35,14 @@ class _TaskAndName(Input):
 
 
 class UpdateTaskInput(EvaluationSettingsInput, _TaskAndName):
-    query_filters: QueryFiltersBriefly | None = Field(
+    query_filters: BriefQueryFilters | None = Field(
         default=None, description="Evaluation of traces or sessions: new filters. Default: unchanged."
     )
     evaluators: EvaluatorsOrChanges | None = Field(
         default=None,
         description='Evaluation: a list replaces all; {"add": [], "change": [], "remove": []} changes single ones.',
     )
-    run_configuration: RunConfigurationBriefly | None = Field(
+    run_configuration: BriefRunConfiguration | None = Field(
         default=None, description="run_experiment: replaces the whole configuration; or @file.json."
     )
 
@@ -59,13 +59,15 @@ class UpdateTaskOutput(Output):
 
     def text(self) -> str:
         if not self.changes:
-            return f"Nothing differs from before: {task_line(self.task)}"
-        lines = [f"- {change.field}: {_short(change.before)} → {_short(change.after)}" for change in self.changes]
+            return f"Nothing changed: {task_line(self.task)}"
+        lines = [
+            f"- {change.field}: {_abbreviated(change.before)} → {_abbreviated(change.after)}" for change in self.changes
+        ]
         return "\n".join([f"Updated {task_line(self.task)}", *lines])
 
 
 async def validate_with_context(given: Provided, context: ToolContext) -> tuple[str, list[ValidationIssue]]:
-    """The rules of the task's type, when there is something to judge and the task can be read."""
+    """Validate the arguments by the type of the task, if there is something to update."""
     if "task" not in given or not any(is_provided(given, argument) for argument in UPDATABLE):
         return "", []
     named = await context.client.resolve.task(given["task"], given.get("space"))
@@ -87,7 +89,7 @@ async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> Updat
     return UpdateTaskOutput(
         task=task_view(after, names, context.time.now()),
         changes=[
-            Change(field=one.field, before=_shown(one.before), after=_shown(one.after))
+            Change(field=one.field, before=_to_view(one.before), after=_to_view(one.after))
             for one in differences(before, after)
         ],
     )
@@ -102,7 +104,7 @@ async def _body(
         name: None if given[name] == "" else given[name] for name in ("name", *TASK_SETTINGS) if name in given
     }
     if "is_continuous" in fields and before.dataset_id:
-        # `false` is what a dataset task is anyway.
+        # A dataset task is never continuous.
         del fields["is_continuous"]
     if "run_configuration" in given:
         fields["run_configuration"] = await references.run_configuration(given["run_configuration"])
@@ -110,13 +112,13 @@ async def _body(
         fields["evaluators"] = await _evaluators(given["evaluators"], before, references, context)
     if before.evaluates:
         evaluators: Sequence[EvaluatorAttachment] = fields.get(
-            "evaluators", [attachment_of(evaluator) for evaluator in before.evaluators]
+            "evaluators", [to_attachment(evaluator) for evaluator in before.evaluators]
         )
         query_filter = fields.get("query_filter", before.query_filter)
         references.issues += shape_issues(evaluators, query_filter, fields.get("query_filters", before.query_filters))
     references.check(subject)
     if not fields:
-        # Only `is_continuous: false` of a dataset task is left of what was given.
+        # The only argument is `is_continuous: false` of a dataset task; an update needs at least one field.
         fields["name"] = before.name
     return UpdateTask.model_construct(_fields_set=set(fields), **fields)
 
@@ -124,7 +126,7 @@ async def _body(
 async def _evaluators(
     given: list[EvaluatorAttachment] | EvaluatorChanges, before: Task, references: References, context: ToolContext
 ) -> list[EvaluatorAttachment]:
-    """The whole list after the change, with ids; problems are collected in `references`."""
+    """Return the complete list after the change, with ids. Problems are collected in `references`."""
     if isinstance(given, EvaluatorChanges):
         placed = await _merged(given, before, references)
     else:
@@ -143,13 +145,13 @@ async def _merged(
     attached = {one.evaluator_name: one.evaluator_id for one in before.evaluators if one.evaluator_name}
     remove: dict[str, int] = {}
     for index, text in enumerate(changes.remove):
-        # What is attached is found by its name without asking, also when the name is taken twice elsewhere.
+        # An attached evaluator is found by its name without a request, even if the name is ambiguous.
         id_ = attached.get(text) or await references.evaluator(text, f"evaluators.remove[{index}]")
         if id_ is not None:
             remove[id_] = index
     if references.issues:
         return []
-    after, issues = merged(
+    after, issues = merge_changes(
         before.evaluators,
         add=[attachment for _, attachment in add],
         change=[attachment for _, attachment in change],
@@ -163,14 +165,14 @@ async def _merged(
     ]
 
 
-def _shown(value: Any) -> Any:
-    """A value of a difference as agents see it."""
+def _to_view(value: Any) -> Any:
+    """Return a value of a difference in the form that agents see."""
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [_to_view(item) for item in value]
     return plain(value) if hasattr(value, "model_dump") else value
 
 
-def _short(value: Any) -> str:
+def _abbreviated(value: Any) -> str:
     text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= 120 else f"{text[:120]}…"
 
@@ -183,16 +185,15 @@ SPEC = ToolSpec(
         "configuration. Use it instead of creating the task again. Omitted arguments stay unchanged. "
         'evaluators as a list replaces the whole list; to change single ones pass {"add": [...], "change": '
         '[{"evaluator_id": ..., only the fields to change}], "remove": [names]}. run_configuration replaces '
-        'the whole configuration. query_filter="" clears the filter. Fields that do not belong to the task\'s '
-        "type are refused before anything is changed. Answers the task as it is now and the difference to "
-        "before."
+        'the whole configuration. query_filter="" clears the filter. Fields that do not apply to the task\'s '
+        "type are refused before anything is changed. Returns the updated task and what changed."
     ),
     effect=Effect.CHANGES,
     group=Group.TASKS,
     input=UpdateTaskInput,
     output=UpdateTaskOutput,
     handler=update_task,
-    validate=update_shape_issues,
+    validate=update_issues_without_task,
     validate_with_context=validate_with_context,
     idempotent=True,
     example={"task": "Relevance Monitor", "name": "Relevance Monitor v2", "sampling_rate": 0.25},

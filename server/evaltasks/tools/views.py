@@ -1,4 +1,4 @@
-"""What an agent sees of tasks and task runs: names beside ids, lower-case words, UTC times with an age, counts of N."""
+"""Tasks and task runs as agents see them: names with ids, lower-case words, UTC times with ages, and counts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from evaltasks.api.tasks import TASK_SETTINGS, AppliesTo, Task, TaskEvaluator, T
 from evaltasks.api.wire import rfc3339
 from evaltasks.tools.names import Names, ResourceKey
 
-# A pace of less than this many seconds says more about the clock than about the work.
+# A rate measured over less time is not reliable.
 _PACE_SECONDS_MIN = 0.5
 
 
 class View(BaseModel):
-    """A part of an answer; nulls are dropped when it is sent."""
+    """A part of the output of a tool. Null fields are omitted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,13 +30,13 @@ class Ref(View):
 
 
 class NextCall(View):
-    """A complete call that goes on from here."""
+    """A complete tool call that is a useful next step."""
 
     tool: str
     arguments: dict[str, Any]
 
     def written(self) -> str:
-        """`wait_for_task_run(run_id="trn_1", timeout=555)`."""
+        """Format the call: `wait_for_task_run(run_id="trn_1", timeout=555)`."""
         listed = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in self.arguments.items())
         return f"{self.tool}({listed})"
 
@@ -72,7 +72,7 @@ class TaskView(TaskSettings, _TaskReferences):
 
 
 class TaskRunView(View):
-    """Counts are of evaluations (one row under one evaluator), or of examples for run_experiment."""
+    """A task run. It counts evaluations (one row under one evaluator), or examples for run_experiment."""
 
     run_id: str
     task_id: str
@@ -97,7 +97,7 @@ class TaskRunView(View):
     experiment: Ref | None = None
     chained_task_run_ids: list[str] | None = Field(default=None, description="evaluations triggered on the experiment")
     failure_reason: str | None = None
-    unexplained: str | None = Field(default=None, description="what the counts leave open")
+    unexplained: str | None = Field(default=None, description="what the counts do not explain")
 
 
 class ChainedRunView(View):
@@ -165,7 +165,8 @@ def attachment_view(evaluator: TaskEvaluator) -> AttachmentView:
 
 
 def task_line(task: TaskView) -> str:
-    """One line for people: `Relevance (tsk_1): template_evaluation on project support, continuous, 10% sampled`."""
+    """Format a task as one line: `Relevance (tsk_1): template_evaluation on project support, continuous, 0.1
+    sampled`."""
     target = task.project or task.dataset
     parts = [task.type]
     if target is not None:
@@ -234,7 +235,7 @@ def chained_view(task_run: TaskRun, names: Names) -> ChainedRunView:
 
 
 def chained_line(chained: ChainedRunView) -> str:
-    """One line for people: `trn_2 of Relevance: completed, 500 of 500 rows`."""
+    """Format a chained task run as one line: `trn_2 of Relevance: completed, 500 of 500 rows`."""
     name = f" of {chained.task_name}" if chained.task_name else ""
     errors = f", {chained.num_errors} errors" if chained.num_errors else ""
     reason = f". {chained.failure_reason}" if chained.failure_reason else ""
@@ -242,14 +243,14 @@ def chained_line(chained: ChainedRunView) -> str:
 
 
 def done_of(task_run: TaskRun) -> str:
-    """`142 of 500`, or `142` while the number of rows is not known."""
+    """Format the number of processed rows: `142 of 500`, or `142` while the total is unknown."""
     if task_run.num_selected is None:
         return str(task_run.num_done)
     return f"{task_run.num_done} of {task_run.num_selected}"
 
 
 def rows_per_second(task_run: TaskRun, now: datetime) -> float | None:
-    """Measured since the task run started; None when there is nothing to measure."""
+    """Return the average rate since the task run started, or None if there is nothing to measure."""
     if task_run.run_started_at is None or task_run.num_done == 0:
         return None
     seconds = ((task_run.run_finished_at or now) - task_run.run_started_at).total_seconds()
@@ -257,7 +258,7 @@ def rows_per_second(task_run: TaskRun, now: datetime) -> float | None:
 
 
 def seconds_left(task_run: TaskRun, now: datetime) -> float | None:
-    """At the pace so far; None when the end is unknown."""
+    """Estimate the remaining seconds from the rate so far. None if the total is unknown or the run is finished."""
     pace = rows_per_second(task_run, now)
     if task_run.finished or pace is None or task_run.num_selected is None:
         return None
@@ -265,7 +266,7 @@ def seconds_left(task_run: TaskRun, now: datetime) -> float | None:
 
 
 def progress_sentence(task_run: TaskRun, now: datetime) -> str:
-    """`142 of 500 rows, 3 errors, about 40 s left`."""
+    """Format the progress: `142 of 500 rows, 3 errors, about 40 s left`."""
     if task_run.num_done == 0 and not task_run.finished:
         if lower(task_run.status) == "pending":
             return "waiting to start"
@@ -284,24 +285,24 @@ def progress_sentence(task_run: TaskRun, now: datetime) -> str:
 
 
 def unexplained(task_run: TaskRun) -> str | None:
-    """What a finished task run's counts and words do not account for."""
+    """Return what the counts and the failure reason of a finished task run do not explain, or None."""
     status = lower(task_run.status)
     if not task_run.finished:
         return None
     if status == "failed" and not task_run.failure_reason:
-        return "It failed and no reason was given."
+        return "It failed without a reason."
     if status == "completed" and task_run.num_selected is not None and task_run.num_done < task_run.num_selected:
         missing = task_run.num_selected - task_run.num_done
         return f"{missing} of {task_run.num_selected} rows have no outcome."
     if status == "completed" and task_run.num_done == 0 and not task_run.failure_reason:
         return (
-            "It completed without a single row: nothing matched the window and filters, or all was evaluated already."
+            "It completed without any row: nothing matched the window and filters, or all rows were already evaluated."
         )
     return None
 
 
 def task_run_line(task_run: TaskRunView) -> str:
-    """One line for people: `trn_1 of Relevance: completed, 500 of 500 rows, 3 errors; 2 min ago`."""
+    """Format a task run as one line: `trn_1 of Relevance: completed, 500 of 500 rows, 3 errors; 2 min ago`."""
     name = f" of {task_run.task_name}" if task_run.task_name else ""
     errors = f", {task_run.num_errors} errors" if task_run.num_errors else ""
     skipped = f", {task_run.num_skipped} skipped" if task_run.num_skipped else ""
@@ -314,7 +315,7 @@ def task_run_line(task_run: TaskRunView) -> str:
 
 # --- words --------------------------------------------------------------------------------------------------------
 def lower(word: str) -> str:
-    """An enumeration as agents see it."""
+    """Return an enum value in lower case, as agents see it."""
     return str(word.value if isinstance(word, Enum) else word).lower()
 
 
@@ -327,7 +328,7 @@ def age(now: datetime, then: datetime | None) -> str | None:
 
 
 def span_words(seconds: float) -> str:
-    """`40 s`, `3 min`, `5 h`, `12 d`."""
+    """Format a duration: `40 s`, `3 min`, `5 h`, `12 d`."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{round(seconds / length)} {unit}"
@@ -335,7 +336,7 @@ def span_words(seconds: float) -> str:
 
 
 def plain(model: BaseModel | None) -> dict[str, Any] | None:
-    """A wire model as an agent writes it: nulls left out, its closed words in lower case."""
+    """Return a wire model as agents write it: without nulls, with enum values in lower case."""
     if model is None:
         return None
     shown = model.model_dump(mode="json", exclude_none=True)
