@@ -72,7 +72,7 @@ async def test_the_whole_job_goes_over_the_address_and_a_wrong_key_is_reported_i
     values = [value for value, _, _ in it.progress]
     assert values == sorted(values) and len(values) > 1
     for reported in (words, changing):
-        assert "none of its keys" in reported and "no valid key reached the service" in reported
+        assert "not valid for this engine" in reported and "no valid key reached the service" in reported
         assert "may not see this space" in reported and "ARIZE_API_KEY" in reported
         assert "nobodys-key" not in reported + served.log
 

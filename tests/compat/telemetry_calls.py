@@ -101,7 +101,7 @@ def _refused(call: Callable[[], object], words: str) -> None:
 
 def wrong_list(ax: ArizeClient) -> None:
     """spaces.list, wrong key"""
-    _refused(ax.spaces.list, "none of its keys")
+    _refused(ax.spaces.list, "not valid for this engine")
 
 
 def wrong_export(ax: ArizeClient) -> None:

@@ -1,8 +1,8 @@
-"""The engine's REST side: a Starlette app made from the table of operations.
+"""The engine's REST API: a Starlette app made from the operations table.
 
-One place parses (query and body to the operation's models, unknown fields refused), one place answers, one place
-turns failures into problem documents. A crash of ours is logged with a reference number and answered with that
-number alone.
+One place parses requests (query and body into the operation's models; unknown fields are rejected), one place writes
+responses, and one place turns errors into problem documents. An internal error is logged with a reference number, and
+the response contains that number only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from anyio import to_thread
@@ -36,6 +35,7 @@ from evaltasks.api.problems import (
 )
 from evaltasks.api.wire import FurtherWords
 from evaltasks.engine.call import Call, Handler, Services
+from evaltasks.engine.internal_error import report_internal_error
 from evaltasks.engine.providers.registry import is_plugin_word
 from evaltasks.engine.request_body import read_body
 from evaltasks.engine.store.store import StoreError
@@ -44,14 +44,14 @@ from evaltasks.engine.strict_json import require_strict_json
 logger = logging.getLogger(__name__)
 
 _STORE_RETRY_SECONDS = 5
-# What is larger is read in a thread: the event loop has judges to attend to.
+# Larger bodies are parsed in a thread, so that the event loop stays free for judge calls.
 _LARGE_BYTES = 128 * 1024
 BODY_BYTES_MAX = 32 * 2**20
 _TOO_SLOW = 408
 _JSON = "application/json"
-# Names of providers that installed plug-ins add.
+# Provider names added by installed plug-ins.
 _FURTHER_WORDS = FurtherWords(is_plugin_word)
-# What a JSON schema could say is a malformed request (400); what only a rule can say is unprocessable (422).
+# What a JSON schema can express is a malformed request (400); what only a rule can express is unprocessable (422).
 _RULE_ERRORS = frozenset({"value_error", "assertion_error"})
 
 
@@ -61,16 +61,23 @@ def make_app(
     further: Sequence[Route] = (),
     body_bytes_max: int = BODY_BYTES_MAX,
 ) -> Starlette:
-    """The ASGI app. Every operation must have a handler under its name (KeyError otherwise).
+    """Make the ASGI app.
 
-    `further` are routes that are not operations and answer in protocols of their own (telemetry).
+    Args:
+        services: What the handlers work with.
+        handlers: The handlers by operation name.
+        further: Fallback routes, tried in order after the API operations, such as those of telemetry.
+        body_bytes_max: The largest request body of an operation.
+
+    Raises:
+        KeyError: If an operation has no handler.
     """
     routes = [
         Route(row.path, _endpoint(row, handlers[row.name], services, body_bytes_max), methods=[row.method])
         for row in OPERATIONS
     ]
     app = Starlette(routes=[*routes, *further], exception_handlers={HTTPException: _http_problem})
-    # An empty id at the end of a path must not become the list above it.
+    # A path that ends in an empty id must not be redirected to the list above it.
     app.router.redirect_slashes = False
     return app
 
@@ -90,14 +97,10 @@ def _endpoint(
             return problem_response(problem)
         except StoreError as error:
             logger.error("the store failed: %s", error)
-            again = _STORE_RETRY_SECONDS if error.may_pass else None
-            return problem_response(Unavailable(str(error), retry_after_seconds=again))
+            retry_after = _STORE_RETRY_SECONDS if error.may_pass else None
+            return problem_response(Unavailable(str(error), retry_after_seconds=retry_after))
         except Exception:
-            reference = secrets.token_hex(4)
-            logger.exception("crash %s in %s", reference, row.name)
-            return problem_response(
-                ServerError(f"The engine failed on its own account; the log has it under reference {reference}.")
-            )
+            return problem_response(ServerError(report_internal_error(logger, row.name)))
         if reply is None:
             return Response(status_code=row.status)
         return Response(reply.model_dump_json(), status_code=row.status, media_type=_JSON)
@@ -112,19 +115,19 @@ async def _run_in_thread(is_large: bool, work: Callable[..., BaseModel | None], 
 def _require_json(content_type: str) -> None:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != _JSON and not media_type.endswith("+json"):
-        raise UnknownMedia(f"The body is read as {_JSON}; set content-type to it.")
+        raise UnknownMedia(f"Content-Type {media_type[:80]!r} is not supported; send the body as {_JSON}.")
 
 
 def _parse_query(row: AnyOperation, request: Request) -> BaseModel | None:
-    given = {name: value for name, value in request.query_params.items() if value != ""}
-    if twice := sorted(name for name in given if len(request.query_params.getlist(name)) > 1):
-        raise BadRequest(f"query parameters are given once; twice stand: {', '.join(twice)}.")
+    parameters = {name: value for name, value in request.query_params.items() if value != ""}
+    if repeated := sorted(name for name in parameters if len(request.query_params.getlist(name)) > 1):
+        raise BadRequest(f"Repeated query parameters: {', '.join(repeated)}; send each one once.")
     if row.query is None:
-        if given:
-            raise BadRequest(f"{row.name} takes no query parameters; remove: {', '.join(sorted(given))}.")
+        if parameters:
+            raise BadRequest(f"{row.name} does not have query parameters; remove: {', '.join(sorted(parameters))}.")
         return None
     try:
-        return row.query.model_validate(given)
+        return row.query.model_validate(parameters)
     except ValidationError as error:
         raise _invalid(error, "query parameter") from None
 
@@ -132,7 +135,7 @@ def _parse_query(row: AnyOperation, request: Request) -> BaseModel | None:
 def _parse_body(row: AnyOperation, body: bytes) -> BaseModel | None:
     if row.body is None:
         return None
-    # A number that went wrong in an application must not cost its span; it is stored as null.
+    # NaN and infinities of an application must not lose its span; they are stored as null.
     require_strict_json(body, any_number=row is INGEST_SPANS)
     try:
         return row.body.model_validate_json(body or b"{}", strict=True, context=_FURTHER_WORDS)
@@ -141,7 +144,7 @@ def _parse_body(row: AnyOperation, body: bytes) -> BaseModel | None:
 
 
 def _invalid(error: ValidationError, location: str) -> Problem:
-    """All problems of a request in one problem, without echoing what was sent."""
+    """Combine all validation errors of a request into one problem, without repeating values of the request."""
     messages = []
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in detail["loc"])
@@ -153,20 +156,21 @@ def _invalid(error: ValidationError, location: str) -> Problem:
 
 
 def problem_response(problem: Problem) -> Response:
+    """Return a problem as `application/problem+json` (RFC 9457) with the headers of its status."""
     headers = {}
     if isinstance(problem, RateLimited | Unavailable) and problem.retry_after_seconds is not None:
         headers["Retry-After"] = str(math.ceil(problem.retry_after_seconds))
     if isinstance(problem, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if problem.status == _TOO_SLOW:
-        # The rest of that body is not waited for.
+        # The rest of the body is not read.
         headers["Connection"] = "close"
     body = json.dumps(problem.document(), ensure_ascii=False)
     return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
-    """Unknown paths and methods, as problem documents like everything else."""
+    """Answer an unknown path or method with a problem document."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = f"There is no operation {request.method} at this path."
     response = problem_response(problem_from(status, {"detail": detail}))
@@ -176,9 +180,9 @@ async def _http_problem(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """Of all routes that have this path: each method of it is a route of its own."""
-    found: set[str] = set()
+    """Return the methods of this path; each of them is a route."""
+    methods: set[str] = set()
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return found
+            methods |= route.methods or set()
+    return methods

@@ -1,8 +1,8 @@
-"""How long the body of a request may take, and how much of all bodies is held at once.
+"""Time limit of a request body, and memory limit of all bodies together.
 
-A client that sends a byte now and then would otherwise keep its request open for ever. Only the time that is spent
-waiting for the client counts, and what it did send buys more of it: a large body over a slow line comes through, one
-that does not come does not. How large one body may be is a matter of its route (`request_body`).
+Without a time limit, a client that sends a byte now and then keeps its request open for ever. Only the time spent
+waiting for the client counts, and every byte received extends the limit: a large body over a slow line passes, a
+stalled one does not. Each route limits the size of one body (`request_body`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from evaltasks.api.problems import BadRequest, Unavailable
 
 GRACE_SECONDS = 10.0
 BYTES_PER_SECOND_MIN = 16 * 1024
-BYTES_IN_HAND_MAX = 512 * 2**20
+BUFFERED_BYTES_MAX = 512 * 2**20
 _RETRY_SECONDS = 1
 
 
 class TooSlow(BadRequest):
-    """The body did not come in time."""
+    """408: the body was not received in time."""
 
     status = 408
     title = "Request Timeout"
 
 
 class BodyLimits:
-    """ASGI middleware. What it finds is raised out of `receive`, so that each route answers in its own protocol."""
+    """ASGI middleware that enforces both limits.
+
+    Its errors are raised by `receive`, so that each route answers in its own protocol.
+    """
 
     def __init__(
         self,
@@ -34,41 +37,41 @@ class BodyLimits:
         *,
         grace_seconds: float = GRACE_SECONDS,
         bytes_per_second_min: int = BYTES_PER_SECOND_MIN,
-        bytes_in_hand_max: int = BYTES_IN_HAND_MAX,
+        buffered_bytes_max: int = BUFFERED_BYTES_MAX,
     ) -> None:
         self._app = app
         self._grace_seconds = grace_seconds
         self._bytes_per_second_min = bytes_per_second_min
-        self._bytes_in_hand_max = bytes_in_hand_max
-        self._bytes_in_hand = 0
+        self._buffered_bytes_max = buffered_bytes_max
+        self._buffered_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        taken_bytes = 0
+        received_bytes = 0
         waited_seconds = 0.0
-        is_whole = False
+        is_complete = False
 
         async def bounded() -> Message:
-            nonlocal taken_bytes, waited_seconds, is_whole
-            if is_whole:
+            nonlocal received_bytes, waited_seconds, is_complete
+            if is_complete:
                 return await receive()
-            began = anyio.current_time()
+            started = anyio.current_time()
             message: Message | None = None
-            allowed_seconds = self._grace_seconds + taken_bytes / self._bytes_per_second_min
+            allowed_seconds = self._grace_seconds + received_bytes / self._bytes_per_second_min
             with anyio.move_on_after(allowed_seconds - waited_seconds):
                 message = await receive()
             if message is None:
-                raise TooSlow("The body of the request did not come in time; the connection is closed.")
-            waited_seconds += anyio.current_time() - began
+                raise TooSlow("The request body was not received in time; the connection is closed.")
+            waited_seconds += anyio.current_time() - started
             size = len(message.get("body", b""))
-            taken_bytes += size
-            self._bytes_in_hand += size
-            is_whole = not message.get("more_body", False)
-            if self._bytes_in_hand > self._bytes_in_hand_max:
+            received_bytes += size
+            self._buffered_bytes += size
+            is_complete = not message.get("more_body", False)
+            if self._buffered_bytes > self._buffered_bytes_max:
                 raise Unavailable(
-                    "The engine holds as many bodies of requests as it can; send this one again.",
+                    "The engine has no memory left for request bodies; send the request again later.",
                     retry_after_seconds=_RETRY_SECONDS,
                 )
             return message
@@ -76,4 +79,4 @@ class BodyLimits:
         try:
             await self._app(scope, bounded, send)
         finally:
-            self._bytes_in_hand -= taken_bytes
+            self._buffered_bytes -= received_bytes

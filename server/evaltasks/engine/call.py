@@ -1,4 +1,4 @@
-"""What a handler is given and what it answers with."""
+"""The input and output types of operation handlers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Services:
-    """What the engine's parts work with; made once by `Engine.open`.
+    """What the engine's parts share; made once by `Engine.open`.
 
-    `environment` holds the keys that AI integrations name. `wake_signal` wakes the executor when there is work.
-    `sandbox` runs the code of custom evaluators. `fault_injection` lists the AX failures that are simulated on purpose.
+    Attributes:
+        store: The database.
+        clock: The time.
+        wake_signal: Wakes the executor when a task run can start.
+        environment: The environment variables with the keys that AI integrations name.
+        sandbox: Runs the code of custom evaluators.
+        fault_injection: The AX failures that are simulated on purpose.
+        projections: Which columns of rows each task run reads.
+        new_id: Makes global ids.
+        new_row_id: Makes ids of examples and experiment runs.
     """
 
     store: Store
@@ -40,7 +48,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Call:
-    """One request: path values decoded, query and body parsed to the models of the operation."""
+    """One request: its decoded path values, and its query and body as models of the operation."""
 
     services: Services
     path: Mapping[str, str]

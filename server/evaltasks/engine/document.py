@@ -1,9 +1,9 @@
 """The engine's own OpenAPI document, `GET /openapi.json`.
 
-Nothing of it is written by hand but a few sentences: paths, methods, statuses and bodies come from the table of
-operations, answers from what the handlers say they return (an engine may answer more than the table asks for),
-schemas from the models, problems from their classes. What a model always writes is required in an answer, though it
-may be left out of a request.
+Only a few sentences of it are written by hand. Paths, methods, statuses and request bodies come from the operations
+table, response models from the return types of the handlers (an engine may return more than the table asks for),
+schemas from the models, and problems from their classes. A field that a model always writes is required in a response,
+though it may be optional in a request.
 """
 
 from __future__ import annotations
@@ -49,34 +49,34 @@ _OURS = "/evaltasks/"
 
 _DESCRIPTION = """\
 The embedded engine of evaltasks: the operations of Arize AX's REST API that evaluation tasks need, and three of its own
-under `/evaltasks/v1/`. Enumerations are taken in any letter case and written in upper case. A query parameter that is
-empty counts as absent. Unknown query parameters and unknown fields are refused, and so are a field given twice and
-numbers that JSON does not have. What AX has beyond these operations is answered by empty lists, 404 and 403."""
+under `/evaltasks/v1/`. Enumerations are accepted in any letter case and returned in upper case. An empty query
+parameter counts as missing. Unknown query parameters and unknown fields are rejected, and so are repeated fields and
+numbers that JSON does not have. Other resources of AX are answered with empty lists, 404 and 403."""
 
-# What each class of problem means to whoever reads the document; the keys are the answers every operation may give.
+# The description of each class of problem; the keys are the errors that every operation may return.
 _PROBLEMS: dict[type[Problem], str] = {
-    BadRequest: "The request cannot be read, or a field or parameter does not apply.",
-    Unauthorized: "No key, or a wrong one, where the engine was started with keys.",
-    Forbidden: "Not allowed here, or the request came from a web page of another origin.",
-    NotFound: "There is no such thing.",
-    Unprocessable: "Well formed, but it cannot be right.",
-    RateLimited: "Too many requests; `Retry-After` says when to come back.",
-    ServerError: "The engine failed; its log has more under the reference number of the detail.",
-    NotBuilt: "The embedded engine does not do this.",
-    Unavailable: "The store cannot be used for now; `Retry-After`, where there is one, says when to come back.",
+    BadRequest: "The request is malformed, or a field or parameter does not apply.",
+    Unauthorized: "The API key is missing or not valid; only if the engine was started with keys.",
+    Forbidden: "Not allowed on this engine, or the Host or Origin header is not allowed.",
+    NotFound: "The resource does not exist.",
+    Unprocessable: "The request is well formed, but violates a rule.",
+    RateLimited: "Rate limit exceeded; `Retry-After` is the time to wait.",
+    ServerError: "Internal error; the log of the engine has the details under the reference number.",
+    NotBuilt: "The embedded engine does not support this.",
+    Unavailable: "The store is temporarily unavailable; `Retry-After`, if present, is the time to wait.",
 }
 _PROBLEMS_OF_BODIES: dict[type[Problem], str] = {
-    TooLarge: "The body is larger than is taken at once.",
+    TooLarge: "The body is larger than the limit.",
     UnknownMedia: "The body is not JSON.",
 }
 _PROBLEMS_OF_CHANGES: dict[type[Problem], str] = {
-    Conflict: "A name is taken, something still uses it, or its state does not allow this.",
+    Conflict: "The name is taken, the resource is still in use, or its state does not allow this.",
 }
-_WAITING = (RateLimited, Unavailable)
+_WITH_RETRY_AFTER = (RateLimited, Unavailable)
 
 
 def document_route() -> Route:
-    """Answers the document; it is made at the first request, in a thread, and kept."""
+    """Return the route of the document, which is made at the first request, in a thread, and then cached."""
 
     async def endpoint(request: Request) -> Response:  # noqa: ARG001  every endpoint takes the request
         return Response(await to_thread.run_sync(_document_bytes), media_type=JSON)
@@ -90,7 +90,7 @@ def _document_bytes() -> bytes:
 
 
 def openapi_document() -> JsonObject:
-    """The document as JSON; the same every time."""
+    """Return the document as JSON; the same every time."""
     schemas = _Schemas()
     return {
         "openapi": "3.1.0",
@@ -101,7 +101,7 @@ def openapi_document() -> JsonObject:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        # Either: an engine asks for a key only when it was started with some.
+        # Alternatives: an engine requires a key only if it was started with keys.
         "security": [{}, {"key": []}],
         "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, OPERATIONS))] + [{"name": "telemetry"}],
         "paths": {**_operation_paths(schemas), **_ingest_paths()},
@@ -114,7 +114,7 @@ def openapi_document() -> JsonObject:
 
 
 class _Writer(GenerateJsonSchema):
-    """Says of an answer what is always in it, and leaves out the titles that only repeat a field's name."""
+    """Marks the fields that are always in a response as required, and omits titles that only repeat a field's name."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         return self.mode == "serialization" or super().field_is_required(field, total)
@@ -124,7 +124,7 @@ class _Writer(GenerateJsonSchema):
 
 
 class _Schemas:
-    """Every model of the operations, in the mode it travels in: read from requests, written to answers."""
+    """The JSON schemas of all models, as read from requests (validation) or written to responses (serialization)."""
 
     def __init__(self) -> None:
         wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemDocument, "serialization")]
@@ -151,18 +151,18 @@ class _Schemas:
         return self._refs[model, "serialization"]
 
     def is_optional(self, model: type[BaseModel]) -> bool:
-        """True for a body that needs no field: none sent is read as an empty object."""
+        """Whether the request body may be missing: no field is required, so it is read as an empty object."""
         return not self.definitions[self._name(model)].get("required")
 
     def query_of(self, model: type[BaseModel]) -> JsonObject:
-        """The object schema of a query model; its properties are the parameters."""
+        """Return the object schema of a query model; its properties are the query parameters."""
         return self._queries[model]
 
 
 def answer_model(row: AnyOperation) -> type[BaseModel] | None:
-    """What the engine answers: the operation's reply, or the handler's own extension of it."""
-    found: type[BaseModel] | type[None] = get_type_hints(HANDLERS[row.name])["return"]
-    return None if row.reply is None or not issubclass(found, BaseModel) else found
+    """Return the model of the engine's response: the operation's reply, or the handler's extension of it."""
+    returned: type[BaseModel] | type[None] = get_type_hints(HANDLERS[row.name])["return"]
+    return None if row.reply is None or not issubclass(returned, BaseModel) else returned
 
 
 def _tag(row: AnyOperation) -> str:
@@ -193,7 +193,7 @@ def _operation(row: AnyOperation, schemas: _Schemas) -> JsonObject:
             "content": {JSON: {"schema": schemas.request_ref(row.body)}},
         }
     answer = answer_model(row)
-    done: JsonObject = {"description": "Done." if answer is None else "The answer."}
+    done: JsonObject = {"description": "Success without a body." if answer is None else "Success."}
     if answer is not None:
         done["content"] = {JSON: {"schema": schemas.response_ref(answer)}}
     described_operation["responses"] = {str(row.status): done, **_problem_refs(_problems_of(row))}
@@ -222,8 +222,8 @@ def _query_parameters(row: AnyOperation, schemas: _Schemas) -> list[JsonObject]:
 
 
 def _without_null(schema: JsonObject) -> JsonObject:
-    """A query parameter is there or not; it cannot be null."""
-    kept = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+    """Remove null from the schema of a query parameter, which can be missing but not null."""
+    kept = [alternative for alternative in schema.get("anyOf", []) if alternative != {"type": "null"}]
     if not kept:
         return schema
     rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
@@ -252,37 +252,37 @@ def _problem_response(kind: type[Problem], description: str) -> JsonObject:
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF + ProblemDocument.__name__}}},
     }
-    if kind in _WAITING:
+    if kind in _WITH_RETRY_AFTER:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}}}
     return response
 
 
 def _ingest_paths() -> dict[str, JsonObject]:
-    """The two addresses of telemetry, shortly: their bodies are protocols that others wrote down."""
+    """Return the two telemetry routes without schemas of their bodies, which other specifications define."""
     refused = _problem_refs(kind for kind in _all_problems() if kind.status in PROBLEM_STATUSES)
     traces = {
         "operationId": "export_traces",
         "tags": ["telemetry"],
-        "summary": "Take in spans over OTLP",
-        "description": "OpenTelemetry's ExportTraceServiceRequest, also packed (gzip, deflate). What fails is answered "
-        "as a google.rpc.Status in the encoding of the request.",
+        "summary": "Store spans sent over OTLP",
+        "description": "OpenTelemetry's ExportTraceServiceRequest, optionally compressed (gzip, deflate). Errors are "
+        "returned as a google.rpc.Status in the encoding of the request.",
         "parameters": _header_parameters((*SPACE_HEADERS, *PROJECT_HEADERS)),
         "requestBody": {"content": {PROTOBUF: {}, JSON: {"schema": {"type": "object"}}}},
         "responses": {
-            "200": {"description": "Stored, but for the spans of `partialSuccess`.", "content": _otlp_content()},
+            "200": {"description": "Stored, except the spans counted in `partialSuccess`.", "content": _otlp_content()},
             **{status: {"description": "A google.rpc.Status.", "content": _otlp_content()} for status in refused},
         },
     }
     arrow = {
         "operationId": "upload_arrow",
         "tags": ["telemetry"],
-        "summary": "Take in a table of spans or evaluations",
+        "summary": "Store a table of spans or evaluations",
         "description": "An Arrow IPC stream as the published SDK's `spans.log` and `spans.update_evaluations` send it; "
-        "also packed (gzip, deflate). Needs the extra `flight` where the engine runs.",
+        "optionally compressed (gzip, deflate). The engine needs the extra `flight`.",
         "parameters": _header_parameters(SPACE_HEADERS),
         "requestBody": {"content": {"application/octet-stream": {}}},
         "responses": {
-            "200": {"description": "Stored, all of it.", "content": {JSON: {"schema": {"type": "object"}}}},
+            "200": {"description": "The whole table is stored.", "content": {JSON: {"schema": {"type": "object"}}}},
             **refused,
         },
     }
@@ -294,6 +294,6 @@ def _otlp_content() -> JsonObject:
 
 
 def _header_parameters(names: Iterable[str]) -> list[JsonObject]:
-    """By name or id; the first that is there counts."""
+    """Describe headers with a name or id, of which the first present one counts."""
     text = {"type": "string", "pattern": "^[ -~]*$"}
     return [{"name": name, "in": "header", "required": False, "schema": text} for name in names]

@@ -1,8 +1,8 @@
-"""The embedded engine: the REST side and the executor over one store.
+"""The embedded engine: the REST API and the executor of task runs, over one store.
 
-`async with Engine.open(path) as engine:` owns everything: the store, the task group the executor works in, the
-clock. Leaving the block stops the executor between two rows; unfinished runs stay in the store and are finished by
-whoever opens it next.
+`async with Engine.open(path) as engine:` owns the store, the executor's task group and the clock. Leaving the block
+stops the executor between two rows. Unfinished task runs stay in the store; the next engine that opens it continues
+them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,14 @@ from evaltasks.engine.unsupported import unsupported_routes
 
 
 class Engine:
-    """Made by `Engine.open`. `app` is the ASGI app that answers the operations; `ingestor` is where telemetry
-    enters."""
+    """A running engine; made by `Engine.open`.
+
+    Attributes:
+        services: What the parts of the engine share.
+        app: The ASGI app of the REST API.
+        executor: Runs the task runs.
+        ingestor: Stores incoming telemetry.
+    """
 
     def __init__(self, services: Services, app: Starlette, executor: Executor, ingestor: Ingestor) -> None:
         self.services = services
@@ -62,16 +68,28 @@ class Engine:
         body_bytes_max: int | None = None,
         fault_injection: FaultInjection = NO_FAULTS,
     ) -> AsyncIterator[Engine]:
-        """Open the store at `path` (`:memory:` for a private one) and start processing its unfinished runs.
+        """Open a store and start processing its unfinished task runs.
 
-        `environment` is where AI integrations find their keys (the process's own by default); `judges` replaces the
-        providers, network and all. `sandbox` runs the code of custom evaluators. `body_bytes_max` bounds the body of
-        every request (None: each route has its own bound). `fault_injection` is for tests: failures of AX to show on
-        purpose, which no request can ask for. Raises StoreError, SandboxUnavailable.
+        Args:
+            path: The SQLite file; `:memory:` for a store of this engine only.
+            clock: The time; by default the machine's.
+            environment: The variables with the keys of AI integrations; by default those of the process.
+            limits: Concurrency, timeouts and retries of the executor.
+            default_space: The name of the space that is created if the store has none.
+            on_commit: Is called after every transaction that changed something.
+            judges: Replaces the LLM providers, including their network access.
+            sandbox: What runs the code of custom evaluators.
+            sandbox_limits: Time and memory of that code.
+            body_bytes_max: The largest request body; None leaves each route its own limit.
+            fault_injection: AX failures to simulate in tests; no request can change them.
+
+        Raises:
+            StoreError: If the store cannot be opened.
+            SandboxUnavailable: If the sandbox cannot run here.
         """
         limits = limits or ExecutorLimits()
         environment = IntegrationEnvironment(os.environ if environment is None else environment)
-        # Closed from the last to the first: the executor stops before its connections and its store go.
+        # Closed in reverse order: the executor stops before its connections and its store are closed.
         async with (
             Store.open(path, on_commit=on_commit) as store,
             judges or open_judges(environment) as judges_open,

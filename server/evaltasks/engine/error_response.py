@@ -1,4 +1,4 @@
-"""An answer to a request that does not reach its handler, in the words its sender reads."""
+"""Error responses of middleware, in the protocol of the request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evaltasks.engine.ingest.routes import TRACES, encoding_of, status_response
 
 
 async def send_problem(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-    """A problem document; for telemetry a google.rpc.Status in the encoding of the request."""
+    """Send a problem document or, on the OTLP route, a google.rpc.Status in the encoding of the request."""
     if scope["path"] == TRACES:
         headers = dict(scope["headers"])
         response = status_response(problem, encoding_of(headers.get(b"content-type", b"").decode("latin-1")))

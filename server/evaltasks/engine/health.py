@@ -1,7 +1,7 @@
-"""`GET /healthz`: whether the process answers, for whoever watches over it.
+"""`GET /healthz`: the liveness probe.
 
-Open to all, without a key and under any name, because a container's watcher has neither. It holds nothing, and it
-says nothing about the store: restarting the engine would not fix a storage error.
+It needs no key and accepts every Host, because a container's probe has neither. It reveals nothing, and it does not
+check the store: a restart of the engine does not fix a storage error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HEALTH = "/healthz"
 
 
 class Health:
-    """ASGI middleware, to stand before everything else."""
+    """ASGI middleware that answers the probe; the outermost one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,8 +1,8 @@
-"""Identifiers, in the form every published client takes for an id and not for a name.
+"""Ids, in the form that every published client recognises as an id and not as a name.
 
-A global id is standard padded base64 of `Kind:number:salt`; letters, digits and colons only, so the base64 never
-holds `/` or `+`, which would break paths. The salt keeps ids of two stores apart, which matters because a
-published client caches downloads by id. Examples and experiment runs carry plain UUIDs instead.
+A global id is standard padded base64 of `Kind:number:salt`. That text has letters, digits and colons only, so the
+base64 never contains `/` or `+`, which would break paths. The salt makes ids of two stores different, which matters
+because a published client caches downloads by id. Examples and experiment runs have plain UUIDs instead.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ Kind: TypeAlias = Literal[
 ]  # fmt: skip
 NewId: TypeAlias = Callable[[Kind], str]
 
-# The engine knows one organization, the same in every store.
+# The engine has one organization, with the same id in every store.
 ORGANIZATION_ID = base64.b64encode(b"AccountOrganization:1:evlt").decode()
 
 _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(kind: Kind) -> str:
+    """Return a new global id."""
     salt = "".join(secrets.choice(_ALPHABET) for _ in range(4))
     return base64.b64encode(f"{kind}:{secrets.randbelow(2**31)}:{salt}".encode()).decode()
 
 
 def new_row_id() -> str:
-    """The id of an example or an experiment run."""
+    """Return a new id of an example or an experiment run."""
     return str(uuid.uuid4())
 
 
 def kind_of(text: str) -> str | None:
-    """The kind inside a well-formed global id, or None when the text is not one."""
+    """Return the kind inside a global id; None if the text is not a global id."""
     try:
         inner = base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):

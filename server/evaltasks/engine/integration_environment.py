@@ -1,7 +1,7 @@
-"""The environment as integrations see it: all of it but what is evaltasks' own.
+"""The environment variables that integrations may name: all but those of evaltasks itself.
 
-An integration names a variable and an address, and the engine sends the one to the other. The keys of the engine
-itself must not be among what can be named: who has one key of an engine could have all others sent to them.
+An integration names a variable and an address, and the engine sends the value of the variable to the address. The
+engine's own keys must be hidden: otherwise a client with one key could have the other keys sent to its own address.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _OWN = "EVALTASKS_"
 
 
 class IntegrationEnvironment(Mapping[str, str]):
-    """A view, not a copy: a variable that is set later is seen."""
+    """A view of an environment: variables that are set later are visible."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment

@@ -1,6 +1,6 @@
-"""Bodies of requests: read as they come, never more than is allowed; uploads unpacked, never to more than is allowed.
+"""Reading of request bodies within a size limit, before and after decompression.
 
-How long a body may take is watched elsewhere (`body_limits`), for every route at once.
+`body_limits` limits the time of a body, for every route at once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from starlette.requests import ClientDisconnect, Request
 
 from evaltasks.api.problems import BadRequest, TooLarge, UnknownMedia
 
-# zlib's number for "gzip or zlib, whichever the header says".
+# zlib's number for "gzip or zlib, as the header of the data says".
 _GZIP_OR_ZLIB = 47
-_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body as it was sent. Raises TooLarge, before anything is read where the request says its length."""
+    """Return the body as it was sent.
+
+    Raises:
+        TooLarge: If the body is larger than `bytes_max`; before it is read if the request has a Content-Length.
+        BadRequest: If the client closed the connection.
+    """
     content_length = request.headers.get("content-length", "")
     if content_length.isdigit() and int(content_length) > bytes_max:
         raise _too_large(bytes_max)
@@ -30,32 +35,41 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
                 raise _too_large(bytes_max)
             parts.append(part)
     except ClientDisconnect:
-        # No one reads this any more; it keeps a client that went away from being logged as a crash.
-        raise BadRequest("The connection was closed before the body was whole.") from None
+        # The client does not receive this; without it, a closed connection would be logged as an internal error.
+        raise BadRequest("The connection was closed before the body was complete.") from None
     return b"".join(parts)
 
 
-def is_packed(request: Request) -> bool:
-    """Whether `unpacked` is needed. Raises UnknownMedia for a packing that is not read here."""
+def is_compressed(request: Request) -> bool:
+    """Whether the body needs `decompress`.
+
+    Raises:
+        UnknownMedia: If the Content-Encoding is not supported.
+    """
     encoding = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
-    if encoding not in _PACKED | {"identity"}:
-        raise UnknownMedia("This content-encoding is not read here; send gzip, deflate, or nothing packed.")
-    return encoding in _PACKED
+    if encoding not in _COMPRESSED | {"identity"}:
+        raise UnknownMedia(f"Content-Encoding {encoding[:40]!r} is not supported; use gzip or deflate, or omit it.")
+    return encoding in _COMPRESSED
 
 
-def unpacked(body: bytes, bytes_max: int) -> bytes:
-    """What was packed. Raises TooLarge as soon as it is more than `bytes_max`, BadRequest when it is damaged."""
-    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+def decompress(body: bytes, bytes_max: int) -> bytes:
+    """Return a gzip or zlib body decompressed.
+
+    Raises:
+        TooLarge: As soon as the result is larger than `bytes_max`.
+        BadRequest: If the body is not compressed as declared, is truncated, or is followed by other data.
+    """
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        content = unpacker.decompress(body, bytes_max + 1)
+        content = decompressor.decompress(body, bytes_max + 1)
     except zlib.error:
-        raise BadRequest("The body is not packed as its content-encoding says.") from None
+        raise BadRequest("The body is not compressed as its Content-Encoding declares.") from None
     if len(content) > bytes_max:
         raise _too_large(bytes_max)
-    if not unpacker.eof:
-        raise BadRequest("The packed body ends early.")
-    if unpacker.unused_data:
-        raise BadRequest("Something follows the end of the packed body.")
+    if not decompressor.eof:
+        raise BadRequest("The compressed body is truncated.")
+    if decompressor.unused_data:
+        raise BadRequest("The compressed body is followed by other data.")
     return content
 
 

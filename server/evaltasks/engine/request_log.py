@@ -1,10 +1,10 @@
-"""One line for each request, for whoever looks after an engine that several people use.
+"""The request log: one line per request, for the operator of a shared engine.
 
     GET /v2/tasks 200 3.1 ms, 0 bytes in, 512 out, key 1f0c2e9d, request 8a1b…
 
-A line holds no header, no body and nothing of a query: those may hold secrets and what people wrote. The path stands
-as it was sent, percent signs and all; what is not a plain character is escaped, so that no one writes lines of their
-own. The id of the request is in the answer's header `x-request-id`.
+A line contains neither headers, nor the body, nor the query, because those may contain secrets and user content. The
+path is shown as it was sent, percent-encoded; other characters are escaped, so that a request cannot inject log lines.
+The response header `x-request-id` has the id of the request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _METHOD_CHARACTERS_MAX = 16
 
 
 class RequestLog:
-    """ASGI middleware, to stand around those that refuse: their answers are written down too."""
+    """ASGI middleware that logs requests; it wraps the middleware that refuses some, so that those are logged too."""
 
     def __init__(self, app: ASGIApp, now: Callable[[], float] = time.perf_counter) -> None:
         self._app = app
@@ -38,7 +38,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = self._now()
+        started = self._now()
         request_id = secrets.token_hex(8)
         bytes_in = bytes_out = 0
         status: int | None = None
@@ -64,9 +64,9 @@ class RequestLog:
                 "%s %s %s %.1f ms, %d bytes in, %d out, key %s, request %s",
                 _plain(scope["method"], _METHOD_CHARACTERS_MAX),
                 _plain(_path(scope), _PATH_CHARACTERS_MAX),
-                # The connection was gone, or the app had crashed, before there was an answer.
+                # The connection was closed, or the app failed, before there was a response.
                 "unanswered" if status is None else status,
-                (self._now() - began) * 1000,
+                (self._now() - started) * 1000,
                 bytes_in,
                 bytes_out,
                 scope.get(CALLER, "not asked"),
@@ -76,7 +76,7 @@ class RequestLog:
 
 def _path(scope: Scope) -> str:
     raw: bytes | None = scope.get("raw_path")
-    # Some servers leave the query on it.
+    # Some servers leave the query in it.
     return raw.partition(b"?")[0].decode("latin-1") if raw is not None else quote(scope["path"])
 
 

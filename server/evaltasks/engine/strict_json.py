@@ -1,7 +1,7 @@
-"""Bodies that every reader of JSON reads alike.
+"""Strict JSON: rejects bodies that JSON parsers read differently.
 
-What stands twice in an object is read as the first or as the last, NaN is not JSON at all and reaches others as null or
-as a problem of theirs, a number like 1e999 becomes infinite. Whoever sent such a thing meant something else.
+A member name that occurs twice is read as the first or the last value; NaN is not JSON and becomes null or an error
+elsewhere; a number like 1e999 becomes infinite. The sender did not intend any of these.
 """
 
 from __future__ import annotations
@@ -17,25 +17,31 @@ _NAME_SHOWN_MAX = 60
 
 
 def require_strict_json(body: bytes, *, any_number: bool = False) -> None:
-    """Raises BadRequest for names given twice, for nesting beyond reading and for numbers that are not finite.
+    """Reject JSON with repeated member names, numbers that are not finite, or too deep nesting.
 
-    With `any_number` the last may pass. What is not JSON at all passes too: whoever reads it into a model says better
-    what is wrong with it.
+    A body that is not JSON passes: the parser of the model reports the error better.
+
+    Args:
+        body: The JSON text.
+        any_number: Whether numbers that are not finite pass.
+
+    Raises:
+        BadRequest: If the body is rejected; the message names the field.
     """
-    strange: list[float] = []
+    non_finite: list[float] = []
 
     def number(text: str) -> float:
         value = float(text)
         if not math.isfinite(value):
-            strange.append(value)
+            non_finite.append(value)
         return value
 
     try:
-        document = json.loads(body, object_pairs_hook=_each_once, parse_constant=number, parse_float=number)
-        if strange and not any_number:
-            place = (_place_of_strange(document) or "").removeprefix(".")
+        document = json.loads(body, object_pairs_hook=_unique_members, parse_constant=number, parse_float=number)
+        if non_finite and not any_number:
+            path = (_path_of_non_finite(document) or "").removeprefix(".")
             raise BadRequest(
-                f"field {place}: no number that JSON knows (NaN, infinite or too large); send null, or leave it out."
+                f"field {path}: JSON does not allow this number (NaN, infinite or too large); send null or omit it."
             )
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
@@ -43,17 +49,17 @@ def require_strict_json(body: bytes, *, any_number: bool = False) -> None:
         return
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         counted = Counter(name for name, _ in pairs)
-        twice, _ = counted.most_common(1)[0]
-        raise BadRequest(f"field {_shown(twice)} stands twice in one object; give it once.")
+        repeated, _ = counted.most_common(1)[0]
+        raise BadRequest(f"field {_shown(repeated)} occurs twice in one object; send it once.")
     return members
 
 
-def _place_of_strange(value: Any) -> str | None:
-    """Where the first number that is not finite stands: `examples[1].score`."""
+def _path_of_non_finite(value: Any) -> str | None:
+    """Return the path of the first number that is not finite, such as `examples[1].score`."""
     if isinstance(value, float):
         return "" if not math.isfinite(value) else None
     if isinstance(value, dict):
@@ -63,7 +69,7 @@ def _place_of_strange(value: Any) -> str | None:
     else:
         return None
     for part, member in parts:
-        if (rest := _place_of_strange(member)) is not None:
+        if (rest := _path_of_non_finite(member)) is not None:
             return part + rest
     return None
 

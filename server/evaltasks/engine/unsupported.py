@@ -1,8 +1,8 @@
-"""What AX has and this engine has not: prompts, tags, people, rights, queues, monitors, webhooks.
+"""Resources of AX that this engine does not have: prompts, tags, users, roles, queues, monitors, webhooks.
 
-A list of such things is empty, one of them is not there (404), and to make or change one is not allowed here (403):
-answers that every client knows how to read, with a sentence that says why. There is one organization, because a
-client cannot make a space without the id of one.
+Lists of them are empty, a single one is not found (404), and creating or changing one is forbidden (403): responses
+that every client can read, with the reason. There is one organization, because a client needs the id of one to create
+a space.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from evaltasks.api.problems import Forbidden, NotFound
 from evaltasks.engine.app import problem_response
 from evaltasks.engine.ids import ORGANIZATION_ID
 
-# Path → what the things are called in its list, and in a sentence.
-_OUTSIDE = {
+# Path → the member of the list response (None without a list), and the plural for messages.
+_UNSUPPORTED = {
     "/v2/prompts": ("prompts", "prompts"),
     "/v2/prompt-versions": (None, "prompts"),
     "/v2/tags": ("tags", "tags"),
@@ -35,7 +35,7 @@ _OUTSIDE = {
     "/v2/webhook-subscriptions": ("webhook_subscriptions", "webhook subscriptions"),
     "/v2/audit-logs": ("logs", "audit logs"),
 }
-# Things of a resource of ours, answered like the above.
+# Parts of resources that the engine has.
 _TAGS = "/v2/{resource}/{resource_id}/tags"
 _MEMBERS = "/v2/spaces/{space_id}/users"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -46,19 +46,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @functools.cache
 def unsupported_routes() -> tuple[Route, ...]:
-    """To stand behind the operations: the first route that fits answers."""
+    """Fallback routes, tried in order after the API operations."""
     routes = [
         Route("/v2/organizations", _list("organizations", [_ORGANIZATION]), methods=["GET"]),
         Route("/v2/organizations/{org_id}", _organization, methods=["GET"]),
-        *_refusing("/v2/organizations", "further organizations"),
+        *_refusals("/v2/organizations", "further organizations"),
         Route(_TAGS, _list("tags", []), methods=["GET"]),
-        *_refusing(_TAGS, "tags"),
-        *_refusing(_MEMBERS, "members of spaces"),
+        *_refusals(_TAGS, "tags"),
+        *_refusals(_MEMBERS, "members of spaces"),
     ]
-    for path, (listed, resource) in _OUTSIDE.items():
-        if listed is not None:
-            routes.append(Route(path, _list(listed, []), methods=["GET"]))
-        routes += _refusing(path, resource)
+    for path, (list_name, resource) in _UNSUPPORTED.items():
+        if list_name is not None:
+            routes.append(Route(path, _list(list_name, []), methods=["GET"]))
+        routes += _refusals(path, resource)
     return tuple(routes)
 
 
@@ -83,14 +83,12 @@ async def _organization(request: Request) -> Response:
     return JSONResponse(_ORGANIZATION)
 
 
-def _refusing(path: str, resource: str) -> list[Route]:
-    """For the path itself and everything below it."""
+def _refusals(path: str, resource: str) -> list[Route]:
+    """Routes that refuse the path itself and everything below it."""
 
     async def endpoint(request: Request) -> Response:
         if request.method == "GET":
-            return problem_response(
-                NotFound(f"The embedded engine keeps no {resource}, so there is none with this id.")
-            )
-        return problem_response(Forbidden(f"The embedded engine keeps no {resource}; nothing was changed."))
+            return problem_response(NotFound(f"The embedded engine does not have {resource}, so none has this id."))
+        return problem_response(Forbidden(f"The embedded engine does not have {resource}; nothing was changed."))
 
     return [Route(path, endpoint, methods=_METHODS), Route(f"{path}/{{rest:path}}", endpoint, methods=_METHODS)]

@@ -8,7 +8,6 @@ number, and the number is all that leaves the process.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +28,7 @@ from evaltasks.api.problems import (
     WrongMethod,
 )
 from evaltasks.client.errors import ClientError, NotResolved, TimedOut, Unreachable, Unreadable, WrongValue
+from evaltasks.edge.internal_error import log_internal_error
 from evaltasks.insight.validation import ValidationErrors
 from evaltasks.tools.context import Declined, Refused
 
@@ -149,9 +149,8 @@ def message_for(error: BaseException) -> str | None:
 
 
 def internal_error_message(error: BaseException, subject: str) -> str:
-    """Log a crash under a reference number and say no more than that number."""
-    reference = secrets.token_hex(4)
-    log.error("crash %s in %s", reference, subject, exc_info=error)
+    """Log an internal error, and return a message that has only its reference number."""
+    reference = log_internal_error(log, subject, error)
     return (
         f"evaltasks itself failed in {subject}; this is a bug of the server, not of the call (reference {reference}). "
         "If the call was to change something, look first whether it did. Otherwise try once more, and if it fails "

@@ -1,9 +1,9 @@
-"""What a filter may name, by target, and how each column is read in SQL.
+"""The columns that a filter may name, by target, and how each is read in SQL.
 
-The tables are closed: nothing of a filter's text becomes SQL, names and JSON paths are bound like values. Only
-examples and experiment runs take any further name, because their columns are the user's own.
+The tables are closed: no part of a filter's text becomes SQL; names and JSON paths are bound as parameters. Only
+examples and experiment runs accept any other name, because their columns are the user's own.
 
-Each target reads one alias: `s` is `spans`, `x` is `examples`, `r` is `experiment_runs`.
+Each target reads one table alias: `s` is `spans`, `x` is `examples`, `r` is `experiment_runs`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from evaltasks.engine.filters.tokens import problem
 
 _CANDIDATES_MAX = 3
 _SHOWN_MAX = 60
-_EVALUATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "explanation": "text"}
-_ANNOTATION_FIELDS: Mapping[str, Sort] = {"label": "text", "score": "number", "text": "text"}
+_EVALUATION_FIELDS: Mapping[str, ValueType] = {"label": "text", "score": "number", "explanation": "text"}
+_ANNOTATION_FIELDS: Mapping[str, ValueType] = {"label": "text", "score": "number", "text": "text"}
 
-# text, number: every value is of that kind, and so must the literal be. time: microseconds, compared with RFC 3339
-# texts. word: one of a closed list of UPPER words, any letter case in the filter. any: JSON, each value of its own
-# kind. events: the texts in the attributes of a span's events.
-Sort: TypeAlias = Literal["text", "number", "time", "word", "any", "events"]
+# The type of a column's values. text, number: every value has that type, and the literal must have it too. time:
+# microseconds, compared with RFC 3339 texts. word: one of a closed list of words in upper case; a filter may use any
+# letter case. any: JSON, each value with its own type. events: the texts in the attributes of a span's events.
+ValueType: TypeAlias = Literal["text", "number", "time", "word", "any", "events"]
 
 
 class Target(Enum):
@@ -39,10 +39,10 @@ class Target(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A column of the table itself. `words` is the closed list of a column of the sort "word"."""
+    """A column of the table itself. `words` is the closed list of a column of the type "word"."""
 
     sql: str
-    sort: Sort
+    value_type: ValueType
     words: tuple[str, ...] = ()
 
 
@@ -56,9 +56,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class OfEvaluation:
-    """A field of the newest evaluation of that name; with `path`, a value inside its metadata.
+    """A field of the newest evaluation with that name or, with `path`, a value inside its metadata.
 
-    An experiment run without such an evaluation may have been stored with one: `own` reads that column of its.
+    An experiment run without such an evaluation may have been uploaded with one as a column: `own` reads that column.
     """
 
     row_kind: Literal["span", "experiment_run"]
@@ -69,13 +69,13 @@ class OfEvaluation:
     own: Member | None = None
 
     @property
-    def sort(self) -> Sort:
+    def value_type(self) -> ValueType:
         return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
 
 
 @dataclass(frozen=True, slots=True)
 class OfGroupEvaluation:
-    """As OfEvaluation, of the trace or the session that the span belongs to."""
+    """Like OfEvaluation, for the trace or session that the span belongs to."""
 
     row_kind: Literal["trace", "session"]
     row_id_sql: str
@@ -84,13 +84,13 @@ class OfGroupEvaluation:
     path: str | None = None
 
     @property
-    def sort(self) -> Sort:
+    def value_type(self) -> ValueType:
         return "any" if self.path is not None else _EVALUATION_FIELDS[self.field]
 
 
 @dataclass(frozen=True, slots=True)
 class OfAnnotation:
-    """A field of the annotation of that name."""
+    """A field of the annotation with that name."""
 
     row_kind: Literal["span", "example", "experiment_run"]
     row_seq_sql: str
@@ -98,7 +98,7 @@ class OfAnnotation:
     field: str
 
     @property
-    def sort(self) -> Sort:
+    def value_type(self) -> ValueType:
         return _ANNOTATION_FIELDS[self.field]
 
 
@@ -146,7 +146,7 @@ _SESSION_OF_TRACE = (
     "(SELECT m.session_id FROM spans AS m WHERE m.project_id = s.project_id AND m.trace_id = s.trace_id "
     "AND m.session_id IS NOT NULL ORDER BY m.start_us, m.seq LIMIT 1)"
 )
-# A span belongs to the session it names, else to the one its trace names.
+# A span belongs to the session that it names or else to the one that its trace names.
 _GROUPS: Mapping[str, tuple[Literal["trace", "session"], str]] = {
     "trace_eval": ("trace", "s.trace_id"),
     "session_eval": ("session", f"coalesce(s.session_id, {_SESSION_OF_TRACE})"),
@@ -154,13 +154,22 @@ _GROUPS: Mapping[str, tuple[Literal["trace", "session"], str]] = {
 
 
 def read_column(column: Column, target: Target, field: str) -> Reading:
-    """How the column is read. Raises Unprocessable for one the target does not have, naming the nearest it has."""
+    """Return how a column is read.
+
+    Args:
+        column: The column of the filter.
+        target: What the filter selects from.
+        field: The name of the filter in error messages.
+
+    Raises:
+        Unprocessable: If the target does not have the column; the message names the most similar ones.
+    """
     name = column.path
     if name in STORED[target]:
         return STORED[target][name]
     head, _, rest = name.partition(".")
-    if rest and (said := _what_was_said(column, head, rest, target, field)) is not None:
-        return said
+    if rest and (feedback := _read_feedback(column, head, rest, target, field)) is not None:
+        return feedback
     match target:
         case Target.SPAN:
             if head in {"attributes", "metadata"} and rest:
@@ -172,10 +181,10 @@ def read_column(column: Column, target: Target, field: str) -> Reading:
             return Member("r.columns", name)
 
 
-def _what_was_said(
+def _read_feedback(
     column: Column, head: str, rest: str, target: Target, field: str
 ) -> OfEvaluation | OfGroupEvaluation | OfAnnotation | None:
-    """The column as an evaluation or annotation; None when it is neither on this target."""
+    """Return the column as an evaluation or annotation; None if it is neither of them on this target."""
     if head == "eval" and target is not Target.EXAMPLE:
         return _read_evaluation(column, rest, target, field)
     if head in _GROUPS and target is Target.SPAN:
@@ -192,8 +201,10 @@ def _read_evaluation(column: Column, rest: str, target: Target, field: str) -> O
 
 
 def _evaluation_field(column: Column, rest: str, field: str) -> tuple[str, str, str | None]:
-    """Name, field and path of `<name>.label`, `.score`, `.explanation` or `.metadata.<path>`; the name itself may hold
-    dots."""
+    """Split `<name>.label`, `.score`, `.explanation` or `.metadata.<path>` into name, field and path.
+
+    The name may contain dots.
+    """
     name, dot, last = rest.rpartition(".")
     if dot and name and last in _EVALUATION_FIELDS:
         return name, last, None
@@ -204,15 +215,15 @@ def _evaluation_field(column: Column, rest: str, field: str) -> tuple[str, str, 
     raise problem(
         field,
         column.at,
-        f"an evaluation is read as {head}.<name>.label, .score, .explanation or .metadata.<key>.",
+        f"write an evaluation as {head}.<name>.label, .score, .explanation or .metadata.<key>.",
     )
 
 
 def _read_annotation(column: Column, rest: str, target: Target, field: str) -> OfAnnotation:
-    """`<name>.label`, `.score` or `.text`; the name itself may hold dots."""
+    """Read `<name>.label`, `.score` or `.text`; the name may contain dots."""
     name, dot, last = rest.rpartition(".")
     if not (dot and name and last in _ANNOTATION_FIELDS):
-        raise problem(field, column.at, "an annotation is read as annotation.<name>.label, .score or .text.")
+        raise problem(field, column.at, "write an annotation as annotation.<name>.label, .score or .text.")
     match target:
         case Target.SPAN:
             return OfAnnotation("span", "s.seq", name, last)
@@ -223,7 +234,7 @@ def _read_annotation(column: Column, rest: str, target: Target, field: str) -> O
 
 
 def _unknown(column: Column, field: str) -> Exception:
-    """Spans have a closed list of columns; the remedy names the nearest ones."""
+    """Return the problem for an unknown column of spans, with the most similar columns and all columns."""
     name = column.path
     same_end = [known for known in sorted(_SPAN, key=len) if known.endswith((f".{name}", f"_{name}"))]
     near = get_close_matches(name.lower(), _SPAN, n=_CANDIDATES_MAX, cutoff=0.7)

@@ -1,14 +1,14 @@
-"""From tree to SQL: every name, path and value of the filter is bound, none becomes part of the text.
+"""Compiler of filters to SQL: every name, path and value of a filter is a bound parameter, never part of the SQL text.
 
-What the comparisons mean, the same for every target:
+The meaning of comparisons, the same for every target:
 
-* A row without a value in the column matches only IS NULL; not even `!=` takes it.
-* Numbers compare with numbers and texts with texts (by code point, letter case counts). A text is never a number,
-  however it looks; JSON true and false are 1 and 0; objects and lists are their JSON text. `!=` is true for every
-  value that is not equal, of whatever kind.
-* CONTAINS and LIKE look at texts, and letter case counts. LIKE covers the whole text.
-* A column whose kind is known (`latency_ms`, `name`, `eval.x.score`) refuses a literal of another kind, because it
-  could never match. Times compare with RFC 3339 texts; a time without an offset is read as UTC.
+* A row without a value in the column matches only IS NULL; `!=` does not match it either.
+* Numbers are compared with numbers and texts with texts (by code point, case-sensitive). A text is never a number, even
+  if it looks like one; JSON true and false are 1 and 0; objects and lists are their JSON text. `!=` is true for every
+  value that is not equal, whatever its type.
+* CONTAINS and LIKE match texts only, and are case-sensitive. LIKE matches the whole text.
+* A column with a known type (`latency_ms`, `name`, `eval.x.score`) rejects a literal of another type, because it
+  could never match. Times are compared with RFC 3339 texts; a time without an offset is read as UTC.
 
 SQLite orders every number before every text and its LIKE ignores ASCII case, hence BETWEEN bounds and GLOB below.
 """
@@ -27,9 +27,9 @@ from evaltasks.engine.filters.columns import (
     OfEvaluation,
     OfGroupEvaluation,
     Reading,
-    Sort,
     Stored,
     Target,
+    ValueType,
     read_column,
 )
 from evaltasks.engine.filters.parser import parse_filter
@@ -39,8 +39,8 @@ from evaltasks.engine.filters.tokens import problem
 __all__ = ["ALL_ROWS", "CompiledFilter", "Target", "all_of", "compile_filter", "compile_tree"]
 
 _GLOB = str.maketrans({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"})
-# Every number lies at or below it and every text above, so a BETWEEN up to it keeps texts out and reads the
-# value once.
+# Every number sorts at or below it and every text above, so a BETWEEN up to it excludes texts and reads the value
+# only once.
 _NUMBERS_END = "9e999"
 _UNQUOTABLE = frozenset('"\\')
 _NO_VALUE = Stored("NULL", "any")
@@ -48,7 +48,7 @@ _NO_VALUE = Stored("NULL", "any")
 
 @dataclass(frozen=True)
 class CompiledFilter:
-    """A condition for a WHERE clause, in brackets where needed, and what its parameters are bound to."""
+    """A condition for a WHERE clause, in brackets if needed, and the values of its parameters."""
 
     sql: str
     values: Mapping[str, Any]
@@ -58,12 +58,18 @@ ALL_ROWS = CompiledFilter("1", {})
 
 
 def compile_filter(text: str, target: Target, *, prefix: str = "f", field: str = "filter") -> CompiledFilter:
-    """Compile a filter to a condition over the alias of the target: `s` for spans, `x` for examples, `r` for
-    experiment runs.
+    """Compile a filter to a condition over the target's alias: `s` (spans), `x` (examples) or `r` (experiment runs).
 
-    Parameters are named `<prefix>_0`, `<prefix>_1`, …: give two filters of one query different prefixes. `field`
-    is what messages call the filter. Raises BadRequest for a blank text, Unprocessable for one that cannot be
-    read, names an unknown column or compares with the wrong kind of value, NotBuilt for columns of a later slice.
+    Args:
+        text: The filter.
+        target: What the filter selects from.
+        prefix: Parameters are named `<prefix>_0`, `<prefix>_1`, …; two filters of one query need different prefixes.
+        field: The name of the filter in error messages.
+
+    Raises:
+        BadRequest: If the text is blank.
+        Unprocessable: If the text is not a filter, names an unknown column, or compares a column with a value of
+            another type.
     """
     assert prefix.isidentifier()
     return compile_tree(parse_filter(text, field=field), target, prefix=prefix, field=field)
@@ -77,13 +83,13 @@ def compile_tree(
     field: str = "filter",
     lacks: Callable[[str], bool] | None = None,
 ) -> CompiledFilter:
-    """As `compile_filter`, from a tree. No row has a value at those JSON paths that `lacks` is true of."""
+    """Compile a tree like `compile_filter`. JSON paths for which `lacks` is true have no value in any row."""
     compiler = _Compiler(target, prefix, field, lacks)
     return CompiledFilter(compiler.condition(tree), compiler.values)
 
 
 def all_of(*filters: CompiledFilter) -> CompiledFilter:
-    """Rows that pass every filter; their prefixes must differ. All rows when there is none."""
+    """Join filters with AND; their prefixes must differ. Without any filter, all rows match."""
     values: dict[str, Any] = {}
     for compiled in filters:
         assert not values.keys() & compiled.values.keys(), "two filters share a prefix"
@@ -105,23 +111,25 @@ class _Compiler:
         reading = read_column(tree.column, self._target, self._field)
         if self._lacks is not None and isinstance(reading, Member) and self._lacks(reading.path):
             reading = _NO_VALUE
-        sort = "any" if isinstance(reading, Member) else reading.sort
-        if sort == "events" and not isinstance(tree, Contains):
-            raise problem(self._field, tree.column.at, "event.attributes is only known with CONTAINS 'text'.")
+        value_type = "any" if isinstance(reading, Member) else reading.value_type
+        if value_type == "events" and not isinstance(tree, Contains):
+            raise problem(self._field, tree.column.at, "event.attributes can only be used with CONTAINS 'text'.")
         sql = self._read(reading)
         match tree:
             case IsNull(negated=negated):
                 return f"{sql} IS {'NOT ' if negated else ''}NULL"
             case Compare(sign=sign, value=value, value_at=at):
-                return self._compare(sql, sign, self._literal(value, at, tree, reading, sort), sort)
+                return self._compare(sql, sign, self._literal(value, at, tree, reading, value_type), value_type)
             case In(values=values, value_at=at):
-                bound = [self._bind(self._literal(value, at, tree, reading, sort)) for value in values]
+                bound = [self._bind(self._literal(value, at, tree, reading, value_type)) for value in values]
                 return f"{sql} IN ({', '.join(bound)})"
             case Contains(text=text, value_at=at):
-                return self._search(sql, "instr({0}, {1}) > 0", self._searched(text, at, tree, reading, sort), sort)
+                return self._search(
+                    sql, "instr({0}, {1}) > 0", self._searched(text, at, tree, reading, value_type), value_type
+                )
             case Like(pattern=pattern, value_at=at):
-                glob = self._searched(pattern, at, tree, reading, sort).translate(_GLOB)
-                return self._search(sql, "{0} GLOB {1}", glob, sort)
+                glob = self._searched(pattern, at, tree, reading, value_type).translate(_GLOB)
+                return self._search(sql, "{0} GLOB {1}", glob, value_type)
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -144,8 +152,8 @@ class _Compiler:
     def _evaluation(self, reading: OfEvaluation) -> str:
         value = f"e.{reading.field}" if reading.path is None else self._member("e.metadata", reading.path)
         if reading.own is not None:
-            # `max` of at most one row: it makes the query answer one row also when there is no evaluation.
-            value = f"CASE WHEN count(*) > 0 THEN max({value}) ELSE {self._own(reading.own, reading.sort)} END"
+            # `max` over at most one row: with it the query returns one row even if there is no evaluation.
+            value = f"CASE WHEN count(*) > 0 THEN max({value}) ELSE {self._own(reading.own, reading.value_type)} END"
         return (
             f"(SELECT {value} FROM evaluations e WHERE e.row_kind = '{reading.row_kind}' "  # noqa: S608  all our own
             f"AND e.row_seq = {reading.row_seq_sql} AND e.name = {self._bind(reading.name)})"
@@ -159,17 +167,20 @@ class _Compiler:
             f"AND e.name = {self._bind(reading.name)})"
         )
 
-    def _own(self, own: Member, sort: Sort) -> str:
-        """The row's own column, when it is of the kind the evaluation's field has."""
+    def _own(self, own: Member, value_type: ValueType) -> str:
+        """Return the row's own column, or NULL if its value does not have the type of the evaluation's field."""
         column = self._member(own.document_sql, own.path)
-        if sort == "any":
+        if value_type == "any":
             return column
-        kinds = "('text')" if sort == "text" else "('integer', 'real')"
+        kinds = "('text')" if value_type == "text" else "('integer', 'real')"
         return f"CASE WHEN typeof({column}) IN {kinds} THEN {column} END"
 
     def _member(self, document: str, path: str) -> str:
-        """`attribute` knows every way a path can be meant, `json_extract` only the flat key, but three times
-        faster: so it is asked first. Where it finds something, both say the same."""
+        """Return the SQL of a value at a path.
+
+        `attribute` knows every meaning of a path. `json_extract` knows only the flat key but is three times faster, so
+        it goes first; if it finds a value, both return the same.
+        """
         general = f"attribute({document}, {self._bind(path)})"
         if not path.isprintable() or _UNQUOTABLE & set(path):
             return general
@@ -178,20 +189,20 @@ class _Compiler:
 
     # --- comparing ------------------------------------------------------------------------------------------------
 
-    def _compare(self, sql: str, sign: Sign, value: str | int | float, sort: Sort) -> str:
+    def _compare(self, sql: str, sign: Sign, value: str | int | float, value_type: ValueType) -> str:
         bound = self._bind(value)
-        if sort == "any" and isinstance(value, str) and sign in ("<", "<="):
-            # The empty text is the first one: whatever lies before it is a number.
+        if value_type == "any" and isinstance(value, str) and sign in ("<", "<="):
+            # The empty text is the first one: everything that sorts before it is a number.
             upto = f"{sql} BETWEEN '' AND {bound}"
             return upto if sign == "<=" else f"({upto} AND {sql} <> {bound})"
-        if sort == "any" and not isinstance(value, str) and sign in (">", ">="):
+        if value_type == "any" and not isinstance(value, str) and sign in (">", ">="):
             onwards = f"{sql} BETWEEN {bound} AND {_NUMBERS_END}"
             return onwards if sign == ">=" else f"({onwards} AND {sql} <> {bound})"
         return f"{sql} {'<>' if sign == '!=' else sign} {bound}"
 
-    def _search(self, sql: str, form: str, sought: str, sort: Sort) -> str:
+    def _search(self, sql: str, form: str, sought: str, value_type: ValueType) -> str:
         bound = self._bind(sought)
-        if sort == "events":
+        if value_type == "events":
             leaf = form.format("leaf.value", bound)
             return (
                 f"EXISTS (SELECT 1 FROM json_each({sql}) AS event, "  # noqa: S608  all our own
@@ -199,33 +210,39 @@ class _Compiler:
                 f"WHERE leaf.type = 'text' AND {leaf})"
             )
         found = form.format(sql, bound)
-        return f"({found} AND typeof({sql}) = 'text')" if sort == "any" else found
+        return f"({found} AND typeof({sql}) = 'text')" if value_type == "any" else found
 
-    def _literal(self, value: Value, at: int, tree: Compare | In, reading: Reading, sort: Sort) -> str | int | float:
-        """The value as the column holds it. Raises Unprocessable where the two could never be equal."""
+    def _literal(
+        self, value: Value, at: int, tree: Compare | In, reading: Reading, value_type: ValueType
+    ) -> str | int | float:
+        """Return the value as the column stores it.
+
+        Raises:
+            Unprocessable: If no value of the column can equal it.
+        """
         name = tree.column.path
-        if isinstance(value, bool) and sort == "any":
+        if isinstance(value, bool) and value_type == "any":
             return int(value)
-        if sort == "number" and isinstance(value, str | bool):
+        if value_type == "number" and isinstance(value, str | bool):
             raise problem(self._field, at, f"{name} is a number; expected a number without quotes.")
-        if sort in ("text", "word", "time") and not isinstance(value, str):
+        if value_type in ("text", "word", "time") and not isinstance(value, str):
             raise problem(
-                self._field, at, f"{name} is a {'time' if sort == 'time' else 'text'}; expected a text in quotes."
+                self._field, at, f"{name} is a {'time' if value_type == 'time' else 'text'}; expected a text in quotes."
             )
-        if sort == "time":
+        if value_type == "time":
             return self._moment(str(value), at, name)
-        if isinstance(reading, Stored) and sort == "word":
+        if isinstance(reading, Stored) and value_type == "word":
             word = str(value).upper()
             if word not in reading.words:
                 words = ", ".join(reading.words)
-                raise problem(self._field, at, f"no span has this {name}; it is one of {words}.")
+                raise problem(self._field, at, f"this is not a value of {name}; use one of {words}.")
             return word
         return value
 
-    def _searched(self, text: str, at: int, tree: Contains | Like, reading: Reading, sort: Sort) -> str:
-        if sort in ("number", "time"):
-            raise problem(self._field, at, f"{tree.column.path} is a {sort}; compare it with =, <, > or the like.")
-        return text.upper() if isinstance(reading, Stored) and sort == "word" else text
+    def _searched(self, text: str, at: int, tree: Contains | Like, reading: Reading, value_type: ValueType) -> str:
+        if value_type in ("number", "time"):
+            raise problem(self._field, at, f"{tree.column.path} is a {value_type}; use =, !=, <, <=, > or >=.")
+        return text.upper() if isinstance(reading, Stored) and value_type == "word" else text
 
     def _moment(self, text: str, at: int, name: str) -> int:
         try:

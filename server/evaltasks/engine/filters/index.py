@@ -1,7 +1,7 @@
-"""What is found when spans are looked for: in the engine everything at once, in one that is staged less.
+"""Which spans a search finds: all of them, or fewer with injected faults.
 
-AX answers from indexes that lag behind and do not hold every column. An `Index` says what one holds; whoever selects
-spans compiles filters through it.
+AX answers from indexes that lag behind and lack some columns. An `Index` describes what one contains; every selection
+of spans compiles its filter through it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from evaltasks.engine.filters.parser import parse_filter
 from evaltasks.engine.filters.syntax import Compare, Filter, In, Junction
 
 _TRACE_ID = "context.trace_id"
-# The first parts of the attributes that OpenInference names, but for `metadata`.
+# The first segments of the attributes that OpenInference defines, except `metadata`.
 _NAMED_ATTRIBUTES = frozenset(
     {
         "agent", "audio", "document", "embedding", "exception", "graph", "image", "input", "llm", "message",
@@ -24,19 +24,29 @@ _NAMED_ATTRIBUTES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`upto_us`: spans that came later are not in it yet. `finds_traces`: unless they are asked for by trace id.
-    `lacks_custom_columns`: it has neither metadata nor attributes that OpenInference does not name.
+    """What an index of spans contains.
+
+    Attributes:
+        upto_us: Spans that were stored later are not in it yet; None if it does not lag.
+        finds_traces: Whether filters on trace ids find later spans all the same.
+        lacks_custom_columns: Whether it lacks metadata and the attributes that OpenInference does not define.
     """
 
     upto_us: int | None = None
     finds_traces: bool = False
     lacks_custom_columns: bool = False
 
-    def exclude_unsettled(self) -> Index:
+    def ignore_lag(self) -> Index:
+        """Return this index without its lag."""
         return replace(self, upto_us=None)
 
     def filter(self, text: str | None, *, prefix: str = "f", field: str = "filter") -> CompiledFilter:
-        """The spans (alias s) of the index that pass; raises what `compile_filter` does."""
+        """Compile a filter on the spans (alias `s`) of the index.
+
+        Raises:
+            BadRequest: If the text is blank.
+            Unprocessable: As `compile_filter`.
+        """
         tree = None if text is None else parse_filter(text, field=field)
         lacks = _is_custom if self.lacks_custom_columns else None
         passed = ALL_ROWS if tree is None else compile_tree(tree, Target.SPAN, prefix=prefix, field=field, lacks=lacks)
@@ -50,12 +60,12 @@ WHOLE = Index()
 
 
 def _is_custom(path: str) -> bool:
-    """Of a path inside a span's attributes."""
+    """Whether a path inside a span's attributes is not defined by OpenInference."""
     return path.partition(".")[0] not in _NAMED_ATTRIBUTES
 
 
 def _names_traces(tree: Filter) -> bool:
-    """True when the filter takes spans of named traces only."""
+    """Whether the filter selects spans of named traces only."""
     match tree:
         case Junction(word="AND", parts=parts):
             return any(_names_traces(part) for part in parts)

@@ -6,7 +6,6 @@ Spans are stored as with OTLP over HTTP. gRPC serves in threads; a portal runs t
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from evaltasks.api.problems import Problem
 from evaltasks.engine.ingest import otlp
 from evaltasks.engine.ingest.ingestor import Ingestor
 from evaltasks.engine.ingest.routes import OTLP_BYTES_MAX, PROJECT_HEADERS, SPACE_HEADERS
+from evaltasks.engine.internal_error import report_internal_error
 from evaltasks.engine.keys import INVALID_KEY, Keys
 
 logger = logging.getLogger(__name__)
@@ -92,12 +92,7 @@ class _Listener:
         except Problem as problem:
             context.abort(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT), problem.detail)
         except Exception:
-            reference = secrets.token_hex(4)
-            logger.exception("crash %s in OTLP/gRPC", reference)
-            context.abort(
-                grpc.StatusCode.INTERNAL,
-                f"Internal error of the engine; its log has the details under reference {reference}.",
-            )
+            context.abort(grpc.StatusCode.INTERNAL, report_internal_error(logger, "OTLP/gRPC"))
         raise AssertionError("abort raises")
 
     async def _ingest(self, body: bytes, headers: dict[str, str]) -> bytes:

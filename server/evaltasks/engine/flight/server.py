@@ -10,7 +10,6 @@ although these have no code for "not found" or "conflict": pyarrow adds a traceb
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +25,7 @@ from evaltasks.api.problems import BadRequest, Problem, Unavailable
 from evaltasks.engine.call import Services
 from evaltasks.engine.flight import commands, downloads, uploads
 from evaltasks.engine.ingest.uploads import rows_of
+from evaltasks.engine.internal_error import report_internal_error
 from evaltasks.engine.keys import INVALID_KEY, Keys
 from evaltasks.engine.store.bulk import count_spans
 from evaltasks.engine.store.store import StoreError, Transaction
@@ -162,11 +162,7 @@ class FlightListener(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has 
         except Exception as error:
             if isinstance(error, fl.FlightError):
                 raise
-            reference = secrets.token_hex(4)
-            logger.exception("crash %s in Flight", reference)
-            raise fl.FlightServerError(
-                f"Internal error of the engine; its log has the details under reference {reference}."
-            ) from None
+            raise fl.FlightServerError(report_internal_error(logger, "Flight")) from None
         finally:
             self._places.release()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 
 from anyio import to_thread
@@ -20,7 +19,8 @@ from evaltasks.api.problems import NotBuilt, Problem, ServerError, Unavailable, 
 from evaltasks.engine.app import problem_response
 from evaltasks.engine.ingest.ingestor import STORE_RETRY_AFTER_SECONDS, Ingestor
 from evaltasks.engine.ingest.messages import message
-from evaltasks.engine.request_body import is_packed, read_body, unpacked
+from evaltasks.engine.internal_error import report_internal_error
+from evaltasks.engine.request_body import decompress, is_compressed, read_body
 from evaltasks.engine.store.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -115,10 +115,10 @@ async def _received(request: Request, ingestor: Ingestor, bytes_max: int) -> Cal
 
     No place is held while a body is being received: a few slow clients would block all others.
     """
-    packed = is_packed(request)
+    packed = is_compressed(request)
     ingestor.refuse_when_full()
     body = await read_body(request, bytes_max)
-    return lambda: unpacked(body, bytes_max) if packed else body
+    return lambda: decompress(body, bytes_max) if packed else body
 
 
 async def _respond(
@@ -136,11 +136,7 @@ async def _respond(
         logger.error("the store failed: %s", error)
         return error_response(Unavailable(str(error), retry_after_seconds=STORE_RETRY_AFTER_SECONDS))
     except Exception:
-        reference = secrets.token_hex(4)
-        logger.exception("crash %s in %s", reference, path)
-        return error_response(
-            ServerError(f"Internal error of the engine; its log has the details under reference {reference}.")
-        )
+        return error_response(ServerError(report_internal_error(logger, path)))
 
 
 def status_response(problem: Problem, encoding: str) -> Response:

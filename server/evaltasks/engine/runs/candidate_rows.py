@@ -53,7 +53,7 @@ def find_candidate_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> 
     assert row is not None
     plan, versions = make_plan(tx, claim.task)
     # The spans of a continuous task run were indexed when it was made, and no later task run covers them.
-    index = index if row["after_span_seq"] is None else index.exclude_unsettled()
+    index = index if row["after_span_seq"] is None else index.ignore_lag()
     is_spans = claim.task.project_id is not None
     filters = _filters(claim.task, plan, versions, index, Target.SPAN if is_spans else Target.EXPERIMENT_RUN)
     rows_max = claim.options.max_spans or ROWS_MAX_DEFAULT

@@ -26,7 +26,6 @@ continues.
 from __future__ import annotations
 
 import logging
-import secrets
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,8 +34,10 @@ from anyio.abc import TaskGroup
 
 from evaltasks.api.problems import Problem
 from evaltasks.api.task_runs import RowOutcome, TaskRunStatus
+from evaltasks.edge.internal_error import log_internal_error
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
+from evaltasks.engine.internal_error import report_internal_error
 from evaltasks.engine.providers.catalog import Judges
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs import claims
@@ -65,7 +66,6 @@ logger = logging.getLogger(__name__)
 
 _SECOND_US = 1_000_000
 _RELEASE_SECONDS = 5.0
-_CRASHED = "The engine failed on its own account; its log has this under reference {reference}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Executor:
                 logger.error("the store failed; trying again: %s", error)
                 self._last_logged_error = str(error)
         except Exception:
-            logger.exception("crash %s in the executor's loop", secrets.token_hex(4))
+            log_internal_error(logger, "the executor's loop")
 
     # --- claims ---------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Executor:
         except StoreError:
             raise
         except Exception:
-            reason = _log_crash(f"selecting rows of task run {lease.seq}")
+            reason = report_internal_error(logger, f"selecting rows of task run {lease.seq}")
         await services.store.write(lambda tx: _fail_unclaimed(tx, lease, reason, now_us))
         return None
 
@@ -219,7 +219,7 @@ class Executor:
         except* StoreError as errors:
             await self._abandon(claim, _one_of(errors))
         except* Exception:
-            await self._fail(claim, _log_crash(f"task run {claim.run_id}"))
+            await self._fail(claim, report_internal_error(logger, f"task run {claim.run_id}"))
         # Not in a `finally`: claims that are active when the engine closes are released instead.
         del self._active_claims[claim.owner]
         self._services.wake_signal.notify()
@@ -273,12 +273,6 @@ class Executor:
 def _one_of(group: BaseExceptionGroup[StoreError]) -> StoreError:
     error = group.exceptions[0]
     return error if isinstance(error, StoreError) else _one_of(error)
-
-
-def _log_crash(where: str) -> str:
-    reference = secrets.token_hex(4)
-    logger.exception("crash %s in %s", reference, where)
-    return _CRASHED.format(reference=reference)
 
 
 def _fail_unclaimed(tx: Transaction, lease: Lease, reason: str, now_us: int) -> None:

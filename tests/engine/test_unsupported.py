@@ -1,4 +1,4 @@
-"""What the engine does not keep answers so that every client can read it."""
+"""Resources that the engine does not have: their responses are readable for every client."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.support.engines import engine
         ("/v2/annotation-queues", "annotation_queues"), ("/v2/api-keys", "api_keys"), ("/v2/audit-logs", "logs"),
     ],
 )  # fmt: skip
-async def test_a_list_of_what_is_not_kept_is_empty_one_is_not_found_and_none_can_be_made(path: str, name: str) -> None:
+async def test_unsupported_resources_have_empty_lists_and_answer_404_and_403(path: str, name: str) -> None:
     async with engine() as it:
         assert await it.ask("GET", path, limit=1, name="x") == {name: [], "pagination": {"has_more": False}}
         missing = await it.ask("GET", f"{path}/UHJvbXB0OjE6YWJjZA==", status=404)
         refused = await it.ask("POST", path, {"name": "x"}, status=403)
         below = await it.ask("PATCH", f"{path}/x/y/z", {}, status=403)
     assert (missing["status"], refused["status"], below["status"]) == (404, 403, 403)
-    assert "keeps no" in refused["detail"]
+    assert "does not have" in refused["detail"]
 
 
-async def test_spaces_belong_to_the_one_organization_there_is() -> None:
+async def test_every_space_belongs_to_the_one_organization() -> None:
     async with engine() as it:
         (organization,) = (await it.ask("GET", "/v2/organizations"))["organizations"]
         space = await it.ask("GET", f"/v2/spaces/{await it.space_id()}")
@@ -35,7 +35,7 @@ async def test_spaces_belong_to_the_one_organization_there_is() -> None:
     assert space["organization_id"] == organization["id"]
 
 
-async def test_tags_and_members_of_what_is_kept_are_none() -> None:
+async def test_resources_have_no_tags_and_spaces_no_members() -> None:
     async with engine() as it:
         space_id = await it.space_id()
         tags = await it.ask("GET", f"/v2/datasets/{await it.seed_dataset()}/tags")
@@ -44,5 +44,5 @@ async def test_tags_and_members_of_what_is_kept_are_none() -> None:
     assert tags["tags"] == []
 
 
-def test_no_route_of_these_hides_an_operation() -> None:
+def test_unsupported_routes_hide_no_operation() -> None:
     assert not any(route.path.startswith("/v2/tasks") for route in unsupported_routes())
