@@ -136,7 +136,7 @@ async def test_annotating_spans_is_all_or_nothing() -> None:
 
         assert "'gone'" in await refused(404, _records([*ids, "gone"], label="x"))
         assert "annotation config" in await refused(422, [{"record_id": ids[0], "values": [{"name": "other"}]}])
-        assert "twice" in await refused(400, _records([ids[0], ids[0]]))
+        assert "Duplicate record_id" in await refused(400, _records([ids[0], ids[0]]))
         assert "two values" in await refused(400, [{"record_id": ids[0], "values": [{"name": "tone"}] * 2}])
         assert "future" in await refused(422, _records(ids), end_time="2026-03-03T00:00:00Z")
         assert "31 days" in await refused(422, _records(ids), start_time="2026-01-01T00:00:00Z")

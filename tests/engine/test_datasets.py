@@ -208,7 +208,7 @@ async def test_a_new_version_takes_the_changes_and_the_old_one_stays() -> None:
     assert changed["dataset_version_id"] == versions[0]["id"]
     assert [(e["id"], e["question"]) for e in latest] == [(ids[0], "q0"), (ids[1], "changed"), (ids[2], "q2")]
     assert [e["question"] for e in first] == ["q0", "q1", "q2"]
-    assert "version of this name" in clash["detail"]
+    assert "version with this name" in clash["detail"]
 
 
 async def test_examples_are_deleted_from_one_version_only() -> None:

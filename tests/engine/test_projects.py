@@ -27,7 +27,7 @@ async def test_a_name_is_taken_in_its_own_space_only() -> None:
         await it.ask("POST", "/v2/projects", {"name": "bot", "space_id": other}, status=201)
         problem = await it.ask("POST", "/v2/projects", {"name": "bot", "space_id": home}, status=409)
         await it.ask("POST", "/v2/projects", {"name": "bot", "space_id": ABSENT}, status=404)
-    assert "exists in this space already" in problem["detail"]
+    assert "already exists in the space" in problem["detail"]
 
 
 async def test_projects_are_listed_newest_first_and_narrowed_by_space_name_and_type() -> None:

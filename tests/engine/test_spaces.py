@@ -36,7 +36,7 @@ async def test_a_space_is_created_once_and_read_by_its_id() -> None:
         assert await it.ask("GET", f"/v2/spaces/{made['id']}") == made
         problem = await it.ask("POST", "/v2/spaces", {"name": "Team"}, status=409)
     assert (made["description"], made["is_private"]) == ("ours", True)
-    assert "exists already" in problem["detail"]
+    assert "already exists" in problem["detail"]
 
 
 async def test_spaces_are_found_by_a_part_of_the_name_in_any_letter_case_also_beyond_ascii() -> None:

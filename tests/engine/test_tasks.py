@@ -122,7 +122,7 @@ async def test_everything_wrong_with_an_evaluation_task_is_said_at_once() -> Non
             400,
             "is_continuous",
         ),
-        ({"type": "TEMPLATE_EVALUATION"}, 422, "takes template evaluators"),
+        ({"type": "TEMPLATE_EVALUATION"}, 422, "needs template evaluators"),
         ({"query_filter": "colour = 'red'"}, 422, "query_filter"),
         ({"name": "taken"}, 409, "name"),
         ({"sampling_rate": 2}, 400, "sampling_rate"),

@@ -99,7 +99,7 @@ async def test_all_evaluators_of_a_task_work_on_one_scope() -> None:
         body = await body_of(it, "TRACE")
         other = await it.seed_code_evaluator(granularity="SESSION", evaluation_name="other")
         body["evaluators"].append({"evaluator_id": other})
-        assert "one scope" in (await it.ask("POST", "/v2/tasks", body, status=422))["detail"]
+        assert "the same data_granularity" in (await it.ask("POST", "/v2/tasks", body, status=422))["detail"]
 
 
 async def test_experiment_runs_belong_to_no_trace() -> None:
@@ -113,7 +113,7 @@ async def test_experiment_runs_belong_to_no_trace() -> None:
         body["evaluators"] = [mapped(evaluator, ("output", "output"))]
         for shape in ({}, {"query_filters": TWO}):
             detail = (await it.ask("POST", "/v2/tasks", {**body, **shape}, status=400))["detail"]
-            assert "experiment runs belong to no trace" in detail
+            assert "experiment runs do not belong to a trace" in detail
 
 
 async def test_each_part_of_the_shape_is_updated_and_judged_with_what_stays() -> None:

@@ -1,4 +1,4 @@
-"""What an address and headers must be to be stored, shown and called."""
+"""Validates the URLs and headers of integrations."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
 def address_problem(field: str, url: str) -> str | None:
-    """What is wrong with the address given as `field`, in one sentence; None when nothing is."""
+    """Return what is wrong with the URL in `field`, or None if it is valid."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  reading it is what checks it
+        parts.port  # noqa: B018  raises ValueError for an invalid port
     except ValueError:
-        return f"{field} is not a web address"
+        return f"{field} is not a valid URL"
     if not parts.hostname:
-        return f"{field} names no host"
+        return f"{field} has no host"
     if parts.username is not None or parts.password is not None:
-        return f"{field} may not carry a user name or password, because it is stored and shown; use api_key_env"
+        return f"{field} must not contain a user name or password, because it is stored and shown; use api_key_env"
     return None
 
 
 def header_problems(headers: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with HTTP headers; empty if they are valid."""
     problems = []
     if sum(len(name) + len(value.encode()) for name, value in headers.items()) > HEADERS_BYTES_MAX:
         problems.append(f"headers are larger than {HEADERS_BYTES_MAX} bytes")
     if any(not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) for name, value in headers.items()):
-        problems.append("headers: names are HTTP tokens and values printable ASCII on one line")
+        problems.append("headers: names must be HTTP tokens, and values printable ASCII on one line")
     return problems

@@ -1,4 +1,4 @@
-"""Annotation configs: the names a space's annotations may have."""
+"""Annotation configs: the names that annotations in a space may have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 
 def require_config(tx: Transaction, config_id: str) -> AnnotationConfig:
-    """Raises NotFound."""
+    """Return the annotation config with this id. Raises NotFound if there is none."""
     config = annotation_configs.find_config(tx, config_id)
     if config is None:
         raise NotFound("There is no annotation config with this id.")
@@ -31,7 +31,7 @@ def require_config(tx: Transaction, config_id: str) -> AnnotationConfig:
 
 
 async def list_annotation_configs(call: Call) -> AnnotationConfigPage:
-    """Newest first."""
+    """List annotation configs, newest first."""
     query = call.query(ListAnnotationConfigs)
     scope = scope_of("annotation_configs", query)
     (before_seq,) = key_from(scope, query.cursor, [NEWEST])
@@ -53,16 +53,16 @@ async def create_annotation_config(call: Call) -> AnnotationConfig:
 
     def work(tx: Transaction) -> AnnotationConfig:
         require_space(tx, body.space_id)
-        _refuse_taken(tx, body.space_id, body.name)
+        _refuse_name_in_use(tx, body.space_id, body.name)
         now_us = to_us(services.clock.now())
-        config = _checked(
+        config = _validated(
             AnnotationConfig(
                 id=services.new_id("AnnotationConfig"),
                 name=body.name,
                 space_id=body.space_id,
                 created_at=from_us(now_us),
                 type=body.annotation_config_type,
-                **_given(body),
+                **_type_fields(body),
             )
         )
         annotation_configs.insert_config(tx, config, now_us)
@@ -76,27 +76,27 @@ async def get_annotation_config(call: Call) -> AnnotationConfig:
 
 
 async def update_annotation_config(call: Call) -> AnnotationConfig:
-    """Null is the same as left out: nothing of a config can be cleared."""
+    """Update an annotation config. Null is the same as a missing field, because no field can be cleared."""
     body = call.body(UpdateAnnotationConfig)
-    changes = {**_given(body), **({} if body.name is None else {"name": body.name})}
+    changes = {**_type_fields(body), **({} if body.name is None else {"name": body.name})}
     if not changes:
-        raise BadRequest("No fields to update: give name, or a field of the config's type.")
+        raise BadRequest("No fields to update: provide name, or a field of the config's type.")
 
     def work(tx: Transaction) -> AnnotationConfig:
-        before = require_config(tx, call.path["annotation_config_id"])
-        if body.annotation_config_type is not before.type:
-            raise Unprocessable(f"annotation_config_type: this config is {before.type}, and a type never changes.")
-        after = _checked(before.model_copy(update=changes))
-        if after.name != before.name:
-            _refuse_taken(tx, before.space_id, after.name)
-        annotation_configs.update_config(tx, after)
-        return require_config(tx, before.id)
+        old = require_config(tx, call.path["annotation_config_id"])
+        if body.annotation_config_type is not old.type:
+            raise Unprocessable(f"annotation_config_type: this config is {old.type}, and its type cannot be changed.")
+        new = _validated(old.model_copy(update=changes))
+        if new.name != old.name:
+            _refuse_name_in_use(tx, old.space_id, new.name)
+        annotation_configs.update_config(tx, new)
+        return require_config(tx, old.id)
 
     return await call.services.store.write(work)
 
 
 async def delete_annotation_config(call: Call) -> None:
-    """Annotations made under its name stay on their rows."""
+    """Delete an annotation config. Annotations with its name stay on their rows."""
 
     def work(tx: Transaction) -> None:
         annotation_configs.delete_config(tx, require_config(tx, call.path["annotation_config_id"]).id)
@@ -104,16 +104,18 @@ async def delete_annotation_config(call: Call) -> None:
     await call.services.store.write(work)
 
 
-def _given(body: CreateAnnotationConfig | UpdateAnnotationConfig) -> dict[str, object]:
-    """The fields of the type that were given; the direction always has a value on a new config."""
-    given = {name: getattr(body, name) for name in VARIANT_FIELDS if getattr(body, name) is not None}
+def _type_fields(body: CreateAnnotationConfig | UpdateAnnotationConfig) -> dict[str, object]:
+    """Return the fields of the type that the request has; on a new config the direction always has a value."""
+    fields: dict[str, object] = {
+        name: getattr(body, name) for name in VARIANT_FIELDS if getattr(body, name) is not None
+    }
     has_direction = "optimization_direction" in FIELDS_OF_TYPE[body.annotation_config_type]
     if has_direction and isinstance(body, CreateAnnotationConfig):
-        given.setdefault("optimization_direction", OptimizationDirection.NONE)
-    return given
+        fields.setdefault("optimization_direction", OptimizationDirection.NONE)
+    return fields
 
 
-def _checked(config: AnnotationConfig) -> AnnotationConfig:
+def _validated(config: AnnotationConfig) -> AnnotationConfig:
     if config.type is AnnotationConfigType.CONTINUOUS:
         assert config.minimum_score is not None and config.maximum_score is not None
         if config.minimum_score >= config.maximum_score:
@@ -121,6 +123,6 @@ def _checked(config: AnnotationConfig) -> AnnotationConfig:
     return config
 
 
-def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:
+def _refuse_name_in_use(tx: Transaction, space_id: str, name: str) -> None:
     if annotation_configs.find_config_by_name(tx, space_id, name) is not None:
         raise Conflict("An annotation config with this name already exists in the space; choose another name.")

@@ -1,6 +1,6 @@
-"""Annotating spans, traces, sessions, examples and experiment runs.
+"""Annotates spans, traces, sessions, examples and experiment runs.
 
-Every name must be an annotation config of the row's space. What is written shows at once.
+Every name must be that of an annotation config of the row's space. Annotations are visible at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SHOWN_MAX = 5
 
 
 async def annotate_examples(call: Call) -> None:
-    """An example is annotated in every version that holds it; ids the dataset does not hold are ignored."""
+    """Annotate examples in every version that contains them. Ids that the dataset does not contain are ignored."""
     records, now_us = call.body(AnnotateRows).annotations, to_us(call.services.clock.now())
 
     def work(tx: Transaction) -> None:
@@ -51,7 +51,7 @@ async def annotate_examples(call: Call) -> None:
 
 
 async def annotate_experiment_runs(call: Call) -> None:
-    """Ids the experiment does not hold are ignored."""
+    """Annotate experiment runs. Ids that the experiment does not contain are ignored."""
     records, now_us = call.body(AnnotateRows).annotations, to_us(call.services.clock.now())
 
     def work(tx: Transaction) -> None:
@@ -64,7 +64,7 @@ async def annotate_experiment_runs(call: Call) -> None:
 
 
 async def annotate_spans(call: Call) -> None:
-    """All records or none: one that is not found in the window is a 404."""
+    """Annotate spans, traces or sessions, all or none: one that is not found in the window is a 404."""
     body, now = call.body(AnnotateSpans), call.services.clock.now()
     granularity = body.granularity or Granularity.SPAN
     _refuse_repeated(body.annotations)
@@ -82,58 +82,65 @@ async def annotate_spans(call: Call) -> None:
 def _rows_in_project(
     tx: Transaction, project_id: str, granularity: Granularity, ids: Sequence[str], window_us: tuple[int, int]
 ) -> SeqsOfId:
-    """Raises NotFound when one is not there, Unprocessable for a trace named by a span that is not a root."""
+    """Return id → numbers of the rows to annotate.
+
+    Raises:
+        NotFound: The project has no such row in the window.
+        Unprocessable: A trace is named by a span that is not a root span.
+    """
     if granularity is Granularity.SESSION:
         rows = session_seqs(tx, project_id, ids, window_us)
     else:
-        found = span_rows_by_id(tx, project_id, ids, window_us)
+        spans = span_rows_by_id(tx, project_id, ids, window_us)
         if granularity is Granularity.TRACE:
-            roots = {row["id"] for row in found if row["parent_id"] is None}
-            if inner := sorted({row["id"] for row in found} - roots):
+            roots = {row["id"] for row in spans if row["parent_id"] is None}
+            if inner := sorted({row["id"] for row in spans} - roots):
                 raise Unprocessable(
-                    f"A trace is annotated on its root span; these spans have a parent: {_shown(inner)}."
+                    f"A trace is annotated on its root span, but these spans have a parent: {_shown(inner)}."
                 )
         seqs: dict[str, list[int]] = {}
-        for row in found:
+        for row in spans:
             if granularity is Granularity.SPAN or row["parent_id"] is None:
                 seqs.setdefault(row["id"], []).append(row["seq"])
         rows = seqs
     if missing := [id_ for id_ in ids if id_ not in rows]:
         resource = "session" if granularity is Granularity.SESSION else "span"
         raise NotFound(
-            f"Nothing was written: the project has no {resource} of these ids in the window: {_shown(missing)}. "
+            f"Nothing was written: the project has no {resource} with these ids in the window: {_shown(missing)}. "
             f"Without start_time the window is the last {_WINDOW_DAYS_MAX[granularity]} days before end_time."
         )
     return rows
 
 
 def _window_us(body: AnnotateSpans, granularity: Granularity, now: datetime) -> tuple[int, int]:
-    """Both ends, inclusive."""
+    """Return start and end of the window in microseconds, both inclusive. Raises Unprocessable if it is not valid."""
     longest = timedelta(days=_WINDOW_DAYS_MAX[granularity])
     last = body.end_time or now
     first = body.start_time or last - longest
     if last > now or first > now:
-        raise Unprocessable("start_time and end_time may not lie in the future.")
+        raise Unprocessable("start_time and end_time must not be in the future.")
     if first > last:
-        raise Unprocessable("start_time is after end_time; the window holds no span.")
+        raise Unprocessable("start_time is after end_time, so the window is empty.")
     if last - first > longest:
-        raise Unprocessable(f"The window may not be longer than {longest.days} days; move start_time or end_time.")
+        raise Unprocessable(f"The window must not be longer than {longest.days} days; change start_time or end_time.")
     return to_us(first), to_us(last)
 
 
 def _require_configs(tx: Transaction, space_id: str, records: Iterable[AnnotatedRecord]) -> None:
     names = [value.name for record in records for value in record.values]
     if unknown := annotation_configs.unknown_names(tx, space_id, names):
-        raise Unprocessable(f"The space has no annotation config of these names: {_shown(unknown)}. Create one first.")
+        raise Unprocessable(
+            f"The space has no annotation config with these names: {_shown(unknown)}. Create one first."
+        )
 
 
 def _refuse_repeated(records: Sequence[AnnotatedRecord]) -> None:
     if repeated := [id_ for id_, count in Counter(_ids(records)).items() if count > 1]:
-        raise BadRequest(f"A record_id stands twice: {_shown(repeated)}.")
+        raise BadRequest(f"Duplicate record_id: {_shown(repeated)}.")
     for record in records:
         names = Counter(value.name for value in record.values)
         if repeated := [name for name, count in names.items() if count > 1]:
-            raise BadRequest(f"A record has two values of one name: {_shown(repeated)}.")
+            raise BadRequest(f"A record has two values with the same name: {_shown(repeated)}.")
 
 
 def _ids(records: Iterable[AnnotatedRecord]) -> list[str]:
@@ -141,6 +148,6 @@ def _ids(records: Iterable[AnnotatedRecord]) -> list[str]:
 
 
 def _shown(names: Sequence[str]) -> str:
-    """The first of the names the caller has sent, cut so that a problem stays readable."""
+    """Return the first of the names that the client sent, shortened to keep the message readable."""
     listed = ", ".join(f"'{name[:80]}'" for name in names[:_SHOWN_MAX])
     return listed if len(names) <= _SHOWN_MAX else f"{listed} and {len(names) - _SHOWN_MAX} more"

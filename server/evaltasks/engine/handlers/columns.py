@@ -1,4 +1,4 @@
-"""User columns on their way into the store: any JSON value, kept as JSON text."""
+"""Encodes the columns of users for the store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from evaltasks.api.wire import JsonObject
 
 
 def columns_text(columns: JsonObject, where: str) -> str:
-    """The columns as JSON text. Raises BadRequest, naming `where`, for NaN and infinity, which JSON does not know."""
+    """Return the columns as JSON text.
+
+    Raises:
+        BadRequest: A value is NaN or infinite, which JSON cannot represent. The message begins with `where`.
+    """
     try:
         return json.dumps(columns, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        raise BadRequest(f"{where} holds NaN or an infinite number, which JSON does not know; send null.") from None
+        raise BadRequest(
+            f"{where} contains NaN or an infinite number, which JSON cannot represent; send null instead."
+        ) from None

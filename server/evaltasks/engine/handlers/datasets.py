@@ -34,7 +34,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 
 def require_dataset(tx: Transaction, dataset_id: str) -> Dataset:
-    """The dataset with its versions. Raises NotFound."""
+    """Return the dataset with its versions. Raises NotFound if there is none with this id."""
     dataset = datasets.find_dataset(tx, dataset_id)
     if dataset is None:
         raise NotFound("There is no dataset with this id.")
@@ -42,7 +42,7 @@ def require_dataset(tx: Transaction, dataset_id: str) -> Dataset:
 
 
 async def list_datasets(call: Call) -> DatasetPage:
-    """Newest first, without versions."""
+    """List datasets, newest first, without versions."""
     query = call.query(ListDatasets)
     scope = scope_of("datasets", query)
     (before_seq,) = key_from(scope, query.cursor, [NEWEST])
@@ -86,7 +86,7 @@ async def rename_dataset(call: Call) -> Dataset:
 
 
 async def delete_dataset(call: Call) -> None:
-    """Everything under the dataset goes with it: versions, examples, experiments and tasks."""
+    """Delete a dataset with its versions, examples, experiments and tasks."""
 
     def work(tx: Transaction) -> None:
         datasets.delete_dataset(tx, require_dataset(tx, call.path["dataset_id"]).id)
@@ -100,36 +100,36 @@ async def list_examples(call: Call) -> ExamplePage:
 
 
 async def search_examples(call: Call) -> ExamplePage:
-    """As `list_examples`, filtered; without a filter all examples."""
+    """List the examples that pass a filter, or all without one."""
     query = call.body(SearchExamples)
     if query.filter is not None and not query.filter.strip():
-        raise BadRequest("filter is blank; leave it out to read all examples.")
+        raise BadRequest("filter is blank; omit it to list all examples.")
     return await _example_page(call, query, query.dataset_version_id or None, query.filter)
 
 
 async def append_examples(call: Call) -> DatasetWithExampleIds:
-    """In place: into the given version, or the latest one."""
-    wanted, services = call.query(DatasetVersionQuery).dataset_version_id, call.services
+    """Add examples to a version, by default the latest one."""
+    requested_version, services = call.query(DatasetVersionQuery).dataset_version_id, call.services
     rows = _with_ids(call, call.body(AppendExamples).examples)
 
     def work(tx: Transaction) -> DatasetWithExampleIds:
         dataset = require_dataset(tx, call.path["dataset_id"])
-        version_id = _require_version(tx, dataset, wanted)
+        version_id = _require_version(tx, dataset, requested_version)
         now_us = to_us(services.clock.now())
         datasets.insert_examples(tx, version_id=version_id, rows=rows, now_us=now_us)
-        return _touched(tx, dataset, version_id, list(rows), now_us)
+        return _touch(tx, dataset, version_id, list(rows), now_us)
 
     return await services.store.write(work)
 
 
 async def update_examples(call: Call) -> DatasetWithExampleIds:
-    """By id, column by column; in place, or into a new version that takes over everything else.
+    """Update columns of examples by id, in a version or in a new copy of it.
 
-    Ids that the version does not hold are ignored.
+    Ids that the version does not contain are ignored.
     """
-    wanted, services = call.query(DatasetVersionQuery).dataset_version_id, call.services
+    requested_version, services = call.query(DatasetVersionQuery).dataset_version_id, call.services
     body = call.body(UpdateExamples)
-    # Also refuses what cannot be stored before anything is written.
+    # Values that cannot be stored are refused before anything is written.
     changes = [
         (str(row["id"]), json.loads(columns_text({**row, "id": None}, f"examples[{index}]")))
         for index, row in enumerate(body.examples)
@@ -137,11 +137,11 @@ async def update_examples(call: Call) -> DatasetWithExampleIds:
 
     def work(tx: Transaction) -> DatasetWithExampleIds:
         dataset = require_dataset(tx, call.path["dataset_id"])
-        version_id = _require_version(tx, dataset, wanted)
+        version_id = _require_version(tx, dataset, requested_version)
         now_us = to_us(services.clock.now())
         if body.new_version:
             if datasets.has_version_named(tx, dataset.id, body.new_version):
-                raise Conflict("The dataset has a version of this name already; choose another name for new_version.")
+                raise Conflict("The dataset already has a version with this name; choose another name for new_version.")
             from_version_id, version_id = version_id, services.new_id("DatasetVersion")
             datasets.copy_version(
                 tx,
@@ -152,13 +152,13 @@ async def update_examples(call: Call) -> DatasetWithExampleIds:
                 now_us=now_us,
             )
         ids = _change_examples(tx, version_id, changes, now_us)
-        return _touched(tx, dataset, version_id, ids, now_us)
+        return _touch(tx, dataset, version_id, ids, now_us)
 
     return await services.store.write(work)
 
 
 async def delete_examples(call: Call) -> DeletedExamples:
-    """In place, from one version."""
+    """Delete examples from one version."""
     body, services = call.body(DeleteExamples), call.services
 
     def work(tx: Transaction) -> DeletedExamples:
@@ -176,13 +176,15 @@ async def delete_examples(call: Call) -> DeletedExamples:
     return await services.store.write(work)
 
 
-async def _example_page(call: Call, query: RowQuery, wanted: str | None, filter_text: str | None) -> ExamplePage:
+async def _example_page(
+    call: Call, query: RowQuery, requested_version: str | None, filter_text: str | None
+) -> ExamplePage:
     compiled = ALL_ROWS if filter_text is None else compile_filter(filter_text, Target.EXAMPLE)
 
     def work(tx: Transaction) -> ExamplePage:
         dataset = require_dataset(tx, call.path["dataset_id"])
-        version_id = _require_version(tx, dataset, wanted)
-        # The version is part of the scope: pages of one walk must not mix two versions.
+        version_id = _require_version(tx, dataset, requested_version)
+        # The version is part of the scope, because the pages of a list must not mix two versions.
         scope = scope_of("examples", query, version_id)
         (after_seq,) = key_from(scope, query.cursor, [0])
         rows = datasets.example_rows(tx, version_id, after_seq, query.limit, compiled)
@@ -193,7 +195,7 @@ async def _example_page(call: Call, query: RowQuery, wanted: str | None, filter_
 
 
 def _with_ids(call: Call, examples: list[JsonObject]) -> dict[str, str]:
-    """Example id → columns as JSON text, in the order given."""
+    """Return new example id → columns as JSON text, in the order of the examples."""
     return {
         call.services.new_row_id(): columns_text(columns, f"examples[{index}]")
         for index, columns in enumerate(examples)
@@ -201,9 +203,13 @@ def _with_ids(call: Call, examples: list[JsonObject]) -> dict[str, str]:
 
 
 def _change_examples(tx: Transaction, version_id: str, changes: list[tuple[str, JsonObject]], now_us: int) -> list[str]:
-    """The ids that were changed, in the order given, each once. A later change of the same example wins."""
-    found = datasets.examples_by_id(tx, version_id, [id_ for id_, _ in changes])
-    columns = {id_: json.loads(row["columns"]) for id_, row in found.items()}
+    """Change columns of examples; of two changes of a column the later one wins.
+
+    Returns:
+        The ids of the changed examples in the order of `changes`, each once.
+    """
+    examples = datasets.examples_by_id(tx, version_id, [id_ for id_, _ in changes])
+    columns = {id_: json.loads(row["columns"]) for id_, row in examples.items()}
     for id_, change in changes:
         if id_ in columns:
             columns[id_].update((name, value) for name, value in change.items() if name != "id")
@@ -211,15 +217,18 @@ def _change_examples(tx: Transaction, version_id: str, changes: list[tuple[str, 
     datasets.update_examples(
         tx,
         version_id,
-        [(id_, columns_text(columns[id_], "the example"), moved_us(found[id_]["updated_us"], now_us)) for id_ in ids],
+        [
+            (id_, columns_text(columns[id_], "the example"), moved_us(examples[id_]["updated_us"], now_us))
+            for id_ in ids
+        ],
     )
     return ids
 
 
-def _touched(
+def _touch(
     tx: Transaction, dataset: Dataset, version_id: str, example_ids: list[str], now_us: int
 ) -> DatasetWithExampleIds:
-    """Mark dataset and version as changed; the answer of all that writes examples."""
+    """Mark dataset and version as updated and return the response for changed examples."""
     datasets.touch_dataset(tx, dataset.id, version_id, now_us)
     changed = require_dataset(tx, dataset.id)
     return DatasetWithExampleIds(
@@ -227,11 +236,12 @@ def _touched(
     )
 
 
-def _require_version(tx: Transaction, dataset: Dataset, wanted: str | None) -> str:
-    version = datasets.find_version(tx, dataset.id, wanted)
+def _require_version(tx: Transaction, dataset: Dataset, version_id: str | None) -> str:
+    """Return the id of this version, or of the latest one if `version_id` is None. Raises NotFound."""
+    version = datasets.find_version(tx, dataset.id, version_id)
     if version is None:
         raise NotFound(
-            "dataset_version_id is not a version of this dataset; leave it out for the latest version, or take "
-            "one from the dataset's versions."
+            "dataset_version_id is not a version of this dataset; omit it for the latest version, or use one of the "
+            "dataset's versions."
         )
     return version.id

@@ -38,7 +38,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 
 def require_evaluator(tx: Transaction, evaluator_id: str) -> Evaluator:
-    """Raises NotFound."""
+    """Return the evaluator with this id. Raises NotFound if there is none."""
     evaluator = evaluators.find_evaluator(tx, evaluator_id)
     if evaluator is None:
         raise NotFound("There is no evaluator with this id.")
@@ -46,7 +46,7 @@ def require_evaluator(tx: Transaction, evaluator_id: str) -> Evaluator:
 
 
 async def list_evaluators(call: Call) -> EvaluatorPage:
-    """The most recently updated first."""
+    """List evaluators, most recently updated first."""
     query = call.query(ListEvaluators)
     scope = scope_of("evaluators", query)
     before_us, before_seq = key_from(scope, query.cursor, [NEWEST, NEWEST])
@@ -68,7 +68,7 @@ async def create_evaluator(call: Call) -> EvaluatorAnswer:
     def work(tx: Transaction) -> EvaluatorAnswer:
         require_space(tx, body.space_id)
         _check_integration(tx, body.version, body.space_id)
-        _refuse_taken(tx, body.space_id, body.name)
+        _refuse_name_in_use(tx, body.space_id, body.name)
         evaluator_id = services.new_id("Evaluator")
         evaluators.insert_evaluator(
             tx,
@@ -86,7 +86,7 @@ async def create_evaluator(call: Call) -> EvaluatorAnswer:
 
 
 async def get_evaluator(call: Call) -> EvaluatorAnswer:
-    """With the version asked for, or the latest."""
+    """Get an evaluator with the version in the query, or its latest one."""
     version_id = call.query(GetEvaluator).version_id
 
     def work(tx: Transaction) -> EvaluatorAnswer:
@@ -95,25 +95,25 @@ async def get_evaluator(call: Call) -> EvaluatorAnswer:
             return _latest(tx, evaluator)
         version = evaluators.find_version(tx, version_id)
         if version is None or version.evaluator_id != evaluator.id:
-            raise NotFound("version_id is not a version of this evaluator; leave it out for the latest one.")
+            raise NotFound("version_id is not a version of this evaluator; omit it for the latest one.")
         return evaluator_answer(evaluator, version)
 
     return await call.services.store.read_by_key(work)
 
 
 async def update_evaluator(call: Call) -> Evaluator:
-    """Name and description; a description of null clears it."""
+    """Update name and description; null clears the description."""
     body, services = call.body(UpdateEvaluator), call.services
-    given = body.model_fields_set
-    if "name" in given and body.name is None:
-        raise Unprocessable("name cannot be cleared; leave it out to keep it")
+    provided = body.model_fields_set
+    if "name" in provided and body.name is None:
+        raise Unprocessable("name cannot be cleared; omit it to keep it")
 
     def work(tx: Transaction) -> Evaluator:
         before = require_evaluator(tx, call.path["evaluator_id"])
         name = body.name or before.name
         if name != before.name:
-            _refuse_taken(tx, before.space_id, name)
-        description = body.description if "description" in given else before.description
+            _refuse_name_in_use(tx, before.space_id, name)
+        description = body.description if "description" in provided else before.description
         now_us = to_us(services.clock.now())
         evaluators.update_evaluator(tx, before.id, name=name, description=description, now_us=now_us)
         return require_evaluator(tx, before.id)
@@ -122,7 +122,7 @@ async def update_evaluator(call: Call) -> Evaluator:
 
 
 async def delete_evaluator(call: Call) -> None:
-    """Refused while a task uses it."""
+    """Delete an evaluator. Raises Conflict while a task uses it."""
 
     def work(tx: Transaction) -> None:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
@@ -135,7 +135,7 @@ async def delete_evaluator(call: Call) -> None:
 
 
 async def list_evaluator_versions(call: Call) -> VersionPageAnswer:
-    """Newest first."""
+    """List the versions of an evaluator, newest first."""
     query = call.query(ListEvaluatorVersions)
 
     def work(tx: Transaction) -> VersionPageAnswer:
@@ -150,7 +150,7 @@ async def list_evaluator_versions(call: Call) -> VersionPageAnswer:
 
 
 async def create_evaluator_version(call: Call) -> VersionAnswer:
-    """The new latest version; tasks that pin none use it from their next task run on."""
+    """Create a new latest version. Tasks without a pinned version use it from their next task run on."""
     version, services = call.body(CreateEvaluatorVersion), call.services
     await _check_version(services, version)
 
@@ -158,7 +158,7 @@ async def create_evaluator_version(call: Call) -> VersionAnswer:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
         if version.type is not evaluator.type:
             raise Unprocessable(
-                f"this evaluator is of type {evaluator.type}, so its versions hold a {evaluator.type.lower()}_config"
+                f"this evaluator is of type {evaluator.type}, so its versions need a {evaluator.type.lower()}_config"
             )
         _check_integration(tx, version, evaluator.space_id)
         version_id = _insert_version(tx, services, evaluator.id, version)
@@ -172,25 +172,28 @@ async def create_evaluator_version(call: Call) -> VersionAnswer:
 
 
 async def delete_evaluator_versions(call: Call) -> DeletedEvaluatorVersions:
-    """Tasks that pinned a deleted version follow the latest from now on; the last version of a used evaluator stays."""
-    wanted = list(dict.fromkeys(call.body(DeleteEvaluatorVersions).version_ids))
+    """Delete versions. Tasks that pinned one of them use the latest version from now on.
+
+    The last version of an evaluator that tasks use cannot be deleted.
+    """
+    version_ids = list(dict.fromkeys(call.body(DeleteEvaluatorVersions).version_ids))
 
     def work(tx: Transaction) -> DeletedEvaluatorVersions:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
-        found = evaluators.versions_among(tx, evaluator.id, wanted)
-        if found and len(found) == evaluators.version_count(tx, evaluator.id):
+        existing = evaluators.versions_among(tx, evaluator.id, version_ids)
+        if existing and len(existing) == evaluators.version_count(tx, evaluator.id):
             users = evaluators.task_names_using(tx, evaluator.id)
             if users:
                 raise Conflict(
                     f"This would delete the last version of an evaluator that tasks use: {quoted_names(users)}. "
                     "Keep one version, or delete or change the tasks first."
                 )
-        deleted = [id_ for id_ in wanted if id_ in found]
+        deleted = [id_ for id_ in version_ids if id_ in existing]
         evaluators.delete_versions(tx, evaluator.id, deleted)
         return DeletedEvaluatorVersions(
             completed=True,
             deleted_version_ids=deleted,
-            not_deleted_version_ids=[id_ for id_ in wanted if id_ not in found],
+            not_deleted_version_ids=[id_ for id_ in version_ids if id_ not in existing],
         )
 
     return await call.services.store.write(work)
@@ -214,7 +217,7 @@ def _version(tx: Transaction, version_id: str) -> VersionAnswer:
 def _latest(tx: Transaction, evaluator: Evaluator) -> EvaluatorAnswer:
     version = evaluators.latest_version(tx, evaluator.id)
     if version is None:
-        raise NotFound("All versions of this evaluator were deleted; give it a new one to use it again.")
+        raise NotFound("All versions of this evaluator were deleted; create a new one to use it again.")
     return evaluator_answer(evaluator, version)
 
 
@@ -257,6 +260,6 @@ def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_i
         raise Unprocessable("; ".join(problems))
 
 
-def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:
+def _refuse_name_in_use(tx: Transaction, space_id: str, name: str) -> None:
     if evaluators.find_evaluator_by_name(tx, space_id, name) is not None:
         raise Conflict("An evaluator with this name already exists in the space; choose another name.")

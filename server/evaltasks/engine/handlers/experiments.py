@@ -1,4 +1,4 @@
-"""Experiments and their runs; an experiment run is ONE example's output."""
+"""Experiments and experiment runs. An experiment run is the output for ONE example."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMED_FIELDS = frozenset({"example_id", "output", "error"})
 
 
 def require_experiment(tx: Transaction, experiment_id: str) -> Experiment:
-    """Raises NotFound."""
+    """Return the experiment with this id. Raises NotFound if there is none."""
     experiment = experiments.find_experiment(tx, experiment_id)
     if experiment is None:
         raise NotFound("There is no experiment with this id.")
@@ -37,7 +37,7 @@ def require_experiment(tx: Transaction, experiment_id: str) -> Experiment:
 
 
 async def list_experiments(call: Call) -> ExperimentPage:
-    """Newest first. A dataset or space that does not exist is a 404, not an empty list."""
+    """List experiments, newest first. A dataset or space that does not exist is a 404, not an empty list."""
     query = call.query(ListExperiments)
     scope = scope_of("experiments", query)
     (before_seq,) = key_from(scope, query.cursor, [NEWEST])
@@ -55,7 +55,10 @@ async def list_experiments(call: Call) -> ExperimentPage:
 
 
 async def create_experiment(call: Call) -> Experiment:
-    """On the dataset's latest version, or stand-alone in a space. Example ids are not checked, as the service does."""
+    """Create an experiment on the latest version of a dataset, or stand-alone in a space.
+
+    Example ids are not checked, as in AX.
+    """
     body, services = call.body(CreateExperiment), call.services
     runs = _new_runs(call, body.experiment_runs)
 
@@ -82,7 +85,7 @@ async def delete_experiment(call: Call) -> None:
 
 
 async def list_experiment_runs(call: Call) -> ExperimentRunPage:
-    """In the order of insertion."""
+    """List experiment runs in the order of insertion."""
     query = call.query(ListExperimentRuns)
 
     def work(tx: Transaction) -> ExperimentRunPage:
@@ -97,10 +100,10 @@ async def list_experiment_runs(call: Call) -> ExperimentRunPage:
 
 
 async def search_experiment_runs(call: Call) -> ExperimentRunPage:
-    """By id, filtered; without a filter all rows."""
+    """List the experiment runs that pass a filter, or all without one, sorted by id."""
     query = call.body(SearchExperimentRuns)
     if query.filter is not None and not query.filter.strip():
-        raise BadRequest("filter is blank; leave it out to read all experiment runs.")
+        raise BadRequest("filter is blank; omit it to list all experiment runs.")
     compiled = ALL_ROWS if query.filter is None else compile_filter(query.filter, Target.EXPERIMENT_RUN)
 
     def work(tx: Transaction) -> ExperimentRunPage:
@@ -123,7 +126,9 @@ async def append_experiment_runs(call: Call) -> ExperimentWithRunIds:
         if experiment.dataset_id is not None:
             for index, run in enumerate(runs):
                 if not run.example_id:
-                    raise Unprocessable(f"experiment_runs[{index}].example_id is needed with a dataset")
+                    raise Unprocessable(
+                        f"experiment_runs[{index}].example_id is required, because the experiment has a dataset"
+                    )
         creation.append_experiment_runs(tx, services, experiment.id, runs)
         changed = require_experiment(tx, experiment.id)
         return ExperimentWithRunIds(**changed.model_dump(), run_ids=[run.id for run in runs])

@@ -1,4 +1,4 @@
-"""How a client finds out that it speaks to an evaltasks engine."""
+"""Information by which a client recognizes an evaltasks engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pages and their cursors, the same for every list.
+"""Pages and cursors of all lists.
 
-A cursor is opaque: base64url of the list's name and the sort key of the last item shown. It is only good for the
-list that made it; anything else is a 400.
+A cursor is opaque to clients: base64url of the scope of the list and the sort key of the last item of the page. It is
+valid only for the list that returned it; anything else is a 400.
 """
 
 from __future__ import annotations
@@ -20,46 +20,67 @@ from evaltasks.api.wire import Pagination
 T = TypeVar("T")
 
 
-# The first sort key of a list that goes down; sequence numbers and microseconds never get there.
+# The sort key before the first item of a descending list; sequence numbers and microseconds are always smaller.
 NEWEST = 2**62
 
 
 def scope_of(name: str, query: BaseModel, *selectors: str) -> str:
-    """The scope of a list: its name and everything in `query` that selects items, but not the page itself."""
-    chosen = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
-    return json.dumps([name, *selectors, chosen], sort_keys=True)
+    """Return the scope of a list: its name and everything in `query` that selects items, without limit and cursor."""
+    selection = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
+    return json.dumps([name, *selectors, selection], sort_keys=True)
 
 
 def cursor_for(scope: str, key: Sequence[int | float | str]) -> str:
-    """`scope` names the list with all that selects its items; `key` is the sort key of the last item shown."""
+    """Return a cursor.
+
+    Args:
+        scope: The scope of the list (`scope_of`).
+        key: The sort key of the last item of the page.
+    """
     return base64.urlsafe_b64encode(json.dumps([scope, list(key)]).encode()).decode()
 
 
 def key_from(scope: str, cursor: str | None, first: Sequence[int | float | str]) -> list[int | float | str]:
-    """The sort key to go on after; `first` when there is no cursor. Raises BadRequest for a foreign cursor."""
+    """Return the sort key after which the page starts.
+
+    Args:
+        scope: The scope of the list.
+        cursor: The cursor that the client sent.
+        first: The sort key without a cursor.
+
+    Raises:
+        BadRequest: The cursor belongs to another list, or is not a cursor.
+    """
     if cursor is None:
         return list(first)
     try:
-        found_scope, key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        fits = found_scope == scope and len(key) == len(first) and all(map(_alike, key, first))
+        cursor_scope, key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        is_valid = cursor_scope == scope and len(key) == len(first) and all(map(_has_type_of, key, first))
     except (binascii.Error, ValueError, TypeError):
-        fits = False
-    if not fits:
-        raise BadRequest("cursor does not belong to this list with these filters; start again without a cursor.")
+        is_valid = False
+    if not is_valid:
+        raise BadRequest("cursor does not belong to this list with these filters; omit it to start at the first page.")
     return list(key)
 
 
-def _alike(found: object, first: float | str) -> bool:
-    """True when a part of a cursor can be bound where `first` could be."""
+def _has_type_of(value: object, first: float | str) -> bool:
+    """Return True if a part of a cursor can be bound in place of `first`."""
     if isinstance(first, str):
-        return isinstance(found, str)
-    return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < 2**63
+        return isinstance(value, str)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def paginate(
     rows: Sequence[T], limit: int, scope: str, key_of: Callable[[T], Sequence[int | float | str]]
 ) -> tuple[list[T], Pagination]:
-    """Cut `limit + 1` fetched rows to a page; `next_cursor` is there only when more follow."""
+    """Return the rows of a page and its pagination, with a `next_cursor` if more rows follow.
+
+    Args:
+        rows: Up to `limit + 1` rows.
+        limit: The size of a page.
+        scope: The scope of the list.
+        key_of: Returns the sort key of a row.
+    """
     page = list(rows[:limit])
     if len(rows) <= limit or not page:
         return page, Pagination(has_more=False)

@@ -1,7 +1,7 @@
-"""All problems of one request in one answer.
+"""Reports all problems of a request in one response.
 
-A handler adds what it finds and raises at the end. The answer's class is that of the first kind present in the
-order 400, 404, 422, 409: what cannot be read comes before what cannot be right.
+A handler adds the problems and raises at the end. The status is the first one present in the order 400, 404, 422, 409:
+problems of syntax come before those of content.
 """
 
 from __future__ import annotations
@@ -12,29 +12,32 @@ _ORDER: tuple[type[Problem], ...] = (BadRequest, NotFound, Unprocessable, Confli
 
 
 class ProblemList:
+    """Collects problems (RFC 9457) of a request."""
+
     def __init__(self) -> None:
-        self._found: list[tuple[type[Problem], str]] = []
+        self._problems: list[tuple[type[Problem], str]] = []
 
     def bad_request(self, text: str) -> None:
-        self._found.append((BadRequest, text))
+        self._problems.append((BadRequest, text))
 
     def not_found(self, text: str) -> None:
-        self._found.append((NotFound, text))
+        self._problems.append((NotFound, text))
 
     def unprocessable(self, text: str) -> None:
-        self._found.append((Unprocessable, text))
+        self._problems.append((Unprocessable, text))
 
     def conflict(self, text: str) -> None:
-        self._found.append((Conflict, text))
+        self._problems.append((Conflict, text))
 
     def add(self, problem: Problem) -> None:
-        """A problem raised by a part that judges one thing alone (a filter, for instance)."""
+        """Add a problem that was raised by another function, for a filter for example."""
         kind = type(problem) if type(problem) in _ORDER else Unprocessable
-        self._found.append((kind, problem.detail))
+        self._problems.append((kind, problem.detail))
 
     def raise_any(self) -> None:
-        if not self._found:
+        """Raise one Problem with the details of all; do nothing if there is none."""
+        if not self._problems:
             return
-        kinds = {kind for kind, _ in self._found}
+        kinds = {kind for kind, _ in self._problems}
         worst = next(kind for kind in _ORDER if kind in kinds)
-        raise worst("; ".join(text for _, text in self._found))
+        raise worst("; ".join(text for _, text in self._problems))

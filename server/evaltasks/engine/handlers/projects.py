@@ -13,7 +13,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 
 def require_project(tx: Transaction, project_id: str) -> Project:
-    """The project of that id. Raises NotFound."""
+    """Return the project with this id. Raises NotFound if there is none."""
     project = projects.find_project(tx, project_id)
     if project is None:
         raise NotFound("There is no project with this id.")
@@ -21,7 +21,7 @@ def require_project(tx: Transaction, project_id: str) -> Project:
 
 
 async def list_projects(call: Call) -> ProjectPage:
-    """Newest first."""
+    """List projects, newest first."""
     query = call.query(ListProjects)
     if query.project_type is not None and query.project_type.upper() not in set(ProjectType):
         raise BadRequest(f"query parameter project_type: expected one of {', '.join(ProjectType)}.")
@@ -47,7 +47,7 @@ async def create_project(call: Call) -> Project:
 
     def work(tx: Transaction) -> Project:
         require_space(tx, body.space_id)
-        _refuse_taken(tx, body.space_id, body.name)
+        _refuse_name_in_use(tx, body.space_id, body.name)
         return creation.create_project(tx, services, body.space_id, body.name)
 
     return await services.store.write(work)
@@ -59,7 +59,7 @@ async def rename_project(call: Call) -> Project:
     def work(tx: Transaction) -> Project:
         project = require_project(tx, call.path["project_id"])
         if name != project.name:
-            _refuse_taken(tx, project.space_id, name)
+            _refuse_name_in_use(tx, project.space_id, name)
         projects.rename_project(tx, project.id, name)
         return require_project(tx, project.id)
 
@@ -67,7 +67,7 @@ async def rename_project(call: Call) -> Project:
 
 
 async def delete_project(call: Call) -> None:
-    """Everything under the project goes with it: spans, their evaluations, tasks and task runs."""
+    """Delete a project with its spans, their evaluations, its tasks and their task runs."""
 
     def work(tx: Transaction) -> None:
         projects.delete_project(tx, require_project(tx, call.path["project_id"]).id)
@@ -75,6 +75,6 @@ async def delete_project(call: Call) -> None:
     await call.services.store.write(work)
 
 
-def _refuse_taken(tx: Transaction, space_id: str, name: str) -> None:
+def _refuse_name_in_use(tx: Transaction, space_id: str, name: str) -> None:
     if projects.find_project_by_name(tx, space_id, name) is not None:
-        raise Conflict("A project of this name exists in this space already; names of projects are unique in it.")
+        raise Conflict("A project with this name already exists in the space; choose another name.")

@@ -1,4 +1,4 @@
-"""Spaces: what everything else lives in."""
+"""Spaces, which contain all other resources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 
 def require_space(tx: Transaction, space_id: str) -> Space:
-    """The space of that id. Raises NotFound; lists that are scoped to a space use it too."""
+    """Return the space with this id. Raises NotFound if there is none."""
     space = spaces.find_space(tx, space_id)
     if space is None:
         raise NotFound("There is no space with this id.")
@@ -20,7 +20,7 @@ def require_space(tx: Transaction, space_id: str) -> Space:
 
 
 def require_default_space(tx: Transaction) -> Space:
-    """The oldest space. Raises NotFound in a store that `ensure_default_space` has not seen yet."""
+    """Return the oldest space. Raises NotFound before `ensure_default_space` has created one."""
     space = spaces.find_default_space(tx)
     if space is None:
         raise NotFound("This store has no space yet.")
@@ -28,16 +28,16 @@ def require_default_space(tx: Transaction) -> Space:
 
 
 async def ensure_default_space(services: Services, name: str) -> Space:
-    """The default space, made under `name` in a store that has none.
+    """Return the default space, creating it with this name in a store without spaces.
 
-    A store keeps its first space as the default, whatever name later openings ask for: ids that clients remember
-    stay valid. Safe when several processes open the store at once.
+    A store keeps its first space as the default even if it is opened with another name later, so that ids in clients
+    stay valid. Several processes may call this at once.
     """
 
     def work(tx: Transaction) -> Space:
-        found = spaces.find_default_space(tx)
-        if found is not None:
-            return found
+        existing = spaces.find_default_space(tx)
+        if existing is not None:
+            return existing
         body = CreateSpace(name=name)
         spaces.insert_space(tx, services.new_id("Space"), body, to_us(services.clock.now()))
         return require_default_space(tx)
@@ -46,7 +46,7 @@ async def ensure_default_space(services: Services, name: str) -> Space:
 
 
 async def list_spaces(call: Call) -> SpacePage:
-    """Newest first. The engine knows one organization, so `org_id` narrows nothing."""
+    """List spaces, newest first. The engine has one organization, so `org_id` has no effect."""
     query = call.query(ListSpaces)
     scope = scope_of("spaces", query)
     (before_seq,) = key_from(scope, query.cursor, [NEWEST])
@@ -67,7 +67,7 @@ async def create_space(call: Call) -> Space:
     body, services = call.body(CreateSpace), call.services
 
     def work(tx: Transaction) -> Space:
-        _refuse_taken(tx, body.name)
+        _refuse_name_in_use(tx, body.name)
         space_id = services.new_id("Space")
         spaces.insert_space(tx, space_id, body, to_us(services.clock.now()))
         return require_space(tx, space_id)
@@ -76,46 +76,46 @@ async def create_space(call: Call) -> Space:
 
 
 async def update_space(call: Call) -> Space:
-    """Null clears the description and the default LLM integration; what is left out stays."""
+    """Update a space. Null clears the description and the default LLM integration."""
     body = call.body(UpdateSpace)
-    given = {name: getattr(body, name) for name in body.model_fields_set}
-    if not given:
-        raise BadRequest("No fields to update: give name, description, is_private or another field of a space.")
-    if given.pop("default_agent_runtime", None) is not None:
-        raise NotBuilt("This engine has no agent runtimes; leave default_agent_runtime out.")
-    if given.get("description", "") is None:
-        given["description"] = ""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    if not changes:
+        raise BadRequest("No fields to update: provide name, description, is_private or another field of a space.")
+    if changes.pop("default_agent_runtime", None) is not None:
+        raise NotBuilt("This engine has no agent runtimes; omit default_agent_runtime.")
+    if changes.get("description", "") is None:
+        changes["description"] = ""
     for name in ("name", "is_private", "ml_models_enabled", "gradient_start_color", "gradient_end_color"):
-        if name in given and given[name] is None:
-            raise BadRequest(f"{name} cannot be cleared; leave it out to keep it.")
+        if name in changes and changes[name] is None:
+            raise BadRequest(f"{name} cannot be cleared; omit it to keep it.")
 
     def work(tx: Transaction) -> Space:
-        before = require_space(tx, call.path["space_id"])
-        after = before.model_copy(update=given)
-        if after.name != before.name:
-            _refuse_taken(tx, after.name)
-        chosen = body.default_llm_integration
-        if chosen is not None and ai_integrations.find_integration(tx, chosen.integration_id) is None:
+        old = require_space(tx, call.path["space_id"])
+        new = old.model_copy(update=changes)
+        if new.name != old.name:
+            _refuse_name_in_use(tx, new.name)
+        default = body.default_llm_integration
+        if default is not None and ai_integrations.find_integration(tx, default.integration_id) is None:
             raise NotFound("There is no AI integration with the integration_id of default_llm_integration.")
-        spaces.update_space(tx, after)
-        return require_space(tx, before.id)
+        spaces.update_space(tx, new)
+        return require_space(tx, old.id)
 
     return await call.services.store.write(work)
 
 
 async def delete_space(call: Call) -> None:
-    """Everything in the space goes with it. The last space stays: nothing could be made without one."""
+    """Delete a space with everything in it. The last space cannot be deleted, because all resources need one."""
 
     def work(tx: Transaction) -> None:
         space = require_space(tx, call.path["space_id"])
         if spaces.is_last_space(tx, space.id):
-            raise Forbidden("This is the engine's last space, and everything else needs one; create another one first.")
+            raise Forbidden("The last space of the engine cannot be deleted; create another one first.")
         spaces.delete_space(tx, space.id)
 
     await call.services.store.write(work)
     call.services.wake_signal.notify()
 
 
-def _refuse_taken(tx: Transaction, name: str) -> None:
+def _refuse_name_in_use(tx: Transaction, name: str) -> None:
     if spaces.find_space_by_name(tx, name) is not None:
-        raise Conflict("A space of this name exists already; names of spaces are unique.")
+        raise Conflict("A space with this name already exists; choose another name.")

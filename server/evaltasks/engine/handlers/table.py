@@ -1,4 +1,4 @@
-"""Operation → handler. A test holds this table against `api.operations.OPERATIONS` both ways."""
+"""Operation → handler. A test compares this table with `api.operations.OPERATIONS`."""
 
 from __future__ import annotations
 

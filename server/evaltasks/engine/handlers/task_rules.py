@@ -1,6 +1,6 @@
-"""What a task may be: which fields belong to which type, and what they may refer to.
+"""Validates tasks: which fields belong to which type, and what they may refer to.
 
-Every function adds all it finds to one `ProblemList`; a request is refused once, with everything that is wrong with it.
+Every function adds its problems to one `ProblemList`, so that a response reports all problems of a request.
 """
 
 from __future__ import annotations
@@ -40,22 +40,33 @@ _EVALUATOR_TYPES = {
 
 
 def validate_creation(tx: Transaction, body: CreateTask) -> str:
-    """The space the task belongs to. Raises the problem of everything that is wrong."""
+    """Validate a new task.
+
+    Returns:
+        The id of the space that the task belongs to.
+
+    Raises:
+        Problem: Of the worst kind that was found, with the details of all problems.
+    """
     problems = ProblemList()
-    space_id = _space(tx, body, problems)
+    space_id = _space_id(tx, body, problems)
     if body.type.evaluates:
         _validate_evaluation_task(tx, body, space_id, problems)
     else:
         _validate_experiment_task(tx, body, space_id, problems)
     if space_id is not None and tasks.has_task_named(tx, space_id, body.name):
-        problems.conflict(_TAKEN)
+        problems.conflict(_NAME_IN_USE)
     problems.raise_any()
     assert space_id is not None
     return space_id
 
 
 def validate_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask) -> None:
-    """Raises the problem of everything that is wrong with the change."""
+    """Validate the update of a task.
+
+    Raises:
+        Problem: Of the worst kind that was found, with the details of all problems.
+    """
     problems = ProblemList()
     if task.evaluates:
         _refuse_experiment_settings(body, task.type.lower(), problems)
@@ -68,29 +79,29 @@ def validate_update(tx: Transaction, task: Task, space_id: str, body: UpdateTask
             validate_shape(_changed_shape(tx, task, body), problems)
     else:
         for name in _EVALUATION_FIELDS:
-            if name in body.model_fields_set and _says_something(getattr(body, name)):
+            if name in body.model_fields_set and _has_effect(getattr(body, name)):
                 problems.bad_request(f"{name} applies to evaluation tasks; this is a run_experiment task")
         if body.run_configuration is not None:
             validate_configuration(tx, body.run_configuration, space_id, problems)
     if body.name is not None and tasks.has_task_named(tx, space_id, body.name, except_id=task.id):
-        problems.conflict(_TAKEN)
+        problems.conflict(_NAME_IN_USE)
     problems.raise_any()
 
 
-_TAKEN = "name: another task of this space has this name; choose another one, or update that task"
+_NAME_IN_USE = "name: another task of the space has this name; choose another name, or update that task"
 
 
 def _target(project_id: str | None) -> Target:
     return Target.SPAN if project_id is not None else Target.EXPERIMENT_RUN
 
 
-def _says_something(value: object) -> bool:
-    """False for null and what means the same as absent: an empty list or text, and `false`."""
+def _has_effect(value: object) -> bool:
+    """Return False for null and values that mean the same as a missing field: an empty list or string, and false."""
     return value is not None and value is not False and value not in ("", [])
 
 
-def _space(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | None:
-    """The space of the project or dataset the task names."""
+def _space_id(tx: Transaction, body: CreateTask, problems: ProblemList) -> str | None:
+    """Return the space of the project or dataset of the task."""
     if body.project_id is not None and body.type.evaluates and body.dataset_id is None:
         project = find_project(tx, body.project_id)
         if project is not None:
@@ -110,7 +121,7 @@ def _validate_evaluation_task(tx: Transaction, body: CreateTask, space_id: str |
     if body.project_id is None and body.dataset_id is None:
         problems.bad_request(f"a {kind} task needs project_id or dataset_id")
     if body.project_id is not None and body.dataset_id is not None:
-        problems.bad_request("project_id and dataset_id exclude each other; give one of them")
+        problems.bad_request("project_id and dataset_id exclude each other; provide one of them")
     elif body.dataset_id is not None:
         _refuse_project_settings(body, problems)
         validate_experiments(tx, body.experiment_ids, body.dataset_id, problems)
@@ -157,24 +168,24 @@ def _granularities(
 
 def _refuse_project_settings(body: CreateTask | UpdateTask, problems: ProblemList) -> None:
     for name in settings_for(AppliesTo.PROJECT_TASKS):
-        if _says_something(getattr(body, name)):
+        if _has_effect(getattr(body, name)):
             problems.bad_request(f"{name} applies to project tasks; {TASK_SETTINGS[name].reason}")
 
 
 def _refuse_experiment_settings(body: CreateTask | UpdateTask, kind: str, problems: ProblemList) -> None:
     for name in settings_for(AppliesTo.EXPERIMENT_TASKS):
-        if _says_something(getattr(body, name)):
+        if _has_effect(getattr(body, name)):
             problems.bad_request(f"{name} applies to run_experiment tasks; this is a {kind} task")
 
 
 def _validate_experiment_task(tx: Transaction, body: CreateTask, space_id: str | None, problems: ProblemList) -> None:
     for name in ("project_id", "experiment_ids", *_EVALUATION_FIELDS):
-        if _says_something(getattr(body, name)):
+        if _has_effect(getattr(body, name)):
             problems.bad_request(f"{name} applies to evaluation tasks; remove it for a run_experiment task")
     if body.dataset_id is None:
         problems.bad_request("dataset_id: a run_experiment task needs the dataset whose examples it runs over")
     if body.run_configuration is None:
-        problems.bad_request("run_configuration: a run_experiment task needs one")
+        problems.bad_request("run_configuration: a run_experiment task needs a run configuration")
     else:
         validate_configuration(tx, body.run_configuration, space_id, problems)
 
@@ -216,7 +227,7 @@ def _validate_evaluators(
         where = f"evaluators[{index}]"
         _validate_filter(attachment.query_filter, target, f"{where}.query_filter", problems)
         if attachment.evaluator_id in seen:
-            problems.unprocessable(f"{where}.evaluator_id is in the list twice; an evaluator may be attached once")
+            problems.unprocessable(f"{where}.evaluator_id is in the list twice; attach an evaluator only once")
             continue
         seen.add(attachment.evaluator_id)
         evaluator = find_evaluator(tx, attachment.evaluator_id)
@@ -224,10 +235,10 @@ def _validate_evaluators(
             problems.not_found(f"{where}.evaluator_id: there is no evaluator with this id")
             continue
         if space_id is not None and evaluator.space_id != space_id:
-            problems.unprocessable(f"{where}.evaluator_id is an evaluator of another space than the task's")
+            problems.unprocessable(f"{where}.evaluator_id is an evaluator of another space than that of the task")
         if evaluator.type != _EVALUATOR_TYPES[task_type]:
             problems.unprocessable(
-                f"{where} is a {evaluator.type.lower()} evaluator; a {task_type.lower()} task takes "
+                f"{where} is a {evaluator.type.lower()} evaluator; a {task_type.lower()} task needs "
                 f"{_EVALUATOR_TYPES[task_type].lower()} evaluators"
             )
         version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)

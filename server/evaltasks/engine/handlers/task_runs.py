@@ -1,4 +1,4 @@
-"""Task runs: trigger, list, get, cancel, and what became of each row."""
+"""Task runs: trigger, list, get, cancel, and list the outcome of each row."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ _EXPERIMENT_OPTIONS = (
 
 
 def require_task_run(tx: Transaction, run_id: str) -> Row:
+    """Return the row of the task run with this id. Raises NotFound if there is none."""
     row = task_run_row(tx, run_id)
     if row is None:
-        raise NotFound("There is no task run with this id; it goes when its task is deleted.")
+        raise NotFound("There is no task run with this id; task runs are deleted with their task.")
     return row
 
 
@@ -83,18 +84,18 @@ async def trigger_task_run(call: Call) -> TaskRun:
             task_id=task.id,
             options=body,
             now_us=to_us(now),
-            window_us=(_us(window[0]), _us(window[1])),
+            window_us=(_us_or_none(window[0]), _us_or_none(window[1])),
         )
-        made = find_task_run(tx, run_id)
-        assert made is not None
-        return made
+        task_run = find_task_run(tx, run_id)
+        assert task_run is not None
+        return task_run
 
     task_run = await services.store.write(work)
     services.wake_signal.notify()
     return task_run
 
 
-def _us(moment: datetime | None) -> int | None:
+def _us_or_none(moment: datetime | None) -> int | None:
     return None if moment is None else to_us(moment)
 
 
@@ -107,7 +108,10 @@ def _refuse_options(body: TriggerTaskRun, names: tuple[str, ...], kind: str, tas
 def _window(
     tx: Transaction, task: Task, body: TriggerTaskRun, now: datetime, problems: ProblemList
 ) -> tuple[datetime | None, datetime | None]:
-    """Both ends. A dataset task may name a window, which is echoed; its rows have no time to select by."""
+    """Return start and end of the data window.
+
+    A dataset task may have a window, which is returned to the client but selects nothing: its rows have no time.
+    """
     start, end = body.data_start_time, body.data_end_time
     if task.project_id is None and start is None and end is None:
         return None, None
@@ -116,33 +120,33 @@ def _window(
         start = _next_start(tx, task)
         if start is None:
             problems.bad_request(
-                "data_start_time is needed on the first run of a project task: there is no earlier run to go on from"
+                "data_start_time is required on the first run of a project task, because there is no earlier run"
             )
             return None, end
     if start is None:
         return None, end
     if start >= end:
-        went_on = "" if body.data_start_time else ", which is where the last run ended,"
+        origin = "" if body.data_start_time else ", which is the end of the last run,"
         problems.unprocessable(
-            f"data_start_time ({_shown(start)}){went_on} must be before data_end_time ({_shown(end)})"
+            f"data_start_time ({_shown(start)}){origin} must be before data_end_time ({_shown(end)})"
         )
     elif end - start > WINDOW_MAX:
         problems.unprocessable(
             f"the window is {(end - start) / timedelta(days=1):.1f} days long, from {_shown(start)} to {_shown(end)}; "
-            "at most 30 days are allowed: trigger one run for each part"
+            "at most 30 days are allowed: trigger several runs with shorter windows"
         )
     return start, end
 
 
 def _next_start(tx: Transaction, task: Task) -> datetime | None:
-    """Where the last run ended. Runs that failed or were cancelled did not do their window: it is taken up again."""
-    undone: datetime | None = None
+    """Return the end of the last window that was evaluated: windows of failed and cancelled runs are repeated."""
+    unfinished_start: datetime | None = None
     for row in recent_windows(tx, task.id):
         if row["status"] not in {TaskRunStatus.FAILED, TaskRunStatus.CANCELLED}:
             return from_us(row["data_end_us"])
         if row["data_start_us"] is not None:
-            undone = from_us(row["data_start_us"])
-    return undone
+            unfinished_start = from_us(row["data_start_us"])
+    return unfinished_start
 
 
 def _shown(moment: datetime) -> str:
@@ -160,19 +164,21 @@ def _validate_experiment(tx: Transaction, task: Task, body: TriggerTaskRun, prob
     assert task.dataset_id is not None
     dataset_id = task.dataset_id
     if body.experiment_name is None:
-        problems.bad_request("experiment_name is needed: a run of a run_experiment task makes an experiment")
+        problems.bad_request("experiment_name is required: a run of a run_experiment task creates an experiment")
     else:
         name = body.experiment_name
         if has_experiment_named(tx, dataset_id, name) or is_experiment_name_reserved(tx, dataset_id, name):
-            problems.conflict("experiment_name: the dataset already has an experiment of this name; choose another one")
+            problems.conflict(
+                "experiment_name: the dataset already has an experiment with this name; choose another name"
+            )
     version = find_version(tx, dataset_id, body.dataset_version_id)
     if version is None:
-        problems.not_found("dataset_version_id: the task's dataset has no such version")
+        problems.not_found("dataset_version_id: the dataset of the task has no version with this id")
     elif body.example_ids:
         for index in unknown_example_indexes(tx, version.id, body.example_ids):
             problems.unprocessable(f"example_ids[{index}] is not an example of this version of the dataset")
     if body.example_ids and body.max_examples is not None:
-        problems.bad_request("example_ids and max_examples exclude each other; give one of them")
+        problems.bad_request("example_ids and max_examples exclude each other; provide one of them")
     if body.query_filter:
         try:
             compile_filter(body.query_filter, Target.EXAMPLE, field="query_filter")
@@ -212,7 +218,7 @@ async def get_task_run(call: Call) -> TaskRun:
 
 
 async def cancel_task_run(call: Call) -> TaskRun:
-    """What was already evaluated stays. The executor of whichever process works on it stops within one call."""
+    """Cancel a task run. Its evaluations are kept; the process that runs it stops within one judge call."""
     services = call.services
 
     def work(tx: Transaction) -> TaskRun:
@@ -238,7 +244,7 @@ async def cancel_task_run(call: Call) -> TaskRun:
 
 
 async def list_task_run_rows(call: Call) -> TaskRunRowPage:
-    """In the order they were selected."""
+    """List the rows of a task run in the order in which they were selected."""
     query = call.query(ListTaskRunRows)
     run_id = call.path["run_id"]
     scope = scope_of("task_run_rows", query, run_id)

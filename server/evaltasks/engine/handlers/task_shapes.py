@@ -1,9 +1,9 @@
-"""The two shapes of an evaluation task, and the one data scope its evaluators must share.
+"""Validates the two shapes of an evaluation task, and that its evaluators have the same granularity.
 
-The span shape is `query_filter` and `column_mappings`; the trace and session shape is `query_filters` and
-`query_mappings`. An attachment that has neither has the shape of its evaluator. An evaluator of traces or sessions may
-be attached in the span shape as long as the whole task is: its filters then ask for any span of the row, and a column
-is read from every span.
+The span shape has `query_filter` and `column_mappings`, the trace and session shape `query_filters` and
+`query_mappings`. An attachment without either has the shape of its evaluator. An evaluator of traces or sessions can be
+attached in the span shape if the whole task has it: its filters are then passed by any span of the row, and a column is
+read from every span.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ _MIXED = (
 
 @dataclass(frozen=True, slots=True)
 class TaskShape:
-    """An evaluation task as it shall be. `granularities` go with `attachments`; None where no version was found."""
+    """The shape of an evaluation task after the request.
+
+    Attributes:
+        is_on_project: True for a project task, False for a dataset task.
+        query_filter: The filter of the span shape.
+        query_filters: The filters of the trace and session shape.
+        attachments: The evaluators.
+        granularities: The granularity of each attachment; None if it has no version.
+    """
 
     is_on_project: bool
     query_filter: str | None
@@ -37,7 +45,7 @@ class TaskShape:
 
 
 def validate_shape(task: TaskShape, problems: ProblemList) -> None:
-    """Add everything that is wrong with the shape and the scope of the task."""
+    """Add the problems of the shape and the granularity of a task."""
     if not task.is_on_project:
         _validate_dataset_task(task, problems)
         return
@@ -56,26 +64,28 @@ def validate_shape(task: TaskShape, problems: ProblemList) -> None:
                 )
         if attachment.query_mappings is not None and task.granularities[index] is DataGranularity.SPAN:
             problems.unprocessable(
-                f"evaluators[{index}] judges single spans, and query_mappings are for traces and sessions: "
+                f"evaluators[{index}] evaluates single spans, and query_mappings are for traces and sessions: "
                 "use column_mappings, or an evaluator with data_granularity TRACE or SESSION"
             )
     if len(set(task.granularities) - {None}) > 1:
-        problems.unprocessable("evaluators: all evaluators of a task must work on one scope (span, trace or session)")
+        problems.unprocessable(
+            "evaluators: all evaluators of a task must have the same data_granularity (span, trace or session)"
+        )
 
 
 def _validate_dataset_task(task: TaskShape, problems: ProblemList) -> None:
     if task.query_filters is not None:
-        problems.bad_request("query_filters applies to project tasks; experiment runs belong to no trace")
+        problems.bad_request("query_filters applies to project tasks; experiment runs do not belong to a trace")
     for index, attachment in enumerate(task.attachments):
         if attachment.query_mappings is not None:
             problems.bad_request(
                 f"evaluators[{index}].query_mappings applies to project tasks; "
-                "experiment runs belong to no trace: use column_mappings"
+                "experiment runs do not belong to a trace: use column_mappings"
             )
         granularity = task.granularities[index]
         if granularity not in {None, DataGranularity.SPAN}:
             problems.unprocessable(
-                f"evaluators[{index}] judges whole {str(granularity).lower()}s, and a dataset task evaluates single "
+                f"evaluators[{index}] evaluates whole {str(granularity).lower()}s, and a dataset task evaluates single "
                 "experiment runs: use an evaluator with data_granularity SPAN"
             )
 
@@ -90,14 +100,14 @@ def _is_mixed(task: TaskShape) -> bool:
     return in_spans and in_groups
 
 
-def _validate_filters(given: QueryFilters, problems: ProblemList) -> None:
-    for index, named in enumerate(given.filters):
+def _validate_filters(query_filters: QueryFilters, problems: ProblemList) -> None:
+    for index, named in enumerate(query_filters.filters):
         try:
             compile_filter(named.filter, Target.SPAN, field=f"query_filters.filters[{index}].filter")
         except Problem as problem:
             problems.add(problem)
-    if (given.expression or "").strip():
+    if (query_filters.expression or "").strip():
         try:
-            parse_expression(given.expression or "", {named.id for named in given.filters})
+            parse_expression(query_filters.expression or "", {named.id for named in query_filters.filters})
         except Problem as problem:
             problems.add(problem)

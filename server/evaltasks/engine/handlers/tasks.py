@@ -1,4 +1,4 @@
-"""Tasks: list, create, get, update, delete. What belongs to which type is judged in `task_rules`."""
+"""Tasks: list, create, get, update, delete. `task_rules` validates which fields belong to which type."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ _FINDERS: Mapping[str, Callable[[Transaction, str], object | None]] = {
 
 
 def require_task(tx: Transaction, task_id: str) -> Task:
+    """Return the task with this id. Raises NotFound if there is none."""
     task = tasks.find_task(tx, task_id)
     if task is None:
-        raise NotFound("There is no task with this id; it may have been deleted. List the tasks to see what is there.")
+        raise NotFound("There is no task with this id; it may have been deleted. List the tasks to see which exist.")
     return task
 
 
 async def list_tasks(call: Call) -> TaskPage:
-    """Newest first. A space, project or dataset that does not exist is a 404, not an empty list."""
+    """List tasks, newest first. A space, project or dataset that does not exist is a 404, not an empty list."""
     query = call.query(ListTasks)
     scope = scope_of("tasks", query)
     (before_seq,) = key_from(scope, query.cursor, [NEWEST])
@@ -57,9 +58,9 @@ async def list_tasks(call: Call) -> TaskPage:
         rows = tasks.task_rows(tx, selectors, before_seq, query.limit)
         return rows, tasks.tasks_from_rows(tx, rows[: query.limit])
 
-    rows, found = await call.services.store.read(work)
+    rows, page = await call.services.store.read(work)
     _, pagination = paginate(rows, query.limit, scope, lambda row: [row["seq"]])
-    return TaskPage(tasks=found, pagination=pagination)
+    return TaskPage(tasks=page, pagination=pagination)
 
 
 async def create_task(call: Call) -> Task:
@@ -81,7 +82,7 @@ async def create_task(call: Call) -> Task:
                 "experiment_ids": json.dumps(body.experiment_ids or []),
                 **_setting_columns(body),
                 "is_continuous": is_continuous,
-                # What is already there is not "new": a continuous task starts with the next span.
+                # A continuous task starts with the next span; existing spans are not new.
                 "continuous_after_seq": tasks.last_span_seq(tx) if is_continuous else None,
                 "now_us": to_us(services.clock.now()),
             },
@@ -102,18 +103,18 @@ def _setting_columns(body: CreateTask | UpdateTask) -> dict[str, Any]:
 
 
 async def get_task(call: Call) -> Task:
-    def look(tx: Transaction) -> tuple[Task, int]:
+    def read(tx: Transaction) -> tuple[Task, int]:
         return require_task(tx, call.path["task_id"]), tasks.last_span_seq(tx)
 
-    task, newest = await call.services.store.read_by_key(look)
-    known = call.services.projections.recent(task, newest, call.services.clock.monotonic_seconds())
+    task, newest_seq = await call.services.store.read_by_key(read)
+    known = call.services.projections.recent(task, newest_seq, call.services.clock.monotonic_seconds())
     if known is not None:
         return task.model_copy(update={"projected_rows_per_day": known[0]})
     return await _with_projection(call.services, task)
 
 
 async def _with_projection(services: Services, task: Task) -> Task:
-    """With the rows a day it would make as a continuous task, where that can be told."""
+    """Return the task with its projected rows per day as a continuous task, where that is known."""
     if task.project_id is None:
         return task
     now_us = to_us(services.clock.now())
@@ -121,8 +122,8 @@ async def _with_projection(services: Services, task: Task) -> Task:
     def project(tx: Transaction) -> tuple[int | None, int]:
         return projected_rows_per_day(tx, task, now_us), tasks.last_span_seq(tx)
 
-    projected, newest = await services.store.read(project)
-    services.projections.keep(task, newest, services.clock.monotonic_seconds(), projected)
+    projected, newest_seq = await services.store.read(project)
+    services.projections.keep(task, newest_seq, services.clock.monotonic_seconds(), projected)
     return task.model_copy(update={"projected_rows_per_day": projected})
 
 
@@ -179,7 +180,7 @@ def _changed(tx: Transaction, row: Row, body: UpdateTask) -> dict[str, Any]:
 
 
 async def delete_task(call: Call) -> None:
-    """The task goes with its task runs; one that is being worked on is dropped."""
+    """Delete a task with its task runs; a running one is stopped."""
 
     def work(tx: Transaction) -> None:
         task = require_task(tx, call.path["task_id"])
