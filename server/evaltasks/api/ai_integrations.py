@@ -107,6 +107,8 @@ class AiIntegration(ResponseModel):
     id: str
     name: str
     provider: OpenEnum[Provider]
+    # The name of the provider if a plug-in of the engine adds it. Only in evaltasks.
+    provider_plugin: str | None = None
     has_api_key: bool = False
     api_key_env: str | None = None
     base_url: str | None = None
@@ -127,22 +129,16 @@ class AiIntegration(ResponseModel):
         """Whether this is the judge inside the engine, which is not a language model. Only in evaltasks."""
         return self.provider is Provider.HEURISTIC
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def provider_plugin(self) -> str | None:
-        """The name of the provider if a plug-in of the engine adds it. Only in evaltasks."""
-        return None if self.provider in Provider.__members__ else str(self.provider)
-
     @field_serializer("provider", when_used="json")
     def _to_wire(self, provider: str) -> str:
-        return Provider.CUSTOM if self.is_heuristic or self.provider_plugin is not None else provider
+        return Provider.CUSTOM if self.is_heuristic or provider == self.provider_plugin else provider
 
     @model_validator(mode="before")
     @classmethod
     def _from_wire(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("is_heuristic") is True:
             return {**given, "provider": Provider.HEURISTIC}
-        if isinstance(given, dict) and isinstance(given.get("provider_plugin"), str):
+        if isinstance(given, dict) and given.get("provider") == Provider.CUSTOM and given.get("provider_plugin"):
             return {**given, "provider": given["provider_plugin"]}
         return given
 

@@ -186,6 +186,7 @@ def _public_view(services: Services, integration: AiIntegration) -> AiIntegratio
     headers = integration.headers
     return integration.model_copy(
         update={
+            "provider_plugin": None if integration.provider in Provider.__members__ else str(integration.provider),
             "has_api_key": bool(services.environment.get(integration.api_key_env or "", "").strip()),
             "headers": None if headers is None else dict.fromkeys(headers, MASK),
         }
