@@ -1,9 +1,9 @@
-"""Two services to move tasks between, with everything a task can be, and what left for them.
+"""Two services to move tasks between, with every type of task, and a record of the requests they receive.
 
 async with world() as source, place() as target:
     files = (await export_space(source.client, source.space.id)).files
     await applied(files, target)
-    assert await told(source) == await told(target)
+    assert await tasks_of(source) == await tasks_of(target)
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ DATASET_TASK = {"dataset": "gold", "experiments": ["base"]}
 
 
 class Watched(httpx2.AsyncBaseTransport):
-    """The engine, reached as a network: `writes` are the requests that change something, in order.
+    """The engine behind a transport that records requests and can interrupt them.
 
-    With `cut_at` the write of that number (from 0) breaks the connection, before or `after` it took effect, and so does
-    every request from then on.
+    Attributes:
+        writes: The requests that change something, in order.
+        reads: The number of the other requests.
+        cut_at: The number (from 0) of the write that breaks the connection, together with all later requests.
+        after: Whether that write takes effect before the connection breaks.
+        rewrite: Returns what another service would answer to a GET request instead.
     """
 
     def __init__(self, it: EngineInTest) -> None:
@@ -47,7 +51,6 @@ class Watched(httpx2.AsyncBaseTransport):
         self.reads = 0
         self.cut_at: int | None = None
         self.after = False
-        # What another service would answer instead.
         self.rewrite: Callable[[str, Any], Any] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -76,7 +79,7 @@ class Watched(httpx2.AsyncBaseTransport):
 
 @dataclass
 class Place:
-    """A service with its client; `it` speaks to it past the client."""
+    """A service with its client; `it` sends requests without the client."""
 
     it: EngineInTest
     client: Client
@@ -86,7 +89,7 @@ class Place:
 
 
 def without_heuristic(path: str, document: Any) -> Any:
-    """As AX answers, which has no such judge."""
+    """Rewrite a list of integrations as AX answers it, without the heuristic judge."""
     if path == "/v2/ai-integrations":
         document["ai_integrations"] = [one for one in document["ai_integrations"] if not one["is_heuristic"]]
     return document
@@ -100,7 +103,7 @@ async def place(
     path: str | Path = ":memory:",
     bare: bool = False,
 ) -> AsyncIterator[Place]:
-    """A service that has what tasks cannot bring along: the project, the dataset, its experiments (not when `bare`)."""
+    """Open a service with the resources that apply does not create: project, dataset, experiments (none if `bare`)."""
     async with engine(path, environment=environment or {}) as it:
         network = Watched(it)
         async with open_remote_client(
@@ -121,7 +124,7 @@ async def place(
 
 @asynccontextmanager
 async def world(**options: Any) -> AsyncIterator[Place]:
-    """A place with every kind of evaluator, integration and task."""
+    """Open a place with every kind of evaluator, integration and task."""
     async with place(**options) as made:
         await _integrations(made)
         await _evaluators(made)
@@ -170,7 +173,7 @@ def template(made: Place, text: str, integration: str = "openai", **fields: Any)
 
 
 async def evaluator(made: Place, name: str, config: dict[str, Any], **fields: Any) -> None:
-    """Its version's id is kept as `<name>@1`."""
+    """Create an evaluator. The id of its version is recorded as `<name>@1`."""
     kind = "TEMPLATE" if "template" in config else "CODE"
     version = {"commit_message": "first", f"{kind.lower()}_config": config}
     answer = await post(made, name, "/v2/evaluators", space_id=made.space.id, type=kind, version=version, **fields)
@@ -185,7 +188,7 @@ async def version(made: Place, name: str, number: int, config: dict[str, Any]) -
 
 
 def pinned(made: Place, which: str) -> dict[str, Any]:
-    """`Tone@2` as an attachment."""
+    """Return `Tone@2` as an attachment."""
     return {"evaluator_id": made.ids[which.partition("@")[0]], "evaluator_version_id": made.ids[which]}
 
 
@@ -300,31 +303,31 @@ async def planned(
 async def applied(
     files: Iterable[AnyFile] | Bundle, target: Place, continuous: ContinuousPolicy = ContinuousPolicy.ALLOWED
 ) -> Plan:
-    """Fails the test when anything is in the way."""
+    """Apply the files and return the plan. Fails the test if the plan has issues."""
     plan = await planned(files, target, continuous)
     assert not plan.issues, [str(issue) for issue in plan.issues]
     await apply_plan(plan, lambda step: None)
     return plan
 
 
-_OF_ONE_SERVICE = frozenset(
+_SERVICE_FIELDS = frozenset(
     {"id", "created_at", "updated_at", "last_run_at", "projected_rows_per_day", "prompt_version_id", "space_id",
      "commit_hash", "commit_message", "created_by_user_id"}
 )  # fmt: skip
 
 
 async def tasks_of(made: Place) -> dict[str, dict[str, Any]]:
-    """The service's own answers about its tasks by name, with what each id stands for in its place.
+    """Return the service's answers for its tasks by name, with each id replaced by what it identifies.
 
-    Written apart from the code under test: ids are replaced wherever they are in the JSON.
+    Independent of the code under test: ids are replaced everywhere in the JSON.
     """
     words: dict[str, Any] = {}
     for resource in ("spaces", "projects", "datasets", "experiments", "evaluators", "ai-integrations", "integrations"):
-        for one in await _every(made, f"/v2/{resource}", resource.replace("-", "_")):
-            words[one["id"]] = f"{resource}: {one['name']}"
+        for item in await _every(made, f"/v2/{resource}", resource.replace("-", "_")):
+            words[item["id"]] = f"{resource}: {item['name']}"
             if resource == "evaluators":
-                for each in await _every(made, f"/v2/evaluators/{one['id']}/versions", "evaluator_versions"):
-                    words[each["id"]] = each
+                for version_ in await _every(made, f"/v2/evaluators/{item['id']}/versions", "evaluator_versions"):
+                    words[version_["id"]] = version_
     tasks = await _every(made, "/v2/tasks", "tasks")
     return {task["name"]: _replaced(task, words) for task in tasks}
 
@@ -338,7 +341,7 @@ async def _every(made: Place, path: str, key: str) -> list[dict[str, Any]]:
 
 def _replaced(value: Any, words: dict[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _replaced(part, words) for key, part in value.items() if key not in _OF_ONE_SERVICE}
+        return {key: _replaced(part, words) for key, part in value.items() if key not in _SERVICE_FIELDS}
     if isinstance(value, list):
         return [_replaced(part, words) for part in value]
     known = words.get(value) if isinstance(value, str) else None
@@ -346,7 +349,7 @@ def _replaced(value: Any, words: dict[str, Any]) -> Any:
 
 
 async def evaluators_of(made: Place) -> dict[str, str]:
-    """Each evaluator's latest version and description, as one text."""
+    """Return the latest version and description of each evaluator, as one text."""
     found = {}
     ids = {one["id"]: one["name"] for one in await _every(made, "/v2/ai-integrations", "ai_integrations")}
     for one in await _every(made, "/v2/evaluators", "evaluators"):

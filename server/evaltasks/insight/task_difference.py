@@ -10,7 +10,7 @@ from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, Task, TaskEv
 from evaltasks.insight.validation import ValidationIssue
 
 _COMPARED_FIELDS = ("name", *TASK_SETTINGS)
-_ATTACHMENT_FIELDS = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
+_ATTACHMENT_FIELDS = tuple(name for name in EvaluatorAttachment.model_fields if name != "evaluator_id")
 
 
 @dataclass(frozen=True, slots=True)

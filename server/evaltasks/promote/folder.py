@@ -6,7 +6,6 @@ A file holds one resource. Its `name` property identifies it; the file name is o
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +72,7 @@ class BadFiles(Exception):
     """The files of a folder have errors. `issues` holds all of them."""
 
     def __init__(self, issues: Sequence[FileError]) -> None:
-        self.issues = sorted(issues, key=lambda one: (one.file, one.line or 0))
+        self.issues = sorted(issues, key=lambda error: (error.file, error.line or 0))
         count = "1 problem" if len(self.issues) == 1 else f"{len(self.issues)} problems"
         super().__init__("\n".join([f"{count}; nothing was changed:", *(f"  - {issue}" for issue in self.issues)]))
 
@@ -199,7 +198,10 @@ def _read(directory: Path, relative: str) -> ParsedFile[Any]:
         raise BadFiles([_issue(relative, "is not UTF-8 text", "save it as UTF-8")]) from None
     except InvalidYaml as bad:
         raise BadFiles(
-            [FileError(relative, one.line, ValidationIssue("the YAML", one.problem, one.remedy)) for one in bad.issues]
+            [
+                FileError(relative, issue.line, ValidationIssue("the YAML", issue.problem, issue.remedy))
+                for issue in bad.issues
+            ]
         ) from None
     value, kind = loaded.value, model.model_fields["kind"].default
     if not isinstance(value, dict) or "evaltasks" not in value or value.get("kind") != kind:
@@ -223,7 +225,9 @@ def _read(directory: Path, relative: str) -> ParsedFile[Any]:
         found = error.errors(include_url=False, include_input=False)
         issues += [_to_issue(detail, value) for detail in found]
     if issues:
-        raise BadFiles([FileError(relative, line_of(loaded.lines, one.argument), one) for one in dict.fromkeys(issues)])
+        raise BadFiles(
+            [FileError(relative, line_of(loaded.lines, issue.argument), issue) for issue in dict.fromkeys(issues)]
+        )
     return parsed
 
 
@@ -313,7 +317,7 @@ def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = Fal
         if kind and relative not in kept:
             (written.removed if prune else written.stale).append(relative)
             if prune:
-                os.unlink(directory / relative)  # noqa: PTH108  one word for one act
+                (directory / relative).unlink()
     return written
 
 

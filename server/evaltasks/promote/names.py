@@ -52,13 +52,13 @@ class Names:
         """Return the AI integrations that can be used in the space."""
         if self._ai is None:
             found = self._client.ai_integrations.all(ListAiIntegrations(space_id=self._space_id))
-            self._ai = [one async for one in found]
+            self._ai = [integration async for integration in found]
         return self._ai
 
     async def agent_integrations(self) -> list[Integration]:
         if self._agents is None:
             query = ListIntegrations(type=IntegrationType.AGENT, space_id=self._space_id)
-            self._agents = [one async for one in self._client.integrations.all(query)]
+            self._agents = [integration async for integration in self._client.integrations.all(query)]
         return self._agents
 
     async def project(self, id_: str) -> str:
@@ -74,11 +74,15 @@ class Names:
         return await self._name("evaluator", id_, self._client.evaluators.get)
 
     async def ai_integration(self, id_: str) -> str:
-        return self._name_or_gone("AI integration", {one.id: one.name for one in await self.ai_integrations()}.get(id_))
+        return self._name_or_gone(
+            "AI integration",
+            {integration.id: integration.name for integration in await self.ai_integrations()}.get(id_),
+        )
 
     async def agent_integration(self, id_: str) -> str:
         return self._name_or_gone(
-            "agent integration", {one.id: one.name for one in await self.agent_integrations()}.get(id_)
+            "agent integration",
+            {integration.id: integration.name for integration in await self.agent_integrations()}.get(id_),
         )
 
     async def version(self, id_: str) -> EvaluatorVersion | None:

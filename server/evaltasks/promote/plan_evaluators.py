@@ -146,7 +146,10 @@ async def _notes(existing: Evaluator, missing: Sequence[VersionFile], bundle: Bu
         name
         for name, task in (await target.tasks()).items()
         if name not in bundle.tasks
-        and any(one.evaluator_id == existing.id and not one.evaluator_version_id for one in task.evaluators)
+        and any(
+            attachment.evaluator_id == existing.id and not attachment.evaluator_version_id
+            for attachment in task.evaluators
+        )
     )
     notes = []
     if followers:

@@ -50,12 +50,12 @@ async def _plan_ai(parsed: ParsedFile[AiIntegrationFile], target: Target, plan: 
             plan.steps.append(Step(file.kind, file.name, parsed.file, Action.CREATE, notes=notes, writes=[create]))
         return
     found = _compared(parsed, lambda: to_document(ai_integration_file(present)), target)
-    if client.is_engine and any(one.field == "provider" for one in found):
+    if client.is_engine and any(difference.field == "provider" for difference in found):
         plan.issues.append(parsed.issue("provider", "cannot be changed after creation", "use another name"))
         return
 
     async def update() -> None:
-        changed = {one.field.partition(".")[0] for one in found}
+        changed = {difference.field.partition(".")[0] for difference in found}
         await client.ai_integrations.update(present.id, ai_update(file, changed, target.space_id))
 
     plan.steps.append(_step(parsed, found, target, update))
@@ -76,7 +76,7 @@ async def _plan_agent(parsed: ParsedFile[AgentIntegrationFile], target: Target, 
     found = _compared(parsed, lambda: to_document(agent_integration_file(present)), target)
 
     async def update() -> None:
-        changed = {one.field.partition(".")[0] for one in found}
+        changed = {difference.field.partition(".")[0] for difference in found}
         await client.integrations.update(present.id, agent_update(file, changed, target.space_id))
 
     plan.steps.append(_step(parsed, found, target, update))
@@ -88,7 +88,9 @@ def _compared(parsed: ParsedFile[Any], read: Any, target: Target) -> list[Differ
     except NotExportable:
         present = {"the integration": "has settings that these files cannot hold"}
     found = differences(present, to_document(parsed.content))
-    return found if target.client.is_engine else [one for one in found if one.field not in _NOT_ON_AX]
+    return (
+        found if target.client.is_engine else [difference for difference in found if difference.field not in _NOT_ON_AX]
+    )
 
 
 def _step(parsed: ParsedFile[Any], found: list[Difference], target: Target, update: Any) -> Step:

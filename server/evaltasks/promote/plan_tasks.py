@@ -60,11 +60,13 @@ def _rule_issues(parsed: ParsedFile[TaskFile]) -> list[FileError]:
     if file.experiments is not None:
         given["experiment_ids"] = file.experiments
     if file.evaluators is not None:
-        given["evaluators"] = [_by_name(one) for one in file.evaluators]
+        given["evaluators"] = [_by_name(attachment) for attachment in file.evaluators]
     if file.project is None and not file.is_continuous:
         given.pop("is_continuous", None)
     _, issues = creation_issues(given)
-    return [parsed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
+    return [
+        parsed.issue(_in_file_words(issue.argument), issue.problem, _in_file_words(issue.remedy)) for issue in issues
+    ]
 
 
 def _by_name(attachment: AttachmentFile) -> EvaluatorAttachment:
@@ -118,7 +120,10 @@ def _missing(resource: str, name: str, near: list[tuple[str, str]]) -> tuple[str
 
 def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
     """Return (argument, evaluator, label) of each evaluator that the task names."""
-    found = [(f"evaluators[{index}]", one.evaluator, one.version) for index, one in enumerate(file.evaluators or ())]
+    found = [
+        (f"evaluators[{index}]", attachment.evaluator, attachment.version)
+        for index, attachment in enumerate(file.evaluators or ())
+    ]
     for field, pin in pinned_versions(file.run_configuration):
         found.append((f"run_configuration.{field}", pin.evaluator, pin.version))
     return found
@@ -134,7 +139,7 @@ async def _version_issues(
         return [parsed.issue(f"{argument}.evaluator", what, f"there are: {listed}")]
     if label is None or (in_files is not None and in_files.content.labelled(label) is not None):
         return []
-    labels = [one.label for one in in_files.content.versions if one.label] if in_files is not None else []
+    labels = [version.label for version in in_files.content.versions if version.label] if in_files is not None else []
     what = f"no version in the evaluator's file has the label '{label}'"
     remedy = f"its labels are: {', '.join(labels) or 'none'}; omit version to use the latest"
     return [parsed.issue(f"{argument}.version", what, remedy)]
@@ -167,24 +172,26 @@ async def _agent_issues(
 async def _fit_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
     """Validate that the evaluators, as they are after applying, fit the task."""
     attached = []
-    for index, one in enumerate(parsed.content.evaluators or ()):
-        version = await _version_as_it_will_be(one, bundle, target)
+    for index, attachment in enumerate(parsed.content.evaluators or ()):
+        version = await _version_as_it_will_be(attachment, bundle, target)
         if version is not None:
-            attached.append(Attached(f"evaluators[{index}]", _by_name(one), version))
+            attached.append(Attached(f"evaluators[{index}]", _by_name(attachment), version))
     issues = fit_issues(parsed.content.type, attached)
-    return [parsed.issue(_in_file_words(one.argument), one.problem, _in_file_words(one.remedy)) for one in issues]
+    return [
+        parsed.issue(_in_file_words(issue.argument), issue.problem, _in_file_words(issue.remedy)) for issue in issues
+    ]
 
 
-async def _version_as_it_will_be(one: AttachmentFile, bundle: Bundle, target: Target) -> EvaluatorVersion | None:
-    parsed = bundle.evaluators.get(one.evaluator)
+async def _version_as_it_will_be(attachment: AttachmentFile, bundle: Bundle, target: Target) -> EvaluatorVersion | None:
+    parsed = bundle.evaluators.get(attachment.evaluator)
     if parsed is None:
-        there = (await target.evaluators()).get(one.evaluator)
+        there = (await target.evaluators()).get(attachment.evaluator)
         return await target.latest(there) if there is not None else None
-    file = parsed.content.labelled(one.version) if one.version is not None else parsed.content.latest
+    file = parsed.content.labelled(attachment.version) if attachment.version is not None else parsed.content.latest
     if file is None:
         return None
     return EvaluatorVersion(
-        id="", evaluator_id=one.evaluator, type=file.type, created_at=_NO_TIME,
+        id="", evaluator_id=attachment.evaluator, type=file.type, created_at=_NO_TIME,
         template_config=file.template_config, code_config=file.code_config,
     )  # fmt: skip
 
@@ -221,7 +228,7 @@ async def _step(
         return [parsed.issue(fixed[0].field, what, f"{remedy} ({_as_text(fixed[0].before)})")]
     if not found:
         return Step(wanted.kind, wanted.name, parsed.file, Action.UNCHANGED, notes=notes)
-    changed = {one.field.partition(".")[0].partition("[")[0] for one in found}
+    changed = {difference.field.partition(".")[0].partition("[")[0] for difference in found}
     writes = [_update(wanted, task, changed, target)]
     return Step(wanted.kind, wanted.name, parsed.file, Action.UPDATE, found, notes, writes)
 
@@ -239,8 +246,10 @@ def _with_digests(file: TaskFile, bundle: Bundle) -> TaskFile:
         return version.digest()
 
     evaluators = [
-        one.model_copy(update={"version": digest(one.evaluator, one.version)}) if one.version is not None else one
-        for one in file.evaluators or ()
+        attachment.model_copy(update={"version": digest(attachment.evaluator, attachment.version)})
+        if attachment.version is not None
+        else attachment
+        for attachment in file.evaluators or ()
     ]
     configuration = file.run_configuration
     if configuration is not None:
@@ -282,7 +291,7 @@ def _changeable(file: TaskFile, task: Task | None, target: Target) -> dict[str, 
     fields: dict[str, Any] = {
         **{name: getattr(file, name) for name in TaskSettings.model_fields},
         "query_filters": file.query_filters,
-        "evaluators": [_attachment(one, target) for one in file.evaluators or ()] or None,
+        "evaluators": [_attachment(attachment, target) for attachment in file.evaluators or ()] or None,
         "run_configuration": _configuration(file, task, target),
     }
     assert fields.keys() == UpdateTask.model_fields.keys() - {"name"}
@@ -290,11 +299,11 @@ def _changeable(file: TaskFile, task: Task | None, target: Target) -> dict[str, 
     return {name: None if value == "" else value for name, value in fields.items()}
 
 
-def _attachment(one: AttachmentFile, target: Target) -> dict[str, Any]:
-    fields = one.model_dump(exclude={"evaluator", "version"}, exclude_none=True)
-    fields["evaluator_id"] = target.ids["evaluator", one.evaluator]
-    if one.version is not None:
-        fields["evaluator_version_id"] = target.versions[one.evaluator, one.version]
+def _attachment(attachment: AttachmentFile, target: Target) -> dict[str, Any]:
+    fields = attachment.model_dump(exclude={"evaluator", "version"}, exclude_none=True)
+    fields["evaluator_id"] = target.ids["evaluator", attachment.evaluator]
+    if attachment.version is not None:
+        fields["evaluator_version_id"] = target.versions[attachment.evaluator, attachment.version]
     return fields
 
 

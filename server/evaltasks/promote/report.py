@@ -54,22 +54,26 @@ def _summary_line(plan: Plan) -> str:
 
 def _step_lines(step: Step) -> Iterator[str]:
     yield f"  {_WORDS[step.action]:<9} {step.kind.replace('_', ' ')} '{step.name}' ({step.file})"
-    for one in step.differences:
-        yield from _difference_lines(one)
+    for difference in step.differences:
+        yield from _difference_lines(difference)
     for note in step.notes:
         yield f"              note: {note}"
 
 
-def _difference_lines(one: Difference) -> Iterator[str]:
-    if isinstance(one.before, str) and isinstance(one.after, str) and "\n" in one.before + one.after:
-        yield f"            {one.field}:"
-        compared = difflib.unified_diff(one.before.splitlines(), one.after.splitlines(), lineterm="", n=2)
+def _difference_lines(difference: Difference) -> Iterator[str]:
+    if (
+        isinstance(difference.before, str)
+        and isinstance(difference.after, str)
+        and "\n" in difference.before + difference.after
+    ):
+        yield f"            {difference.field}:"
+        compared = difflib.unified_diff(difference.before.splitlines(), difference.after.splitlines(), lineterm="", n=2)
         lines = [line for line in compared if not line.startswith(("---", "+++"))]
         yield from (f"              {_hide_keys(line)}" for line in lines[:LINES_MAX])
         if len(lines) > LINES_MAX:
             yield f"              … {len(lines) - LINES_MAX} more lines"
         return
-    yield f"            {one.field}: {_value(one.before)} → {_value(one.after)}"
+    yield f"            {difference.field}: {_value(difference.before)} → {_value(difference.after)}"
 
 
 def _value(value: Any) -> str:
@@ -95,8 +99,8 @@ def plan_json(plan: Plan, *, applied: bool) -> str:
         {
             "kind": step.kind, "name": step.name, "file": step.file, "action": step.action.value,
             "differences": [
-                {"field": one.field, "before": _masked(one.before), "after": _masked(one.after)}
-                for one in step.differences
+                {"field": difference.field, "before": _masked(difference.before), "after": _masked(difference.after)}
+                for difference in step.differences
             ],
             "notes": step.notes,
         }
@@ -104,10 +108,10 @@ def plan_json(plan: Plan, *, applied: bool) -> str:
     ]  # fmt: skip
     issues = [
         {
-            "file": one.file, "line": one.line, "where": one.issue.argument, "problem": one.issue.problem,
-            "remedy": one.issue.remedy,
+            "file": error.file, "line": error.line, "where": error.issue.argument, "problem": error.issue.problem,
+            "remedy": error.issue.remedy,
         }
-        for one in plan.issues
+        for error in plan.issues
     ]  # fmt: skip
     document = {
         "where": plan.where, "space": plan.space, "differs": plan.differs, "applied": applied, "steps": steps,

@@ -89,8 +89,8 @@ async def update_task(arguments: UpdateTaskInput, context: ToolContext) -> Updat
     return UpdateTaskOutput(
         task=task_view(after, names, context.time.now()),
         changes=[
-            Change(field=one.field, before=_to_view(one.before), after=_to_view(one.after))
-            for one in differences(before, after)
+            Change(field=difference.field, before=_to_view(difference.before), after=_to_view(difference.after))
+            for difference in differences(before, after)
         ],
     )
 
@@ -142,7 +142,9 @@ async def _merged(
 ) -> list[tuple[str, EvaluatorAttachment]]:
     add = await references.attachments(changes.add, "evaluators.add")
     change = await references.attachments(changes.change, "evaluators.change")
-    attached = {one.evaluator_name: one.evaluator_id for one in before.evaluators if one.evaluator_name}
+    attached = {
+        evaluator.evaluator_name: evaluator.evaluator_id for evaluator in before.evaluators if evaluator.evaluator_name
+    }
     remove: dict[str, int] = {}
     for index, text in enumerate(changes.remove):
         # An attached evaluator is found by its name without a request, even if the name is ambiguous.

@@ -172,7 +172,10 @@ def task_line(task: TaskView) -> str:
     if target is not None:
         parts[0] += f" on {'project' if task.project else 'dataset'} {target.name or target.id}"
     if task.evaluators:
-        parts.append("evaluators " + ", ".join(one.evaluator_name or one.evaluator_id for one in task.evaluators))
+        parts.append(
+            "evaluators "
+            + ", ".join(evaluator.evaluator_name or evaluator.evaluator_id for evaluator in task.evaluators)
+        )
     if task.is_continuous:
         parts.append("continuous")
     if task.sampling_rate is not None and task.sampling_rate < 1:

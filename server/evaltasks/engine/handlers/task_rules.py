@@ -162,7 +162,9 @@ def _changed_shape(tx: Transaction, task: Task, body: UpdateTask) -> TaskShape:
 def _granularities(
     tx: Transaction, attachments: Sequence[EvaluatorAttachment | TaskEvaluator]
 ) -> list[DataGranularity | None]:
-    versions = (tasks.version_for(tx, one.evaluator_id, one.evaluator_version_id) for one in attachments)
+    versions = (
+        tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id) for attachment in attachments
+    )
     return [None if version is None else version.granularity for version in versions]
 
 
