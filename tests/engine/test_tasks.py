@@ -258,7 +258,7 @@ async def test_a_template_evaluation_that_could_judge_nothing_is_refused_when_it
     [
         ({"question": 3}, "must be string"),
         ({"age": "{{age}}"}, "lacks 'question'"),
-        ({"question": "{{question}}", "unknown": 1}, "does not know"),
+        ({"question": "{{question}}", "unknown": 1}, "not in the agent's input schema"),
         ({"question": "{{#each}}"}, "sections"),
         ({"question": "{{q}}", "tags": [1]}, "tags[0] must be string"),
     ],

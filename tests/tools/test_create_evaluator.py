@@ -104,7 +104,7 @@ async def test_a_template_without_choices_is_refused() -> None:
 async def test_the_heuristic_judge_is_never_assumed_for_a_custom_prompt() -> None:
     async with tools() as it:
         words = await it.refused(SPEC, name="x", template="Is {output} kind?", choices={"yes": 1, "no": 0})
-    assert "the heuristic judges only what it has a rule for" in words
+    assert "the heuristic has a rule for some purposes only" in words
 
 
 async def test_an_unknown_template_is_refused_with_the_nearest_names() -> None:
@@ -151,7 +151,7 @@ async def test_custom_code_is_validated_by_the_service_and_every_error_is_return
 async def test_ax_needs_an_ai_integration() -> None:
     async with tools(as_ax=True) as it:
         words = await it.refused(SPEC, name="x", from_template="faithfulness")
-    assert "ai_integration: AX judges with a language model" in words
+    assert "ai_integration: is required on AX" in words
 
 
 def test_variables_are_read_from_single_braces() -> None:

@@ -115,11 +115,11 @@ class TemplateConfig(EvaluatorConfig):
     @model_validator(mode="before")
     @classmethod
     def _normalize_spelling(cls, given: object) -> object:
-        """What was read from the engine may be written back: both spellings at once are fine while they agree."""
+        """Accept both spellings at once if they agree, so that an answer of the engine can be sent back."""
         if isinstance(given, dict) and {"use_function_calling", "use_function_calling_if_available"} <= given.keys():
             given = dict(given)
             if given.pop("use_function_calling_if_available") != given["use_function_calling"]:
-                raise ValueError("use_function_calling and use_function_calling_if_available must agree; give one")
+                raise ValueError("use_function_calling and use_function_calling_if_available must agree; provide one")
         return given
 
     @field_validator("classification_choices", mode="after")

@@ -41,9 +41,9 @@ class CreateEvaluatorVersion(_Version):
 
     @model_validator(mode="after")
     def _validate_single_config(self) -> CreateEvaluatorVersion:
-        given = [c for c in (self.template_config, self.code_config, self.remote_config) if c is not None]
-        if len(given) != 1:
-            raise ValueError("exactly one of template_config, code_config and remote_config is needed")
+        configs = (self.template_config, self.code_config, self.remote_config)
+        if sum(config is not None for config in configs) != 1:
+            raise ValueError("exactly one of template_config, code_config and remote_config is required")
         return self
 
 
@@ -58,7 +58,7 @@ class CreateEvaluator(RequestModel):
     def _types_agree(self) -> CreateEvaluator:
         if self.type is not self.version.type:
             raise ValueError(
-                f"type is {self.type} but version holds {self.version.type.lower()}_config: they must agree"
+                f"type is {self.type} but version has a {self.version.type.lower()}_config: they must agree"
             )
         return self
 
@@ -70,7 +70,7 @@ class UpdateEvaluator(RequestModel):
     @model_validator(mode="after")
     def _something(self) -> UpdateEvaluator:
         if not self.model_fields_set:
-            raise ValueError("no fields to update: give name or description")
+            raise ValueError("no fields to update: provide name or description")
         return self
 
 

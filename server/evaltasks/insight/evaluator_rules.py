@@ -1,4 +1,4 @@
-"""Whether evaluators fit the task they are attached to: what only both resources together can tell."""
+"""Validate evaluators against the task that they are attached to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ _NAME_CHARACTERS_MAX = 60
 
 @dataclass(frozen=True)
 class Attached:
-    """An attachment with the evaluator version that it stands for; `path` is its place in the arguments."""
+    """An attachment with the evaluator version that it uses.
+
+    Attributes:
+        path: The place of the attachment in the arguments, such as `evaluators[0]`.
+        attachment: The attachment as the request has it.
+        version: The pinned version, or the latest.
+    """
 
     path: str
     attachment: EvaluatorAttachment
@@ -27,16 +33,25 @@ class Attached:
 
 
 def fit_issues(task_type: TaskType | str, attached: Sequence[Attached]) -> list[ValidationIssue]:
-    """What the service would refuse, or what could only be a mistake."""
+    """Return what the service would refuse, and what can only be a mistake.
+
+    Args:
+        task_type: The type of the task; a type that is not known here is not validated.
+        attached: The task's evaluators.
+    """
     return [
-        *(issue for one in attached for issue in (*_kind(task_type, one), *_version(one), *_mappings(one))),
-        *_one_granularity(attached),
-        *_one_per_task(attached),
+        *(
+            issue
+            for one in attached
+            for issue in (*_type_issues(task_type, one), *_version_issues(one), *_mapping_issues(one))
+        ),
+        *_granularity_issues(attached),
+        *_one_per_task_issues(attached),
     ]
 
 
 def fit_notes(attached: Sequence[Attached]) -> list[str]:
-    """What is allowed and yet likely to end badly."""
+    """Return notes about what is allowed but probably a mistake."""
     notes: list[str] = []
     for one in attached:
         choices, prompt = one.version.classification_choices, one.version.prompt
@@ -51,7 +66,7 @@ def fit_notes(attached: Sequence[Attached]) -> list[str]:
     return notes
 
 
-def _kind(task_type: TaskType | str, one: Attached) -> Iterator[ValidationIssue]:
+def _type_issues(task_type: TaskType | str, one: Attached) -> Iterator[ValidationIssue]:
     kind = one.version.type
     if not isinstance(task_type, TaskType) or task_type not in _NEEDED:
         return
@@ -64,16 +79,16 @@ def _kind(task_type: TaskType | str, one: Attached) -> Iterator[ValidationIssue]
         )
 
 
-def _version(one: Attached) -> Iterator[ValidationIssue]:
+def _version_issues(one: Attached) -> Iterator[ValidationIssue]:
     if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
         yield ValidationIssue(
             f"{one.path}.evaluator_version_id",
             "is a version of another evaluator",
-            "pin one of this evaluator's versions, or leave it out for the latest",
+            "pin a version of this evaluator, or leave it out for the latest",
         )
 
 
-def _mappings(one: Attached) -> Iterator[ValidationIssue]:
+def _mapping_issues(one: Attached) -> Iterator[ValidationIssue]:
     if one.attachment.evaluator_version_id and one.version.evaluator_id != one.attachment.evaluator_id:
         return
     declared, prompt = one.version.declared_variables, one.version.prompt
@@ -85,27 +100,27 @@ def _mappings(one: Attached) -> Iterator[ValidationIssue]:
             yield ValidationIssue(
                 f"{one.path}.{place}", "is not a variable of this evaluator", f"it has: {', '.join(declared)}"
             )
-        # Generous on purpose: whatever kind of braces a template uses, a variable's name is in its text.
+        # Lenient on purpose: with any kind of braces, the name of a variable is in the text of the template.
         elif prompt is not None and name not in prompt:
             yield ValidationIssue(
                 f"{one.path}.{place}",
                 "is not a variable of this evaluator's template",
-                "map a name that is in braces in the template",
+                "map a name that the template has in braces",
             )
 
 
-def _one_granularity(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
+def _granularity_issues(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
     for one in attached[1:]:
         first = attached[0].version.granularity
         if one.version.granularity != first:
             yield ValidationIssue(
                 f"{one.path}.evaluator_id",
-                f"judges one {one.version.granularity.lower()} at a time, {attached[0].path} one {first.lower()}",
-                "keep evaluators of one granularity in a task, and make a second task for the others",
+                f"evaluates {one.version.granularity.lower()}s, but {attached[0].path} evaluates {first.lower()}s",
+                "keep evaluators of one granularity in a task, and create a second task for the others",
             )
 
 
-def _one_per_task(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
+def _one_per_task_issues(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
     seen: set[EvaluatorKind] = set()
     for one in attached:
         kind = one.version.kind
@@ -115,6 +130,6 @@ def _one_per_task(attached: Sequence[Attached]) -> Iterator[ValidationIssue]:
             yield ValidationIssue(
                 f"{one.path}.evaluator_id",
                 f"is a second {kind.tag.lower()} code evaluator, and a task takes one",
-                "make a second task for it",
+                "create a second task for it",
             )
         seen.add(kind)

@@ -1,4 +1,4 @@
-"""`create_evaluator`: a judge template, managed code or custom code; or a new version of one that exists."""
+"""`create_evaluator`: create an evaluator of any kind, or a new version of an existing one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ class CreateEvaluatorOutput(Output):
     evaluator_version_id: str
     is_new_version: bool
     evaluation_name: str = Field(description="Results appear as eval.<evaluation_name>.label and .score.")
-    variables: list[str] = Field(description="What column_mappings of a task map; unmapped means the column so named.")
+    variables: list[str] = Field(
+        description="The names for column_mappings of a task; unmapped ones read the column of their name."
+    )
     choices: dict[str, float] | None = None
     direction: str | None = None
-    judge: str = Field(description="Who judges: integration and model, the heuristic, or code.")
+    judge: str = Field(description="The source of labels: model and integration, the heuristic, or code.")
     next_step: str
 
     def text(self) -> str:
@@ -67,7 +69,8 @@ async def _create(call: CreateEvaluatorInput, context: ToolContext) -> CreateEva
 
 def _next_step(id_: str, call: CreateEvaluatorInput, kind: EvaluatorKind) -> str:
     if call.new_version:
-        return "Tasks that pin no version use it from their next run on; scores of old and new versions do not compare."
+        comparable = "Scores of old and new versions are not comparable."
+        return f"Tasks that pin no version use it from their next run on. {comparable}"
     task_type = f"{kind.type.lower()}_evaluation"
     return f"Attach it: create_evaluation_task(task_type='{task_type}', evaluators=[{{'evaluator_id': '{id_}'}}], …)."
 
@@ -86,8 +89,8 @@ async def _make(
         except NotResolved:
             there = ""
         raise Conflict(
-            f"An evaluator named '{call.name}'{there} exists already. Versions never change: call again with "
-            "new_version=true to add one (tasks that pin no version will use it), or take another name."
+            f"An evaluator named '{call.name}'{there} exists already. Versions are immutable: call again with "
+            "new_version=true to add one (tasks that pin no version will use it), or choose another name."
         ) from None
     return made.id, made.name, made.version
 
@@ -116,8 +119,8 @@ SPEC = ToolSpec(
     description=(
         "Create an evaluator for a task: a template (a prompt for a language model; from the catalogue by "
         "from_template, or your own with choices), managed code (built-in checks: matches_regex, "
-        "json_parseable, contains_any_keyword, contains_all_keywords, exact_match) or custom code. With "
-        "new_version=true it adds a version to an evaluator that exists; versions never change. Give it to "
+        "json_parseable, contains_any_keyword, contains_all_keywords, exact_match) or custom code. "
+        "new_version=true adds a version to an existing evaluator; versions are immutable. Attach it to "
         "tasks with create_evaluation_task or update_task. On the embedded engine a template without "
         "ai_integration is judged by a local heuristic, which is not a language model, and the answer says "
         "so. Use it before create_evaluation_task."

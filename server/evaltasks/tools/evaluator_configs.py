@@ -38,14 +38,16 @@ BUILTIN_INTEGRATION = "heuristic"
 
 @dataclass(frozen=True)
 class _Judge:
+    """The judge of a template. `description` names it for the answer of the tool."""
+
     integration_id: str
     model: str
-    words: str
+    description: str
 
 
 @dataclass(frozen=True)
 class _Prompt:
-    """A template with the catalogue's part and the call's own put together."""
+    """A prompt, merged from a template of the catalogue and the arguments of the call."""
 
     text: str
     choices: dict[str, float] | None
@@ -57,6 +59,11 @@ class _Prompt:
 async def template_config(
     call: CreateEvaluatorInput, evaluation_name: str, space_id: str, context: ToolContext
 ) -> tuple[TemplateConfig, str]:
+    """Return the configuration of a template, and a description of its judge.
+
+    Raises:
+        ValidationErrors: The catalogue has no such template, or integration or model of the judge are unknown.
+    """
     prompt = await _prompt(call, context)
     judge = await _judge(call, prompt, space_id, context)
     config = TemplateConfig(
@@ -68,7 +75,7 @@ async def template_config(
         data_granularity=DataGranularity((call.data_granularity or prompt.granularity).upper()),
         llm_config=LlmConfig(ai_integration_id=judge.integration_id, model_name=judge.model),
     )
-    return config, judge.words
+    return config, judge.description
 
 
 async def _prompt(call: CreateEvaluatorInput, context: ToolContext) -> _Prompt:
@@ -77,7 +84,7 @@ async def _prompt(call: CreateEvaluatorInput, context: ToolContext) -> _Prompt:
         assert call.template is not None, "validate() refuses a template evaluator without a prompt"
         return _Prompt(call.template, call.choices, direction or Direction.MAXIMIZE, None)
     entry = await _catalog_entry(call.from_template, context)
-    # `template` and `choices` belong together: own wording with the catalogue's labels is the caller's to keep in line.
+    # The caller is responsible for a prompt of its own that is used with the labels of the catalogue.
     return _Prompt(
         call.template or str(entry["template"]),
         call.choices or entry.get("classification_choices"),
@@ -102,12 +109,16 @@ async def _catalog_entry(text: str, context: ToolContext) -> dict[str, Any]:
     likely = f"did you mean {', '.join(str(names[name].get('column_name')) for name in near)}?" if near else ""
     remedy = likely or f"the catalogue has: {', '.join(columns)}"
     raise ValidationErrors(
-        f"{TOOL} (template)", [ValidationIssue("from_template", "the catalogue has no template of this name", remedy)]
+        f"{TOOL} (template)", [ValidationIssue("from_template", "the catalogue has no template with this name", remedy)]
     )
 
 
 async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, context: ToolContext) -> _Judge:
-    """Who judges. Raises ValidationErrors when integration or model is unknown."""
+    """Resolve the judge (integration and model).
+
+    Raises:
+        ValidationErrors: The integration or the model is unknown.
+    """
     subject = f"{TOOL} (template)"
     if call.ai_integration is None and not context.client.is_engine:
         raise ValidationErrors(
@@ -115,15 +126,15 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
             [
                 ValidationIssue(
                     "ai_integration",
-                    "AX judges with a language model of an AI integration",
-                    "see find(kind='ai_integration')",
+                    "is required on AX, where a language model judges",
+                    "find one with find(kind='ai_integration')",
                 )
             ],
         )
     try:
         named = await context.client.resolve.ai_integration(call.ai_integration or BUILTIN_INTEGRATION, space_id)
     except NotResolved as error:
-        # Integrations may belong to the account as a whole; a list scoped to the space need not show those.
+        # Integrations may belong to the whole account; the list of a space need not include those.
         named = await _unscoped(call.ai_integration or BUILTIN_INTEGRATION, context, error)
     integration = await context.client.ai_integrations.get(named.id)
     if integration.is_heuristic:
@@ -134,26 +145,33 @@ async def _judge(call: CreateEvaluatorInput, prompt: _Prompt, space_id: str, con
                 [
                     ValidationIssue(
                         "model" if call.model else "ai_integration",
-                        "the heuristic judges only what it has a rule for, and nothing says which is meant here",
-                        f"give model as one of {', '.join(HeuristicModel)}, or the AI integration of a language model",
+                        "the heuristic has a rule for some purposes only, and the purpose of this prompt is unknown",
+                        f"set model to one of {', '.join(HeuristicModel)}, or use the integration of a language model",
                     )
                 ],
             )
         if call.ai_integration is None:
             context.note(
-                f"No ai_integration was given: the built-in judge '{integration.name}' is used, {HEURISTIC}: "
-                "it compares words and is a rough guide for short answers. For real judgements give an AI integration."
+                f"ai_integration is missing, so the built-in judge '{integration.name}' is used ({HEURISTIC}): "
+                "it compares words and is a rough guide for short answers. Set ai_integration to use a language model."
             )
         return _Judge(integration.id, model, f"{model} ({HEURISTIC})")
     known = integration.model_names or []
     model = call.model or (known[0] if len(known) == 1 else "")
     if not model:
-        remedy = f"give one of: {', '.join(known[:10])}" if known else "give the model's name at the provider"
+        remedy = f"provide one of: {', '.join(known[:10])}" if known else "provide the provider's name of the model"
         raise ValidationErrors(
-            subject, [ValidationIssue("model", f"the integration '{integration.name}' does not say which", remedy)]
+            subject,
+            [
+                ValidationIssue(
+                    "model",
+                    f"is required: the integration '{integration.name}' does not have exactly one model",
+                    remedy,
+                )
+            ],
         )
     if known and model not in known and not integration.enable_default_models:
-        context.note(f"The integration '{integration.name}' lists other models: {', '.join(known[:10])}.")
+        context.note(f"The integration '{integration.name}' does not list this model; it has: {', '.join(known[:10])}.")
     return _Judge(integration.id, model, f"{model} through {integration.name}")
 
 
@@ -233,12 +251,12 @@ def evaluation_name_for(name: str, context: ToolContext) -> str:
     made = re.sub(r"[^a-zA-Z0-9_\s\-&()]+", "_", name).strip("_ ") or "evaluation"
     if made != name:
         context.note(
-            f"Results appear under the name '{made}', because the evaluator's has other signs than are allowed."
+            f"Results appear under the name '{made}', because the evaluator's name has characters that are not allowed."
         )
     return made
 
 
 def variables_in(template: str) -> list[str]:
-    """The `{variables}` of a prompt, in order, each once; doubled braces are text."""
+    """Return the `{variables}` of a prompt, in order, each once; double braces are text."""
     bare = template.replace("{{", "").replace("}}", "")
     return list(dict.fromkeys(re.findall(r"\{\s*([^\W\d][\w\-.\[\]]*)\s*\}", bare)))

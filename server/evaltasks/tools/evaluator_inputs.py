@@ -55,7 +55,7 @@ def _read_choices(value: object, info: ValidationInfo) -> object:
 
 
 def _read_source(value: object, info: ValidationInfo) -> object:
-    """Text whose indentation and line ends are kept."""
+    """Read text without changing its indentation and line endings."""
     read_text(value, info)
     return value
 
@@ -91,11 +91,11 @@ class CreateEvaluatorInput(Input):
         None,
         description="Template: start from the catalogue, e.g. faithfulness, relevance, correctness, refusal, "
         "toxicity, tone, summarization, tool_selection. "
-        "template, choices and direction given beside it win.",
+        "template, choices and direction override it.",
     )
     template: Source | None = Field(
         None,
-        description="Template: the judge's prompt; {single braces} hold the variables that a task maps to columns.",
+        description="Template: the judge's prompt, with variables in {single braces}, which a task maps to columns.",
     )
     choices: Annotated[dict[str, FiniteFloat], BeforeValidator(_read_choices)] | None = Field(
         None, description='Template: each label the judge may answer and its score, e.g. {"good": 1, "bad": 0}. The '
@@ -104,22 +104,22 @@ class CreateEvaluatorInput(Input):
     explanations: Flag = Field(True, description="Template: ask the judge for its reasons. Default true.")
     ai_integration: Text | None = Field(
         None,
-        description="Template: name or id of the AI integration that judges. Required on AX; the embedded engine takes "
-        "its local 'heuristic' (no language model) when left out.",
+        description="Template: name or id of the AI integration that judges. Required on AX. Default on the embedded "
+        "engine: its local 'heuristic' (not a language model).",
     )
     model: Text | None = Field(
         None,
-        description="Template: model of the integration, e.g. gpt-4o-mini. May be left out when there is only one.",
+        description="Template: model of the integration, e.g. gpt-4o-mini. Default: the only model, if there is one.",
     )
     direction: Annotated[Literal["maximize", "minimize", "none"], BeforeValidator(read_word)] | None = Field(
-        None, description="Template: whether high scores are good. Default maximize, or the catalogue's."
+        None, description="Template: whether high scores are good. Default: the catalogue's, or maximize."
     )
     managed: Annotated[ManagedWord, BeforeValidator(read_word)] | None = Field(
         None, description="Managed code: the built-in check."
     )
     variables: Texts | None = Field(
         None,
-        description="Code: names of the values it looks at, mapped to columns by the task. Default ['output']; "
+        description="Code: names of the values to check, which a task maps to columns. Default ['output']; "
         "['output', 'expected'] for exact_match without expected.",
     )
     pattern: Source | None = Field(None, description="matches_regex: the regular expression, searched anywhere.")
@@ -128,21 +128,21 @@ class CreateEvaluatorInput(Input):
     code: Source | None = Field(None, description="Custom code: the evaluator class, Python source.")
     imports: Source | None = Field(None, description="Custom code: its import lines.")
     static_params: StaticParams | None = Field(
-        None, description="Custom code: values that belong to the evaluator; the class reads each as self.<name>."
+        None, description="Custom code: constants of the evaluator; the class reads each as self.<name>."
     )
     evaluation_name: NameText | None = Field(
-        None, description="Results appear as eval.<evaluation_name>.label and .score. Default: made from name."
+        None, description="Results appear as eval.<evaluation_name>.label and .score. Default: derived from name."
     )
     data_granularity: Annotated[Literal["span", "trace", "session"], BeforeValidator(read_word)] | None = Field(
         None,
-        description="What is judged as one. Default span, which also stands for experiment runs, or the catalogue's.",
+        description="What is evaluated as a unit. Default: the catalogue's, or span, which includes experiment runs.",
     )
-    query_filter: FilterText | None = Field(None, description="Code: judge only rows that match this filter.")
+    query_filter: FilterText | None = Field(None, description="Code: evaluate only rows that match this filter.")
     description: Text | None = Field(None, description="What the evaluator is for, for people.")
     new_version: Flag = Field(
-        False, description="Add a version to the evaluator of this name instead of making one. Default false."
+        False, description="Add a version to the existing evaluator with this name. Default false."
     )
-    commit_message: Text | None = Field(None, description="What changed with this version. Default: a plain note.")
+    commit_message: Text | None = Field(None, description="What changed in this version. Default: a short note.")
     space: Text | None = Field(None, description="Name or id of the space. Default: the default space.")
 
 

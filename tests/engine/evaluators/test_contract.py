@@ -1,4 +1,4 @@
-"""The contract of custom evaluators, read without running anything: all problems at once, each with its line."""
+"""The contract of custom evaluators, checked without running code: all problems together, each with its line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WRONG = (  # code, what the one problem says
 
 
 @pytest.mark.parametrize(("code", "problem"), WRONG, ids=range(len(WRONG)))
-def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, problem: str) -> None:
+def test_contract_breach_is_reported_with_its_line(code: str, problem: str) -> None:
     static = [{"name": "words", "type": "STRING_ARRAY", "default_value": ["a"]}]
     (found,) = read_contract(custom_config(code=code, static=static)).problems
     assert problem in found
@@ -72,13 +72,13 @@ def test_each_way_to_break_the_contract_is_named_with_its_line(code: str, proble
         (f"{IMPORTS}\nimport (", "imports line 2: this is not Python"),
     ],
 )
-def test_imports_are_held_to_the_path_that_ax_has(imports: str, problem: str) -> None:
+def test_imports_must_use_the_module_path_of_ax(imports: str, problem: str) -> None:
     config = custom_config().model_copy(update={"imports": imports})
     (found,) = read_contract(config).problems
     assert problem in found
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_contract_reports_all_problems_together() -> None:
     config = custom_config(
         code="import os\nclass A:\n    def evaluate(self, a, *args):\n        return {'x': self.nothing}\n",
         variables=["b", "b", "not a name"],
@@ -89,7 +89,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     assert problems[-1].startswith("code line 4: return EvaluationResult")
 
 
-def test_a_contract_that_is_kept_makes_a_program_with_the_same_lines() -> None:
+def test_valid_code_becomes_a_program_with_the_same_line_numbers() -> None:
     code = '"""A check."""\n\nclass Check(CodeEvaluator):  # base\n' + custom_code(RESULT).partition("\n")[2]
     config = custom_config(code=code, imports="from __future__ import annotations\nimport re, json as j")
     contract = read_contract(config)
@@ -106,11 +106,11 @@ def test_a_contract_that_is_kept_makes_a_program_with_the_same_lines() -> None:
         IMPORTS.replace("EvaluationResult, CodeEvaluator", "(\n CodeEvaluator,\n EvaluationResult, JSONSerializable)"),
     ],
 )  # fmt: skip
-def test_both_paths_and_several_lines_are_good(imports: str) -> None:
+def test_imports_accept_both_module_paths_and_multiple_lines(imports: str) -> None:
     assert read_contract(custom_config().model_copy(update={"imports": imports})).problems == []
 
 
-def test_names_may_be_changed_at_the_import() -> None:
+def test_imports_accept_aliases() -> None:
     imports = IMPORTS.replace("EvaluationResult, CodeEvaluator", "EvaluationResult as R, CodeEvaluator as Base")
     code = "class A(Base):\n    def evaluate(self, *, output=None, **kwargs):\n        return R(label=output)"
     contract = read_contract(custom_config(code=code).model_copy(update={"imports": imports}))
@@ -119,27 +119,27 @@ def test_names_may_be_changed_at_the_import() -> None:
 
 
 @pytest.mark.parametrize("base", ["(CodeEvaluator,)", "(\n    CodeEvaluator\n)", "( CodeEvaluator )"])
-def test_the_base_class_may_be_written_in_any_way(base: str) -> None:
+def test_base_class_is_accepted_in_any_formatting(base: str) -> None:
     contract = read_contract(custom_config(code=custom_code(RESULT).replace("(CodeEvaluator)", base)))
     assert contract.problems == [] and "CodeEvaluator" not in contract.program.bare_code
 
 
 @given(st.text(max_size=300), st.text(max_size=100))
-def test_no_text_makes_the_reading_fail(code: str, imports: str) -> None:
+def test_read_contract_never_raises_for_any_text(code: str, imports: str) -> None:
     config = custom_config().model_copy(update={"code": code or "x", "imports": imports})
     assert read_contract(config).problems
 
 
 @pytest.mark.parametrize("base", ["CodeEvaluator", "CodeEvaluator,"])
 @pytest.mark.parametrize("nested", ["-" * 20_000 + "1", "1" + "+1" * 10_000, "[" * 90 + "]" * 90, "x" + ".x" * 10_000])
-def test_code_that_is_nested_very_deep_is_refused_or_read_and_never_a_crash(nested: str, base: str) -> None:
+def test_read_contract_never_crashes_on_deeply_nested_code(nested: str, base: str) -> None:
     code = custom_code(f"y = {nested}\n{RESULT}").replace("CodeEvaluator", base)
     for problem in read_contract(custom_config(code=code)).problems:
         assert "cannot be read" in problem or "is not Python" in problem
 
 
 @given(st.data())
-def test_code_that_is_torn_anywhere_is_refused_or_read_and_never_a_crash(data: st.DataObject) -> None:
+def test_read_contract_never_crashes_on_code_damaged_anywhere(data: st.DataObject) -> None:
     whole = custom_code("if output:\n    return EvaluationResult(label=self.x)\n" + RESULT, extra="x = [1, (2, '3')]\n")
     cut = data.draw(st.integers(0, len(whole)))
     put = data.draw(st.sampled_from(["", "(", '"', "\\", "\n", "\t", "\r", "é", "class", "lambda: ", "import x\n"]))

@@ -207,7 +207,7 @@ OWNERS = {
     "engine/sandbox/contract.py": "the rules of CUSTOM",
     "engine/sandbox/contract_class.py": "the rules of CUSTOM",
     "engine/handlers/evaluator_answers.py": "writes a flag of template_config under both of its names",
-    "engine/runs/example_judging.py": "makes a template of a run configuration",
+    "engine/runs/template_evaluation.py": "makes a template of a run configuration",
     "promote/documents.py": "template_config in files, with the name of the integration for its id",
     "tools/evaluator_configs.py": "makes template and MANAGED from arguments that have other names",
 }

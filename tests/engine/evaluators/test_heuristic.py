@@ -1,3 +1,5 @@
+"""The heuristic judge: its four measures, labels and refusals."""
+
 from __future__ import annotations
 
 import json
@@ -37,7 +39,7 @@ async def evaluated(evaluator: HeuristicEvaluator, **values: object) -> Evaluate
     return outcome
 
 
-async def test_an_answer_found_in_its_context_is_supported() -> None:
+async def test_faithfulness_is_high_for_an_answer_found_in_its_context() -> None:
     outcome = await evaluated(
         judge(),
         input="Who founded it?",
@@ -48,7 +50,7 @@ async def test_an_answer_found_in_its_context_is_supported() -> None:
     assert (outcome.label, outcome.score) == ("supported", 1.0)
 
 
-async def test_an_unsupported_answer_has_its_unknown_words_quoted() -> None:
+async def test_faithfulness_quotes_the_words_missing_from_the_context() -> None:
     outcome = await evaluated(judge(), input="Where?", context="It is in Oslo.", output="In Bergen, near Oslo.")
 
     assert (outcome.label, outcome.score) == ("unsupported", 0.3333)
@@ -56,7 +58,7 @@ async def test_an_unsupported_answer_has_its_unknown_words_quoted() -> None:
     assert HONESTY in str(outcome.explanation)
 
 
-async def test_between_the_bands_the_judge_is_unsure() -> None:
+async def test_heuristic_is_unsure_between_the_thresholds() -> None:
     values = {"input": "", "context": "red green blue", "output": "red green blue yellow"}
 
     without = await evaluated(judge(), **values)
@@ -66,7 +68,7 @@ async def test_between_the_bands_the_judge_is_unsure() -> None:
     assert str(without.explanation).startswith("Unsure: ")
 
 
-async def test_with_the_direction_minimize_the_high_choice_and_the_high_score_mean_bad() -> None:
+async def test_direction_minimize_gives_bad_answers_the_high_label_and_score() -> None:
     evaluator = judge(classification_choices={"hallucinated": 1, "factual": 0}, direction="MINIMIZE")
 
     good = await evaluated(evaluator, input="", context="Oslo", output="Oslo")
@@ -85,11 +87,11 @@ async def test_with_the_direction_minimize_the_high_choice_and_the_high_score_me
         {"input": "q", "context": "Oslo", "output": "It is."},
     ],
 )
-async def test_where_there_is_nothing_to_judge_the_judge_abstains(values: dict[str, object]) -> None:
+async def test_heuristic_skips_rows_with_nothing_to_judge(values: dict[str, object]) -> None:
     assert isinstance(await judge().evaluate(values), Skipped)
 
 
-async def test_relevance_counts_the_questions_words_in_the_document() -> None:
+async def test_relevance_counts_question_words_found_in_the_document() -> None:
     evaluator = judge("heuristic-relevance", "{query} {document}")
 
     outcome = await evaluated(evaluator, query="What is the capital of Norway?", document="Norway's capital is Oslo.")
@@ -97,7 +99,7 @@ async def test_relevance_counts_the_questions_words_in_the_document() -> None:
     assert (outcome.label, outcome.score) == ("supported", 1.0)
 
 
-async def test_correctness_takes_the_best_of_the_references() -> None:
+async def test_correctness_uses_the_best_matching_reference() -> None:
     evaluator = judge("heuristic-correctness", "{output} {reference}")
 
     exact = await evaluated(evaluator, output="Oslo.", reference=["Bergen", "oslo"])
@@ -116,7 +118,7 @@ async def test_correctness_takes_the_best_of_the_references() -> None:
         ("The capital is Oslo.", "answered"),
     ],
 )
-async def test_a_refusal_is_known_by_its_opening(answer: str, label: str) -> None:
+async def test_refusal_is_detected_at_the_start_of_the_answer(answer: str, label: str) -> None:
     for choices in ({"refused": 1, "answered": 0}, {"refused": 0, "answered": 1}):
         evaluator = judge("heuristic-refusal", "{response}", classification_choices=choices)
 
@@ -126,17 +128,17 @@ async def test_a_refusal_is_known_by_its_opening(answer: str, label: str) -> Non
 @pytest.mark.parametrize(
     ("model", "template", "words"),
     [
-        ("gpt-4o", FAITHFULNESS, "no model of that name"),
+        ("gpt-4o", FAITHFULNESS, "does not have the model that the evaluator names"),
         ("heuristic-faithfulness", "{output}", "needs a variable for the context"),
         ("heuristic-correctness", "{tone}", "needs a variable for the answer"),
     ],
 )
-def test_what_it_cannot_judge_is_refused_when_it_is_made(model: str, template: str, words: str) -> None:
+def test_heuristic_refuses_unknown_models_and_missing_variables(model: str, template: str, words: str) -> None:
     with pytest.raises(PermanentFailure, match=words):
         judge(model, template)
 
 
-async def test_variables_that_are_paths_are_known_by_their_words() -> None:
+async def test_roles_of_dotted_paths_are_found_by_their_words() -> None:
     evaluator = judge(template="{attributes.retrieval.documents} {attributes.input.value} {attributes.output.value}")
 
     outcome = await evaluated(
@@ -151,7 +153,7 @@ async def test_variables_that_are_paths_are_known_by_their_words() -> None:
     assert outcome.label == "supported"
 
 
-async def test_on_the_vendored_sample_it_says_right_from_hallucinated_better_than_chance() -> None:
+async def test_faithfulness_separates_the_halueval_sample_better_than_chance() -> None:
     folder = Path(evaltasks.demo.__path__[0]) / "sample"
     labels = json.loads((folder / "halueval_qa.labels.json").read_text(encoding="utf-8"))
     evaluator = judge()

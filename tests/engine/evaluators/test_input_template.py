@@ -1,4 +1,4 @@
-"""The request of an agent, made from a template, a schema and one example."""
+"""Rendering the request to an agent from a template, a schema and one example."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def cast(value: object, schema: Any) -> object:
         ("7", {"$ref": "#/properties/y"}, "7"),
     ],
 )
-def test_a_value_is_cast_to_the_type_of_its_place(value: object, schema: Any, sent: object) -> None:
+def test_fill_casts_values_to_the_type_of_the_schema(value: object, schema: Any, sent: object) -> None:
     made = cast(value, schema)
     assert made == sent and type(made) is type(sent)
 
@@ -86,7 +86,7 @@ def test_a_value_is_cast_to_the_type_of_its_place(value: object, schema: Any, se
         ([1], "object"),
     ],
 )
-def test_a_value_that_does_not_fit_names_column_and_type_and_keeps_the_value_apart(value: object, kind: str) -> None:
+def test_cast_error_names_column_and_type_and_has_the_value_as_detail(value: object, kind: str) -> None:
     with pytest.raises(CannotCast) as misfit:
         cast(value, {"type": kind})
     assert "'v'" in misfit.value.reason and kind in misfit.value.reason
@@ -94,7 +94,7 @@ def test_a_value_that_does_not_fit_names_column_and_type_and_keeps_the_value_apa
 
 
 @given(value=JSON, kind=st.sampled_from(TYPES))
-def test_what_is_sent_has_the_type_of_its_place_or_nothing_is_sent(value: Any, kind: str) -> None:
+def test_fill_sends_the_type_of_the_schema_or_raises(value: Any, kind: str) -> None:
     try:
         made = cast(value, {"type": kind})
     except CannotCast:
@@ -106,7 +106,7 @@ BRACED = st.lists(st.sampled_from(["{{other}}", "{{{v}}}", "{{&other}}", "{{", "
 
 
 @given(value=BRACED.map("".join), before=st.text("ab {", max_size=8))
-def test_what_is_put_in_is_never_read_again(value: str, before: str) -> None:
+def test_fill_never_expands_inserted_values(value: str, before: str) -> None:
     values = {"v": value, "other": "LEAK"}
     assert fill({"x": "{{v}}"}, {}, values) == {"x": value}
     assert fill({"x": f"{before}|{{{{v}}}}|"}, {}, values) == {"x": f"{before}|{value}|"}
@@ -118,7 +118,7 @@ WORDS = st.sampled_from(
 
 
 @given(template=st.dictionaries(st.text(max_size=8), JSON, max_size=4), schema=st.dictionaries(WORDS, JSON))
-def test_no_template_and_no_schema_makes_it_crash(template: dict[str, Any], schema: dict[str, Any]) -> None:
+def test_fill_never_crashes_on_any_template_or_schema(template: dict[str, Any], schema: dict[str, Any]) -> None:
     schema_problem(schema)
     template_problems(template, schema)
     values = dict.fromkeys(columns_of(template), "{{x}}")
@@ -127,17 +127,17 @@ def test_no_template_and_no_schema_makes_it_crash(template: dict[str, Any], sche
     assert without_dataset_prefix(without_dataset_prefix(template)) == without_dataset_prefix(template)
 
 
-def test_keys_are_never_filled_and_literals_are_sent_as_they_are() -> None:
+def test_fill_keeps_keys_and_literals() -> None:
     template = {"{{v}}": 1, "n": None, "b": False, "l": [1.5, "{single} {{v}}{{{v}}}{{&v}}"]}
     assert fill(template, {}, {"v": "x"}) == {"{{v}}": 1, "n": None, "b": False, "l": [1.5, "{single} xxx"]}
 
 
-def test_columns_may_have_blanks_paths_and_the_datasets_prefix() -> None:
+def test_columns_of_accepts_spaces_paths_and_the_dataset_prefix() -> None:
     template = {"a": "{{user question}}", "b": "{{ dataset.meta.age }} {{docs[0].text}}", "c": ["{{user question}}"]}
     assert columns_of(template) == ("user question", "meta.age", "docs[0].text")
 
 
-def test_a_reference_in_a_circle_or_to_nowhere_has_no_type() -> None:
+def test_cyclic_or_unresolvable_references_have_no_type() -> None:
     circle = {"properties": {"x": {"$ref": "#/properties/x"}}}
     assert fill({"x": "{{v}}"}, circle, {"v": "7"}) == {"x": "7"}
     tangle = {"$ref": "#"}
@@ -183,7 +183,7 @@ def test_a_pointer_leads_to_its_type_even_where_another_part_of_the_schema_is_no
     assert fill({"x": "{{v}}"}, root, {"v": "7"}) == {"x": 7}
 
 
-def test_a_template_too_deep_is_reported_and_so_is_a_schema() -> None:
+def test_templates_and_schemas_nested_too_deeply_are_refused() -> None:
     deep: dict[str, Any] = {}
     for _ in range(200):
         deep = {"a": deep}

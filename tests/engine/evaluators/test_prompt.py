@@ -1,3 +1,5 @@
+"""Rendering prompts: placeholders, braces and values."""
+
 from __future__ import annotations
 
 import pytest
@@ -28,7 +30,7 @@ BRACED_TEXT = st.text(st.sampled_from("{}ab #"), max_size=40)
         (DOUBLE, "{{ input }} {{{output}}} {single} {{#section}}", ("input", "output")),
     ],
 )
-def test_placeholders_are_found_in_their_order_and_once(
+def test_variables_of_returns_each_placeholder_once_in_order(
     format: InputVariableFormat, text: str, names: tuple[str, ...]
 ) -> None:
     assert variables_of(text, format) == names
@@ -43,25 +45,23 @@ def test_placeholders_are_found_in_their_order_and_once(
         (DOUBLE, '{"a": {{x}}} {x} {{{x}}}', '{"a": 1} {x} 1'),
     ],
 )
-def test_braces_that_hold_no_name_stay_as_the_author_meant_them(
-    format: InputVariableFormat, text: str, rendered: str
-) -> None:
+def test_render_keeps_braces_without_a_name(format: InputVariableFormat, text: str, rendered: str) -> None:
     assert render(text, format, {"x": 1}) == rendered
 
 
-def test_lists_and_objects_are_put_in_as_json() -> None:
+def test_render_writes_lists_and_objects_as_json() -> None:
     values = {"a": ["é", {"b": None}], "c": True, "d": "text"}
 
     assert render("{a} {c} {d}", SINGLE, values) == '["é", {"b": null}] true text'
 
 
-def test_a_placeholder_without_a_value_is_named() -> None:
+def test_render_names_a_placeholder_without_a_value() -> None:
     with pytest.raises(MissingVariable, match="'output' has no value"):
         render("{output}", SINGLE, {})
 
 
 @given(BRACED_TEXT, BRACED_TEXT)
-def test_braces_in_data_are_never_expanded_again(left: str, right: str) -> None:
+def test_render_never_expands_braces_in_data(left: str, right: str) -> None:
     values = {"a": left, "b": right}
 
     assert render("<{a}|{b}>", SINGLE, values) == f"<{left}|{right}>"
@@ -69,12 +69,12 @@ def test_braces_in_data_are_never_expanded_again(left: str, right: str) -> None:
 
 
 @given(BRACED_TEXT)
-def test_no_template_needs_more_than_the_variables_it_names(text: str) -> None:
+def test_render_needs_only_the_variables_that_variables_of_returns(text: str) -> None:
     for format in (SINGLE, DOUBLE):
         render(text, format, dict.fromkeys(variables_of(text, format), "{a}{{b}}"))
 
 
-def test_messages_are_filled_in_the_format_of_their_configuration() -> None:
+def test_render_messages_uses_the_variable_format_of_the_configuration() -> None:
     config = LlmGeneration.model_validate(
         {
             "experiment_type": "llm_generation",

@@ -55,7 +55,7 @@ async def evaluator(judge: JudgeServer, **config: Any) -> AsyncIterator[Evaluato
 
 
 @pytest.mark.promise("judge.score", "judge.one_call")
-async def test_a_row_is_judged_with_label_score_explanation_and_provenance() -> None:
+async def test_template_evaluator_returns_label_score_explanation_and_provenance() -> None:
     async with judge_server() as judge, evaluator(judge) as it:
         outcome = await it.evaluate({"output": "{input} [[label: yes]]"})
 
@@ -76,7 +76,7 @@ async def test_a_row_is_judged_with_label_score_explanation_and_provenance() -> 
 
 
 @pytest.mark.promise("judge.one_call")
-async def test_the_template_reaches_the_judge_as_it_was_written() -> None:
+async def test_template_reaches_the_judge_unchanged() -> None:
     async with judge_server() as judge, evaluator(judge, template='Is {output} right? {{"a": 1}}') as it:
         await it.evaluate({"output": "{x}"})
 
@@ -96,7 +96,7 @@ async def test_the_template_reaches_the_judge_as_it_was_written() -> None:
         ({"tools": "ignores", "json_schema": "ignores"}, {}, "label_in_text"),
     ],
 )
-async def test_every_way_of_answering_is_recorded(
+async def test_provenance_records_how_the_judge_answered(
     server: dict[str, Any], config: dict[str, Any], answered_by: str
 ) -> None:
     async with judge_server(**server) as judge, evaluator(judge, **config) as it:
@@ -106,7 +106,7 @@ async def test_every_way_of_answering_is_recorded(
     assert (outcome.label, outcome.provenance["answered_by"]) == ("no", answered_by)
 
 
-async def test_a_judge_that_names_no_label_is_reminded_once_and_then_believed() -> None:
+async def test_judge_without_a_label_is_reminded_once() -> None:
     script = [Answer.tool_call('{"label": "perhaps"}'), Answer.tool_call('{"label": "No", "explanation": "so"}')]
     async with judge_server(script=script) as judge, evaluator(judge) as it:
         outcome = await it.evaluate({"output": "x"})
@@ -118,7 +118,7 @@ async def test_a_judge_that_names_no_label_is_reminded_once_and_then_believed() 
 
 
 @pytest.mark.promise("judge.strict")
-async def test_a_judge_that_never_names_a_label_fails_the_row_and_its_words_are_kept_apart() -> None:
+async def test_judge_that_never_names_a_label_fails_the_row_with_its_reply_as_detail() -> None:
     never = Answer.tool_call('{"label": "x' + "y" * 1000 + '"}')
     async with judge_server(script=lambda _: never) as judge, evaluator(judge) as it:
         outcome = await it.evaluate({"output": "x"})
@@ -130,7 +130,7 @@ async def test_a_judge_that_never_names_a_label_fails_the_row_and_its_words_are_
     assert len(judge.requests) == 2
 
 
-async def test_without_choices_the_answer_is_the_explanation_and_there_is_no_label() -> None:
+async def test_template_without_choices_returns_the_answer_as_explanation() -> None:
     async with judge_server() as judge, evaluator(judge, classification_choices=None) as it:
         outcome = await it.evaluate({"output": "[[text: Rather good.]]"})
 
@@ -139,7 +139,7 @@ async def test_without_choices_the_answer_is_the_explanation_and_there_is_no_lab
 
 
 @pytest.mark.promise("judge.explanation")
-async def test_an_explanation_is_asked_for_and_kept_only_if_wanted() -> None:
+async def test_explanation_is_requested_and_kept_only_if_configured() -> None:
     async with judge_server() as judge, evaluator(judge, include_explanations=False) as it:
         outcome = await it.evaluate({"output": "x"})
 
@@ -148,7 +148,7 @@ async def test_an_explanation_is_asked_for_and_kept_only_if_wanted() -> None:
     assert list(judge.requests[0].body["tools"][0]["function"]["parameters"]["properties"]) == ["label"]
 
 
-async def test_a_call_the_provider_refuses_fails_the_row_and_a_rate_limit_is_passed_on() -> None:
+async def test_rejected_call_fails_the_row_and_a_rate_limit_is_raised() -> None:
     script = [Answer.error(400, "maximum context length is 4096 tokens"), Answer.rate_limited("7")]
     async with judge_server(script=script) as judge, evaluator(judge, use_function_calling=False) as it:
         outcome = await it.evaluate({"output": "x"})
@@ -160,7 +160,7 @@ async def test_a_call_the_provider_refuses_fails_the_row_and_a_rate_limit_is_pas
     assert later.value.after_seconds == 7
 
 
-async def test_an_integration_without_function_calling_is_never_asked_for_a_tool_call() -> None:
+async def test_integration_without_function_calling_gets_no_tools() -> None:
     async with judge_server() as judge, open_judges({}) as judges:
         without = integration(judge.base_url, function_calling_enabled=False)
         it = await make_evaluator(template_version(), judges, without, SANDBOX)
@@ -169,7 +169,7 @@ async def test_an_integration_without_function_calling_is_never_asked_for_a_tool
     assert "tools" not in judge.requests[0].body
 
 
-async def test_each_kind_of_version_has_its_evaluator_or_says_that_it_is_not_built() -> None:
+async def test_make_evaluator_returns_an_evaluator_of_each_kind_or_raises() -> None:
     managed = {"type": "MANAGED", "name": "json", "managed_evaluator": "JSON_PARSEABLE", "variables": ["output"]}
     heuristic = {"ai_integration_id": "h", "model_name": "heuristic-refusal"}
     async with open_judges({}) as judges:

@@ -1,4 +1,4 @@
-"""What a template evaluator passes through, what it overrules, and evaluators without labels, end to end."""
+"""Parameters that a template evaluator passes on or overrides, and evaluators without labels, end to end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def asking(**parameters: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("choices", [LABELLED, FREE], ids=["labelled", "free"])
-async def test_parameters_known_and_unknown_reach_the_provider(choices: dict[str, Any]) -> None:
+async def test_known_and_unknown_parameters_reach_the_provider(choices: dict[str, Any]) -> None:
     async with judge_server() as judge, evaluator(judge, **choices, **asking(**PARAMETERS)) as it:
         await it.evaluate({"output": "x"})
     sent = judge.requests[0].body
@@ -50,7 +50,7 @@ async def test_parameters_known_and_unknown_reach_the_provider(choices: dict[str
     assert "tool_config" not in sent
 
 
-async def test_without_labels_the_format_and_the_tools_asked_for_are_the_providers_business() -> None:
+async def test_without_labels_the_configured_format_and_tools_are_sent_unchanged() -> None:
     async with judge_server() as judge, evaluator(judge, **FREE, **asking(**PARAMETERS)) as it:
         outcome = await it.evaluate({"output": "[[text: fine]]"})
     sent = judge.requests[0].body
@@ -59,7 +59,7 @@ async def test_without_labels_the_format_and_the_tools_asked_for_are_the_provide
     assert isinstance(outcome, Evaluated) and "overruled_parameters" not in outcome.provenance
 
 
-async def test_labels_override_the_answer_parameters_of_the_template_and_the_override_is_recorded() -> None:
+async def test_labels_override_the_configured_answer_format_and_this_is_recorded() -> None:
     async with judge_server() as judge, evaluator(judge, **LABELLED, **asking(**PARAMETERS)) as it:
         outcome = await it.evaluate({"output": "x"})
     assert judge.requests[0].body["tools"][0]["function"]["name"] == "record_answer"
@@ -78,18 +78,18 @@ async def test_labels_override_the_answer_parameters_of_the_template_and_the_ove
     ],
 )
 @pytest.mark.promise("judge.structured")
-async def test_every_row_says_how_it_was_asked_and_how_the_answer_came(
+async def test_provenance_records_requested_and_actual_answer_mode(
     server: dict[str, Any], config: dict[str, Any], ways: tuple[str, str]
 ) -> None:
     async with judge_server(**server) as judge, evaluator(judge, **config) as it:
-        # The second row knows already what the server would not do; its record must say the same.
+        # For the second row the evaluator already knows what the server does not support; its record must be the same.
         for _ in range(2):
             outcome = await it.evaluate({"output": "[[label: no]]"})
             assert isinstance(outcome, Evaluated)
             assert (outcome.provenance["asked_by"], outcome.provenance["answered_by"]) == ways
 
 
-async def test_a_judge_that_says_nothing_at_all_is_asked_again_once() -> None:
+async def test_judge_with_an_empty_answer_is_asked_again_once() -> None:
     script = [Answer.text(""), Answer.text("<think>hm</think> Fine."), Answer.text(None), Answer.text("  ")]
     async with judge_server(script=script) as judge, evaluator(judge, **FREE) as it:
         first, second = await it.evaluate({"output": "x"}), await it.evaluate({"output": "x"})
@@ -97,7 +97,7 @@ async def test_a_judge_that_says_nothing_at_all_is_asked_again_once() -> None:
     assert isinstance(second, Failed) and second.reason == "the judge answered nothing"
 
 
-async def test_an_evaluator_without_labels_writes_its_words_as_the_rows_explanation() -> None:
+async def test_evaluator_without_labels_stores_the_answer_as_explanation() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await it.seed_spans(project, 2, output="[[text: words {i}]]")
@@ -123,7 +123,7 @@ async def test_an_evaluator_without_labels_writes_its_words_as_the_rows_explanat
         found = sorted(span["evaluations"][0]["explanation"] for span in spans)
         assert found == ["words 0", "words 1"]
         again = await it.finish(task, **WINDOW)
-        assert again["status"] == "CANCELLED", "what was said is there, so there is nothing to do"
+        assert again["status"] == "CANCELLED", "every row already has its evaluation"
 
 
 def times() -> dict[str, str]:

@@ -1,3 +1,5 @@
+"""Reading the verdict of a judge out of its reply."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +15,7 @@ RELEVANCE = {"relevant": 1.0, "not relevant": 0.0}
 FACTUAL = {"factual": 1.0, "hallucinated": 0.0}
 
 
-def said(text: str, choices: dict[str, float]) -> tuple[str, str] | None:
+def verdict_of(text: str, choices: dict[str, float]) -> tuple[str, str] | None:
     verdict = read_verdict(ChatReply(text=text), choices)
     return None if verdict is None else (verdict.label, verdict.answered_by)
 
@@ -32,8 +34,8 @@ def said(text: str, choices: dict[str, float]) -> tuple[str, str] | None:
         ('{"broken": {"label": "factual"}', FACTUAL, ("factual", "json_in_text")),
     ],
 )
-def test_a_label_is_read_out_of_text(text: str, choices: dict[str, float], expected: tuple[str, str]) -> None:
-    assert said(text, choices) == expected
+def test_read_verdict_finds_a_label_in_text(text: str, choices: dict[str, float], expected: tuple[str, str]) -> None:
+    assert verdict_of(text, choices) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,22 +56,22 @@ def test_a_label_is_read_out_of_text(text: str, choices: dict[str, float], expec
         ('{"a":' * 5000, FACTUAL),
     ],
 )
-def test_what_is_no_clear_label_is_no_verdict(text: str, choices: dict[str, float]) -> None:
-    assert said(text, choices) is None
+def test_read_verdict_returns_none_without_a_clear_label(text: str, choices: dict[str, float]) -> None:
+    assert verdict_of(text, choices) is None
 
 
-def test_choices_that_differ_by_case_alone_are_distinguished_and_never_guessed() -> None:
+def test_read_verdict_distinguishes_choices_that_differ_only_in_case() -> None:
     choices = {"A": 1.0, "a": 0.0, "Yes": 2.0}
 
-    assert [said("A", choices), said("a", choices), said("YES", choices)] == [
+    assert [verdict_of("A", choices), verdict_of("a", choices), verdict_of("YES", choices)] == [
         ("A", "label_in_text"),
         ("a", "label_in_text"),
         ("Yes", "label_in_text"),
     ]
-    assert said("yes", {"Yes": 1.0, "YES": 0.0}) is None
+    assert verdict_of("yes", {"Yes": 1.0, "YES": 0.0}) is None
 
 
-def test_an_enforced_answer_is_believed_before_any_text_beside_it() -> None:
+def test_read_verdict_prefers_a_structured_answer_to_text() -> None:
     reply = ChatReply(text="hallucinated", structured={"Label": " Factual "}, answered_by="tool_call")
 
     verdict = read_verdict(reply, FACTUAL)
@@ -92,7 +94,7 @@ REPLIES = st.one_of(
 
 @pytest.mark.promise("judge.strict")
 @given(REPLIES, st.none() | st.dictionaries(st.sampled_from(["label", "LABEL", "explanation"]), st.text() | st.none()))
-def test_a_judge_that_lies_gets_no_label_outside_the_choices(
+def test_read_verdict_never_returns_a_label_outside_the_choices(
     text: str, structured: dict[str, str | None] | None
 ) -> None:
     verdict = read_verdict(ChatReply(text=text, structured=structured), FACTUAL)

@@ -1,8 +1,8 @@
-"""Custom code evaluators: the user's class, run in the sandbox and never in this process.
+"""Custom code evaluators: the user's class, which runs in the sandbox and never in this process.
 
-The executor asks row by row, with as many rows under way as it keeps in flight; crossing into the sandbox costs as
-much as many rows. So rows that are asked for at the same time are fed together: whoever comes first takes all that
-wait, and the others find their outcome when their turn comes.
+The executor evaluates row by row, with several rows in flight, and one call into the sandbox costs as much as many
+rows. Rows that wait at the same time are therefore sent as one batch: the first caller sends all waiting rows, and the
+others find their outcome when it is their turn.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from evaltasks.engine.sandbox.worker import SandboxUnavailable
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _WaitingRow:
     values: Mapping[str, object]
     outcome: Outcome | None = None
 
 
 async def problems_of_custom(config: CustomCodeConfig, sandbox: Sandbox) -> list[str]:
-    """Everything that keeps this evaluator from being made: what breaks the contract, and what does not load.
+    """Return a sentence for everything that is wrong with a custom evaluator: breaches of the contract, load errors.
 
-    Raises Unavailable when the sandbox is not to be had.
+    Raises:
+        Unavailable: The sandbox cannot be started.
     """
     contract = read_contract(config)
     try:
@@ -43,12 +44,14 @@ async def problems_of_custom(config: CustomCodeConfig, sandbox: Sandbox) -> list
 
 
 class CustomCodeEvaluator(Evaluator):
-    """One version, for one task run, which closes it. Its session opens with the first row.
-
-    Raises PermanentFailure at making when the version breaks the contract, which one made by this engine does not.
-    """
+    """Evaluates the rows of one task run with the user's class. The sandbox session opens with the first row."""
 
     def __init__(self, config: CustomCodeConfig, sandbox: Sandbox) -> None:
+        """Read the source of the class, without running it.
+
+        Raises:
+            PermanentFailure: The source breaks the contract. A version created by this engine never does.
+        """
         contract = read_contract(config)
         if contract.problems:
             raise PermanentFailure(f"The custom evaluator cannot be run: {'; '.join(contract.problems)}.")
@@ -56,26 +59,30 @@ class CustomCodeEvaluator(Evaluator):
         self._program = contract.program
         self._sandbox = sandbox
         self._session: Session | None = None
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_WaitingRow] = deque()
         self._turn = anyio.Lock()
 
     async def evaluate(self, values: Mapping[str, object]) -> Outcome:
-        """Raises PermanentFailure."""
-        asked = _Asked(values)
-        self._waiting.append(asked)
+        """Evaluate one row, together with the rows that wait at the same time.
+
+        Raises:
+            PermanentFailure: The sandbox cannot be started, or no row can be evaluated.
+        """
+        row = _WaitingRow(values)
+        self._waiting.append(row)
         try:
             async with self._turn:
-                if asked.outcome is None:
-                    await self._feed()
+                if row.outcome is None:
+                    await self._evaluate_batch()
         finally:
-            if asked in self._waiting:
-                self._waiting.remove(asked)
-        assert asked.outcome is not None, "those who wait are fed in turn"
-        return asked.outcome
+            if row in self._waiting:
+                self._waiting.remove(row)
+        assert row.outcome is not None, "a batch includes the row of its caller"
+        return row.outcome
 
-    async def _feed(self) -> None:
-        """Evaluate everybody who waits, up to a feed. The caller has the turn, and no one who waits is without it."""
-        # Lets those who were woken together with us come as well.
+    async def _evaluate_batch(self) -> None:
+        """Evaluate the waiting rows, at most one batch. The caller must hold the lock `_turn`."""
+        # Rows that became ready at the same time as this one join the batch.
         await anyio.lowlevel.checkpoint()
         if self._session is None:
             try:
@@ -83,14 +90,15 @@ class CustomCodeEvaluator(Evaluator):
             except SandboxUnavailable as missing:
                 raise PermanentFailure(str(missing)) from missing
         batch = [self._waiting[place] for place in range(min(len(self._waiting), self._session.rows_per_batch))]
-        outcomes = await self._session.evaluate([asked.values for asked in batch])
-        for asked, outcome in zip(batch, outcomes, strict=True):
-            asked.outcome = outcome
-            # It may have been cancelled meanwhile.
-            if asked in self._waiting:
-                self._waiting.remove(asked)
+        outcomes = await self._session.evaluate([row.values for row in batch])
+        for row, outcome in zip(batch, outcomes, strict=True):
+            row.outcome = outcome
+            # The caller may have been cancelled in the meantime.
+            if row in self._waiting:
+                self._waiting.remove(row)
 
     async def close(self) -> None:
+        """Close the sandbox session, if one was opened."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()

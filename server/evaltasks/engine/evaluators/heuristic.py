@@ -1,19 +1,19 @@
-"""The judge that needs no key and is not a language model: it counts words, and says so on every evaluation.
+"""The heuristic judge: it needs no key and is not a language model. It counts words, and every evaluation says so.
 
-Four measures, each judging one thing only:
+There are four measures, each for one purpose:
 
 * *faithfulness*: the share of the answer's content words that occur in the context or the question;
 * *relevance*: the share of the question's content words that occur in the document;
 * *correctness*: the best token F1 of the answer over the references (1 when one of them is met exactly);
-* *refusal*: 1 when the answer opens with one of the usual ways of declining, else 0.
+* *refusal*: 1 if the answer starts with one of the usual ways of declining, else 0.
 
-Content words are lower-cased words that are not stop words, number words as digits, compared by their first five
-letters, so that "founded" meets "founder". A label is given outside a band only: from 0.9 up the choice that stands for
-*good*, down to 0.6 the one that stands for *bad*; between them the choice called "unsure", or no label. Where there is
-nothing to measure (an empty answer, no context) it abstains: that is never a zero.
+Content words are lower-case words that are not stop words, with number words as digits. They are compared by their
+first five letters, so that "founded" matches "founder". The label depends on the share: from 0.9 up it is the choice
+that means *good*, down to 0.6 the choice that means *bad*, and between them the choice called "unsure", or none. If
+there is nothing to measure (an empty answer, no context) the judge abstains, which is not a score of 0.
 
-Which variable of the template is the answer, the context and so on, is told by its name. Anything else the judge is
-asked for is refused when the evaluator is made, not guessed at.
+The name of a variable decides whether it is the answer, the context and so on. A template that does not fit is refused
+when the evaluator is created; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _STOP_WORDS = frozenset(
     herself him himself his how i if in into is it its itself just may me might more most must my myself no nor not of
     off on once only or other our ours ourselves out over own s same shall she should so some such t than that the their
     theirs them themselves then there these they this those through to too under until up upon us very was we were what
-    when where which while who whom whose why will with would yes you your yours yourself yourselves""".split()  # noqa: SIM905  a list of one word a line is not read by anybody
+    when where which while who whom whose why will with would yes you your yours yourself yourselves""".split()  # noqa: SIM905  one word per line would be unreadable
 )
 _UNITS = (
     "zero one two three four five six seven eight nine ten "
@@ -68,7 +68,7 @@ _OPENING_CHARS = 400
 
 ANSWER, CONTEXT, QUESTION, EXPECTED = "the answer", "the context", "the question", "the expected answer"
 
-# How the variables of a template may be called, best name first. A dotted path counts by its words.
+# Names of the variables of a template, the best first. A dotted path is matched by its words.
 _NAMES: dict[str, tuple[str, ...]] = {
     ANSWER: (
         "output", "answer", "response", "ai_response", "model_output", "generation", "completion", "prediction",
@@ -88,7 +88,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A share from 0 to 1 and what it rests on."""
+    """A share from 0 to 1, and the explanation of it."""
 
     share: float
     explanation: str
@@ -96,10 +96,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One model: the roles it needs and may use, and what its number means.
+    """One heuristic model.
 
-    A *quality* is good when high; under the direction MINIMIZE its complement is scored, so that a high score is bad
-    there as everywhere. What is not a quality (a refusal) is an event: 1 means it happened.
+    Attributes:
+        needs: The roles that the template must have a variable for.
+        uses: The roles that are used if the template has them.
+        measures: What the number means.
+        is_quality: Whether a high number is good. With the direction MINIMIZE the score is then 1 minus the number, so
+            that a high score is bad, as it is with other judges. A refusal is not a quality but an event: 1 means that
+            it happened.
     """
 
     needs: tuple[str, ...]
@@ -121,17 +126,18 @@ _KINDS: dict[HeuristicModel, _Kind] = {
 
 
 class HeuristicEvaluator(Evaluator):
-    """A template version whose AI integration is the heuristic judge.
-
-    Raises PermanentFailure at making when the model is none of its four, or when a variable it needs is not in the
-    template.
-    """
+    """Judges rows for a template whose AI integration is the heuristic judge."""
 
     def __init__(self, config: TemplateConfig, format: InputVariableFormat = InputVariableFormat.F_STRING) -> None:
+        """Find the measure and the roles of the variables.
+
+        Raises:
+            PermanentFailure: The model is not one of the four, or the template lacks a variable that it needs.
+        """
         names = [model.value for model in HeuristicModel]
         if config.llm_config.model_name not in names:
             raise PermanentFailure(
-                "the heuristic judge has no model of that name, and it judges nothing else: "
+                "the heuristic judge does not have the model that the evaluator names: "
                 f"use one of {', '.join(names)}, or an AI integration of a language model"
             )
         self._model = HeuristicModel(config.llm_config.model_name)
@@ -144,11 +150,11 @@ class HeuristicEvaluator(Evaluator):
 
     async def evaluate(self, values: Mapping[str, object]) -> Outcome:
         provenance: Provenance = {"judge": HONESTY, "model": self._model.value, "measures": self._kind.measures}
-        given = {role: _texts(values[name]) for role, name in self._roles.items() if name in values}
+        texts = {role: _texts(values[name]) for role, name in self._roles.items() if name in values}
         for role in self._kind.needs:
-            if not any(text.strip() for text in given.get(role, ())):
+            if not any(text.strip() for text in texts.get(role, ())):
                 return Skipped(f"{role} is empty, so there is nothing to judge", provenance)
-        measured = _measure(self._model, given)
+        measured = _measure(self._model, texts)
         if measured is None:
             role = self._kind.needs[0]
             return Skipped(f"{role} has no content words, so there is nothing to judge", provenance)
@@ -184,7 +190,7 @@ class HeuristicEvaluator(Evaluator):
 
 
 def faithfulness(answer: str, sources: Sequence[str]) -> Measured | None:
-    """The share of the answer's content words found in the sources; None when the answer has none."""
+    """Return the share of the answer's content words found in the sources; None if the answer has none."""
     known = {_stem(word) for source in sources for word in _content_words(source)}
     words = _content_words(answer)
     if not words:
@@ -201,7 +207,7 @@ def faithfulness(answer: str, sources: Sequence[str]) -> Measured | None:
 
 
 def relevance(question: str, document: str) -> Measured | None:
-    """The share of the question's content words found in the document; None when the question has none."""
+    """Return the share of the question's content words found in the document; None if the question has none."""
     known = {_stem(word) for word in _content_words(document)}
     words = list(dict.fromkeys(_content_words(question)))
     if not words:
@@ -217,38 +223,38 @@ def relevance(question: str, document: str) -> Measured | None:
 
 
 def correctness(answer: str, references: Sequence[str]) -> Measured | None:
-    """The best token F1 over the references, 1 for an exact match; None when the answer has no words."""
-    said = _words(answer)
-    if not said:
+    """Return the best token F1 over the references, 1 for an exact match; None if the answer has no words."""
+    answered = _words(answer)
+    if not answered:
         return None
     best = 0.0
     for reference in references:
         wanted = _words(reference)
-        if said == wanted:
+        if answered == wanted:
             return Measured(1.0, "The answer equals a reference.")
-        shared = sum((Counter(said) & Counter(wanted)).values())
-        best = max(best, 2 * shared / (len(said) + len(wanted)))
+        shared = sum((Counter(answered) & Counter(wanted)).values())
+        best = max(best, 2 * shared / (len(answered) + len(wanted)))
     return Measured(best, f"The best token F1 over {len(references)} reference(s) is {best:.2f}; none is met exactly.")
 
 
 def refusal(answer: str) -> Measured:
-    """1 when the answer's opening declines, else 0."""
+    """Return 1 if the answer starts by declining, else 0."""
     found = _REFUSAL.search(answer[:_OPENING_CHARS])
     if found is None:
         return Measured(0.0, "The answer's opening has none of the usual ways of declining.")
     return Measured(1.0, f"The answer's opening declines: “{found[0][:80]}”.")
 
 
-def _measure(model: HeuristicModel, given: Mapping[str, list[str]]) -> Measured | None:
+def _measure(model: HeuristicModel, texts: Mapping[str, list[str]]) -> Measured | None:
     match model:
         case HeuristicModel.FAITHFULNESS:
-            return faithfulness(" ".join(given[ANSWER]), [*given[CONTEXT], *given.get(QUESTION, ())])
+            return faithfulness(" ".join(texts[ANSWER]), [*texts[CONTEXT], *texts.get(QUESTION, ())])
         case HeuristicModel.RELEVANCE:
-            return relevance(" ".join(given[QUESTION]), " ".join(given[CONTEXT]))
+            return relevance(" ".join(texts[QUESTION]), " ".join(texts[CONTEXT]))
         case HeuristicModel.CORRECTNESS:
-            return correctness(" ".join(given[ANSWER]), given[EXPECTED])
+            return correctness(" ".join(texts[ANSWER]), texts[EXPECTED])
         case HeuristicModel.REFUSAL:
-            return refusal(" ".join(given[ANSWER]))
+            return refusal(" ".join(texts[ANSWER]))
 
 
 def _roles(variables: Sequence[str], kind: _Kind, model: HeuristicModel) -> dict[str, str]:
@@ -267,7 +273,7 @@ def _roles(variables: Sequence[str], kind: _Kind, model: HeuristicModel) -> dict
 
 
 def _called(variables: Sequence[str], names: Sequence[str]) -> str | None:
-    """The variable with the best of these names: a whole name before a word of a dotted path."""
+    """Return the variable with the best of these names; a whole name wins over a word of a dotted path."""
     whole = {variable.casefold().replace("-", "_"): variable for variable in reversed(variables)}
     for name in names:
         if name in whole:

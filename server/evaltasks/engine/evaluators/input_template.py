@@ -1,13 +1,13 @@
-"""The request an agent gets: a run configuration's `input_template`, filled from one example.
+"""Render the request to an agent: a run configuration's `input_template`, filled from one example.
 
 A string that is exactly one placeholder (`"{{age}}"`) becomes the example's value, cast to the type that the agent's
-input schema gives that place: numeric text becomes a number, "true" and "false" booleans, JSON text an object or
-array, and what is not text becomes text where text is wanted. Where the schema names no type the value goes as it is. A
-placeholder inside other text is put in as text. A missing column, or null, is null (inside text: nothing). Keys of the
-template are never filled, and what is put in is never read again.
+input schema has for that place: numeric text becomes a number, "true" and "false" booleans, JSON text an object or
+array, and other values become text where the schema wants text. Without a type in the schema the value is sent as it
+is. A placeholder inside other text is inserted as text. A missing column, or null, is sent as null (inside text: as
+nothing). Keys of the template are not filled, and inserted values are never read again.
 
-Of JSON Schema this reads what tells the type of a place: `type`, `properties`, `items`, `additionalProperties`,
-`$ref` within the schema, and the alternatives of `anyOf`, `oneOf` and `allOf`.
+Only the keywords of JSON Schema that determine the type of a place are read: `type`, `properties`, `items`,
+`additionalProperties`, `$ref` within the schema, and the alternatives of `anyOf`, `oneOf` and `allOf`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class CannotCast(Exception):
-    """A value does not fit the place it is to be sent at. `reason` is ours; `detail` is the value."""
+    """A value cannot be cast to the type of its place.
+
+    Attributes:
+        reason: Our own text, with the column and the type.
+        detail: The value. Untrusted.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
@@ -42,7 +47,7 @@ class CannotCast(Exception):
 
 
 def columns_of(template: JsonObject) -> tuple[str, ...]:
-    """The columns that the placeholders name, each once."""
+    """Return the columns that the placeholders of a template name, each once."""
     names: dict[str, None] = {}
 
     def note(text: str) -> str:
@@ -54,9 +59,15 @@ def columns_of(template: JsonObject) -> tuple[str, ...]:
 
 
 def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object]) -> JsonObject:
-    """The request's body; `values` holds every column of `columns_of`, None for one that the example has not.
+    """Return the body of the request to the agent.
 
-    Raises CannotCast.
+    Args:
+        template: The `input_template` of the run configuration.
+        schema: The agent's input schema.
+        values: A value for every column of `columns_of`; None for a column that the example does not have.
+
+    Raises:
+        CannotCast: A value does not fit the type that the schema has for its place.
     """
 
     root = _Schema(schema)
@@ -80,11 +91,11 @@ def fill(template: JsonObject, schema: JsonObject, values: Mapping[str, object])
 
 
 def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
-    """What keeps a template from ever fitting the schema, one sentence each."""
+    """Return a sentence for each place where a template cannot fit the agent's input schema."""
     root = _Schema(schema)
     problems: list[str] = []
 
-    def judge(node: object, place: JsonObject, where: str, depth: int) -> None:
+    def check(node: object, place: JsonObject, where: str, depth: int) -> None:
         if len(problems) >= _PROBLEMS_MAX:
             return
         if depth > DEPTH_MAX:
@@ -95,7 +106,7 @@ def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
         types = _types(root, place)
         has_placeholder = isinstance(node, str) and bool(variables_of(node, InputVariableFormat.MUSTACHE))
         if types and not has_placeholder and not _is(node, types) and node is not None:
-            problems.append(f"{where} must be {_listed(types)} by the agent's input schema")
+            problems.append(f"{where} must be {_listed(types)}, as the agent's input schema says")
         elif isinstance(node, dict):
             place = root.resolved(place)
             required = place.get("required")
@@ -105,22 +116,22 @@ def template_problems(template: JsonObject, schema: JsonObject) -> list[str]:
             is_closed = place.get("additionalProperties") is False and not place.get("patternProperties")
             for key, part in node.items():
                 if is_closed and isinstance(known, dict) and key not in known:
-                    problems.append(f"{where} has {_named(key)}, which the agent's input schema does not know")
+                    problems.append(f"{where} has {_named(key)}, which is not in the agent's input schema")
                 else:
-                    judge(part, _property(root, place, key), f"{where}.{key[:_NAMED_MAX]}", depth + 1)
+                    check(part, _property(root, place, key), f"{where}.{key[:_NAMED_MAX]}", depth + 1)
         elif isinstance(node, list):
             for nth, part in enumerate(node):
-                judge(part, _item(root, place, nth), f"{where}[{nth}]", depth + 1)
+                check(part, _item(root, place, nth), f"{where}[{nth}]", depth + 1)
 
-    judge(template, schema, "input_template", 0)
+    check(template, schema, "input_template", 0)
     return problems[:_PROBLEMS_MAX]
 
 
 def schema_problem(schema: JsonObject) -> str | None:
-    """Why a JSON Schema cannot describe a request, as the end of a sentence; None when it can."""
+    """Return why a JSON Schema cannot describe a request, as the end of a sentence; None if it can."""
     types = _types(_Schema(schema), schema)
     if types and "object" not in types:
-        return "must describe an object, because that is what an agent is sent"
+        return "must describe an object, because agents are sent objects"
     if _depth(schema) > DEPTH_MAX:
         return f"is nested deeper than {DEPTH_MAX} levels"
     return None
@@ -136,7 +147,7 @@ def _cast_for(name: str, value: object, types: Sequence[str], where: str) -> obj
         except (ValueError, KeyError, RecursionError, OverflowError):
             continue
     raise CannotCast(
-        f"column {_named(name)} cannot be sent as {_listed(types)}, which is what the agent's input schema wants at "
+        f"column {_named(name)} cannot be sent as {_listed(types)}, which the agent's input schema requires at "
         f"{where[:200]}",
         text_of(value)[:500],
     )
@@ -253,13 +264,13 @@ class _Schema:
 
 
 def _alternatives(schema: _Schema, place: object) -> Iterator[JsonObject]:
-    """The schema itself, then those of its `anyOf`, `oneOf` and `allOf`, in their order and each once."""
+    """Yield the schema itself, then its alternatives of `anyOf`, `oneOf` and `allOf`, in order and each once."""
     seen: set[int] = set()
     waiting = [place]
     while waiting:
         one = schema.resolved(waiting.pop(0))
         if id(one) in seen:
-            # Also what ends a circle of references.
+            # This also ends a cycle of references.
             continue
         seen.add(id(one))
         yield one
@@ -269,14 +280,14 @@ def _alternatives(schema: _Schema, place: object) -> Iterator[JsonObject]:
 
 
 def _types(schema: _Schema, place: object) -> list[str]:
-    """The types that a place may have, in the schema's order; none when it does not say."""
-    own = _said_types(schema.resolved(place))
-    return own or list(dict.fromkeys(kind for one in _alternatives(schema, place) for kind in _said_types(one)))
+    """Return the types that a place may have, in the schema's order; empty if the schema does not restrict them."""
+    own = _declared_types(schema.resolved(place))
+    return own or list(dict.fromkeys(kind for one in _alternatives(schema, place) for kind in _declared_types(one)))
 
 
-def _said_types(place: JsonObject) -> list[str]:
-    said = place.get("type")
-    return [kind for kind in ([said] if isinstance(said, str) else _texts(said)) if kind in _TYPES]
+def _declared_types(place: JsonObject) -> list[str]:
+    declared = place.get("type")
+    return [kind for kind in ([declared] if isinstance(declared, str) else _texts(declared)) if kind in _TYPES]
 
 
 def _property(schema: _Schema, place: JsonObject, key: str) -> JsonObject:
@@ -300,7 +311,7 @@ def _item(schema: _Schema, place: JsonObject, nth: int) -> JsonObject:
 
 
 def _mapped(node: object, change: Callable[[str], str]) -> object:
-    """The same structure with every string value changed."""
+    """Return the same structure with every string value changed."""
     if isinstance(node, dict):
         return {key: _mapped(part, change) for key, part in node.items()}
     if isinstance(node, list):
@@ -309,7 +320,7 @@ def _mapped(node: object, change: Callable[[str], str]) -> object:
 
 
 def _depth(node: object) -> int:
-    """Levels of nesting, without recursion."""
+    """Return the number of levels of nesting, counted without recursion."""
     level, nodes = 0, [node]
     while nodes and level <= DEPTH_MAX:
         level += 1

@@ -1,10 +1,10 @@
-"""The five managed code evaluators, and what each needs.
+"""The five managed code evaluators, and what each requires.
 
-Each looks at text: a value that is not text is looked at as JSON. Each answers `true` with score 1 or `false` with
-score 0, and says why. None of them raises, whatever is in a row.
+Each checks text; a value that is not text is checked as JSON. The label is `true` with score 1 or `false` with score 0,
+and the explanation says why. No value of a row makes an evaluator raise.
 
-A regular expression comes from a stranger, so it is matched by RE2, in time linear in the text: `(a+)+$` costs nothing.
-What RE2 does not know (look-around, back-references) is refused when the evaluator is made, with a sentence.
+Regular expressions come from strangers. RE2 matches them in time linear in the text, so `(a+)+$` is harmless. What RE2
+does not support (look-around, back-references) is refused when the evaluator is created.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _QUOTED_CHARS_MAX = 80
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Whether the row passes, and why."""
+    """Whether a row passes, and the reason."""
 
     passes: bool
-    why: str
+    reason: str
 
 
 Check = Callable[[list[str]], Finding]
@@ -39,9 +39,11 @@ Check = Callable[[list[str]], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """How many variables a managed evaluator takes and which static parameters.
+    """The variables and static parameters of a managed evaluator.
 
-    `variables` maps each allowed number of variables to the static parameters needed with it.
+    Attributes:
+        purpose: What it checks, as a sentence without a subject.
+        variables: The static parameters that are required with each allowed number of variables.
     """
 
     purpose: str
@@ -69,7 +71,7 @@ REQUIREMENTS: dict[ManagedEvaluator, Requirement] = {
 
 
 def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
-    """Everything that keeps this evaluator from being made, one sentence each; empty when it can be."""
+    """Return a sentence for everything that is wrong with a managed evaluator; empty if it is valid."""
     kind = config.managed_evaluator
     requirement = REQUIREMENTS[kind]
     needed = requirement.variables.get(len(config.variables))
@@ -78,16 +80,16 @@ def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
         return [f"{kind} takes {counts} variable(s), not {len(config.variables)}"]
     problems = []
     if len(set(config.variables)) != len(config.variables):
-        problems.append(f"{kind} is given the same variable twice; name two different ones")
-    given = {param.name: param for param in config.static_params}
-    if len(given) != len(config.static_params):
+        problems.append(f"{kind} has the same variable twice; name two different variables")
+    params = {param.name: param for param in config.static_params}
+    if len(params) != len(config.static_params):
         problems.append("two static parameters have the same name")
     for name, type_ in needed.items():
-        if name not in given:
+        if name not in params:
             problems.append(f"{kind} needs the static parameter '{name}' of type {type_}")
-        elif given[name].type is not type_:
-            problems.append(f"the static parameter '{name}' of {kind} must be of type {type_}, not {given[name].type}")
-    for name in given:
+        elif params[name].type is not type_:
+            problems.append(f"the static parameter '{name}' of {kind} must be of type {type_}, not {params[name].type}")
+    for name in params:
         if name not in needed:
             takes = ", ".join(needed) or "none"
             problems.append(f"{kind} takes no static parameter '{name[:80]}'; it takes: {takes}")
@@ -97,9 +99,14 @@ def problems_of_managed(config: ManagedCodeConfig) -> list[str]:
 
 
 class ManagedCodeEvaluator(Evaluator):
-    """Ready to check rows. Raises ValueError at making, with every problem of `problems_of_managed`."""
+    """Checks rows with one of the managed evaluators."""
 
     def __init__(self, config: ManagedCodeConfig) -> None:
+        """Prepare the check.
+
+        Raises:
+            ValueError: The configuration is invalid; the message has every problem of `problems_of_managed`.
+        """
         problems = problems_of_managed(config)
         if problems:
             raise ValueError("; ".join(problems))
@@ -114,26 +121,30 @@ class ManagedCodeEvaluator(Evaluator):
         return Evaluated(
             label="true" if finding.passes else "false",
             score=1.0 if finding.passes else 0.0,
-            explanation=finding.why,
+            explanation=finding.reason,
             provenance={"judge": "code"},
         )
 
 
 def compile_pattern(pattern: str) -> Any:
-    """The compiled expression. Raises ValueError with a sentence that says what is wrong with it."""
+    """Return the compiled regular expression.
+
+    Raises:
+        ValueError: The pattern is too long, or RE2 does not accept it; the message says why.
+    """
     if len(pattern) > PATTERN_CHARS_MAX:
         raise ValueError(f"the pattern is longer than {PATTERN_CHARS_MAX} characters")
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(_sendable(pattern), options)
+        return re2.compile(_as_utf8(pattern), options)
     except re2.error as error:
-        said = error.args[0] if error.args else ""
-        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        message = error.args[0] if error.args else ""
+        reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
         hint = ""
         if reason.startswith(("invalid perl operator", "invalid escape sequence")):
-            hint = "; look-around and back-references are not supported, because they can take for ever"
-        raise ValueError(f"the pattern is not a regular expression of RE2's syntax ({reason[:120]}){hint}") from None
+            hint = "; look-around and back-references are not supported, because they can take exponential time"
+        raise ValueError(f"the pattern is not a valid RE2 regular expression ({reason[:120]}){hint}") from None
 
 
 def _problems_of_values(values: Mapping[str, str | list[str]]) -> list[str]:
@@ -147,9 +158,9 @@ def _problems_of_values(values: Mapping[str, str | list[str]]) -> list[str]:
     keywords = values.get("keywords")
     if isinstance(keywords, list):
         if not keywords or any(not keyword.strip() for keyword in keywords):
-            problems.append("keywords must hold at least one keyword, and none of them blank")
+            problems.append("keywords must have at least one keyword, and no keyword must be blank")
         if len(keywords) > KEYWORDS_MAX:
-            problems.append(f"keywords may hold at most {KEYWORDS_MAX} keywords, not {len(keywords)}")
+            problems.append(f"keywords must have at most {KEYWORDS_MAX} keywords, not {len(keywords)}")
     return problems
 
 
@@ -157,7 +168,7 @@ def _matches_regex(static: Mapping[str, Any]) -> Check:
     pattern = compile_pattern(static["pattern"])
 
     def check(texts: list[str]) -> Finding:
-        match = pattern.search(_sendable(texts[0]))
+        match = pattern.search(_as_utf8(texts[0]))
         if match is None:
             return Finding(False, "The pattern matches nowhere in the text.")
         return Finding(True, f"The pattern matches “{_cut(match[0])}”.")
@@ -168,7 +179,7 @@ def _matches_regex(static: Mapping[str, Any]) -> Check:
 def _json_parseable(_static: Mapping[str, Any]) -> Check:
     def check(texts: list[str]) -> Finding:
         try:
-            # Numbers are not converted: a very long one is JSON, and turning it into a number takes for ever.
+            # Numbers are not converted: a very long number is valid JSON, and its conversion takes quadratic time.
             json.loads(texts[0], parse_constant=_refuse_constant, parse_int=str, parse_float=str)
         except json.JSONDecodeError as error:
             return Finding(False, f"The text is not JSON: {error.msg} at line {error.lineno} column {error.colno}.")
@@ -232,8 +243,8 @@ _CHECKS: dict[ManagedEvaluator, Callable[[Mapping[str, Any]], Check]] = {
 }
 
 
-def _sendable(text: str) -> str:
-    """Half a surrogate pair, which JSON can carry, has no UTF-8; RE2 reads UTF-8."""
+def _as_utf8(text: str) -> str:
+    """Return text that RE2 can read, which is UTF-8. JSON can contain half a surrogate pair, which has no UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

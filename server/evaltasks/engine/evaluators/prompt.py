@@ -1,14 +1,14 @@
-"""Filling a prompt's placeholders from a row.
+"""Render prompts: replace the placeholders of a template with the values of a row.
 
-Two ways to write a placeholder: `{name}` (F_STRING, and its deprecated alias NONE) in evaluator templates, and
-`{{name}}` (MUSTACHE) in run configurations. A template is read once, from left to right, and what is put in is never
-read again: braces in a row's data stay what they are, whatever they spell.
+Placeholders are written `{name}` (F_STRING, and its deprecated alias NONE) in evaluator templates, and `{{name}}`
+(MUSTACHE) in run configurations. A template is read once, from left to right, and inserted values are never read again:
+braces in a row's data are kept as they are.
 
-Of mustache only variables are filled (`{{name}}`, `{{{name}}}`, `{{&name}}`, dotted paths), never escaped for HTML. Its
-other tags are told when a configuration is made (`mustache_problems`), not guessed at; docs/decisions say why.
+Only the variables of mustache are supported (`{{name}}`, `{{{name}}}`, `{{&name}}`, dotted paths), without HTML
+escaping. Its other tags are refused when a configuration is created (`mustache_problems`); docs/decisions say why.
 
-In a single-brace template `{{` and `}}` mean literal braces, as in Python; a `}}` that closes no `{{` is left alone,
-and so are braces that hold no name, because prompts contain JSON examples and people do not escape them.
+In a single-brace template `{{` and `}}` mean literal braces, as in Python. A `}}` without a `{{`, and braces without a
+name, are kept, because prompts contain JSON examples whose braces people do not escape.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evaltasks.engine.providers.provider import ChatMessage
 # A name is a word, or a dotted path into a row (`attributes.output.value`, `docs[0].text`).
 _NAME = r"[^\W\d][\w\-]*(?:\.[\w\-]+|\[\d+\])*"
 _SINGLE = re.compile(r"(?P<open>\{\{)|(?P<close>\}\})|\{(?P<name>" + _NAME + r")\}")
-# Between double braces nothing else can be meant, so a column's name may hold blanks there.
+# Double braces are unambiguous, so a column name may contain spaces there.
 _WORDS = r"[^\W\d][\w\-]*(?:(?:\.| +)[\w\-]+|\[\d+\])*"
 _DOUBLE = re.compile(r"\{\{\{\s*(?P<raw>" + _WORDS + r")\s*\}\}\}|\{\{&?\s*(?P<name>" + _WORDS + r")\s*\}\}")
 _TAGS = {
@@ -38,7 +38,7 @@ _TAG = re.compile(r"\{\{\s*([#^/>=!])")
 
 
 class MissingVariable(KeyError):
-    """A placeholder has no value; `name` is the placeholder's."""
+    """A placeholder has no value. `name` is the name of the placeholder."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -49,28 +49,29 @@ class MissingVariable(KeyError):
 
 
 def variables_of(text: str, format: InputVariableFormat = InputVariableFormat.F_STRING) -> tuple[str, ...]:
-    """The names `text` needs, each once, in the order of their first appearance."""
+    """Return the names of the placeholders in a text, each once, in the order of their first appearance."""
     pattern = _pattern(format)
     names = (_name_of(match) for match in pattern.finditer(text))
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def whole_placeholder(text: str) -> str | None:
-    """The name, when the text is exactly one mustache placeholder and nothing else."""
+    """Return the name of the placeholder if the text is exactly one mustache placeholder, else None."""
     match = _DOUBLE.fullmatch(text)
     return None if match is None else _name_of(match)
 
 
 def mustache_problems(text: str) -> list[str]:
-    """The tags of mustache that would not be filled, one sentence for each kind."""
+    """Return a sentence for each kind of mustache tag that is not supported."""
     kinds = dict.fromkeys(_TAGS[sign] for sign in _TAG.findall(text))
-    return [f"mustache's {kind} are not filled by this engine; use {{{{variables}}}} only" for kind in kinds]
+    return [f"mustache {kind} are not supported by this engine; use only {{{{variables}}}}" for kind in kinds]
 
 
 def render(text: str, format: InputVariableFormat, values: Mapping[str, object]) -> str:
-    """`text` with every placeholder replaced by its value; lists and objects as JSON.
+    """Return a text with every placeholder replaced by its value; lists and objects are written as JSON.
 
-    Raises MissingVariable for a placeholder that `values` does not hold.
+    Raises:
+        MissingVariable: `values` has no value for a placeholder.
     """
     literal_braces_open = 0
 
@@ -93,7 +94,11 @@ def render(text: str, format: InputVariableFormat, values: Mapping[str, object])
 
 
 def render_messages(config: LlmGeneration, values: Mapping[str, object]) -> list[ChatMessage]:
-    """The messages of a run configuration, filled from one example. Raises MissingVariable."""
+    """Return the messages of a run configuration, filled from one example.
+
+    Raises:
+        MissingVariable: `values` has no value for a placeholder.
+    """
     return [
         ChatMessage(
             role=message.role.lower(),
@@ -106,7 +111,7 @@ def render_messages(config: LlmGeneration, values: Mapping[str, object]) -> list
 
 
 def variables_of_messages(config: LlmGeneration) -> tuple[str, ...]:
-    """The names all messages of a run configuration need, each once."""
+    """Return the names of the placeholders in all messages of a run configuration, each once."""
     names = (
         name
         for message in config.messages
@@ -116,7 +121,7 @@ def variables_of_messages(config: LlmGeneration) -> tuple[str, ...]:
 
 
 def text_of(value: object) -> str:
-    """A row's value as a prompt shows it: text as it is, everything else as JSON."""
+    """Return a row's value as text for a prompt: text unchanged, everything else as JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,9 +1,9 @@
-"""Judge templates to start from, in our own words: the table here, each prompt in `judge_templates/<name>.txt`.
+"""The catalogue of judge templates: the table is here, each prompt in `judge_templates/<name>.txt`.
 
-Variables carry the names that the heuristic judge knows (`input`, `context`, `output`, `expected`), so each template
-works with a language model and, where there is a heuristic of the same purpose, without one. Every prompt defines what
-is judged, what counts and what does not, marks the inserted data as data, and names the labels exactly as the choices
-do. `docs/judge-templates.md` is made from this table.
+Variables have the names that the heuristic judge knows (`input`, `context`, `output`, `expected`). A template therefore
+works with a language model and, if there is a heuristic for the same purpose, without one. Every prompt defines what is
+judged, what counts and what does not, marks the inserted data as data, and names the labels exactly as the choices do.
+`docs/judge-templates.md` is generated from this table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from evaltasks.api.wire import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class CatalogTemplate:
-    """`column_name` is the evaluation's name; `choices` maps each label to its score; `variables` says what each is."""
+    """One template of the catalogue.
+
+    Attributes:
+        column_name: The evaluation's name, unique in the catalogue.
+        display_name: The title for people.
+        purpose: The question that the template answers.
+        variables: What each variable of the prompt holds.
+        choices: Each label with its score.
+        direction: Whether high scores are good.
+        granularity: What is judged: one span, trace or session.
+    """
 
     column_name: str
     display_name: str
@@ -31,9 +41,11 @@ class CatalogTemplate:
 
     @property
     def template(self) -> str:
+        """The prompt."""
         return _prompts()[self.column_name]
 
     def wire(self) -> JsonObject:
+        """Return the template as the REST API lists it."""
         return {
             "column_name": self.column_name,
             "display_name": self.display_name,

@@ -1,22 +1,22 @@
-"""Reading a judge's verdict out of its reply, strictly.
+"""Read the verdict of a judge, which is one label out of a closed list, strictly.
 
-How this works. A judge is asked for one label out of a closed list. Models keep to that in four ways, from good to
-bad, and the reply is read in this order:
+How this works. Models answer in different ways, and a reply is read in this order, from the most to the least reliable:
 
-1. *tool call* or *structured answer*: the provider enforced or at least parsed the answer's schema;
-2. *json in text*: the schema was ignored, but an object with a `label` is in the text, perhaps in a code fence;
+1. *tool call* or *structured answer*: the provider enforced, or at least parsed, the answer's schema;
+2. *json in text*: the schema was ignored, but the text contains an object with a `label`, perhaps in a code fence;
 3. *label in text*: prose. The whole text is a label, or a line declares one (`Label: supported`), or exactly one of
    the labels occurs in it as a whole word, not negated.
 
-The first of these that says anything decides: an object whose label is not one of the choices is *no verdict*, and
-the prose around it is not searched for a better one, since "label: unknown; it is relevant to…" is not "relevant".
+The first way that applies decides. If an object has a label that is not one of the choices, there is *no verdict*, and
+the prose around it is not searched for a better one: "label: unknown; it is relevant to…" does not mean "relevant".
 
-A label counts only if it is one of the choices: compared trimmed, and without regard to letter case unless the
-choices differ by case alone. It is never guessed, completed or translated. Two different labels are no verdict.
+A label counts only if it is one of the choices. They are compared without surrounding spaces, and without regard to
+letter case unless the choices differ by case alone. A label is never guessed, completed or translated. Two different
+labels are no verdict.
 
-What is not a verdict is asked again once, with a reminder; after that the row has failed with a reason of ours and
-the reply as untrusted detail. Which of the ways was taken is kept in the evaluation's provenance (`answered_by`),
-because a label found in prose deserves less trust than an enforced one.
+A judge that gives no verdict is asked once more, with a reminder. After that the row fails, with a reason of ours and
+the reply as untrusted detail. How the label was read is kept in the evaluation's provenance (`answered_by`), because a
+label found in prose deserves less trust than an enforced one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ JSON_IN_TEXT = "json_in_text"
 LABEL_IN_TEXT = "label_in_text"
 
 _DETAIL_CHARS_MAX = 500
-# What is searched of a reply. A judge that writes more than this is not answering the question.
+# How much of a reply is searched. A judge that writes more than this is not answering the question.
 _TEXT_CHARS_MAX = 20_000
 _OBJECTS_MAX = 64
 _THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
@@ -48,7 +48,13 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`label` is one of the choices, spelt as there. `answered_by` says how it was said."""
+    """The verdict of a judge on one row.
+
+    Attributes:
+        label: One of the choices, spelled as in the configuration.
+        explanation: The judge's reasons, if it gave any.
+        answered_by: How the label was read: `tool_call`, `json_schema`, `json_in_text` or `label_in_text`.
+    """
 
     label: str
     explanation: str | None
@@ -56,7 +62,15 @@ class Verdict:
 
 
 def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | None:
-    """The verdict of a reply, or None when it names no label, one that is not a choice, or several."""
+    """Return the verdict of a reply.
+
+    Args:
+        reply: The judge's reply.
+        choices: The labels that the judge may answer, with their scores.
+
+    Returns:
+        The verdict, or None if the reply names no label, a label that is not a choice, or several labels.
+    """
     if reply.structured is not None:
         return _from_object(reply.structured, choices, reply.answered_by)
     text = strip_reasoning(reply.text)
@@ -70,23 +84,23 @@ def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | No
 
 
 def strip_reasoning(text: str) -> str:
-    """The part of a reply that is meant as an answer: without thinking aloud, and of bounded length."""
+    """Return a reply without its `<think>` blocks; only its first 20,000 characters are read."""
     return _THINKING.sub("", text[:_TEXT_CHARS_MAX])
 
 
 def cut(text: str) -> str:
-    """A reply as the detail of a failed row."""
+    """Return a reply shortened to the length of a failed row's detail."""
     return text if len(text) <= _DETAIL_CHARS_MAX else text[:_DETAIL_CHARS_MAX] + "…"
 
 
-def choice_for(said: object, choices: Mapping[str, float]) -> str | None:
-    """The choice that `said` spells, or None."""
-    if not isinstance(said, str):
+def choice_for(answer: object, choices: Mapping[str, float]) -> str | None:
+    """Return the choice that an answer spells, or None."""
+    if not isinstance(answer, str):
         return None
-    said = said.strip()
-    if said in choices:
-        return said
-    folded = said.casefold()
+    answer = answer.strip()
+    if answer in choices:
+        return answer
+    folded = answer.casefold()
     matching = [label for label in choices if label.strip().casefold() == folded]
     return matching[0] if len(matching) == 1 else None
 
@@ -101,7 +115,7 @@ def _from_object(answer: JsonObject, choices: Mapping[str, float], answered_by: 
 
 
 def _objects_in(text: str) -> Iterator[JsonObject]:
-    """The JSON objects in a text that have a label, outermost only."""
+    """Yield the outermost JSON objects in a text that have a label."""
     at = 0
     for _ in range(_OBJECTS_MAX):
         at = text.find("{", at)
@@ -123,21 +137,21 @@ def _label_in(text: str, choices: Mapping[str, float]) -> str | None:
         return whole
     declared = [match["value"] for line in text.splitlines() if (match := _DECLARED.match(line))]
     if declared:
-        labels = {choice_for(value.strip(_WRAPPING), choices) or _fail_fast(value, choices) for value in declared}
+        labels = {choice_for(value.strip(_WRAPPING), choices) or _leading_label(value, choices) for value in declared}
         return labels.pop() if len(labels) == 1 else None
     return _mentioned(text, choices)
 
 
-def _fail_fast(text: str, choices: Mapping[str, float]) -> str | None:
-    """The choice a text opens with ("supported, because …"), if it mentions no other."""
+def _leading_label(text: str, choices: Mapping[str, float]) -> str | None:
+    """Return the choice that a text starts with ("supported, because …"), if it mentions no other."""
     label = _mentioned(text, choices)
     is_first = label is not None and text.lstrip(_WRAPPING).casefold().startswith(label.strip().casefold())
     return label if is_first else None
 
 
 def _mentioned(text: str, choices: Mapping[str, float]) -> str | None:
-    """The one choice that occurs as whole words; None if several do, or if it is negated anywhere."""
-    # Longest first, so that "not relevant" is not also an occurrence of "relevant".
+    """Return the only choice that occurs as whole words; None if several do, or if one is negated."""
+    # The longest label comes first, so that "not relevant" is not also an occurrence of "relevant".
     names = sorted((label.strip() for label in choices), key=len, reverse=True)
     pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)", re.IGNORECASE)
     found: set[str] = set()

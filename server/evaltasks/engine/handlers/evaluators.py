@@ -1,4 +1,4 @@
-"""Evaluators, their versions and the catalogue of judge templates."""
+"""Handlers of evaluators, their versions and the catalogue of judge templates."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ async def list_evaluators(call: Call) -> EvaluatorPage:
 
 
 async def create_evaluator(call: Call) -> EvaluatorAnswer:
+    """Create an evaluator with its first version."""
     body, services = call.body(CreateEvaluator), call.services
     await _check_version(services, body.version)
 
@@ -200,6 +201,7 @@ async def delete_evaluator_versions(call: Call) -> DeletedEvaluatorVersions:
 
 
 async def get_evaluator_version(call: Call) -> VersionAnswer:
+    """Return one version."""
     return await call.services.store.read_by_key(lambda tx: _version(tx, call.path["version_id"]))
 
 
@@ -229,7 +231,12 @@ def _insert_version(tx: Transaction, services: Services, evaluator_id: str, vers
 
 
 async def _check_version(services: Services, version: CreateEvaluatorVersion) -> None:
-    """Raises NotBuilt for what this engine cannot evaluate yet, Unprocessable with all that is wrong otherwise."""
+    """Validate a new version.
+
+    Raises:
+        NotBuilt: This engine does not run evaluators of this kind.
+        Unprocessable: The version is invalid; the detail has every problem.
+    """
     runner = runner_for(version)
     problems = [*await runner.problems(version.config, services.sandbox), *_problems_of_filter(version)]
     if problems:
@@ -237,7 +244,7 @@ async def _check_version(services: Services, version: CreateEvaluatorVersion) ->
 
 
 def _problems_of_filter(version: CreateEvaluatorVersion) -> list[str]:
-    """Of its form only: which columns there are depends on the task."""
+    """Return the syntax errors of the evaluator's own filter. Which columns exist depends on the task."""
     if not version.query_filter:
         return []
     try:
@@ -248,7 +255,12 @@ def _problems_of_filter(version: CreateEvaluatorVersion) -> list[str]:
 
 
 def _check_integration(tx: Transaction, version: CreateEvaluatorVersion, space_id: str) -> None:
-    """Raises NotFound for an AI integration that is not there, Unprocessable for what its judge cannot judge."""
+    """Validate the AI integration that a template names.
+
+    Raises:
+        NotFound: There is no such integration, or the space must not use it.
+        Unprocessable: Its judge cannot judge this template.
+    """
     llm = version.llm_config
     if llm is None:
         return
