@@ -163,8 +163,8 @@ async def _evaluator_file(evaluator: EvaluatorWithVersion, pinned: set[tuple[str
         pins.pop(latest.digest())
         latest = latest.model_copy(update={"label": latest.digest()})
     older = [await version_file(version, names, label) for label, version in pins.items()]
-    given = {"name": evaluator.name, "type": evaluator.type, "description": evaluator.description or None}
-    return to_file_model(EvaluatorFile, given | {"versions": [*older, latest]})
+    fields = {"name": evaluator.name, "type": evaluator.type, "description": evaluator.description or None}
+    return to_file_model(EvaluatorFile, fields | {"versions": [*older, latest]})
 
 
 async def _add_integrations(exported: Exported, names: Names) -> None:

@@ -157,8 +157,8 @@ def read_folder(directory: Path) -> Bundle:
     if len(paths) > FILES_MAX:
         raise BadFiles([_issue(str(directory), f"holds more than {FILES_MAX} files", "apply a smaller folder")])
     if sum((directory / path).stat().st_size for path in paths) > FOLDER_BYTES_MAX:
-        what = f"holds more than {FOLDER_BYTES_MAX // 2**20} MiB"
-        raise BadFiles([_issue(str(directory), what, "apply a smaller folder")])
+        problem = f"holds more than {FOLDER_BYTES_MAX // 2**20} MiB"
+        raise BadFiles([_issue(str(directory), problem, "apply a smaller folder")])
     if not paths:
         folders = ", ".join(f"{name}/" for name in FOLDERS)
         raise BadFiles(
@@ -298,8 +298,8 @@ def write_folder(directory: Path, files: Sequence[AnyFile], *, prune: bool = Fal
         )
     contents = {path: dump(to_document(file)).encode("utf-8") for file, path in zip(files, paths, strict=True)}
     if large := [path for path, content in contents.items() if len(content) > BYTES_MAX]:
-        what = f"would be larger than {BYTES_MAX // 1024} KiB"
-        raise BadFiles([_issue(path, what, "shorten its texts, or pin fewer versions") for path in large])
+        problem = f"would be larger than {BYTES_MAX // 1024} KiB"
+        raise BadFiles([_issue(path, problem, "shorten its texts, or pin fewer versions") for path in large])
     written = WriteResult()
     for relative, content in contents.items():
         target = directory / relative

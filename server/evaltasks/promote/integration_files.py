@@ -29,13 +29,13 @@ def ai_integration_file(integration: AiIntegration) -> AiIntegrationFile:
     Raises:
         NotExportable: It has a value that files cannot hold.
     """
-    given = {name: getattr(integration, name) for name in _AI_FIELDS}
-    given |= {
+    fields = {name: getattr(integration, name) for name in _AI_FIELDS}
+    fields |= {
         "name": integration.name,
         "provider": integration.provider,
         "model_names": integration.model_names or None,
     }
-    return to_file_model(AiIntegrationFile, {**given, "this_space_only": bool(integration.scopings)})
+    return to_file_model(AiIntegrationFile, {**fields, "this_space_only": bool(integration.scopings)})
 
 
 def agent_integration_file(agent: Integration) -> AgentIntegrationFile:
@@ -44,9 +44,9 @@ def agent_integration_file(agent: Integration) -> AgentIntegrationFile:
     Raises:
         NotExportable: It has a value that files cannot hold.
     """
-    given = {name: getattr(agent.config, name) or None for name in _AGENT_FIELDS}
-    given |= {"name": agent.name, "description": agent.description or None}
-    return to_file_model(AgentIntegrationFile, {**given, "this_space_only": bool(agent.scopings)})
+    fields = {name: getattr(agent.config, name) or None for name in _AGENT_FIELDS}
+    fields |= {"name": agent.name, "description": agent.description or None}
+    return to_file_model(AgentIntegrationFile, {**fields, "this_space_only": bool(agent.scopings)})
 
 
 def notes_of_ai(integration: AiIntegration) -> list[str]:
@@ -75,35 +75,35 @@ def _headers_note(what: str, names: str) -> str:
 
 
 def ai_creation(file: AiIntegrationFile, space_id: str) -> CreateAiIntegration:
-    given: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS}
+    fields: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS}
     return CreateAiIntegration.model_validate(
-        {**given, "name": file.name, "provider": file.provider, "scopings": _scopings(file.this_space_only, space_id)}
+        {**fields, "name": file.name, "provider": file.provider, "scopings": _scopings(file.this_space_only, space_id)}
     )
 
 
 def ai_update(file: AiIntegrationFile, changed: set[str], space_id: str) -> UpdateAiIntegration:
     """Return the request that updates the fields `changed` of an AI integration. Headers and keys stay unchanged."""
-    given: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS if name in changed}
+    fields: dict[str, Any] = {name: getattr(file, name) for name in _AI_FIELDS if name in changed}
     if "this_space_only" in changed:
-        given["scopings"] = _scopings(file.this_space_only, space_id) or []
-    return UpdateAiIntegration.model_validate(given)
+        fields["scopings"] = _scopings(file.this_space_only, space_id) or []
+    return UpdateAiIntegration.model_validate(fields)
 
 
 def agent_creation(file: AgentIntegrationFile, space_id: str) -> CreateIntegration:
     config = {name: value for name in _AGENT_FIELDS if (value := getattr(file, name)) is not None}
-    given = {"type": "AGENT", "name": file.name, "description": file.description, "config": config}
-    return CreateIntegration.model_validate({**given, "scopings": _scopings(file.this_space_only, space_id)})
+    fields = {"type": "AGENT", "name": file.name, "description": file.description, "config": config}
+    return CreateIntegration.model_validate({**fields, "scopings": _scopings(file.this_space_only, space_id)})
 
 
 def agent_update(file: AgentIntegrationFile, changed: set[str], space_id: str) -> UpdateIntegration:
-    given: dict[str, Any] = {"type": "AGENT"}
+    fields: dict[str, Any] = {"type": "AGENT"}
     if "description" in changed:
-        given["description"] = file.description
+        fields["description"] = file.description
     if config := {name: getattr(file, name) for name in _AGENT_FIELDS if name in changed}:
-        given["config"] = config
+        fields["config"] = config
     if "this_space_only" in changed:
-        given["scopings"] = _scopings(file.this_space_only, space_id) or []
-    return UpdateIntegration.model_validate(given)
+        fields["scopings"] = _scopings(file.this_space_only, space_id) or []
+    return UpdateIntegration.model_validate(fields)
 
 
 def _scopings(this_space_only: bool, space_id: str) -> list[dict[str, str]] | None:

@@ -126,7 +126,7 @@ async def task_file(task: Task, names: Names) -> TaskFile:
     """
     if not isinstance(task.type, TaskType):
         raise NotExportable("this version of evaltasks does not know its type; update evaltasks")
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": task.name,
         "type": task.type,
         "project": await names.project(task.project_id) if task.project_id else None,
@@ -137,7 +137,7 @@ async def task_file(task: Task, names: Names) -> TaskFile:
         "evaluators": [await _attachment(evaluator, names) for evaluator in task.evaluators] or None,
         "run_configuration": await _configuration(task, names),
     }
-    return to_file_model(TaskFile, given).normalized()
+    return to_file_model(TaskFile, fields).normalized()
 
 
 async def _attachment(evaluator: TaskEvaluator, names: Names) -> dict[str, Any]:
@@ -152,16 +152,16 @@ async def _attachment(evaluator: TaskEvaluator, names: Names) -> dict[str, Any]:
 
 
 async def _configuration(task: Task, names: Names) -> dict[str, Any] | None:
-    given = task.run_configuration
-    if given is None:
+    configuration = task.run_configuration
+    if configuration is None:
         return None
-    if isinstance(given, OtherConfiguration):
+    if isinstance(configuration, OtherConfiguration):
         raise NotExportable(
             "this version of evaltasks does not know the kind of its run configuration; update evaltasks"
         )
-    document = given.model_dump(mode="json", exclude_none=True)
+    document = configuration.model_dump(mode="json", exclude_none=True)
     named = {Resource.AI_INTEGRATION: names.ai_integration, Resource.AGENT_INTEGRATION: names.agent_integration}
-    for reference in given.references():
+    for reference in configuration.references():
         # Ids are valid on one service only. References that only record an origin are left out.
         id_ = document.pop(reference.field, None)
         if not id_:
@@ -186,25 +186,25 @@ async def version_file(version: EvaluatorVersion, names: Names, label: str | Non
             f"it uses a {str(version.type).lower()} evaluator, which cannot be exported; "
             "create it manually on the other service, or use a template or code evaluator"
         )
-    given: dict[str, Any] = {"label": label, "message": version.commit_message or None}
+    fields: dict[str, Any] = {"label": label, "message": version.commit_message or None}
     if version.template_config is not None:
         config = version.template_config.model_dump(mode="json", exclude_none=True)
         llm = config["llm_config"]
         llm["ai_integration"] = await names.ai_integration(llm.pop("ai_integration_id"))
-        given["template_config"] = config
+        fields["template_config"] = config
     else:
-        given["code_config"] = _dumped(version.code_config)
-    return to_file_model(VersionFile, given)
+        fields["code_config"] = _dumped(version.code_config)
+    return to_file_model(VersionFile, fields)
 
 
-def to_file_model(model: type[FileT], given: dict[str, Any]) -> FileT:
+def to_file_model(model: type[FileT], fields: dict[str, Any]) -> FileT:
     """Validate what a service answered as the model of a file.
 
     Raises:
         NotExportable: The files cannot hold a value. The message names the fields, never their content.
     """
     try:
-        return model.model_validate(given)
+        return model.model_validate(fields)
     except ValidationError as error:
         places = [path_of("", detail["loc"]) for detail in error.errors(include_url=False, include_input=False)]
     raise NotExportable(f"it has values that these files cannot hold, at: {', '.join(places[:5])}")

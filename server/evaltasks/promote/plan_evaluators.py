@@ -40,8 +40,8 @@ async def plan_evaluators(bundle: Bundle, target: Target, plan: Plan) -> None:
                 issues += await integration_issues(parsed, where, name, bundle, target)
         existing = present.get(parsed.content.name)
         if existing is not None and existing.type != parsed.content.type:
-            what = f"a {str(existing.type).lower()} evaluator with this name exists"
-            issues.append(parsed.issue("name", what, "rename one of the two"))
+            problem = f"a {str(existing.type).lower()} evaluator with this name exists"
+            issues.append(parsed.issue("name", problem, "rename one of the two"))
         if issues:
             plan.issues += issues
         else:
@@ -58,8 +58,10 @@ async def integration_issues(
     if name == BUILTIN_NAME and not target.client.is_engine:
         remedy = "only evaltasks engines have the heuristic judge; name the integration of a language model"
         return [parsed.issue(where, f"{target.client.where} has no heuristic judge", remedy)]
-    there = ", ".join(sorted(present)[:10]) or "none"
-    return [parsed.issue(where, f"there is no AI integration '{name}' and no file for it", f"there are: {there}")]
+    existing_names = ", ".join(sorted(present)[:10]) or "none"
+    return [
+        parsed.issue(where, f"there is no AI integration '{name}' and no file for it", f"there are: {existing_names}")
+    ]
 
 
 def _shape_issues(parsed: ParsedFile[EvaluatorFile]) -> list[Any]:
@@ -67,11 +69,11 @@ def _shape_issues(parsed: ParsedFile[EvaluatorFile]) -> list[Any]:
     for index, version in enumerate(file.versions):
         where = f"versions[{index}]"
         if version.type is not file.type:
-            what = f"is {version.type.lower()}_config, and the evaluator's type is {file.type.lower()}"
-            issues.append(parsed.issue(where, what, "make them agree"))
+            problem = f"is {version.type.lower()}_config, and the evaluator's type is {file.type.lower()}"
+            issues.append(parsed.issue(where, problem, "make them agree"))
         if version.label is None and version is not file.latest:
-            what = "has no label, which only the last version (the latest) may omit"
-            issues.append(parsed.issue(where, what, "add the label that tasks pin it by"))
+            problem = "has no label, which only the last version (the latest) may omit"
+            issues.append(parsed.issue(where, problem, "add the label that tasks pin it by"))
         if version.label is not None and version.label in labels:
             issues.append(
                 parsed.issue(f"{where}.label", "is the label of another version in this file", "use another label")
@@ -166,9 +168,9 @@ def _create(file: EvaluatorFile, target: Target) -> Write:
             "space_id": target.space_id, "name": file.name, "type": file.type, "description": file.description,
             "version": _version_body(first, target),
         }  # fmt: skip
-        made = await target.client.evaluators.create(CreateEvaluator.model_validate(body))
-        target.ids["evaluator", made.name] = made.id
-        target.versions[file.name, first.digest()] = made.version.id
+        created = await target.client.evaluators.create(CreateEvaluator.model_validate(body))
+        target.ids["evaluator", created.name] = created.id
+        target.versions[file.name, first.digest()] = created.version.id
 
     return create
 
@@ -177,8 +179,8 @@ def _add(file: EvaluatorFile, version: VersionFile, target: Target) -> Write:
     async def add() -> None:
         id_ = target.ids["evaluator", file.name]
         body = CreateEvaluatorVersion.model_validate(_version_body(version, target))
-        made = await target.client.evaluators.create_version(id_, body)
-        target.versions[file.name, version.digest()] = made.id
+        created = await target.client.evaluators.create_version(id_, body)
+        target.versions[file.name, version.digest()] = created.id
 
     return add
 

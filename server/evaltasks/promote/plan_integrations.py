@@ -40,8 +40,8 @@ async def _plan_ai(parsed: ParsedFile[AiIntegrationFile], target: Target, plan: 
     if present is None:
 
         async def create() -> None:
-            made = await client.ai_integrations.create(ai_creation(file, target.space_id))
-            target.ids[AI, made.name] = made.id
+            created = await client.ai_integrations.create(ai_creation(file, target.space_id))
+            target.ids[AI, created.name] = created.id
 
         if await _may_create(parsed, AI, target, plan):
             notes = (
@@ -67,8 +67,8 @@ async def _plan_agent(parsed: ParsedFile[AgentIntegrationFile], target: Target, 
     if present is None:
 
         async def create() -> None:
-            made = await client.integrations.create(agent_creation(file, target.space_id))
-            target.ids[AGENT, made.name] = made.id
+            created = await client.integrations.create(agent_creation(file, target.space_id))
+            target.ids[AGENT, created.name] = created.id
 
         if await _may_create(parsed, AGENT, target, plan):
             plan.steps.append(Step(file.kind, file.name, parsed.file, Action.CREATE, writes=[create]))
@@ -108,13 +108,13 @@ async def _may_create(parsed: ParsedFile[Any], resource: str, target: Target, pl
     """Whether a missing integration can be created here. If not, an issue says why."""
     name = parsed.content.name
     if await target.is_taken_elsewhere(resource, name):
-        what = f"an {resource} with this name exists, but this space cannot use it"
-        plan.issues.append(parsed.issue("name", what, "allow this space to use it, or rename this one"))
+        problem = f"an {resource} with this name exists, but this space cannot use it"
+        plan.issues.append(parsed.issue("name", problem, "allow this space to use it, or rename this one"))
     elif not target.client.is_engine:
         kind = parsed.content.provider.lower() if resource == AI else "agent"
-        what = f"there is no {resource} '{name}' in this space of {target.client.where}"
+        problem = f"there is no {resource} '{name}' in this space of {target.client.where}"
         remedy = f"create it there with its key and exactly this name ({kind}), then apply again"
-        plan.issues.append(parsed.issue("name", what, remedy))
+        plan.issues.append(parsed.issue("name", problem, remedy))
     else:
         return True
     return False

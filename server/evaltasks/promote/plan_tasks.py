@@ -55,15 +55,15 @@ async def plan_tasks(bundle: Bundle, target: Target, plan: Plan, continuous: Con
 def _rule_issues(parsed: ParsedFile[TaskFile]) -> list[FileError]:
     """Validate a task by its type, with the rules that also apply to tool arguments."""
     file = parsed.content
-    given = {name: value for name in TaskFile.model_fields if (value := getattr(file, name)) is not None}
-    given |= {"task_type": file.type}
+    arguments = {name: value for name in TaskFile.model_fields if (value := getattr(file, name)) is not None}
+    arguments |= {"task_type": file.type}
     if file.experiments is not None:
-        given["experiment_ids"] = file.experiments
+        arguments["experiment_ids"] = file.experiments
     if file.evaluators is not None:
-        given["evaluators"] = [_by_name(attachment) for attachment in file.evaluators]
+        arguments["evaluators"] = [_by_name(attachment) for attachment in file.evaluators]
     if file.project is None and not file.is_continuous:
-        given.pop("is_continuous", None)
-    _, issues = creation_issues(given)
+        arguments.pop("is_continuous", None)
+    _, issues = creation_issues(arguments)
     return [
         parsed.issue(_in_file_words(issue.argument), issue.problem, _in_file_words(issue.remedy)) for issue in issues
     ]
@@ -92,29 +92,29 @@ async def _reference_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target
             )
     if issues:
         return issues
-    for resource, home in (("project", file.project), ("dataset", file.dataset)):
-        if home is not None and (near := await target.find(resource, home)) is not None:
-            issues.append(parsed.issue(resource, *_missing(resource, home, near)))
+    for resource, parent in (("project", file.project), ("dataset", file.dataset)):
+        if parent is not None and (candidates := await target.find(resource, parent)) is not None:
+            issues.append(parsed.issue(resource, *_missing(resource, parent, candidates)))
     if file.dataset is not None and ("dataset", file.dataset) in target.ids:
         for index, name in enumerate(file.experiments or ()):
-            if (near := await target.find("experiment", name, file.dataset)) is not None:
-                issues.append(parsed.issue(f"experiments[{index}]", *_missing("experiment", name, near)))
+            if (candidates := await target.find("experiment", name, file.dataset)) is not None:
+                issues.append(parsed.issue(f"experiments[{index}]", *_missing("experiment", name, candidates)))
     on_dataset = file.type.evaluates and file.dataset is not None and file.project is None
     if on_dataset and not file.experiments and target.client.is_engine:
-        what = "an evaluation task on a dataset needs at least one experiment on an engine"
-        issues.append(parsed.issue("experiments", what, "name at least one"))
+        problem = "an evaluation task on a dataset needs at least one experiment on an engine"
+        issues.append(parsed.issue("experiments", problem, "name at least one"))
     for argument, evaluator, label in _versions_named(file):
         issues += await _version_issues(parsed, argument, evaluator, label, bundle, target)
     return issues + await _configuration_issues(parsed, bundle, target)
 
 
-def _missing(resource: str, name: str, near: list[tuple[str, str]]) -> tuple[str, str]:
+def _missing(resource: str, name: str, candidates: list[tuple[str, str]]) -> tuple[str, str]:
     remedy = {
         "project": "a project is created with its first spans: send some, or name another project",
         "dataset": "create it first, or name another dataset",
         "experiment": "create it in the dataset first, or name another experiment",
     }[resource]
-    listed = ", ".join(f"'{candidate}'" for candidate, _ in near)
+    listed = ", ".join(f"'{candidate}'" for candidate, _ in candidates)
     return f"there is no {resource} '{name}'", f"{remedy}; there are: {listed}" if listed else remedy
 
 
@@ -132,17 +132,17 @@ def _versions_named(file: TaskFile) -> list[tuple[str, str, str | None]]:
 async def _version_issues(
     parsed: ParsedFile[TaskFile], argument: str, evaluator: str, label: str | None, bundle: Bundle, target: Target
 ) -> list[FileError]:
-    there, in_files = await target.evaluators(), bundle.evaluators.get(evaluator)
-    if in_files is None and evaluator not in there:
-        listed = ", ".join(sorted({*there, *bundle.evaluators})[:10]) or "none"
-        what = f"there is no evaluator '{evaluator}' and no file for it"
-        return [parsed.issue(f"{argument}.evaluator", what, f"there are: {listed}")]
+    existing, in_files = await target.evaluators(), bundle.evaluators.get(evaluator)
+    if in_files is None and evaluator not in existing:
+        listed = ", ".join(sorted({*existing, *bundle.evaluators})[:10]) or "none"
+        problem = f"there is no evaluator '{evaluator}' and no file for it"
+        return [parsed.issue(f"{argument}.evaluator", problem, f"there are: {listed}")]
     if label is None or (in_files is not None and in_files.content.labelled(label) is not None):
         return []
     labels = [version.label for version in in_files.content.versions if version.label] if in_files is not None else []
-    what = f"no version in the evaluator's file has the label '{label}'"
+    problem = f"no version in the evaluator's file has the label '{label}'"
     remedy = f"its labels are: {', '.join(labels) or 'none'}; omit version to use the latest"
-    return [parsed.issue(f"{argument}.version", what, remedy)]
+    return [parsed.issue(f"{argument}.version", problem, remedy)]
 
 
 async def _configuration_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
@@ -165,8 +165,8 @@ async def _agent_issues(
     present = await target.agent_integrations()
     if name in bundle.agent_integrations or name in present:
         return []
-    there = ", ".join(sorted(present)[:10]) or "none"
-    return [parsed.issue(where, f"there is no agent integration '{name}' and no file for it", f"there are: {there}")]
+    existing = ", ".join(sorted(present)[:10]) or "none"
+    return [parsed.issue(where, f"there is no agent integration '{name}' and no file for it", f"there are: {existing}")]
 
 
 async def _fit_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
@@ -185,8 +185,8 @@ async def _fit_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Targ
 async def _version_as_it_will_be(attachment: AttachmentFile, bundle: Bundle, target: Target) -> EvaluatorVersion | None:
     parsed = bundle.evaluators.get(attachment.evaluator)
     if parsed is None:
-        there = (await target.evaluators()).get(attachment.evaluator)
-        return await target.latest(there) if there is not None else None
+        existing = (await target.evaluators()).get(attachment.evaluator)
+        return await target.latest(existing) if existing is not None else None
     file = parsed.content.labelled(attachment.version) if attachment.version is not None else parsed.content.latest
     if file is None:
         return None
@@ -223,9 +223,9 @@ async def _step(
         return [parsed.issue("name", f"a task with this name exists, but {error}", "rename one of the two")]
     found = differences(present, to_document(wanted))
     if fixed := [difference for difference in found if difference.field in _FIXED]:
-        what = f"a task with this name exists and differs in {', '.join(difference.field for difference in fixed)}"
+        problem = f"a task with this name exists and differs in {', '.join(difference.field for difference in fixed)}"
         remedy = "that cannot be changed after creation: rename this task or delete the existing one"
-        return [parsed.issue(fixed[0].field, what, f"{remedy} ({_as_text(fixed[0].before)})")]
+        return [parsed.issue(fixed[0].field, problem, f"{remedy} ({_as_text(fixed[0].before)})")]
     if not found:
         return Step(wanted.kind, wanted.name, parsed.file, Action.UNCHANGED, notes=notes)
     changed = {difference.field.partition(".")[0].partition("[")[0] for difference in found}
@@ -308,13 +308,13 @@ def _attachment(attachment: AttachmentFile, target: Target) -> dict[str, Any]:
 
 
 def _configuration(file: TaskFile, task: Task | None, target: Target) -> dict[str, Any] | None:
-    given = file.run_configuration
-    if given is None:
+    configuration = file.run_configuration
+    if configuration is None:
         return None
-    pins = dict(pinned_versions(given))
-    body = given.model_dump(exclude_none=True, exclude=set(pins))
+    pins = dict(pinned_versions(configuration))
+    body = configuration.model_dump(exclude_none=True, exclude=set(pins))
     present = task.run_configuration if task is not None else None
-    for reference in given.references():
+    for reference in configuration.references():
         if integration_word(reference.resource) is not None and reference.value is not None:
             body[reference.field] = target.ids[reference.resource.value, reference.value]
         elif (pin := pins.get(pin_field(reference.field))) is not None:
@@ -322,7 +322,7 @@ def _configuration(file: TaskFile, task: Task | None, target: Target) -> dict[st
     for kept in references_of(present):
         # A replacement would lose the origin of an unchanged value, such as the prompt version of the messages.
         source = kept.source_of
-        is_same_kind = present is not None and present.experiment_type == given.experiment_type
-        if is_same_kind and source and kept.value and getattr(present, source) == getattr(given, source):
+        is_same_kind = present is not None and present.experiment_type == configuration.experiment_type
+        if is_same_kind and source and kept.value and getattr(present, source) == getattr(configuration, source):
             body[kept.field] = kept.value
     return body
