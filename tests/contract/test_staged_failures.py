@@ -165,7 +165,7 @@ async def test_lists_lag_longer_but_a_trace_id_finds_its_spans_at_once(backend: 
 
 
 @pytest.mark.parametrize("granularity", [None, "TRACE"])
-async def test_a_continuous_task_takes_delayed_spans_later_each_once(backend: str, granularity: str | None) -> None:
+async def test_continuous_task_evaluates_delayed_spans_later_each_once(backend: str, granularity: str | None) -> None:
     async with world(backend, "delayed-indexing=100", limits=GONE_QUIET) as it:
         project = await it.seed.seed_project()
         task = await it.code_task(project, granularity, is_continuous=True)
@@ -196,9 +196,7 @@ async def test_a_continuous_task_takes_delayed_spans_later_each_once(backend: st
         assert await taken(2) == ["a", "b"]
 
 
-async def test_a_delayed_span_that_is_sent_again_before_it_is_evaluated_is_not_lost(
-    backend: str, tmp_path: Path
-) -> None:
+async def test_delayed_span_that_is_sent_again_is_not_lost(backend: str, tmp_path: Path) -> None:
     path, again = tmp_path / "store.db", [span("a", 0, "answer", id="a")]
     async with world(backend, "delayed-indexing=100", path, NOTHING_AT_ONCE) as it:
         project = await it.seed.seed_project()
@@ -216,7 +214,7 @@ async def test_a_delayed_span_that_is_sent_again_before_it_is_evaluated_is_not_l
     assert (done.status, done.num_successes) == ("COMPLETED", 1)
 
 
-async def test_a_filter_on_what_the_index_lacks_silently_matches_nothing(backend: str) -> None:
+async def test_filter_on_an_unindexed_column_matches_nothing(backend: str) -> None:
     filters = {
         "metadata.tier = 'gold'": 0,
         "attributes.metadata.tier = 'gold'": 0,
@@ -249,7 +247,7 @@ async def test_a_filter_on_what_the_index_lacks_silently_matches_nothing(backend
 # --- injected cancellations -------------------------------------------------------------------------------------------
 
 
-async def test_a_bad_integration_cancels_after_a_second_without_a_reason(backend: str) -> None:
+async def test_bad_integration_cancels_after_a_second_without_a_reason(backend: str) -> None:
     async with world(backend, "bad-integration") as it:
         task = await it.judged_task()
         pending = await it.trigger(task, **WINDOW)
@@ -262,7 +260,7 @@ async def test_a_bad_integration_cancels_after_a_second_without_a_reason(backend
     assert rows == []
 
 
-async def test_a_failing_judge_is_asked_some_rows_for_minutes_and_then_cancelled(backend: str) -> None:
+async def test_judge_failure_records_some_errors_and_cancels_after_minutes(backend: str) -> None:
     async with world(backend, "judge-failure") as it:
         task = await it.judged_task(spans=5)
         run_id = (await it.trigger(task, **WINDOW)).id
@@ -277,7 +275,7 @@ async def test_a_failing_judge_is_asked_some_rows_for_minutes_and_then_cancelled
     assert outcomes == ["ERROR"] * 3 + ["WAITING"] * 2
 
 
-async def test_a_broken_code_contract_cancels_after_three_seconds_at_nothing(backend: str) -> None:
+async def test_code_contract_cancels_after_three_seconds_without_rows(backend: str) -> None:
     async with world(backend, "code-contract") as it:
         project = await it.seed.seed_project()
         await it.seed.seed_spans(project, 2)
@@ -288,7 +286,7 @@ async def test_a_broken_code_contract_cancels_after_three_seconds_at_nothing(bac
     assert wire(done) == cancelled() and lasted(done) == timedelta(seconds=3)
 
 
-async def test_an_experiment_fails_before_or_after_it_is_made(backend: str) -> None:
+async def test_experiment_is_cancelled_before_or_after_it_is_created(backend: str) -> None:
     async with world(backend, "bad-integration:no key,judge-failure:no model") as it:
         dataset = await it.seed.seed_dataset()
         integration = await it.seed.seed_ai_integration(UNREACHABLE_JUDGE)
@@ -312,7 +310,7 @@ async def test_an_experiment_fails_before_or_after_it_is_made(backend: str) -> N
     assert [run["output"] for run in runs] == [None] * 3 and all("staged" in run["error"] for run in runs)
 
 
-async def test_a_task_run_that_is_cancelled_before_its_injected_end_stays_cancelled(backend: str) -> None:
+async def test_task_run_cancelled_before_its_injected_end_stays_cancelled(backend: str) -> None:
     async with world(backend, "judge-failure") as it:
         run_id = (await it.trigger(await it.judged_task(), **WINDOW)).id
         await it.started(run_id)
@@ -326,7 +324,7 @@ async def test_a_task_run_that_is_cancelled_before_its_injected_end_stays_cancel
 # --- stuck ------------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_stuck_stays_pending_holds_no_one_up_and_can_be_cancelled(backend: str) -> None:
+async def test_stuck_task_run_stays_pending_delays_no_other_and_can_be_cancelled(backend: str) -> None:
     async with world(backend, "stuck-pending:stuck*") as it:
         project = await it.seed.seed_project()
         await it.seed.seed_spans(project, 2)
@@ -342,9 +340,7 @@ async def test_what_is_stuck_stays_pending_holds_no_one_up_and_can_be_cancelled(
     assert (done.status, done.run_started_at, done.num_selected) == ("CANCELLED", None, None)
 
 
-async def test_opened_again_without_the_stage_stuck_or_cancelled_task_runs_are_processed(
-    backend: str, tmp_path: Path
-) -> None:
+async def test_restart_without_the_stage_processes_stuck_task_runs(backend: str, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     runs = {}
     async with judge_server() as judge:

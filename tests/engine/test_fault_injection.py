@@ -71,7 +71,7 @@ def test_text_that_cannot_be_parsed_is_an_error(text: str, words: str) -> None:
         parse_fault_injection(text)
 
 
-def test_a_failure_is_of_the_tasks_whose_name_fits_and_of_its_task_types() -> None:
+def test_failure_affects_tasks_with_a_matching_name_and_type() -> None:
     stage = parse_fault_injection("bad-integration:nightly*,code-contract=7,stuck-pending:slow?")
     assert stage.injected_cancellation(task("nightly one")) == InjectedCancellation(1.0, 0)
     assert stage.injected_cancellation(task("nightly one", TaskType.RUN_EXPERIMENT)) == InjectedCancellation(1.0, 0)

@@ -72,7 +72,7 @@ async def pair(path: Path) -> AsyncIterator[Pair]:
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-async def test_a_watchers_clock_that_jumps_takes_nothing_from_a_living_owner(tmp_path: Path, hours: int) -> None:
+async def test_clock_jump_of_another_process_takes_no_task_run_from_a_living_owner(tmp_path: Path, hours: int) -> None:
     async with pair(tmp_path / "store.db") as it:
         it.clock.jump(hours * HOUR)
         await it.let_pass(30)
@@ -82,7 +82,7 @@ async def test_a_watchers_clock_that_jumps_takes_nothing_from_a_living_owner(tmp
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-async def test_an_owner_whose_clock_jumps_keeps_its_task_run(tmp_path: Path, hours: int) -> None:
+async def test_owner_whose_clock_jumps_keeps_its_task_run(tmp_path: Path, hours: int) -> None:
     async with pair(tmp_path / "store.db") as it:
         await it.let_pass(3)
         it.owners_clock.jump(hours * HOUR)
@@ -93,9 +93,7 @@ async def test_an_owner_whose_clock_jumps_keeps_its_task_run(tmp_path: Path, hou
 
 
 @pytest.mark.parametrize("hours", [-5, 0, 5])
-async def test_an_owner_that_died_with_a_wrong_clock_is_not_waited_for_longer_than_its_lease(
-    tmp_path: Path, hours: int
-) -> None:
+async def test_dead_owner_with_a_wrong_clock_is_replaced_within_its_lease(tmp_path: Path, hours: int) -> None:
     async with pair(tmp_path / "store.db") as it:
         it.owners_clock.jump(hours * HOUR)
         await it.let_pass(4)  # a renewal with the wrong time
@@ -106,7 +104,7 @@ async def test_an_owner_that_died_with_a_wrong_clock_is_not_waited_for_longer_th
         assert (await it.other.task_run(it.task_run))["num_successes"] == SPANS
 
 
-async def test_after_a_night_asleep_the_owner_goes_on(tmp_path: Path) -> None:
+async def test_owner_continues_after_a_long_suspension(tmp_path: Path) -> None:
     async with pair(tmp_path / "store.db") as it:
         await it.let_pass(2)
         # Everything stood still. The watcher wakes first, and all leases are hours old.

@@ -86,9 +86,7 @@ async def killed(path: Path, part: Part, killer: Killer) -> None:
 @pytest.mark.promise("record.at_once", "select.resumed", "survive.finished", "survive.recorded")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", PARTS)
-async def test_killed_at_any_commit_the_end_is_the_same_and_no_recorded_row_is_judged_again(
-    tmp_path: Path, kind: str
-) -> None:
+async def test_kill_at_any_commit_leads_to_the_same_end_without_repeated_rows(tmp_path: Path, kind: str) -> None:
     seed = tmp_path / "seed.db"
     async with judge_server() as judge:
         async with engine(seed, limits=IDLE) as it:

@@ -135,9 +135,7 @@ def nothing_crashes(caplog: pytest.LogCaptureFixture) -> Any:
         (experiment_task, "dataset"),
     ],
 )
-async def test_a_task_run_goes_with_its_task_or_with_what_the_task_is_about(
-    tmp_path: Path, scene: Any, resource: str
-) -> None:
+async def test_deleting_a_task_or_its_subject_deletes_its_task_runs(tmp_path: Path, scene: Any, resource: str) -> None:
     path = tmp_path / "store.db"
     async with scene(path) as at:
         await at.it.ask("DELETE", at.paths[resource], status=204)
@@ -152,7 +150,7 @@ async def test_a_task_run_goes_with_its_task_or_with_what_the_task_is_about(
     assert orphans(path) == []
 
 
-async def test_rows_of_a_deleted_experiment_are_errors_that_say_so(tmp_path: Path) -> None:
+async def test_rows_of_a_deleted_experiment_are_errors_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with dataset_task(path) as at:
         done = await after_deleting(at, "experiment")
@@ -163,7 +161,7 @@ async def test_rows_of_a_deleted_experiment_are_errors_that_say_so(tmp_path: Pat
     assert orphans(path) == []
 
 
-async def test_a_run_experiment_whose_experiment_is_deleted_fails_in_words_and_triggers_nothing(
+async def test_deleting_the_experiment_fails_its_task_run_and_triggers_nothing(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "store.db"
@@ -177,7 +175,7 @@ async def test_a_run_experiment_whose_experiment_is_deleted_fails_in_words_and_t
     assert orphans(path) == []
 
 
-async def test_a_chained_task_that_is_deleted_is_left_out(tmp_path: Path) -> None:
+async def test_deleted_chained_task_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with experiment_task(path) as at:
         done = await after_deleting(at, "chained")
@@ -185,7 +183,7 @@ async def test_a_chained_task_that_is_deleted_is_left_out(tmp_path: Path) -> Non
     assert orphans(path) == []
 
 
-async def test_a_version_that_is_deleted_judges_the_rows_that_were_selected_with_it(tmp_path: Path) -> None:
+async def test_deleted_version_still_judges_the_rows_selected_with_it(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with spans_task(path) as at:
         await delete_version_in_use(at)
@@ -195,7 +193,7 @@ async def test_a_version_that_is_deleted_judges_the_rows_that_were_selected_with
     assert orphans(path) == []
 
 
-async def test_a_version_that_is_deleted_before_a_restart_fails_the_task_run_in_words(tmp_path: Path) -> None:
+async def test_version_deleted_before_a_restart_fails_the_task_run_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with spans_task(path) as at:
         await delete_version_in_use(at)

@@ -53,7 +53,7 @@ async def kill(process: Process) -> None:
 
 
 @pytest.mark.promise("select.resumed", "survive.finished", "survive.recorded")
-async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_row_again(tmp_path: Path) -> None:
+async def test_killed_task_run_finishes_without_judging_a_recorded_row_again(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server(latency_seconds=0.01) as judge:
         async with engine(path, limits=IDLE) as it:
@@ -83,7 +83,7 @@ async def test_after_kill_nine_the_task_run_finishes_without_judging_a_recorded_
 
 
 @pytest.mark.promise("survive.finished")
-async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path: Path) -> None:
+async def test_two_processes_finish_each_others_task_runs_after_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server(latency_seconds=0.01) as judge, engine(path, limits=IDLE) as it:
         project = await it.seed_project()
@@ -106,7 +106,7 @@ async def test_two_processes_finish_each_others_work_when_one_is_killed(tmp_path
 
 
 @pytest.mark.promise("continuous.once", "continuous.itself")
-async def test_spans_that_two_processes_take_in_at_once_are_each_evaluated_once(tmp_path: Path) -> None:
+async def test_spans_ingested_by_two_processes_are_each_evaluated_once(tmp_path: Path) -> None:
     path, each = tmp_path / "store.db", 100
     async with judge_server() as judge, engine(path, limits=IDLE) as it:
         project = await it.seed_project()

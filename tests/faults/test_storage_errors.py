@@ -63,7 +63,7 @@ def replace_store(path: Path, by: Path) -> None:
     shutil.copy(by, path)
 
 
-async def test_on_a_full_disk_the_task_run_waits_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+async def test_full_disk_pauses_the_task_run_until_space_is_free(tmp_path: Path) -> None:
     async with judge_server() as judge, engine(tmp_path / "store.db") as it:
         task_run = await started(it, judge, 600)
         with full_disk(it):
@@ -87,7 +87,7 @@ async def test_on_a_full_disk_the_task_run_waits_and_goes_on_when_there_is_room(
         assert set(judge.num_by_prompt.values()) == {1}
 
 
-async def test_a_store_locked_for_too_long_answers_503_and_the_task_run_goes_on_afterwards(
+async def test_store_locked_too_long_answers_503_and_the_task_run_resumes_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.05)
@@ -107,9 +107,7 @@ async def test_a_store_locked_for_too_long_answers_503_and_the_task_run_goes_on_
 
 
 @pytest.mark.parametrize("then", ["put back", "left"])
-async def test_a_store_that_is_moved_away_is_not_written_any_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
-) -> None:
+async def test_moved_store_is_no_longer_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
     # How long leaving the engine tries to record what was answered.
     monkeypatch.setattr(recording, "_FLUSH_SECONDS", 0.1)
     path, elsewhere = tmp_path / "store.db", tmp_path / "elsewhere.db"
@@ -127,7 +125,7 @@ async def test_a_store_that_is_moved_away_is_not_written_any_more(
     assert path.exists() == (then == "put back")
 
 
-async def test_a_store_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
+async def test_replaced_store_is_not_written(tmp_path: Path) -> None:
     path, other = tmp_path / "store.db", tmp_path / "other.db"
     async with engine(other) as it:
         await it.seed_project("theirs")
@@ -141,7 +139,7 @@ async def test_a_store_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
         assert [one["name"] for one in (await it.ask("GET", "/v2/projects"))["projects"]] == ["theirs"]
 
 
-async def test_a_store_damaged_under_a_task_run_is_said_and_no_judge_is_asked_for_nothing(tmp_path: Path) -> None:
+async def test_damaged_store_is_reported_and_stops_judge_calls(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     limits = replace(QUICK, lease_seconds=0.0)
     # A call takes its time, as with a real judge: the error is noticed before a third round of calls begins.
@@ -181,7 +179,7 @@ def without_roots_rights(*paths: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(what: str) -> None:
+async def test_read_only_store_is_refused_at_opening_with_the_repair(what: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)  # noqa: PTH101  no folder of this test is slow
         folder = Path(name) / "folder"
@@ -205,7 +203,7 @@ async def test_a_read_only_store_is_refused_at_opening_with_what_to_do(what: str
         target.chmod(0o700)
 
 
-async def test_a_store_in_another_process_exclusive_hands_is_said_at_opening(
+async def test_store_locked_by_another_process_is_reported_at_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.05)

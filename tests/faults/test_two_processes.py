@@ -24,7 +24,7 @@ async def judged_task(it: EngineInTest, judge: JudgeServer, spans: int) -> str:
 
 
 @pytest.mark.promise("survive.recorded")
-async def test_nothing_is_evaluated_twice_while_both_live(tmp_path: Path) -> None:
+async def test_two_living_engines_evaluate_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with (
         judge_server(latency_seconds=0.002) as judge,
@@ -38,7 +38,7 @@ async def test_nothing_is_evaluated_twice_while_both_live(tmp_path: Path) -> Non
         assert set(judge.num_by_prompt.values()) == {3}  # once for each of the three projects
 
 
-async def test_a_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path: Path) -> None:
+async def test_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path: Path) -> None:
     path, clock = tmp_path / "store.db", HandClock(NOW)
     async with (
         judge_server() as judge,
@@ -62,7 +62,7 @@ async def test_a_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path:
 
 
 @pytest.mark.promise("survive.finished")
-async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another(tmp_path: Path) -> None:
+async def test_stalled_owner_is_fenced_and_another_finishes_its_task_run(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     stalled_clock, clock = HandClock(NOW), HandClock(NOW)
     async with judge_server() as judge, engine(path, clock=stalled_clock) as stalled:
@@ -90,7 +90,7 @@ async def test_a_stalled_owner_is_fenced_and_its_task_run_is_finished_by_another
 
 
 @pytest.mark.promise("finish.cancelled")
-async def test_a_cancel_from_another_process_stops_the_owner(tmp_path: Path) -> None:
+async def test_cancel_in_another_process_stops_the_owner(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server() as judge, engine(path) as owner:
         task = await judged_task(owner, judge, 60)
@@ -107,7 +107,7 @@ async def test_a_cancel_from_another_process_stops_the_owner(tmp_path: Path) -> 
         assert len(judge.requests) == QUICK.in_flight_max
 
 
-async def test_an_open_store_shows_another_process_what_goes_on(tmp_path: Path) -> None:
+async def test_open_store_shows_another_process_current_state(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server() as judge, engine(path) as one, engine(path) as two:
         task = await judged_task(one, judge, 3)

@@ -26,7 +26,7 @@ async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]
         yield it
 
 
-async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancelled(mode: str) -> None:
+async def test_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancelled(mode: str) -> None:
     async with staged(mode, "stuck-pending", call_wait_seconds_max=0.2) as it:
         started = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
         run_id = started["task_run"]["run_id"]
@@ -47,7 +47,7 @@ async def test_a_stuck_task_run_is_not_finished_after_any_wait_and_can_be_cancel
     assert (after["outcome"], after["task_run"]["status"]) == ("finished", "cancelled")
 
 
-async def test_a_bad_integration_finishes_the_wait_with_a_cancelled_task_run_without_a_reason(mode: str) -> None:
+async def test_bad_integration_ends_the_wait_with_a_cancelled_task_run(mode: str) -> None:
     async with staged(mode, "bad-integration=0.05") as it:
         answer = await it.answer("trigger_task_run", {"task": "check", "wait": True, **WINDOW})
     run = answer["task_run"]

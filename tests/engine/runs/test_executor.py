@@ -34,7 +34,7 @@ async def evaluations(it: EngineInTest, task_id: str) -> dict[str, list[dict[str
 
 
 @pytest.mark.promise("record.spans", "record.provenance")
-async def test_what_a_judge_says_stands_on_the_span_with_its_provenance() -> None:
+async def test_judge_result_is_stored_on_the_span_with_provenance() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 1)
         done = await it.finish(task, **WINDOW)
@@ -50,7 +50,7 @@ async def test_what_a_judge_says_stands_on_the_span_with_its_provenance() -> Non
         assert judge.requests[0].prompt == "Is answer 0 an answer to question 0?"
 
 
-async def test_no_more_calls_are_under_way_than_allowed_and_all_places_are_used() -> None:
+async def test_executor_uses_all_call_slots_and_no_more() -> None:
     limits = ExecutorLimits(in_flight_max=7, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(latency_seconds=0.01) as judge:
         task = await judged_task(it, judge, 60)
@@ -58,7 +58,7 @@ async def test_no_more_calls_are_under_way_than_allowed_and_all_places_are_used(
         assert judge.num_in_flight_max == 7
 
 
-async def test_task_runs_share_the_places_so_that_none_waits_for_the_other_to_end() -> None:
+async def test_task_runs_share_the_call_slots() -> None:
     limits = ExecutorLimits(in_flight_max=4, poll_seconds=0.02)
     async with engine(limits=limits) as it, judge_server(latency_seconds=0.005) as judge:
         task = await judged_task(it, judge, 200)
@@ -72,7 +72,7 @@ async def test_task_runs_share_the_places_so_that_none_waits_for_the_other_to_en
 
 
 @pytest.mark.promise("finish.cancelled")
-async def test_a_cancelled_task_run_keeps_the_evaluations_it_already_made_and_makes_no_more() -> None:
+async def test_cancelled_task_run_keeps_its_evaluations_and_makes_no_more() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 100)
         judge.hold()
@@ -92,7 +92,7 @@ async def test_a_cancelled_task_run_keeps_the_evaluations_it_already_made_and_ma
         assert (after["status"], after["num_successes"]) == ("CANCELLED", len(successes))
 
 
-async def test_a_deleted_task_stops_its_task_run() -> None:
+async def test_deleting_a_task_stops_its_task_run() -> None:
     async with engine() as it, judge_server() as judge:
         task = await judged_task(it, judge, 100)
         judge.hold()
@@ -105,7 +105,7 @@ async def test_a_deleted_task_stops_its_task_run() -> None:
 
 
 @pytest.mark.promise("finish.credentials", "finish.reason")
-async def test_a_wrong_key_ends_the_task_run_early_with_the_reason() -> None:
+async def test_wrong_key_ends_the_task_run_early_with_the_reason() -> None:
     async with engine() as it, judge_server(key="right") as judge:
         task = await judged_task(it, judge, 300)
         done = await it.finish(task, **WINDOW)
@@ -114,7 +114,7 @@ async def test_a_wrong_key_ends_the_task_run_early_with_the_reason() -> None:
         assert len(judge.requests) <= QUICK.in_flight_max
 
 
-async def test_what_was_done_before_the_judge_broke_is_kept() -> None:
+async def test_evaluations_made_before_the_judge_failed_are_kept() -> None:
     def script(request: object) -> Answer | None:
         return Answer.error(401, code="invalid_api_key") if judge.num_answered >= 30 else None
 
@@ -128,7 +128,7 @@ async def test_what_was_done_before_the_judge_broke_is_kept() -> None:
 
 
 @pytest.mark.promise("finish.all_errors", "finish.reason")
-async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_commonest_reason() -> None:
+async def test_task_run_fails_with_the_most_frequent_reason_if_every_row_is_an_error() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 4)
@@ -146,7 +146,7 @@ async def test_a_task_run_whose_every_row_is_an_error_failed_and_says_the_common
 
 
 @pytest.mark.promise("finish.completed")
-async def test_some_errors_do_not_fail_a_task_run() -> None:
+async def test_task_run_with_some_errors_completes() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 2)
@@ -156,7 +156,7 @@ async def test_some_errors_do_not_fail_a_task_run() -> None:
         assert (done["status"], done["num_errors"], done["num_successes"]) == ("COMPLETED", 2, 2)
 
 
-async def test_rows_refused_for_now_wait_apart_and_are_judged_in_the_end() -> None:
+async def test_refused_rows_back_off_and_are_judged_in_the_end() -> None:
     refused: set[str] = set()
 
     def script(request: Any) -> Answer | None:
@@ -173,7 +173,7 @@ async def test_rows_refused_for_now_wait_apart_and_are_judged_in_the_end() -> No
         assert len(refused) == 4
 
 
-async def test_more_rows_than_may_back_off_are_still_all_judged() -> None:
+async def test_more_rows_than_may_back_off_are_all_judged() -> None:
     refused: set[str] = set()
 
     def script(request: Any) -> Answer | None:
@@ -188,7 +188,7 @@ async def test_more_rows_than_may_back_off_are_still_all_judged() -> None:
         assert (await it.finish(task, **WINDOW))["num_successes"] == 8
 
 
-async def test_a_row_fails_after_its_retries_and_its_reason_says_so() -> None:
+async def test_row_fails_after_its_retries_with_a_reason() -> None:
     def script(request: Any) -> Answer | None:
         return Answer.rate_limited(None) if request.first_prompt.endswith(" 7?") else None
 
@@ -202,7 +202,7 @@ async def test_a_row_fails_after_its_retries_and_its_reason_says_so() -> None:
         assert judge.num_by_prompt["Is answer 7 an answer to question 7?"] > 2
 
 
-async def test_a_provider_that_accepts_nothing_ends_the_task_run_and_the_rows_stay_for_the_next() -> None:
+async def test_provider_that_accepts_nothing_ends_the_task_run_and_keeps_rows_pending() -> None:
     down = True
 
     def script(request: Any) -> Answer | None:
@@ -220,7 +220,7 @@ async def test_a_provider_that_accepts_nothing_ends_the_task_run_and_the_rows_st
         assert (await it.finish(task, **WINDOW))["num_successes"] == 60
 
 
-async def test_a_judge_that_refuses_every_row_for_the_same_reason_stops_the_task_run_early() -> None:
+async def test_judge_that_refuses_every_row_for_the_same_reason_stops_the_task_run() -> None:
     def refusal(_: object) -> Answer:
         return Answer.error(400, "no temperature here", param="temperature")
 
@@ -233,7 +233,7 @@ async def test_a_judge_that_refuses_every_row_for_the_same_reason_stops_the_task
         assert f"{300 - done['num_errors']} rows were not processed" in done["failure_reason"]
 
 
-async def test_a_judge_that_answers_nonsense_to_everything_stops_the_task_run_early() -> None:
+async def test_judge_with_only_unreadable_answers_stops_the_task_run() -> None:
     async with engine() as it, judge_server(script=lambda _: Answer.text("Bananas.")) as judge:
         task = await judged_task(it, judge, 300)
         done = await it.finish(task, **WINDOW)
@@ -241,7 +241,7 @@ async def test_a_judge_that_answers_nonsense_to_everything_stops_the_task_run_ea
         assert "Bananas" not in done["failure_reason"]
 
 
-async def test_rows_that_differ_are_all_judged_however_many_are_refused() -> None:
+async def test_rows_with_different_results_are_all_judged_however_many_are_refused() -> None:
     def script(request: Any) -> Answer | None:
         asks_one = request.first_prompt.endswith(" 290?")
         return None if asks_one else Answer.error(400, "no", param="temperature")
@@ -252,7 +252,7 @@ async def test_rows_that_differ_are_all_judged_however_many_are_refused() -> Non
         assert (done["status"], done["num_successes"], done["num_errors"]) == ("COMPLETED", 1, 299)
 
 
-async def test_a_bug_of_ours_fails_the_task_run_with_a_reference_and_the_executor_lives_on(
+async def test_internal_error_fails_the_task_run_with_a_reference_and_the_executor_continues(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def crash(self: object, line: object) -> None:
@@ -269,7 +269,7 @@ async def test_a_bug_of_ours_fails_the_task_run_with_a_reference_and_the_executo
         assert (await it.finish(task, **WINDOW))["num_successes"] == 5
 
 
-async def test_leaving_the_engine_gives_the_task_run_back_and_the_next_one_goes_on_at_once(tmp_path: Path) -> None:
+async def test_closing_the_engine_releases_the_task_run_and_the_next_engine_resumes_it(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server() as judge:
         async with engine(path, clock=HandClock()) as it:

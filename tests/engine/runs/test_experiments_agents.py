@@ -42,7 +42,7 @@ def echo(request: SeenRequest) -> Answer:
 
 
 @pytest.mark.promise("experiment.each")
-async def test_each_examples_output_is_what_the_agent_answered_with_tokens_and_latency() -> None:
+async def test_agent_call_stores_the_answer_with_tokens_and_latency() -> None:
     environment = {"AGENT_KEY": "secret-1", "AGENT_TEAM": "blue"}
     async with engine(environment=environment) as it, judge_server(script=echo) as agent:
         dataset = await it.seed_dataset([{"question": "{{a}}"}, {"question": "b"}])
@@ -70,7 +70,7 @@ async def test_each_examples_output_is_what_the_agent_answered_with_tokens_and_l
         assert "secret-1" not in json.dumps([await it.rows(done["id"]), list(runs.values()), experiment])
 
 
-async def test_placeholders_are_cast_to_the_schema_and_a_value_that_does_not_fit_fails_its_example() -> None:
+async def test_agent_call_casts_values_to_the_schema_and_fails_an_example_that_does_not_fit() -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -119,7 +119,7 @@ async def test_placeholders_are_cast_to_the_schema_and_a_value_that_does_not_fit
         (Answer(200, b"no json, caf\xc3\xa9", {"content-type": "text/plain"}), "no json, café"),
     ],
 )
-async def test_without_an_output_path_the_member_output_or_the_whole_reply_is_the_output(
+async def test_agent_call_without_output_path_takes_the_member_output_or_the_whole_reply(
     reply: Answer, output: str
 ) -> None:
     async with engine() as it, judge_server(script=lambda _: reply) as agent:
@@ -139,7 +139,7 @@ async def test_without_an_output_path_the_member_output_or_the_whole_reply_is_th
         (says({"output": None}), "empty"),
     ],
 )
-async def test_what_the_agent_does_wrong_with_one_example_is_that_examples_error(reply: Answer, reason: str) -> None:
+async def test_agent_error_on_one_example_fails_that_example_only(reply: Answer, reason: str) -> None:
     def script(request: SeenRequest) -> Answer:
         return reply if request.body["question"] == "bad" else says("fine")
 
@@ -152,7 +152,7 @@ async def test_what_the_agent_does_wrong_with_one_example_is_that_examples_error
         assert len(agent.requests) == 2
 
 
-async def test_a_missing_output_path_is_an_error_that_keeps_what_the_agent_said_apart() -> None:
+async def test_agent_reply_without_the_output_path_is_an_error_with_the_reply_as_detail() -> None:
     async with engine() as it, judge_server(script=[says({"a": 1}), says({"text": "x"})]) as agent:
         dataset = await it.seed_dataset([{"question": "q"}, {"question": "r"}])
         task = await agent_task(it, agent, dataset, output_path="text")
@@ -161,7 +161,7 @@ async def test_a_missing_output_path_is_an_error_that_keeps_what_the_agent_said_
         assert "output_path 'text'" in failed["error"] and failed["error_detail"] == '{"a": 1}'
 
 
-async def test_an_agent_that_asks_to_wait_gets_its_examples_later() -> None:
+async def test_agent_that_asks_to_wait_is_called_again_later() -> None:
     script = [Answer.rate_limited("0"), says({}, 503), says("a")]
     async with engine() as it, judge_server(script=script) as agent:
         task = await agent_task(it, agent, await it.seed_dataset([{"question": "q"}]))
@@ -179,13 +179,13 @@ async def test_an_agent_that_asks_to_wait_gets_its_examples_later() -> None:
         (Answer(308, b"", {"location": "/ask"}), "circles"),
     ],
 )
-async def test_an_agent_that_can_do_no_example_fails_the_task_run_with_the_reason(reply: Answer, reason: str) -> None:
+async def test_agent_that_refuses_every_example_fails_the_task_run_with_the_reason(reply: Answer, reason: str) -> None:
     async with engine() as it, judge_server(script=lambda _: reply) as agent:
         done = await it.finish(await agent_task(it, agent, await it.seed_dataset()), experiment_name="first")
         assert done["status"] == "FAILED" and reason in done["failure_reason"]
 
 
-async def test_a_redirect_within_the_agents_own_host_is_followed() -> None:
+async def test_agent_redirect_within_its_own_host_is_followed() -> None:
     def script(request: SeenRequest) -> Answer:
         if request.path == "/ask":
             return Answer(307, b"", {"location": "/ask/"})
@@ -197,7 +197,7 @@ async def test_a_redirect_within_the_agents_own_host_is_followed() -> None:
         assert [run["output"] for run in await runs_of(it, done["experiment_id"])] == ["q"]
 
 
-async def test_a_variable_that_is_not_set_or_a_host_that_is_not_there_fails_the_task_run() -> None:
+async def test_agent_with_an_unset_variable_or_unknown_host_fails_the_task_run() -> None:
     async with engine() as it:
         dataset = await it.seed_dataset()
         task = await agent_task(it, "http://127.0.0.1:9/", dataset, name="no key", api_key_env="NOT_SET")
@@ -205,7 +205,7 @@ async def test_a_variable_that_is_not_set_or_a_host_that_is_not_there_fails_the_
         assert done["status"] == "FAILED" and "NOT_SET" in done["failure_reason"]
 
 
-async def test_two_agent_experiments_share_one_agent_and_are_distinguished() -> None:
+async def test_two_experiments_of_one_agent_are_distinguished() -> None:
     async with engine() as it, judge_server(script=lambda request: says(request.body["question"])) as agent:
         task = await agent_task(it, agent, await it.seed_dataset([{"question": "q"}, {"question": "r"}]))
         first = await it.finish(task, experiment_name="first")
@@ -214,7 +214,7 @@ async def test_two_agent_experiments_share_one_agent_and_are_distinguished() -> 
         assert first["experiment_id"] != second["experiment_id"]
 
 
-async def test_half_a_character_in_an_answer_is_stored_as_a_question_mark_and_fails_nothing() -> None:
+async def test_lone_surrogate_in_an_agent_answer_is_stored_as_a_question_mark() -> None:
     half = Answer(200, b'{"output": "caf\\u00e9 \\ud800!"}', {"content-type": "application/json"})
     async with engine() as it, judge_server(script=lambda _: half) as agent:
         task = await agent_task(it, agent, await it.seed_dataset([{"question": "q"}, {"question": "r"}]))

@@ -31,7 +31,7 @@ async def runs_of(it: EngineInTest, experiment_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.promise("experiment.each")
-async def test_each_example_gets_its_answer_with_what_it_cost() -> None:
+async def test_llm_generation_stores_each_answer_with_its_usage() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset([{"question": f"[[text: answer {i}]]"} for i in range(3)])
         task = await experiment_task(it, dataset, judge.base_url)
@@ -50,7 +50,7 @@ async def test_each_example_gets_its_answer_with_what_it_cost() -> None:
 
 
 @pytest.mark.promise("experiment.first")
-async def test_the_experiment_shows_on_the_task_run_before_any_answer_has_come() -> None:
+async def test_task_run_names_its_experiment_before_the_first_answer() -> None:
     async with engine() as it, judge_server() as judge:
         task = await experiment_task(it, await it.seed_dataset(), judge.base_url)
         judge.hold()
@@ -65,7 +65,7 @@ async def test_the_experiment_shows_on_the_task_run_before_any_answer_has_come()
 
 
 @pytest.mark.promise("experiment.each", "map.nothing")
-async def test_an_example_without_a_value_or_refused_by_the_model_is_an_error_of_its_own() -> None:
+async def test_example_without_a_value_or_refused_by_the_model_is_an_error_of_its_own() -> None:
     def script(request: Any) -> Answer | None:
         too_long = "context_length_exceeded"
         return Answer.error(400, "too long", code=too_long) if "long" in request.prompt else None
@@ -80,7 +80,7 @@ async def test_an_example_without_a_value_or_refused_by_the_model_is_an_error_of
         assert {row["reason"] for row in rows} == set(errors)
 
 
-async def test_examples_are_chosen_by_id_by_number_and_by_filter() -> None:
+async def test_examples_are_selected_by_id_limit_and_filter() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset([{"question": f"q{i}", "hard": i % 2} for i in range(6)])
         task = await experiment_task(it, dataset, judge.base_url)
@@ -100,7 +100,7 @@ async def test_examples_are_chosen_by_id_by_number_and_by_filter() -> None:
 
 
 @pytest.mark.promise("experiment.chain")
-async def test_chained_evaluation_tasks_run_on_the_new_experiment_once_it_is_complete() -> None:
+async def test_chained_evaluation_tasks_run_on_the_completed_experiment() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset([{"question": f"[[text: answer {i}]]"} for i in range(3)])
         earlier = await it.seed_experiment(dataset)
@@ -113,7 +113,7 @@ async def test_chained_evaluation_tasks_run_on_the_new_experiment_once_it_is_com
         assert {run["eval.is_answer.label"] for run in runs} == {"true"}
 
 
-async def test_a_failed_experiment_triggers_nothing() -> None:
+async def test_failed_experiment_triggers_no_chained_task() -> None:
     async with engine() as it, judge_server(key="right") as judge:
         dataset = await it.seed_dataset()
         evaluation = await it.seed_task(
@@ -127,7 +127,7 @@ async def test_a_failed_experiment_triggers_nothing() -> None:
         assert (await it.ask("GET", f"/v2/tasks/{evaluation}/runs"))["task_runs"] == []
 
 
-async def test_two_pending_task_runs_cannot_take_the_same_experiment_name() -> None:
+async def test_second_task_run_with_the_same_experiment_name_fails() -> None:
     async with engine(limits=ExecutorLimits(task_runs_max=0)) as it:
         task = await experiment_task(it, await it.seed_dataset(), "http://127.0.0.1:9/v1")
         await it.trigger(task, experiment_name="first")
@@ -135,7 +135,7 @@ async def test_two_pending_task_runs_cannot_take_the_same_experiment_name() -> N
         await it.ask("POST", f"/v2/tasks/{task}/trigger", body, status=409)
 
 
-async def test_the_heuristic_judge_writes_no_text_and_says_so() -> None:
+async def test_heuristic_judge_cannot_generate_text() -> None:
     async with engine() as it:
         page = await it.ask("GET", "/v2/ai-integrations")
         heuristic = next(one for one in page["ai_integrations"] if one["is_heuristic"])

@@ -37,7 +37,7 @@ async def runs_of(it: EngineInTest, experiment_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.promise("experiment.each")
-async def test_each_example_is_judged_and_its_label_is_the_output() -> None:
+async def test_template_evaluation_stores_the_label_as_output() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset(
             [{"question": "{{answer}} {q}", "answer": f"[[label: {label}]]"} for label in CHOICES]
@@ -59,7 +59,7 @@ async def test_each_example_is_judged_and_its_label_is_the_output() -> None:
         assert [(row["label"], row["score"]) for row in rows] == [("good", 1.0), ("bad", 0.0)]
 
 
-async def test_columns_are_mapped_and_an_example_without_one_is_an_error_of_its_own() -> None:
+async def test_template_evaluation_maps_columns_and_fails_examples_without_one() -> None:
     async with engine() as it, judge_server() as judge:
         rows = [{"q": "a", "meta": {"reply": "[[label: good]]"}}, {"q": "b"}]
         mapping = {"question": "q", "answer": "meta.reply"}
@@ -72,7 +72,7 @@ async def test_columns_are_mapped_and_an_example_without_one_is_an_error_of_its_
         assert len(judge.requests) == 1
 
 
-async def test_an_evaluator_version_gives_the_results_its_name_and_stays_as_provenance() -> None:
+async def test_template_evaluation_uses_the_name_of_its_evaluator_version() -> None:
     async with engine() as it, judge_server() as judge:
         evaluator = await it.seed_template_evaluator(judge.base_url, evaluation_name="is it good")
         version = (await it.ask("GET", f"/v2/evaluators/{evaluator}"))["version"]["id"]
@@ -91,7 +91,7 @@ async def test_an_evaluator_version_gives_the_results_its_name_and_stays_as_prov
             assert [one["id"] for one in found["experiment_runs"]] == [run["id"]]
 
 
-async def test_without_choices_the_judges_text_is_the_output_and_there_is_no_score() -> None:
+async def test_template_evaluation_without_choices_stores_the_text_without_a_score() -> None:
     async with engine() as it, judge_server() as judge:
         dataset = await it.seed_dataset([{"question": "q", "answer": "[[text: Rather short, but true.]]"}])
         task = await judging_task(it, dataset, judge.base_url, classification_choices=None)
@@ -102,7 +102,7 @@ async def test_without_choices_the_judges_text_is_the_output_and_there_is_no_sco
         assert (row["label"], row["score"], row["explanation"]) == (None, None, "Rather short, but true.")
 
 
-async def test_a_reply_outside_the_labels_is_retried_once_and_then_stored_as_an_error_with_the_reply() -> None:
+async def test_reply_outside_the_labels_is_retried_once_and_then_an_error() -> None:
     def script(request: SeenRequest) -> Answer | None:
         if "stubborn" in request.first_prompt:
             return Answer.text("excellent")
@@ -124,7 +124,7 @@ async def test_a_reply_outside_the_labels_is_retried_once_and_then_stored_as_an_
         assert (slow["asked_by"], slow["answered_by"]) == ("tool_call", "label_in_text")
 
 
-async def test_the_heuristic_judges_examples_too_and_says_that_it_is_no_language_model() -> None:
+async def test_heuristic_judge_evaluates_examples_and_reports_its_kind() -> None:
     async with engine() as it:
         page = await it.ask("GET", "/v2/ai-integrations")
         heuristic = next(one["id"] for one in page["ai_integrations"] if one["name"] == "heuristic")

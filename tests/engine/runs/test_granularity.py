@@ -44,7 +44,7 @@ OUTPUT = ("output", "attributes.output.value")
 
 
 @pytest.mark.promise("select.trace", "record.granularity")
-async def test_a_trace_is_one_row_and_its_spans_values_are_joined_in_time_order() -> None:
+async def test_trace_is_one_row_with_values_joined_in_time_order() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -78,7 +78,7 @@ async def test_a_trace_is_one_row_and_its_spans_values_are_joined_in_time_order(
 
 
 @pytest.mark.promise("select.session", "record.granularity")
-async def test_a_session_is_one_row_its_traces_in_time_order_and_rows_without_one_are_none() -> None:
+async def test_session_is_one_row_with_its_traces_in_time_order() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -114,7 +114,7 @@ async def one_row(it: EngineInTest, task: str, **options: object) -> dict[str, A
     return row
 
 
-async def test_conversation_is_the_sessions_turns_from_its_root_spans_as_json() -> None:
+async def test_conversation_is_a_json_array_of_turns_from_root_spans() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -138,7 +138,7 @@ async def test_conversation_is_the_sessions_turns_from_its_root_spans_as_json() 
         ]
 
 
-async def test_conversation_has_no_meaning_of_its_own_on_a_trace() -> None:
+async def test_conversation_is_an_ordinary_variable_on_a_trace() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, [span("t", 0, "x", input="y", session="chat")])
@@ -148,7 +148,7 @@ async def test_conversation_has_no_meaning_of_its_own_on_a_trace() -> None:
         assert "'conversation'" in row["reason"] and "no span of the trace" in row["reason"]
 
 
-async def test_a_traces_values_are_cut_at_100_000_characters_each_and_the_cut_is_reported() -> None:
+async def test_trace_values_are_truncated_at_100_000_characters_and_reported() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, [span("t", i, "x" * 40_000, input="short", parent="p") for i in range(4)])
@@ -163,7 +163,7 @@ async def test_a_traces_values_are_cut_at_100_000_characters_each_and_the_cut_is
         assert evaluation["metadata"]["cut_to_characters"] == {"output": 100_000}
 
 
-async def test_a_sessions_values_share_100_000_characters_and_a_cut_conversation_is_still_json() -> None:
+async def test_session_values_share_100_000_characters_and_conversation_stays_json() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, [span(f"t{i}", i, "é" * 30_000, input=f"q{i}", session="s") for i in range(5)])
@@ -180,7 +180,7 @@ async def test_a_sessions_values_share_100_000_characters_and_a_cut_conversation
         assert min(cut.values()) > 49_000
 
 
-async def test_an_unmapped_variable_is_the_roots_column_and_every_spans_where_the_root_has_none() -> None:
+async def test_unmapped_variable_reads_root_spans_first_then_all_spans() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -197,7 +197,7 @@ async def test_an_unmapped_variable_is_the_roots_column_and_every_spans_where_th
         assert judge.requests[-1].first_prompt == "answer|search, read|2.5"
 
 
-async def test_a_mapping_may_read_what_evaluators_said_of_spans_and_traces() -> None:
+async def test_mapping_reads_evaluations_of_spans_and_traces() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -214,7 +214,7 @@ async def test_a_mapping_may_read_what_evaluators_said_of_spans_and_traces() -> 
 
 
 @pytest.mark.parametrize("granularity", ["TRACE", "SESSION"])
-async def test_labelled_rows_are_skipped_and_all_labelled_ends_the_task_run(granularity: str) -> None:
+async def test_labelled_groups_are_skipped_and_all_labelled_cancels_the_task_run(granularity: str) -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, [span(f"t{i}", i, "a", session=f"t{i}") for i in range(2)])
@@ -231,7 +231,7 @@ async def test_labelled_rows_are_skipped_and_all_labelled_ends_the_task_run(gran
         assert (await it.finish(task, **WINDOW, override_evaluations=True))["num_successes"] == 3
 
 
-async def test_max_spans_bounds_rows_and_the_newest_come_first() -> None:
+async def test_max_spans_limits_rows_newest_first() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -246,7 +246,7 @@ async def test_max_spans_bounds_rows_and_the_newest_come_first() -> None:
             assert [row["row_id"] for row in await it.rows(done["id"])] == expected
 
 
-async def test_the_window_decides_which_rows_and_each_is_judged_whole() -> None:
+async def test_window_selects_groups_and_each_is_judged_whole() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -261,7 +261,7 @@ async def test_the_window_decides_which_rows_and_each_is_judged_whole() -> None:
         assert judge.requests[-1].first_prompt == "b, c"
 
 
-async def test_a_sample_of_traces_is_the_same_every_time() -> None:
+async def test_sampling_of_traces_is_deterministic() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, [span(f"t{i // 2}", i, "x") for i in range(200)])
@@ -273,7 +273,7 @@ async def test_a_sample_of_traces_is_the_same_every_time() -> None:
         assert {row["row_id"] for row in await it.rows(again["id"])} == first
 
 
-async def test_filters_know_what_stands_on_a_spans_trace_and_session() -> None:
+async def test_filters_read_evaluations_of_a_spans_trace_and_session() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(
@@ -313,7 +313,7 @@ async def test_filters_know_what_stands_on_a_spans_trace_and_session() -> None:
         }
 
 
-async def test_a_newer_version_of_another_scope_ends_the_task_run_in_words() -> None:
+async def test_newer_version_with_another_granularity_fails_the_task_run_with_a_reason() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await put(it, project, [span("t", 0, "answer")])
@@ -357,7 +357,7 @@ class Watched:
 
 @pytest.mark.promise("continuous.once")
 @pytest.mark.parametrize("granularity", ["TRACE", "SESSION"])
-async def test_a_continuous_task_takes_a_group_once_it_has_been_quiet_and_never_twice(granularity: str) -> None:
+async def test_continuous_task_evaluates_a_quiet_group_exactly_once(granularity: str) -> None:
     clock = HandClock()
 
     def turn(group: str, at: float, output: str) -> dict[str, Any]:
@@ -387,7 +387,7 @@ async def test_a_continuous_task_takes_a_group_once_it_has_been_quiet_and_never_
         assert len(await watched.rows(5)) == 5
 
 
-async def test_a_continuous_task_takes_a_trace_once_also_when_it_was_an_error() -> None:
+async def test_continuous_task_evaluates_a_trace_once_even_after_an_error() -> None:
     clock = HandClock()
     async with engine(clock=clock, limits=QUIET) as it:
         project = await it.seed_project()
@@ -409,7 +409,7 @@ async def test_a_continuous_task_takes_a_trace_once_also_when_it_was_an_error() 
         ]  # fmt: skip
 
 
-async def test_two_processes_take_every_quiet_trace_once(tmp_path: Path) -> None:
+async def test_two_processes_evaluate_every_quiet_trace_once(tmp_path: Path) -> None:
     path, clock = tmp_path / "store.db", HandClock()
     async with engine(path, clock=clock, limits=QUIET) as one, engine(path, clock=clock, limits=QUIET) as two:
         project = await one.seed_project()

@@ -17,7 +17,7 @@ looks = st.lists(
 
 
 @given(looks, st.floats(-1e6, 1e6))
-def test_an_owner_that_renews_between_any_two_looks_is_never_dead(
+def test_owner_that_renews_between_any_two_checks_is_never_dead(
     steps: list[tuple[float, float]], owners_error: float
 ) -> None:
     monitor, monotonic, wall = LeaseMonitor(LEASE, HEARTBEAT), 0.0, 0.0
@@ -28,7 +28,7 @@ def test_an_owner_that_renews_between_any_two_looks_is_never_dead(
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0.1, 2.5))
-def test_a_dead_owner_is_found_within_its_lease_whatever_time_that_names(until: float, poll: float) -> None:
+def test_dead_owner_is_found_within_its_lease_whatever_expiry_it_names(until: float, poll: float) -> None:
     monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", int(until * SECOND_US))
     monotonic = 0.0
     while not monitor.find_dead([lease], now_us=0, monotonic_seconds=monotonic):
@@ -36,19 +36,19 @@ def test_a_dead_owner_is_found_within_its_lease_whatever_time_that_names(until: 
     assert monotonic < LEASE + 2 * poll
 
 
-def test_a_lease_that_is_over_needs_two_heartbeats_of_silence() -> None:
+def test_expired_lease_needs_two_heartbeats_without_renewal() -> None:
     monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", 0)
     found = [monitor.find_dead([lease], now_us=SECOND_US, monotonic_seconds=float(second)) for second in range(7)]
     assert found == [[], [], [], [], [], [lease], [lease]]
 
 
-def test_a_night_in_which_no_one_looked_counts_for_one_heartbeat() -> None:
+def test_time_without_a_check_counts_for_one_heartbeat() -> None:
     monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", 0)
     for monotonic in (0.0, 1.0, 30_000.0):
         assert monitor.find_dead([lease], now_us=10**15, monotonic_seconds=monotonic) == []
 
 
-def test_each_lease_is_watched_by_itself_and_what_is_gone_is_forgotten() -> None:
+def test_each_lease_is_monitored_separately_and_missing_ones_are_forgotten() -> None:
     monitor, one, two = LeaseMonitor(0.0, HEARTBEAT), Lease(1, "a", 0), Lease(2, "b", 0)
     assert monitor.find_dead([one, two], now_us=1, monotonic_seconds=0.0) == [one, two]
     monitor = LeaseMonitor(2.0, HEARTBEAT)

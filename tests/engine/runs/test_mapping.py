@@ -39,7 +39,7 @@ async def looked_into(it: EngineInTest, where: dict[str, object], variable: str,
         ("attributes.tone", None, {"tone": "found"}),
     ],
 )
-async def test_a_spans_value_is_found(variable: str, path: str | None, attributes: dict[str, object]) -> None:
+async def test_span_value_is_found(variable: str, path: str | None, attributes: dict[str, object]) -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 1, attributes=attributes)
@@ -49,7 +49,7 @@ async def test_a_spans_value_is_found(variable: str, path: str | None, attribute
 
 @pytest.mark.promise("map.columns")
 @pytest.mark.parametrize("path", ["name", "span_kind", "status_code", "latency_ms", "context.span_id", "start_time"])
-async def test_a_spans_own_columns_can_be_mapped(path: str) -> None:
+async def test_span_columns_can_be_mapped(path: str) -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 1)
@@ -67,7 +67,7 @@ async def test_a_spans_own_columns_can_be_mapped(path: str) -> None:
         ("x", "attributes.output.value", "ERROR"),
     ],
 )
-async def test_an_experiment_runs_columns_are_bare_and_its_examples_stand_behind(
+async def test_experiment_run_columns_come_before_those_of_its_example(
     variable: str, path: str | None, outcome: str
 ) -> None:
     async with engine() as it:
@@ -80,7 +80,7 @@ async def test_an_experiment_runs_columns_are_bare_and_its_examples_stand_behind
             assert "'x'" in str(row["reason"]) and "attributes.output.value" in str(row["reason"])
 
 
-async def test_an_evaluation_made_before_can_be_mapped() -> None:
+async def test_earlier_evaluation_can_be_mapped() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 1, output="answer")

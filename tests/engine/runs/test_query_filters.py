@@ -35,9 +35,7 @@ async def body_of(it: EngineInTest, granularity: str | None = "TRACE", **fields:
         ({**TWO, "expression": " A OR (NOT B) "}, "A OR (NOT B)"),
     ],
 )
-async def test_the_answer_shows_filters_mappings_and_the_expression_also_where_it_was_left_out(
-    given: dict[str, Any], shown: str
-) -> None:
+async def test_task_answer_has_filters_mappings_and_the_default_expression(given: dict[str, Any], shown: str) -> None:
     async with engine() as it:
         body = await body_of(it, query_filters=given)
         ids = [one["id"] for one in given["filters"]]
@@ -81,7 +79,7 @@ async def test_the_answer_shows_filters_mappings_and_the_expression_also_where_i
         ("SESSION", {}, {"query_mappings": []}, 400, "query_mappings"),
     ],
 )
-async def test_a_task_of_the_trace_and_session_shape_that_cannot_be_right_is_refused(
+async def test_invalid_query_filters_and_mappings_are_refused(
     granularity: str, fields: dict[str, Any], attachment: dict[str, Any], status: int, said: str
 ) -> None:
     async with engine() as it:
@@ -94,7 +92,7 @@ async def test_a_task_of_the_trace_and_session_shape_that_cannot_be_right_is_ref
         assert said in (await it.ask("POST", "/v2/tasks", body, status=status))["detail"]
 
 
-async def test_all_evaluators_of_a_task_work_on_one_scope() -> None:
+async def test_evaluators_of_a_task_must_share_one_granularity() -> None:
     async with engine() as it:
         body = await body_of(it, "TRACE")
         other = await it.seed_code_evaluator(granularity="SESSION", evaluation_name="other")
@@ -102,7 +100,7 @@ async def test_all_evaluators_of_a_task_work_on_one_scope() -> None:
         assert "the same data_granularity" in (await it.ask("POST", "/v2/tasks", body, status=422))["detail"]
 
 
-async def test_experiment_runs_belong_to_no_trace() -> None:
+async def test_trace_evaluators_are_refused_for_experiment_runs() -> None:
     async with engine() as it:
         dataset = await it.seed_dataset()
         experiment = await it.seed_experiment(dataset)
@@ -116,7 +114,7 @@ async def test_experiment_runs_belong_to_no_trace() -> None:
             assert "experiment runs do not belong to a trace" in detail
 
 
-async def test_each_part_of_the_shape_is_updated_and_judged_with_what_stays() -> None:
+async def test_query_shape_is_updated_by_part_and_validated_as_a_whole() -> None:
     async with engine() as it:
         made = await it.ask("POST", "/v2/tasks", await body_of(it, "TRACE", query_filters=TWO))
         path, evaluator = f"/v2/tasks/{made['id']}", made["evaluators"][0]["evaluator_id"]
@@ -160,7 +158,7 @@ ALL = {"filters": [LLM, TOOL, SLOW]}
         ({**ALL, "expression": "c"}, ["slow"]),
     ],
 )
-async def test_an_id_is_true_of_a_trace_when_any_of_its_spans_matches(
+async def test_query_id_matches_a_trace_with_any_of_its_spans(
     query_filters: dict[str, Any], expected: list[str]
 ) -> None:
     async with engine() as it:
@@ -170,7 +168,7 @@ async def test_an_id_is_true_of_a_trace_when_any_of_its_spans_matches(
         assert [row["row_id"] for row in await it.rows(done["id"])] == expected
 
 
-async def test_an_id_is_true_of_a_session_when_any_span_of_its_traces_matches() -> None:
+async def test_query_id_matches_a_session_with_any_span_of_its_traces() -> None:
     async with engine() as it:
         body = await body_of(it, "SESSION", query_filters=TWO)
         await put(
@@ -189,7 +187,7 @@ async def test_an_id_is_true_of_a_session_when_any_span_of_its_traces_matches() 
         assert [row["row_id"] for row in await it.rows(done["id"])] == ["across two traces"]
 
 
-async def test_the_window_bounds_which_spans_can_make_an_id_true() -> None:
+async def test_query_id_matches_spans_in_the_window_only() -> None:
     async with engine() as it:
         body = await body_of(it, "TRACE", query_filters=TWO)
         await put(it, body["project_id"], SPANS)
@@ -199,7 +197,7 @@ async def test_the_window_bounds_which_spans_can_make_an_id_true() -> None:
         assert [row["row_id"] for row in await it.rows(done["id"])] == ["both"]
 
 
-async def test_a_mapping_reads_the_spans_that_its_query_ids_take() -> None:
+async def test_query_mapping_reads_the_spans_that_match_its_query_ids() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, SPANS)
@@ -222,7 +220,7 @@ async def test_a_mapping_reads_the_spans_that_its_query_ids_take() -> None:
         )
 
 
-async def test_a_variable_mapped_twice_takes_what_each_mapping_takes_in_time_order() -> None:
+async def test_variable_with_two_mappings_has_the_values_of_both_in_time_order() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, SPANS[2:5])
@@ -233,7 +231,7 @@ async def test_a_variable_mapped_twice_takes_what_each_mapping_takes_in_time_ord
         assert judge.requests[-1].first_prompt == "c, span"
 
 
-async def test_in_the_span_shape_filters_ask_for_any_span_and_columns_are_read_from_every_span() -> None:
+async def test_span_shape_on_groups_filters_by_any_span_and_reads_every_span() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()
         await put(it, project, SPANS)

@@ -124,14 +124,14 @@ def play(
     return Played(clock.seconds, refused, rows, limiter.rate)
 
 
-def test_a_provider_that_refuses_nothing_is_asked_as_fast_as_there_are_places() -> None:
+def test_provider_that_refuses_nothing_is_called_with_all_call_slots() -> None:
     played = play(Provider(), 2000)
     assert (played.rate, played.refused) == (None, 0)
     assert played.seconds < 2000 * 0.05 / 50 * 1.3
 
 
 @pytest.mark.parametrize("places", [20, 50, 100])
-def test_under_an_admission_of_200_a_second_the_time_is_near_the_ideal_and_few_are_refused(places: int) -> None:
+def test_limit_of_200_per_second_takes_near_ideal_time_with_few_refusals(places: int) -> None:
     played = play(Provider(rate=200), 2000, places=places)
     assert played.seconds <= 1.4 * 2000 / 200
     assert played.share <= 0.2
@@ -145,7 +145,7 @@ def test_under_an_admission_of_200_a_second_the_time_is_near_the_ideal_and_few_a
     places=st.sampled_from([10, 30, 60]),
     retry_after=st.sampled_from([0.2, 1.0, 3.0]),
 )
-def test_law_a_limit_is_used_and_few_calls_are_refused(
+def test_law_limit_is_used_and_few_calls_are_refused(
     rate: float, seconds_saved: float, latency: float, places: int, retry_after: float
 ) -> None:
     """Nothing lost, the time within 1.4 of what limit or places ask for, refusals a fifth (and the first moment's)."""
@@ -163,7 +163,7 @@ def test_law_a_limit_is_used_and_few_calls_are_refused(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_refusals_at_random_do_not_slow_the_others_down(seed: int) -> None:
+def test_random_refusals_do_not_slow_other_calls(seed: int) -> None:
     played = play(Provider(at_random=0.1, dice=random.Random(seed)), 2000)
     # Two seconds for the calls; a row that is refused five times in a row waits out its Retry-After each time.
     assert played.seconds < 2.0 + 5 * 1.1
@@ -171,7 +171,7 @@ def test_refusals_at_random_do_not_slow_the_others_down(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_refusals_that_come_sooner_than_answers_are_not_taken_for_more_than_they_are(seed: int) -> None:
+def test_refusals_that_arrive_before_answers_are_not_overestimated(seed: int) -> None:
     provider = Provider(at_random=0.1, dice=random.Random(seed))
     played = play(provider, 500, latency=3.0, refused_after=0.02)
     # 50 places and three seconds a call are some 17 calls a second; refusals in between come on top.
@@ -179,7 +179,7 @@ def test_refusals_that_come_sooner_than_answers_are_not_taken_for_more_than_they
     assert played.seconds < 500 * 3.0 / 50 + 2 * 3.0
 
 
-def test_a_rate_that_is_too_low_is_corrected_though_some_calls_are_refused_at_random() -> None:
+def test_too_low_rate_is_corrected_despite_random_refusals() -> None:
     limiter = AdaptiveRateLimiter(VirtualClock())
     for _ in range(20):
         limiter.record_sent(0.0)
@@ -190,7 +190,7 @@ def test_a_rate_that_is_too_low_is_corrected_though_some_calls_are_refused_at_ra
     assert played.seconds < 20
 
 
-def test_a_provider_that_was_down_is_asked_by_single_calls_and_at_full_speed_soon_after() -> None:
+def test_provider_outage_is_probed_by_single_calls_and_recovery_is_fast() -> None:
     played = play(Provider(closed_until=10.0), 2000)
     assert played.seconds < 10 + 8 + 4
     assert played.refused < 2 * 50 + 10
@@ -207,7 +207,7 @@ def _send(limiter: AdaptiveRateLimiter, clock: VirtualClock, accepted: int, refu
         limiter.record_refused(sent_at)
 
 
-def test_a_few_refusals_set_no_limit_and_many_pause_the_calls_at_once() -> None:
+def test_few_refusals_set_no_limit_and_many_pause_calls_at_once() -> None:
     clock = VirtualClock()
     limiter = AdaptiveRateLimiter(clock)
     _send(limiter, clock, accepted=16, refused=4)
@@ -217,7 +217,7 @@ def test_a_few_refusals_set_no_limit_and_many_pause_the_calls_at_once() -> None:
     assert limiter.wait_seconds(clock.seconds) > 0
 
 
-def test_answers_to_calls_sent_before_the_pause_do_not_pause_it_again() -> None:
+def test_answers_to_calls_sent_before_the_pause_are_ignored() -> None:
     clock = VirtualClock()
     limiter = AdaptiveRateLimiter(clock)
     _send(limiter, clock, accepted=5, refused=10)
@@ -227,7 +227,7 @@ def test_answers_to_calls_sent_before_the_pause_do_not_pause_it_again() -> None:
     assert limiter.rate == before
 
 
-def test_a_provider_that_reports_what_is_left_is_limited_before_it_refuses() -> None:
+def test_provider_that_reports_its_limit_is_limited_before_it_refuses() -> None:
     clock = VirtualClock()
     left = 100.0
     limiter = AdaptiveRateLimiter(clock, lambda: RateLimitStatus(calls_left=left, calls_per_second=40.0))
@@ -238,13 +238,13 @@ def test_a_provider_that_reports_what_is_left_is_limited_before_it_refuses() -> 
     assert limiter.rate == 40.0
 
 
-def test_task_runs_on_one_integration_share_a_rate_limiter_and_others_have_their_own() -> None:
+def test_rate_limiter_is_shared_by_integration() -> None:
     limiters = RateLimiters(VirtualClock(), lambda _: None)
     assert limiters.for_integration("a") is limiters.for_integration("a")
     assert limiters.for_integration("a") is not limiters.for_integration("b")
 
 
-async def test_refused_rows_go_before_fresh_ones_and_a_cancelled_wait_lets_the_next_go() -> None:
+async def test_retries_go_before_new_calls_and_a_cancelled_wait_lets_the_next_go() -> None:
     clock = HandClock()
     limiter = AdaptiveRateLimiter(clock)
     for _ in range(5):
@@ -283,7 +283,7 @@ async def test_refused_rows_go_before_fresh_ones_and_a_cancelled_wait_lets_the_n
     [("12ms", 0.012), ("1s", 1.0), ("6m0s", 360.0), ("1h2m3.5s", 3723.5), ("30", 30.0), ("2d", 172800.0)]
     + [(text, None) for text in (None, "", "soon", "2026-01-01T00:00:00Z", "-1s", "1 2", "12 ms")],
 )
-def test_how_long_until_a_limit_is_whole_again(text: str | None, seconds: float | None) -> None:
+def test_reset_time_is_read_from_the_header(text: str | None, seconds: float | None) -> None:
     assert parse_duration_seconds(text) == seconds
 
 

@@ -18,13 +18,13 @@ async def _judged(script: Script, rows: int) -> tuple[int, int, int]:
     return run["num_successes"], run["num_errors"], len(judge.requests)
 
 
-async def test_every_row_refused_in_a_storm_is_judged_in_the_end() -> None:
+async def test_row_refused_in_a_storm_is_judged_in_the_end() -> None:
     successes, errors, _ = await _judged(storm(0.3), 40)
 
     assert (successes, errors) == (40, 0)
 
 
-async def test_a_judge_that_admits_so_many_a_second_judges_every_row() -> None:
+async def test_judge_with_a_rate_limit_judges_every_row() -> None:
     admission = Admission(per_second=200, burst=5, retry_after="0")
     successes, errors, requests = await _judged(admission, 40)
 

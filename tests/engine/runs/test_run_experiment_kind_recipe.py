@@ -85,7 +85,7 @@ EDITS = {
 }
 
 
-def test_a_new_kind_works_over_rest_mcp_and_files_after_two_files_are_touched(tmp_path: Path) -> None:
+def test_new_kind_works_over_rest_mcp_and_files_after_two_files_are_touched(tmp_path: Path) -> None:
     copy = tmp_path / "evaltasks"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for name, edits in EDITS.items():

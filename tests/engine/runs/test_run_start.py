@@ -50,14 +50,14 @@ async def walking(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             walk.goes_on.set()
 
 
-async def test_others_write_while_rows_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_search_for_rows_does_not_block_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with walking(tmp_path / "s.db", monkeypatch) as (it, _, run_id):
         await it.seed_project("made meanwhile")
         pending = await it.task_run(run_id)
     assert (pending["status"], pending["num_selected"]) == ("PENDING", None)
 
 
-async def test_a_task_run_that_is_cancelled_while_its_rows_are_chosen_gets_none(
+async def test_task_run_cancelled_during_the_search_gets_no_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
@@ -70,7 +70,7 @@ async def test_a_task_run_that_is_cancelled_while_its_rows_are_chosen_gets_none(
         assert await it.rows(run_id) == []
 
 
-async def test_a_task_run_does_what_its_task_was_when_its_rows_were_chosen(
+async def test_task_run_uses_the_task_as_it_was_during_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
@@ -80,7 +80,7 @@ async def test_a_task_run_does_what_its_task_was_when_its_rows_were_chosen(
         assert (await it.task_run(run_id))["num_successes"] == 3
 
 
-async def test_a_span_that_is_deleted_after_it_was_chosen_is_an_error_of_its_own(
+async def test_span_deleted_after_the_search_is_an_error_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
@@ -95,7 +95,7 @@ async def test_a_span_that_is_deleted_after_it_was_chosen_is_an_error_of_its_own
     assert error["reason"] == "the span was deleted before it was evaluated"
 
 
-async def test_what_was_labelled_while_rows_were_chosen_is_not_evaluated_again(
+async def test_rows_labelled_during_the_search_are_not_evaluated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"

@@ -29,7 +29,7 @@ async def continuous_rows(it: EngineInTest, task: str, expected: int) -> list[di
 
 
 @pytest.mark.promise("continuous.itself", "continuous.once")
-async def test_new_spans_are_evaluated_each_once_and_old_ones_are_left_alone() -> None:
+async def test_continuous_task_evaluates_each_new_span_once_and_no_old_span() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
         await it.seed_spans(project, 3)
@@ -42,7 +42,7 @@ async def test_new_spans_are_evaluated_each_once_and_old_ones_are_left_alone() -
         assert sorted(row["row_id"] for row in rows) == [f"span-000{i}" for i in (10, 11, 12, 13, 20, 21)]
 
 
-async def test_switched_on_later_it_starts_with_the_next_span_and_off_it_stops() -> None:
+async def test_continuous_task_starts_with_the_next_span_and_stops_when_switched_off() -> None:
     async with engine() as it:
         project = await it.seed_project()
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project)
@@ -58,7 +58,7 @@ async def test_switched_on_later_it_starts_with_the_next_span_and_off_it_stops()
         assert len(await continuous_rows(it, task, 1)) == 1
 
 
-async def test_a_continuous_task_run_says_what_time_its_spans_cover() -> None:
+async def test_continuous_task_run_reports_the_window_of_its_spans() -> None:
     async with engine() as it:
         project = await it.seed_project()
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
@@ -69,7 +69,7 @@ async def test_a_continuous_task_run_says_what_time_its_spans_cover() -> None:
         assert task_run["data_end_time"] == "2026-03-01T00:00:02.000Z"
 
 
-async def test_spans_that_come_while_a_task_run_is_unfinished_gather_for_the_next_one(tmp_path: Path) -> None:
+async def test_spans_that_arrive_during_a_task_run_are_collected_for_the_next(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with engine(path, limits=IDLE) as it:
         project = await it.seed_project()
@@ -100,7 +100,7 @@ async def test_two_processes_evaluate_every_new_span_once(tmp_path: Path) -> Non
         assert Counter(row["row_id"] for row in rows) == {f"span-{i:05d}": 1 for i in range(100)}
 
 
-async def test_a_task_run_is_made_at_most_so_often() -> None:
+async def test_continuous_task_runs_keep_their_shortest_interval() -> None:
     clock = HandClock()
     async with engine(clock=clock, limits=RARELY) as it:
         project = await it.seed_project()
@@ -119,7 +119,7 @@ async def test_a_task_run_is_made_at_most_so_often() -> None:
 
 
 @pytest.mark.promise("continuous.sampled")
-async def test_a_continuous_task_evaluates_the_sample_of_new_spans_that_any_task_run_of_it_would(
+async def test_continuous_task_evaluates_the_same_sample_as_any_task_run(
     tmp_path: Path,
 ) -> None:
     async with engine() as it:
@@ -136,7 +136,7 @@ async def test_a_continuous_task_evaluates_the_sample_of_new_spans_that_any_task
 
 
 @pytest.mark.promise("continuous.itself")
-async def test_spans_that_come_late_are_evaluated_whatever_time_they_name() -> None:
+async def test_late_spans_are_evaluated_whatever_their_start_time() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 2, first=500)
@@ -146,7 +146,7 @@ async def test_spans_that_come_late_are_evaluated_whatever_time_they_name() -> N
         assert sorted(row["row_id"] for row in rows) == ["span-00000", "span-00001"]
 
 
-async def test_what_comes_while_it_is_paused_is_not_evaluated_when_it_goes_on() -> None:
+async def test_spans_of_a_paused_time_are_not_evaluated_later() -> None:
     async with engine() as it:
         project = await it.seed_project()
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
@@ -163,7 +163,7 @@ async def test_what_comes_while_it_is_paused_is_not_evaluated_when_it_goes_on() 
         assert (done["num_successes"], done["num_skipped"]) == (2, 4)
 
 
-async def test_a_clock_that_is_put_back_does_not_stop_it() -> None:
+async def test_clock_set_back_does_not_stop_a_continuous_task() -> None:
     clock = HandClock()
     async with engine(clock=clock, limits=RARELY) as it:
         project = await it.seed_project()
@@ -178,7 +178,7 @@ async def test_a_clock_that_is_put_back_does_not_stop_it() -> None:
 DAY = 24 * 3600.0
 
 
-async def test_a_task_says_how_many_rows_a_day_it_would_evaluate() -> None:
+async def test_task_reports_its_projected_rows_per_day() -> None:
     clock = HandClock()
     async with engine(clock=clock) as it:
         project, other = await it.seed_project(), await it.seed_project()
@@ -228,7 +228,7 @@ async def test_projection_is_computed_again_after_a_change_a_new_span_or_a_new_d
         assert await projected() == 0
 
 
-async def test_the_rows_of_a_busy_day_are_estimated_from_a_sample() -> None:
+async def test_projection_of_a_busy_day_is_estimated_from_a_sample() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
         for first in range(0, 4000, 500):

@@ -20,7 +20,7 @@ async def task_with(it: EngineInTest, project: str, attachments: list[dict[str, 
 
 
 @pytest.mark.promise("select.window")
-async def test_both_ends_of_the_window_belong_to_it() -> None:
+async def test_window_includes_both_ends() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 10)
@@ -30,7 +30,7 @@ async def test_both_ends_of_the_window_belong_to_it() -> None:
 
 
 @pytest.mark.promise("select.newest")
-async def test_the_newest_rows_are_taken_up_to_max_spans() -> None:
+async def test_newest_rows_are_selected_up_to_max_spans() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 10)
@@ -39,7 +39,7 @@ async def test_the_newest_rows_are_taken_up_to_max_spans() -> None:
 
 
 @pytest.mark.promise("select.filters")
-async def test_the_tasks_filter_and_each_evaluators_own_are_and_ed() -> None:
+async def test_filters_of_task_and_evaluator_are_and_ed() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 4, attributes={"team": "a"})
@@ -62,7 +62,7 @@ async def test_the_tasks_filter_and_each_evaluators_own_are_and_ed() -> None:
 
 
 @pytest.mark.promise("select.sample")
-async def test_a_sample_is_the_same_every_time_and_grows_with_the_rate() -> None:
+async def test_sampling_is_deterministic_and_grows_with_the_rate() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 400)
@@ -77,7 +77,7 @@ async def test_a_sample_is_the_same_every_time_and_grows_with_the_rate() -> None
 
 
 @pytest.mark.promise("select.experiments")
-async def test_a_dataset_task_takes_the_experiment_runs_of_its_experiments_or_of_those_named() -> None:
+async def test_dataset_task_selects_runs_of_its_experiments_or_of_the_named_ones() -> None:
     async with engine() as it:
         dataset = await it.seed_dataset()
         first = await it.seed_experiment(dataset, ["answer 1", "answer 2", "no"])
@@ -98,7 +98,7 @@ async def test_a_dataset_task_takes_the_experiment_runs_of_its_experiments_or_of
         assert again["num_selected"] == 2
 
 
-async def test_a_pinned_version_is_used_and_an_unpinned_one_follows_the_latest() -> None:
+async def test_pinned_version_is_used_and_an_unpinned_one_follows_the_latest() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 1)

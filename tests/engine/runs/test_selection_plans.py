@@ -61,7 +61,7 @@ async def first_task_run(it: EngineInTest, task: str) -> str:
 
 
 @pytest.mark.parametrize("granularity", ["SPAN", "TRACE", "SESSION"])
-async def test_a_window_is_walked_from_its_newest_span(granularity: str, plans: list[list[str]]) -> None:
+async def test_selection_reads_a_window_from_its_newest_span(granularity: str, plans: list[list[str]]) -> None:
     async with engine() as it:
         _, task = await seeded(it, granularity)
         assert (await it.finish(task, **WINDOW))["num_successes"] == 1
@@ -72,7 +72,7 @@ async def test_a_window_is_walked_from_its_newest_span(granularity: str, plans: 
 
 
 @pytest.mark.parametrize("granularity", ["SPAN", "TRACE", "SESSION"])
-async def test_a_continuous_task_looks_at_new_spans_alone(granularity: str, plans: list[list[str]]) -> None:
+async def test_selection_of_a_continuous_task_reads_new_spans_only(granularity: str, plans: list[list[str]]) -> None:
     async with engine(limits=AT_ONCE) as it:
         project, task = await seeded(it, granularity, is_continuous=True)
         await put(it, project, [span("new", 1, "answer", session="new")])
