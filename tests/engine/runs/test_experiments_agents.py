@@ -173,10 +173,10 @@ async def test_agent_that_asks_to_wait_is_called_again_later() -> None:
     ("reply", "reason"),
     [
         (says({}, 401), "credentials"),
-        (says({}, 405), "takes a POST"),
+        (says({}, 405), "accepts a POST"),
         (Answer(307, b"", {"location": "http://127.0.0.2:1/elsewhere"}), "another host"),
         (Answer(302, b"", {"location": "/there"}), "302"),
-        (Answer(308, b"", {"location": "/ask"}), "circles"),
+        (Answer(308, b"", {"location": "/ask"}), "in a loop"),
     ],
 )
 async def test_agent_that_refuses_every_example_fails_the_task_run_with_the_reason(reply: Answer, reason: str) -> None:

@@ -9,16 +9,15 @@ all calls wait the same time, they return together and most are refused again. A
   that were sent before the rate last changed say nothing about the new rate and are ignored. A few refusals change
   nothing: a provider that refuses one call in ten at random is not at its limit.
 * When more than a fifth is refused, the provider is at its limit: nothing is sent for a moment (after five refusals if
-  most calls are refused, or after ten to fifteen that are more than a fifth), and the rate becomes 1.05 times what was
+  most calls are refused, or after ten that are more than a fifth), and the rate becomes 1.05 times what was
   accepted. (With 1.15, half as many calls again were refused in the same time.) A refusal arrives sooner than an
   answer: calls that are older than refusals usually take count as accepted. If the answers of the pause show that
   fewer were refused after all, the rate stays as it was.
 * After the first such pause little is known, so the rate grows by half in each window until the limit is met again;
   from then on by a twentieth, a tenth, a fifth and so on, until it is met again. A rate that was set too low by chance
   is corrected within seconds.
-* A provider that accepts nothing at all is probed by single calls, after pauses that double up to half a minute. If
-  more probes failed than a slow limit explains, the provider was down or its quota had run out: as soon as it accepts a
-  call, the rate doubles with every accepted call, until the limit is met again.
+* A provider that accepts nothing at all is probed by single calls, after pauses that double up to half a minute. As
+  soon as it accepts a call, the rate grows by half with every accepted call, until the limit is met again.
 * A provider that reports how many calls are left, and how fast they are replenished (`RateLimitStatus`), is not driven
   into refusals: the rate becomes that of the replenishment as soon as few are left.
 
@@ -43,29 +42,23 @@ from evaltasks.engine.providers.rate_limit_headers import RateLimitStatus
 _WINDOW_SECONDS = 0.5
 _WINDOW_CALLS_MIN_UNLIMITED = 40  # a window with fewer answers goes on, while there is no limit
 _WINDOW_CALLS_MIN_LIMITED = 10  # the same under a limit
-_WINDOW_CALLS_MIN_SEEKING = 4  # the same while the limit is sought: at a slow rate ten calls take long
 _REFUSED_SHARE_MAX = 0.2  # a larger share of refusals means that the provider is at its limit
 _REFUSED_SHARE_CLEAR = 0.5  # a larger share needs no more evidence than `_REFUSALS_MIN_CLEAR`
 _REFUSALS_MIN_CLEAR = 5
-_REFUSALS_MIN_UNLIMITED = 15  # refusals that end a window early: by chance a tenth looks like a fifth for a while
-_REFUSALS_MIN_LIMITED = 10  # the same under a limit
+_REFUSALS_MIN = 10  # refusals that end a window early: by chance a tenth looks like a fifth for a while
 _REFUSAL_AGE_FACTOR = 1.5  # a call older than this times the usual time of a refusal was not refused
 _REFUSAL_SECONDS_WEIGHT = 0.2  # weight of the newest sample in the moving average of that time
 # --- how the rate changes ---
-_RECOVERY_FACTOR = 1.05  # the new rate, as a multiple of what was accepted
-_SEEK_FACTOR = 1.5  # growth in a window while the limit is sought
-_PROBE_FACTOR = 1.05  # growth in the first window after the limit was met; squared in each following one
+_PROBE_FACTOR = 1.05  # the new rate as a multiple of what was accepted; growth in the next window, then squared
+_GROWTH_FACTOR_MAX = 1.5  # growth in a window while the limit is sought, and with each accepted call after an outage
 _PAUSE_SECONDS = 0.1  # how long nothing is sent when the limit is met
 _FIRST_WINDOW_SECONDS_MIN = 0.25  # the first calls use up saved permits; their number is taken for this time at least
 _RATE_UNLIMITED = 5000.0  # calls per second; a higher limit is not worth a timer
 # --- a provider that accepts nothing ---
 _SILENT_PAUSE_SECONDS = 0.25  # the first pause between two probes; doubled with each
 _SILENT_PAUSE_SECONDS_MAX = 30.0
-_OUTAGE_PROBES_MIN = 3  # so many refused probes in a row are an outage: the gaps of a slow limit are shorter
-_REOPEN_FACTOR = 2.0  # growth with each accepted call after an outage
 # --- timers ---
 _TIMER_LATENESS_SECONDS = 0.02  # calls that a timer delayed by this little may follow at once
-_WAIT_SECONDS_MIN = 0.001  # a shorter wait is none
 _RECHECK_SECONDS = 0.25  # a longer wait is interrupted to see whether the rate has changed
 
 
@@ -93,7 +86,7 @@ class AdaptiveRateLimiter:
         self._is_waiter_active = False
         self.rate: float | None = None
         self._next_at = 0.0
-        self._growth_factor = _SEEK_FACTOR
+        self._growth_factor = _GROWTH_FACTOR_MAX
         self._was_limit_met = False
         self._num_refused_probes = 0
         self._is_reopening = False
@@ -125,7 +118,7 @@ class AdaptiveRateLimiter:
         self._wake_next()
         try:
             await is_next.wait()
-            while (seconds := self.wait_seconds(self._clock.monotonic_seconds())) > _WAIT_SECONDS_MIN:
+            while (seconds := self.wait_seconds(self._clock.monotonic_seconds())) > 0:
                 await self._clock.sleep(min(seconds, _RECHECK_SECONDS))
             self.record_sent(self._clock.monotonic_seconds())
         finally:
@@ -184,11 +177,10 @@ class AdaptiveRateLimiter:
         if self._is_paused:
             return
         share = self._refused_share()
-        refusals_min = _REFUSALS_MIN_UNLIMITED if self.rate is None else _REFUSALS_MIN_LIMITED
         if (
             self._num_refused_probes
             or (self._num_refused >= _REFUSALS_MIN_CLEAR and share > _REFUSED_SHARE_CLEAR)
-            or (self._num_refused >= refusals_min and share > _REFUSED_SHARE_MAX)
+            or (self._num_refused >= _REFUSALS_MIN and share > _REFUSED_SHARE_MAX)
         ):
             self._pause()
         else:
@@ -241,18 +233,15 @@ class AdaptiveRateLimiter:
                 self._pause()
                 return
             self._is_reopening = False
-            self._set_rate(max(_RECOVERY_FACTOR * num_not_refused / seconds, self.rate / 2), _PROBE_FACTOR)
+            self._set_rate(max(_PROBE_FACTOR * num_not_refused / seconds, self.rate / 2), _PROBE_FACTOR)
         elif self.rate is None:
             self._open_window()
         else:
-            self._set_rate(self.rate * self._growth_factor, min(_SEEK_FACTOR, self._growth_factor**2))
+            self._set_rate(self.rate * self._growth_factor, min(_GROWTH_FACTOR_MAX, self._growth_factor**2))
         self._previous_window = (num_not_refused, seconds)
 
     def _window_calls_min(self) -> int:
-        if self.rate is None:
-            return _WINDOW_CALLS_MIN_UNLIMITED
-        is_seeking = self._growth_factor >= _SEEK_FACTOR and not self._num_refused
-        return _WINDOW_CALLS_MIN_SEEKING if is_seeking else _WINDOW_CALLS_MIN_LIMITED
+        return _WINDOW_CALLS_MIN_UNLIMITED if self.rate is None else _WINDOW_CALLS_MIN_LIMITED
 
     # --- the rate --------------------------------------------------------------------------------------------------
 
@@ -285,22 +274,22 @@ class AdaptiveRateLimiter:
         if num_not_refused + num_previous == 0:
             self._num_refused_probes += 1
             pause = min(_SILENT_PAUSE_SECONDS_MAX, _SILENT_PAUSE_SECONDS * 2.0 ** (self._num_refused_probes - 1))
-            self._set_rate(1 / pause, _SEEK_FACTOR)
-            self._is_reopening = self._num_refused_probes >= _OUTAGE_PROBES_MIN
+            self._set_rate(1 / pause, _GROWTH_FACTOR_MAX)
+            self._is_reopening = True
             self._next_at = now + pause
             return
         self._is_reopening = False
         seconds = max(seconds + previous_seconds, _PAUSE_SECONDS)
-        growth_factor = _PROBE_FACTOR if self._was_limit_met else _SEEK_FACTOR
+        growth_factor = _PROBE_FACTOR if self._was_limit_met else _GROWTH_FACTOR_MAX
         self._was_limit_met = True
-        self._set_rate(_RECOVERY_FACTOR * (num_not_refused + num_previous) / seconds, growth_factor)
+        self._set_rate(_PROBE_FACTOR * (num_not_refused + num_previous) / seconds, growth_factor)
         self._next_at = now
 
     def _reopen(self) -> None:
         """Grow fast after an outage."""
         if self.rate is None or not self._is_reopening:
             return
-        self.rate = max(self.rate * _REOPEN_FACTOR, 1 / _SILENT_PAUSE_SECONDS)
+        self.rate = max(self.rate * _GROWTH_FACTOR_MAX, 1 / _SILENT_PAUSE_SECONDS)
         self._next_at = min(self._next_at, self._accepted_at + 1 / self.rate)
         if self.rate > _RATE_UNLIMITED:
             self.rate, self._is_reopening = None, False
