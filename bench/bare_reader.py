@@ -29,7 +29,7 @@ def make_app(path: str) -> Starlette:
         return row
 
     async def get_row(request: Request) -> Response:
-        # As every app must that lets SQLite keep no event loop waiting: in a thread, one at a time.
+        # In a thread, one at a time, so that SQLite does not block the event loop. Every app has to do this.
         async with only_one:
             number, text = await to_thread.run_sync(read, int(request.path_params["number"]))
         return Response(json.dumps({"id": number, "text": text}), media_type="application/json")

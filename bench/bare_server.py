@@ -1,4 +1,4 @@
-"""The floor: a server of the SDK with one tool that does nothing, served as the SDK serves it."""
+"""The floor for comparisons: a server of the SDK with one tool that does nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ server = MCPServer("bare", log_level="WARNING")
 
 @server.tool()
 async def get_task(task: str) -> dict[str, str]:
-    """Nothing."""
+    """Do nothing."""
     return {"id": task}
 
 

@@ -1,10 +1,10 @@
-"""100,000 rows through a managed and a custom code evaluator, against the same function called in this process.
+"""Compare 100,000 rows of a managed and of a custom code evaluator with the same function called in this process.
 
     python -m bench.code_throughput [--rows 100000] [--rounds 3]
 
-Two questions. What does the sandbox cost: the custom evaluator's code in a session, as many rows at a time as a session
-takes, against the function called here with as many. And what does that make of a whole task run, everything stored:
-managed, custom in either sandbox, and the function in this process in the custom evaluator's place.
+It answers two questions. What does the sandbox cost? The code of the custom evaluator runs in a session, in full
+batches, and the function runs in this process with the same rows. What does that mean for a whole task run with
+everything stored? It compares managed code, custom code in each sandbox, and the function in this process.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import httpx2
 
 from evaltasks.api.evaluator_kinds import CustomCodeConfig
 from evaltasks.engine.engine import Engine
-from evaltasks.engine.evaluators import catalog
+from evaltasks.engine.evaluators import kinds as evaluator_kinds
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
-from evaltasks.engine.evaluators.outcome import Evaluated, Outcome
+from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Outcome
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.contract_imports import IMPORT_SENTENCE
 from evaltasks.engine.sandbox.limits import SandboxKind
@@ -36,7 +36,7 @@ from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
 from evaltasks.engine.sandbox.session import Session
 from evaltasks.engine.sandbox.worker import SandboxUnavailable
 
-# Parse 500 characters of JSON, look for keys, say what was found: the shape of AX's own documented example.
+# Parse 500 characters of JSON and look for keys, like the example in AX's documentation.
 BODY = """
 try:
     parsed = json.loads(output or "")
@@ -75,50 +75,50 @@ def function_here() -> Callable[..., Result]:
     return evaluate
 
 
-class Unprotected:
-    """What is in a custom evaluator's place: the function, in this process."""
+class Unprotected(Evaluator):
+    """Replaces the custom evaluator by the function, called in this process."""
 
     variables = ("output",)
 
-    def __init__(self, config: CustomCodeConfig, sandbox: Sandbox) -> None:  # noqa: ARG002  as its model
+    def __init__(self, config: CustomCodeConfig, sandbox: Sandbox) -> None:  # noqa: ARG002  the signature of CustomCodeEvaluator
         self._evaluate = function_here()
 
     async def evaluate(self, values: Mapping[str, object]) -> Outcome:
-        found = self._evaluate(**values)
-        return Evaluated(found.label, found.score, found.explanation, {"judge": "code"})
+        result = self._evaluate(**values)
+        return Evaluated(result.label, result.score, result.explanation, {"judge": "code"})
 
 
 def microseconds_here(rows: int) -> float:
     evaluate = function_here()
-    feed = [{"output": OUTPUT} for _ in range(ROWS_PER_BATCH)]
-    began = time.perf_counter()
+    batch = [{"output": OUTPUT} for _ in range(ROWS_PER_BATCH)]
+    started_at = time.perf_counter()
     for _ in range(rows // ROWS_PER_BATCH):
-        [evaluate(**row) for row in feed]
-    return (time.perf_counter() - began) / rows * 1e6
+        [evaluate(**row) for row in batch]
+    return (time.perf_counter() - started_at) / rows * 1e6
 
 
 async def microseconds_in(session: Session, rows: int) -> float:
-    feed = [{"output": OUTPUT} for _ in range(ROWS_PER_BATCH)]
-    outcomes = await session.evaluate(feed)
-    began = time.perf_counter()
+    batch = [{"output": OUTPUT} for _ in range(ROWS_PER_BATCH)]
+    outcomes = await session.evaluate(batch)
+    started_at = time.perf_counter()
     for _ in range(rows // ROWS_PER_BATCH):
-        outcomes = await session.evaluate(feed)
-    seconds = time.perf_counter() - began
+        outcomes = await session.evaluate(batch)
+    seconds = time.perf_counter() - started_at
     assert all(isinstance(outcome, Evaluated) for outcome in outcomes)
     return seconds / rows * 1e6
 
 
 @contextmanager
 def unprotected() -> Iterator[None]:
-    catalog.CustomCodeEvaluator = Unprotected  # type: ignore[misc, assignment]
+    evaluator_kinds.CustomCodeEvaluator = Unprotected  # type: ignore[misc, assignment]
     try:
         yield
     finally:
-        catalog.CustomCodeEvaluator = CustomCodeEvaluator  # type: ignore[misc]
+        evaluator_kinds.CustomCodeEvaluator = CustomCodeEvaluator  # type: ignore[misc]
 
 
 class Bench:
-    """An engine over a store that holds the spans."""
+    """An engine on a store that contains the spans."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
@@ -151,13 +151,13 @@ class Bench:
                 "evaluators": [{"evaluator_id": evaluator}]}  # fmt: skip
         task = (await self.ask("POST", "/v2/tasks", body))["id"]
         options = {**WINDOW, "max_spans": rows, "override_evaluations": True}
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         run = await self.ask("POST", f"/v2/tasks/{task}/trigger", options)
         while run["status"] in {"PENDING", "RUNNING"}:
             await anyio.sleep(0.05)
             run = await self.ask("GET", f"/v2/task-runs/{run['id']}")
         assert run["num_successes"] == rows, run
-        return rows / (time.perf_counter() - began)
+        return rows / (time.perf_counter() - started_at)
 
 
 @asynccontextmanager
@@ -171,8 +171,8 @@ async def bench(store: str, sandbox: SandboxKind = SandboxKind.MONTY) -> AsyncIt
         yield Bench(http)
 
 
-async def crossing(kinds: list[SandboxKind], rows: int, rounds: int) -> None:
-    """Turn by turn in slices, so that what else the machine does falls on all alike."""
+async def compare_sandboxes(kinds: list[SandboxKind], rows: int, rounds: int) -> None:
+    """Measure the sandboxes alone, alternating in slices, so that other load affects all in the same way."""
     program = read_contract(CustomCodeConfig.model_validate(CUSTOM)).program
     ratios: dict[SandboxKind, list[float]] = {kind: [] for kind in kinds}
     async with AsyncExitStack() as opened:
@@ -187,16 +187,17 @@ async def crossing(kinds: list[SandboxKind], rows: int, rounds: int) -> None:
                 here += microseconds_here(rows // SLICES) / SLICES
                 for kind in kinds:
                     there[kind] += await microseconds_in(sessions[kind], rows // SLICES) / SLICES
-            said = [f"in this process {here:.1f} us a row"]
+            parts = [f"in this process {here:.1f} us a row"]
             for kind in kinds:
                 ratios[kind].append(there[kind] / here)
-                said.append(f"{kind} {there[kind]:.1f} (ratio {there[kind] / here:.1f})")
-            print(", ".join(said))
+                parts.append(f"{kind} {there[kind]:.1f} (ratio {there[kind] / here:.1f})")
+            print(", ".join(parts))
     for kind in kinds:
         print(f"the sandbox alone, {kind}: median ratio {statistics.median(ratios[kind]):.2f}")
 
 
-async def whole(kinds: list[SandboxKind], rows: int, rounds: int) -> None:
+async def compare_task_runs(kinds: list[SandboxKind], rows: int, rounds: int) -> None:
+    """Measure whole task runs."""
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "bench.sqlite")
         async with bench(store) as it:
@@ -210,30 +211,31 @@ async def whole(kinds: list[SandboxKind], rows: int, rounds: int) -> None:
             for kind in kinds:
                 async with bench(store, kind) as it:
                     speeds[f"custom in {kind}"] = await it.rows_a_second(project, CUSTOM, rows)
-            said = [f"function in this process {here:.0f} rows/s"]
-            said += [f"{name} {speed:.0f} (takes {here / speed:.2f} times as long)" for name, speed in speeds.items()]
-            print("a whole task run: " + ", ".join(said))
+            parts = [f"function in this process {here:.0f} rows/s"]
+            parts += [f"{name} {speed:.0f} (takes {here / speed:.2f} times as long)" for name, speed in speeds.items()]
+            print("a whole task run: " + ", ".join(parts))
 
 
 async def available() -> list[SandboxKind]:
-    found = []
+    """Return the sandboxes that run here."""
+    kinds = []
     for kind in SandboxKind:
         try:
             async with open_sandbox(kind):
-                found.append(kind)
+                kinds.append(kind)
         except SandboxUnavailable as missing:
             print(missing)
-    return found
+    return kinds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    options = parser.parse_args()
     kinds = anyio.run(available)
-    anyio.run(crossing, kinds, given.rows, given.rounds)
-    anyio.run(whole, kinds, given.rows, given.rounds)
+    anyio.run(compare_sandboxes, kinds, options.rows, options.rounds)
+    anyio.run(compare_task_runs, kinds, options.rows, options.rounds)
     print(f"peak resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

@@ -1,8 +1,8 @@
-"""The judge that is measured against, in a process of its own: `python -m bench.judge --latency-ms 50`.
+"""A judge for benchmarks, in its own process: `python -m bench.judge --latency-ms 50`.
 
-It prints `{"base_url": …}` and serves until killed. `--refuse 0.1` answers that share of the calls, picked at random,
-429 with `Retry-After: 1`; `--admit 200` admits so many a second (a token bucket that holds 20) and refuses the rest
-likewise. `GET <base_url>/counts` says how many calls were answered and refused since it was asked last.
+It prints `{"base_url": …}` and serves until it is killed. `--refuse 0.1` answers that share of the calls, chosen at
+random, with 429 and `Retry-After: 1`. `--admit 200` admits 200 calls a second (a token bucket of 20) and answers the
+rest in the same way. `GET <base_url>/counts` returns how many calls were accepted and rejected since the last request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAVED_CALLS_MAX = 20.0
 
 
 class Admission:
-    """Answers None for a call that is let through."""
+    """A script of the judge: None for a call that is admitted, else a 429."""
 
     def __init__(self, refuse: float, admit: float) -> None:
         self._refuse = refuse
@@ -57,7 +57,7 @@ class Admission:
 
 @contextmanager
 def judge(latency_ms: float, *options: str) -> Iterator[str]:
-    """The address of a judge that answers after `latency_ms`."""
+    """Start a judge that answers after `latency_ms`, and yield its address."""
     command = [sys.executable, "-m", "bench.judge", "--latency-ms", str(latency_ms), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -72,9 +72,9 @@ async def _serve(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--latency-ms", type=float, default=50.0)
     parser.add_argument("--refuse", type=float, default=0.0)
     parser.add_argument("--admit", type=float, default=0.0)
-    given = parser.parse_args(arguments)
-    admission = Admission(given.refuse, given.admit)
-    async with judge_server(given.latency_ms / 1000, admission) as server:
+    options = parser.parse_args(arguments)
+    admission = Admission(options.refuse, options.admit)
+    async with judge_server(options.latency_ms / 1000, admission) as server:
         print(json.dumps({"base_url": server.base_url}), flush=True)
         await asyncio.Event().wait()
 

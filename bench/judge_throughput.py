@@ -1,12 +1,12 @@
-"""Rows judged per second, everything stored, against a bare `httpx2` loop on the same judge, turn by turn.
+"""Compare rows judged and stored per second with a bare `httpx2` loop on the same judge, in alternation.
 
     python -m bench.judge_throughput [--rows 2000] [--latency-ms 50] [--in-flight 20 50 100] [--rounds 3]
-    python -m bench.judge_throughput --refuse 0.1     a tenth of the calls is answered 429 with Retry-After: 1
+    python -m bench.judge_throughput --refuse 0.1     a tenth of the calls gets 429 with Retry-After: 1
     python -m bench.judge_throughput --admit 200      the judge admits 200 calls a second
 
-The judge and each side are processes of their own. The loop sends the request that the engine sends, with as many
-workers as the engine keeps calls in flight, and throws the answers away. ragas and arize-phoenix-evals are measured
-too when they are installed beside it (`--peers`).
+The judge and each side have their own process. The loop sends the same request as the engine, with as many workers as
+the engine has calls in flight, and discards the answers. With `--peers`, ragas and arize-phoenix-evals are measured too
+if they are installed.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ def main() -> None:
     parser.add_argument("--refuse", type=float, default=0.0)
     parser.add_argument("--admit", type=float, default=0.0)
     parser.add_argument("--peers", action="store_true")
-    given = parser.parse_args()
-    if given.refuse or given.admit:
-        for in_flight in given.in_flight or [50]:
-            limited(given, in_flight)
+    options = parser.parse_args()
+    if options.refuse or options.admit:
+        for in_flight in options.in_flight or [50]:
+            limited(options, in_flight)
         return
-    with judge(given.latency_ms) as base_url:
-        for in_flight in given.in_flight or [20, 50, 100]:
-            clean(given, base_url, in_flight)
-        if given.peers:
-            peers(given, base_url)
+    with judge(options.latency_ms) as base_url:
+        for in_flight in options.in_flight or [20, 50, 100]:
+            clean(options, base_url, in_flight)
+        if options.peers:
+            peers(options, base_url)
 
 
-def clean(given: argparse.Namespace, base_url: str, in_flight: int) -> None:
+def clean(options: argparse.Namespace, base_url: str, in_flight: int) -> None:
     loops, mine = [], []
-    for _ in range(given.rounds):
-        loops.append(measure("bare", base_url, given.rows, in_flight))
-        mine.append(measure("engine", base_url, given.rows, in_flight))
+    for _ in range(options.rounds):
+        loops.append(measure("bare", base_url, options.rows, in_flight))
+        mine.append(measure("engine", base_url, options.rows, in_flight))
         print(
             f"{in_flight:>4} in flight: loop {loops[-1].rows_per_second:5.0f} rows/s "
             f"{loops[-1].cpu_ms_per_row:.2f} ms CPU a row; engine {mine[-1].rows_per_second:5.0f} rows/s "
@@ -63,48 +63,53 @@ def clean(given: argparse.Namespace, base_url: str, in_flight: int) -> None:
         f"resident memory at most {max(one.resident_mb for one in mine):.0f} MB",
         flush=True,
     )
-    watched = measure("watched", base_url, given.rows, in_flight)
+    watched = measure("watched", base_url, options.rows, in_flight)
     print(
         f"{in_flight:>4} in flight: no callback held the event loop for longer than {watched.longest_block_ms:.1f} ms"
     )
 
 
-def limited(given: argparse.Namespace, in_flight: int) -> None:
-    """Beside the loop's time when nothing is refused (`--refuse`), or the time the limit alone asks for (`--admit`)."""
-    options = ["--refuse", str(given.refuse)] if given.refuse else ["--admit", str(given.admit)]
-    floor_name = "the loop's clean time" if given.refuse else "the ideal"
+def limited(options: argparse.Namespace, in_flight: int) -> None:
+    """Compare with the loop's time without rejections (`--refuse`), or with the time of the limit (`--admit`)."""
+    judge_options = ["--refuse", str(options.refuse)] if options.refuse else ["--admit", str(options.admit)]
+    floor_name = "the loop's clean time" if options.refuse else "the ideal"
     ratios, own, shares, loops = [], [], [], []
-    with judge(given.latency_ms) as free, judge(given.latency_ms, *options) as busy:
-        for _ in range(given.rounds):
-            floor = given.rows / given.admit if given.admit else measure("bare", free, given.rows, in_flight).seconds
-            clean = measure("engine", free, given.rows, in_flight).seconds
+    with judge(options.latency_ms) as free, judge(options.latency_ms, *judge_options) as busy:
+        for _ in range(options.rounds):
+            floor = (
+                options.rows / options.admit
+                if options.admit
+                else measure("bare", free, options.rows, in_flight).seconds
+            )
+            clean = measure("engine", free, options.rows, in_flight).seconds
             httpx2.get(f"{busy}/counts")
-            mine = measure("engine", busy, given.rows, in_flight)
+            mine = measure("engine", busy, options.rows, in_flight)
             counts = httpx2.get(f"{busy}/counts").json()
             ratios.append(mine.seconds / floor)
             own.append(mine.seconds / clean)
             shares.append(counts["refused"] / (counts["accepted"] + counts["refused"]))
-            loops.append(measure("bare", busy, given.rows, in_flight).seconds / floor)
+            loops.append(measure("bare", busy, options.rows, in_flight).seconds / floor)
             print(
-                f"{in_flight:>4} in flight {' '.join(options)}: {mine.seconds:.2f} s, {ratios[-1]:.2f} times "
+                f"{in_flight:>4} in flight {' '.join(judge_options)}: {mine.seconds:.2f} s, {ratios[-1]:.2f} times "
                 f"{floor_name}, {own[-1]:.2f} times its own; {counts['refused']} calls refused, {mine.rows} of "
-                f"{given.rows} rows judged; a loop that sleeps in its place: {loops[-1]:.2f} times {floor_name}",
+                f"{options.rows} rows judged; a loop that sleeps in its place: {loops[-1]:.2f} times {floor_name}",
                 flush=True,
             )
     print(
-        f"{in_flight:>4} in flight {' '.join(options)}: {_spread(ratios)} times {floor_name}, {_spread(own)} times its "
-        f"own clean time, refused {_spread(shares)} of the calls; the simple loop {_spread(loops)}"
+        f"{in_flight:>4} in flight {' '.join(judge_options)}: {_spread(ratios)} times {floor_name}, "
+        f"{_spread(own)} times its own clean time, refused {_spread(shares)} of the calls; "
+        f"the simple loop {_spread(loops)}"
     )
 
 
-def peers(given: argparse.Namespace, base_url: str) -> None:
+def peers(options: argparse.Namespace, base_url: str) -> None:
     for side, package in _PEERS.items():
         if importlib.util.find_spec(package.split(".")[0]) is None:
             print(f"{side}: not installed beside evaltasks")
             continue
         try:
-            loop = measure("bare", base_url, given.rows, 50)
-            peer: Measured = measure(side, base_url, given.rows, 50)
+            loop = measure("bare", base_url, options.rows, 50)
+            peer: Measured = measure(side, base_url, options.rows, 50)
         except RuntimeError as error:
             print(error)
             continue

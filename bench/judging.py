@@ -1,4 +1,4 @@
-"""The contestants of `judge_throughput`, one to a process: `python -m bench.judging <side> --base-url … --rows …`.
+"""The sides that `judge_throughput` compares, one per process: `python -m bench.judging <side> --base-url … --rows …`.
 
 Each judges the same rows on the same judge and prints one line of JSON: rows judged, seconds, CPU and memory.
 """
@@ -52,14 +52,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Given:
+class Options:
     base_url: str
     rows: int
     in_flight: int
 
 
 def measure(side: str, base_url: str, rows: int, in_flight: int) -> Measured:
-    """Run a side in a process of its own. Raises RuntimeError with the end of what it wrote when it fails."""
+    """Run a side in its own process. Raises RuntimeError with the last line of its error output if it fails."""
     arguments = ["--base-url", base_url, "--rows", str(rows), "--in-flight", str(in_flight)]
     command = [sys.executable, "-m", "bench.judging", side, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
@@ -69,24 +69,24 @@ def measure(side: str, base_url: str, rows: int, in_flight: int) -> Measured:
 
 
 class _Stopwatch:
-    """Wall and CPU time of a block."""
+    """Measures elapsed and CPU time of a block."""
 
     def __enter__(self) -> _Stopwatch:
-        self._cpu, self._began = time.process_time(), time.perf_counter()
+        self._cpu, self._started_at = time.process_time(), time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds, self.cpu = time.perf_counter() - self._began, time.process_time() - self._cpu
+        self.seconds, self.cpu = time.perf_counter() - self._started_at, time.process_time() - self._cpu
 
     def measured(self, rows: int, **more: Any) -> Measured:
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return Measured(rows, self.seconds, self.cpu * 1000 / rows, resident, **more)
 
 
-async def bare_loop(given: Given) -> Measured:
-    """The simplest loop there is: the very request the engine sends, the answer parsed and thrown away.
+async def bare_loop(options: Options) -> Measured:
+    """The simplest possible loop: it sends the engine's request, and parses and discards the answer.
 
-    A refused call sleeps in its place for as long as it is told to, which is what simple loops do.
+    After a 429 a worker sleeps for `Retry-After` and keeps its place, as simple loops do.
     """
     schema = {
         "type": "object", "additionalProperties": False, "required": ["explanation", "label"],
@@ -99,8 +99,8 @@ async def bare_loop(given: Given) -> Measured:
             "response_format": {"type": "json_schema", "json_schema": {"name": "v", "strict": True, "schema": schema}},
         }
     ).encode()  # fmt: skip
-    left, refused = given.rows, 0
-    limits = httpx2.Limits(max_connections=given.in_flight, max_keepalive_connections=given.in_flight)
+    left, refused = options.rows, 0
+    limits = httpx2.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
     async with httpx2.AsyncClient(limits=limits, timeout=60) as client:
 
         async def worker() -> None:
@@ -109,7 +109,7 @@ async def bare_loop(given: Given) -> Measured:
                 left -= 1
                 while True:
                     headers = {"content-type": "application/json"}
-                    reply = await client.post(f"{given.base_url}/chat/completions", content=body, headers=headers)
+                    reply = await client.post(f"{options.base_url}/chat/completions", content=body, headers=headers)
                     json.loads(reply.content)
                     if reply.status_code == 200:
                         break
@@ -118,9 +118,9 @@ async def bare_loop(given: Given) -> Measured:
 
         with _Stopwatch() as watch:
             async with anyio.create_task_group() as workers:
-                for _ in range(given.in_flight):
+                for _ in range(options.in_flight):
                     workers.start_soon(worker)
-    return watch.measured(given.rows, refused=refused)
+    return watch.measured(options.rows, refused=refused)
 
 
 class _Quiet:
@@ -128,10 +128,10 @@ class _Quiet:
         pass
 
 
-async def engine(given: Given) -> Measured:
-    """A whole task run through the tools, from trigger to its end, everything stored in a file."""
+async def engine(options: Options) -> Measured:
+    """Execute a whole task run through the tools, from the trigger to its end, with everything stored in a file."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(store=str(Path(folder) / "bench.sqlite"), in_flight=given.in_flight)
+        settings = Settings(store=str(Path(folder) / "bench.sqlite"), in_flight=options.in_flight)
         async with open_client(settings, {}) as client:
 
             async def tool(name: str, /, **arguments: Any) -> dict[str, Any]:
@@ -145,11 +145,11 @@ async def engine(given: Given) -> Measured:
 
             moment = "2026-01-01T00:00:%02dZ"
             attributes = {"question": QUESTION, "answer": ANSWER}
-            for start in range(0, given.rows, 1000):
-                numbers = range(start, min(start + 1000, given.rows))
+            for start in range(0, options.rows, 1000):
+                numbers = range(start, min(start + 1000, options.rows))
                 rows = [{"name": "a", "start_time": moment % (n % 60), "attributes": attributes} for n in numbers]
                 await tool("import_spans", project="bench", rows=rows)
-            await tool("create_ai_integration", name="judge", provider="custom", base_url=given.base_url)
+            await tool("create_ai_integration", name="judge", provider="custom", base_url=options.base_url)
             await tool(
                 "create_evaluator", name="tone", kind="template", template=TEMPLATE,
                 choices={"polite": 1, "rude": 0}, ai_integration="judge", model="judge",
@@ -160,34 +160,34 @@ async def engine(given: Given) -> Measured:
             )  # fmt: skip
             window = {"data_start_time": "2026-01-01T00:00:00Z", "data_end_time": "2026-01-01T00:02:00Z"}
             trigger = partial(tool, "trigger_task_run", task="tone", wait=True, timeout=600, **window)
-            # What a process does once (certificates, the price list: some 0.3 s) is the start's, not the rows'.
+            # What a process does once (certificates, the price list: about 0.3 s) does not belong to the rows.
             await trigger(max_spans=_WARMING_ROWS)
             with _Stopwatch() as watch:
-                answer = await trigger(max_spans=given.rows, override_evaluations=True)
+                answer = await trigger(max_spans=options.rows, override_evaluations=True)
             run = await client.task_runs.get(answer["task_run"]["run_id"])
-            assert (str(run.status).lower(), run.num_successes) == ("completed", given.rows), run
-            # The wait polls; the task run itself says when it began and ended.
+            assert (str(run.status).lower(), run.num_successes) == ("completed", options.rows), run
+            # Waiting polls; the times of the task run are exact.
             assert run.run_started_at is not None and run.run_finished_at is not None
             watch.seconds = min(watch.seconds, (run.run_finished_at - run.run_started_at).total_seconds())
-            return watch.measured(given.rows)
+            return watch.measured(options.rows)
 
 
-async def watched(given: Given) -> Measured:
-    """As `engine`, the import of the spans included, with every callback of the event loop timed."""
+async def watched(options: Options) -> Measured:
+    """Like `engine`, including the import of the spans, with every callback of the event loop timed."""
     with watchdog() as dog:
-        measured = await engine(given)
+        measured = await engine(options)
     return replace(measured, longest_block_ms=dog.longest_ms, longest_block=dog.what)
 
 
-async def ragas(given: Given) -> Measured:
+async def ragas(options: Options) -> Measured:
     from openai import AsyncOpenAI  # noqa: PLC0415  only when installed beside it
     from ragas.llms import llm_factory  # noqa: PLC0415
     from ragas.metrics import DiscreteMetric  # noqa: PLC0415
 
-    client = AsyncOpenAI(base_url=given.base_url, api_key="none")
+    client = AsyncOpenAI(base_url=options.base_url, api_key="none")
     metric = DiscreteMetric(name="tone", prompt=TEMPLATE, allowed_values=["polite", "rude"])
     judge = llm_factory("judge", client=client)
-    places = anyio.Semaphore(given.in_flight)
+    places = anyio.Semaphore(options.in_flight)
 
     async def one() -> None:
         async with places:
@@ -195,26 +195,26 @@ async def ragas(given: Given) -> Measured:
 
     with _Stopwatch() as watch:
         async with anyio.create_task_group() as tasks:
-            for _ in range(given.rows):
+            for _ in range(options.rows):
                 tasks.start_soon(one)
-    return watch.measured(given.rows)
+    return watch.measured(options.rows)
 
 
-async def phoenix(given: Given) -> Measured:
+async def phoenix(options: Options) -> Measured:
     import pandas  # noqa: PLC0415  only when installed beside it
     from phoenix.evals import LLM, ClassificationEvaluator, async_evaluate_dataframe  # noqa: PLC0415
 
-    judge = LLM(provider="openai", model="judge", base_url=given.base_url, api_key="none")
+    judge = LLM(provider="openai", model="judge", base_url=options.base_url, api_key="none")
     evaluator = ClassificationEvaluator(
         name="tone", llm=judge, prompt_template=TEMPLATE, choices={"polite": 1.0, "rude": 0.0}
     )
-    frame = pandas.DataFrame([{"question": QUESTION, "answer": ANSWER}] * given.rows)
+    frame = pandas.DataFrame([{"question": QUESTION, "answer": ANSWER}] * options.rows)
     with _Stopwatch() as watch:
-        await async_evaluate_dataframe(dataframe=frame, evaluators=[evaluator], concurrency=given.in_flight)
-    return watch.measured(given.rows)
+        await async_evaluate_dataframe(dataframe=frame, evaluators=[evaluator], concurrency=options.in_flight)
+    return watch.measured(options.rows)
 
 
-SIDES: dict[str, Callable[[Given], Awaitable[Measured]]] = {
+SIDES: dict[str, Callable[[Options], Awaitable[Measured]]] = {
     "bare": bare_loop,
     "engine": engine,
     "watched": watched,
@@ -229,11 +229,13 @@ def main() -> None:
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--in-flight", type=int, required=True)
-    given = parser.parse_args()
-    # As the command does once everything is imported: what lives for ever is not looked through again and again.
+    options = parser.parse_args()
+    # As the command does after its imports: the garbage collector does not scan permanent objects again.
     gc.collect()
     gc.freeze()
-    print(json.dumps(asdict(anyio.run(SIDES[given.side], Given(given.base_url, given.rows, given.in_flight)))))
+    print(
+        json.dumps(asdict(anyio.run(SIDES[options.side], Options(options.base_url, options.rows, options.in_flight))))
+    )
 
 
 if __name__ == "__main__":

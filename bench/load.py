@@ -1,11 +1,11 @@
-"""Fifty clients at once listing, reading and triggering, against a bare Starlette app that reads one SQLite row.
+"""Compare fifty clients that list, read and trigger at once with a bare Starlette app that reads one SQLite row.
 
     python -m bench.load [--clients 50] [--seconds 60] [--floor-seconds 15] [--triggers 0.02]
 
-Both are served by uvicorn in a process of their own, over TCP; the clients share a process that does as little as it
-can. Ours holds 20 tasks, 10,000 spans and what was triggered; the share `--triggers` of the calls starts a task run of
-ten rows, which the engine evaluates meanwhile. Whatever is answered with anything but success is counted and shown;
-429 cannot come, for no limit is set. At the end every task run must have ended well.
+uvicorn serves each in its own process, over TCP; the clients share one process that does as little as possible. Our
+engine has 20 tasks and 10,000 spans. The share `--triggers` of the calls starts a task run of ten rows, which the
+engine evaluates meanwhile. Every answer other than a success is counted and shown; there is no rate limit, so there is
+no 429. At the end every task run must be completed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Call = tuple[str, str, str, bytes]  # what it is, method, path, body
 
 @dataclass
 class Seen:
-    """Milliseconds of every call by what it was, and what was answered instead of success."""
+    """Milliseconds of the calls by kind, and the status codes of the answers."""
 
     milliseconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     statuses: Counter[int] = field(default_factory=Counter)
@@ -45,7 +45,7 @@ class Seen:
 
     @property
     def all_milliseconds(self) -> list[float]:
-        return [one for some in self.milliseconds.values() for one in some]
+        return [duration for durations in self.milliseconds.values() for duration in durations]
 
     @property
     def per_second(self) -> float:
@@ -53,7 +53,7 @@ class Seen:
 
 
 class Wire:
-    """One kept-alive connection that knows just enough HTTP/1.1 for these servers' answers."""
+    """One keep-alive connection with just enough HTTP/1.1 for the answers of these servers."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -68,14 +68,14 @@ class Wire:
 
 
 async def load(port: int, clients: int, seconds: float, next_call: Callable[[random.Random], Call]) -> Seen:
-    """Each client asks again as soon as it is answered."""
+    """Run clients that each send the next request as soon as they have an answer."""
     seen = Seen()
-    began = time.perf_counter()
+    started_at = time.perf_counter()
 
     async def client(number: int) -> None:
         chance = random.Random(number)
         wire = Wire(*await asyncio.open_connection("127.0.0.1", port))
-        while time.perf_counter() - began < seconds:
+        while time.perf_counter() - started_at < seconds:
             what, method, path, body = next_call(chance)
             sent = time.perf_counter()
             status, _ = await wire.ask(method, path, body)
@@ -84,13 +84,13 @@ async def load(port: int, clients: int, seconds: float, next_call: Callable[[ran
         wire.writer.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    seen.seconds = time.perf_counter() - began
+    seen.seconds = time.perf_counter() - started_at
     return seen
 
 
 @contextmanager
 def server(*command: str) -> Iterator[int]:
-    """The port of a server that prints its address."""
+    """Start a server that prints its address, and yield its port."""
     with subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -100,7 +100,7 @@ def server(*command: str) -> Iterator[int]:
 
 
 class Ours:
-    """An engine with something in it, and the calls that are made of it."""
+    """An engine with data, and the calls that the clients make."""
 
     def __init__(self, port: int, triggers: float) -> None:
         self._triggers = triggers
@@ -155,7 +155,7 @@ class Ours:
         )
 
     def settle(self) -> Counter[str]:
-        """Wait until every task run has ended; how many ended in which way."""
+        """Wait until every task run has ended, and return how many have each status."""
         ends: Counter[str] = Counter()
         for task in self._tasks:
             cursor: str | None = ""
@@ -190,17 +190,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--floor-seconds", type=float, default=15)
     parser.add_argument("--triggers", type=float, default=0.02)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
         with server("bench.bare_reader", str(Path(folder) / "bare.sqlite")) as port:
             read: Call = ("one row", "GET", "/rows/7", b"")
-            floor = asyncio.run(load(port, given.clients, given.floor_seconds, lambda _: read))
+            floor = asyncio.run(load(port, options.clients, options.floor_seconds, lambda _: read))
         _show("bare Starlette", floor)
         store = str(Path(folder) / "ours.sqlite")
         with server("evaltasks", "engine", "--port", "0", "--store", store) as port:
-            ours = Ours(port, given.triggers)
-            seen = asyncio.run(load(port, given.clients, given.seconds, ours.next_call))
+            ours = Ours(port, options.triggers)
+            seen = asyncio.run(load(port, options.clients, options.seconds, ours.next_call))
             ends = ours.settle()
         _show("ours", seen)
     for what, some in sorted(seen.milliseconds.items()):
@@ -208,7 +208,7 @@ def main() -> None:
     rows = (seen.statuses[201] + _TASKS) * _ROWS / seen.seconds
     print(f"task runs ended: {dict(ends)}; {rows:.0f} rows evaluated a second beside it")
     print(
-        f"{given.clients} clients: {seen.per_second / floor.per_second:.2f} of the bare app's calls a second, "
+        f"{options.clients} clients: {seen.per_second / floor.per_second:.2f} of the bare app's calls a second, "
         f"p99 {_p99(seen.all_milliseconds) / _p99(floor.all_milliseconds):.1f} times the bare app's"
     )
     wrong = {status: n for status, n in seen.statuses.items() if not 200 <= status < 300}

@@ -1,11 +1,11 @@
-"""Does selecting rows stay flat while the project grows? 10,000 rows out of 10,000 and out of 1,000,000 spans.
+"""Measure whether the cost of selecting 10,000 rows grows with the project: out of 10,000 and of 1,000,000 spans.
 
 python -m bench.selection [--spans 10000 1000000] [--selected 10000]
 
-Spans are written straight into a store's file: five to a trace, five traces to a session, half a kilobyte of attributes
-each. Then, in a process of its own for each size and granularity, an engine opens the file, a task is triggered, and
-the process's memory and the time until its rows are selected, and until all are judged by a managed evaluator, are
-read. What counts are the ratios between the two sizes.
+Spans are written directly into a store's file: five per trace, five traces per session, half a kilobyte of attributes
+each. Then, in a separate process for each size and granularity, an engine opens the file and a task is triggered. The
+process reports its memory, the time until its rows are selected, and the time until a managed evaluator has evaluated
+all of them. The ratios between the two sizes are the result.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ FROM numbers
 
 @contextmanager
 def _without_indexes(connection: sqlite3.Connection) -> Iterator[None]:
-    """Making an index again is faster than adding a million entries in any order."""
+    """Drop the indexes and make them again at the end, which is faster than a million single entries."""
     query = "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'spans' AND type = 'index' AND sql IS NOT NULL"
     indexes = connection.execute(query).fetchall()
     for name, _ in indexes:
@@ -91,7 +91,7 @@ def fill(path: str, spans: int) -> None:
 
 
 async def select(path: str, granularity: str, selected: int) -> dict[str, Any]:
-    """One task run over the store, in this process."""
+    """Execute one task run on the store, in this process."""
     async with Engine.open(path) as engine, _client(engine) as http:
 
         async def made(place: str, body: dict[str, Any]) -> str:
@@ -120,31 +120,31 @@ async def select(path: str, granularity: str, selected: int) -> dict[str, Any]:
             named = [{"id": id_, "filter": text} for id_, text in filters.items()]
             task["query_filters"] = {"filters": named, "expression": "A AND NOT B"}
         task_id = await made("/v2/tasks", {**task, "evaluators": [attached]})
-        began, cpu_began = time.perf_counter(), time.process_time()
+        started_at, cpu_started_at = time.perf_counter(), time.process_time()
         run_id = await made(f"/v2/tasks/{task_id}/trigger", {**WINDOW, "max_spans": selected})
-        found: dict[str, Any] = {}
+        measurement: dict[str, Any] = {}
         while True:
             task_run = (await http.get(f"/v2/task-runs/{run_id}")).json()
-            if "select_seconds" not in found and task_run["num_selected"] is not None:
-                found = {
+            if "select_seconds" not in measurement and task_run["num_selected"] is not None:
+                measurement = {
                     "rows": task_run["num_selected"],
-                    "select_seconds": time.perf_counter() - began,
-                    "select_cpu_seconds": time.process_time() - cpu_began,
+                    "select_seconds": time.perf_counter() - started_at,
+                    "select_cpu_seconds": time.process_time() - cpu_started_at,
                 }
             if task_run["status"] in {"COMPLETED", "FAILED", "CANCELLED"}:
                 break
             await anyio.sleep(0.005)
         assert task_run["status"] == "COMPLETED", task_run
-        found["all_seconds"] = time.perf_counter() - began
-        found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return found
+        measurement["all_seconds"] = time.perf_counter() - started_at
+        measurement["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return measurement
 
 
-def _apart(*arguments: str) -> dict[str, Any]:
-    """This program with other arguments, in a process whose memory is its own."""
+def _run_in_process(*arguments: str) -> dict[str, Any]:
+    """Run this program with other arguments in a separate process, whose memory can be measured."""
     done = subprocess.run([sys.executable, "-m", "bench.selection", *arguments], check=True, capture_output=True)
-    found: dict[str, Any] = json.loads(done.stdout or b"{}")
-    return found
+    measurement: dict[str, Any] = json.loads(done.stdout or b"{}")
+    return measurement
 
 
 def main() -> None:
@@ -153,35 +153,35 @@ def main() -> None:
     parser.add_argument("--selected", type=int, default=10_000)
     parser.add_argument("--fill", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--select", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.fill:
-        fill(given.fill[0], int(given.fill[1]))
+    options = parser.parse_args()
+    if options.fill:
+        fill(options.fill[0], int(options.fill[1]))
         return
-    if given.select:
-        path, granularity, selected = given.select
+    if options.select:
+        path, granularity, selected = options.select
         print(json.dumps(anyio.run(select, path, granularity, int(selected))))
         return
     measured: dict[str, list[dict[str, Any]]] = {granularity: [] for granularity in GRANULARITIES}
     with tempfile.TemporaryDirectory() as folder:
-        for spans in given.spans:
+        for spans in options.spans:
             path = str(Path(folder) / f"{spans}.db")
-            began = time.perf_counter()
-            _apart("--fill", path, str(spans))
-            print(f"{spans:,} spans written in {time.perf_counter() - began:.1f} s")
+            started_at = time.perf_counter()
+            _run_in_process("--fill", path, str(spans))
+            print(f"{spans:,} spans written in {time.perf_counter() - started_at:.1f} s")
             for granularity in GRANULARITIES:
-                found = _apart("--select", path, granularity, str(given.selected))
-                measured[granularity].append(found)
+                result = _run_in_process("--select", path, granularity, str(options.selected))
+                measured[granularity].append(result)
                 print(
-                    f"  {granularity.lower():8}{found['rows']:6,} rows: selected in {found['select_seconds']:.2f} s "
-                    f"(CPU {found['select_cpu_seconds']:.2f} s), "
-                    f"judged in {found['all_seconds']:.2f} s, peak {found['peak_mb']:.0f} MB"
+                    f"  {granularity.lower():8}{result['rows']:6,} rows: selected in {result['select_seconds']:.2f} s "
+                    f"(CPU {result['select_cpu_seconds']:.2f} s), "
+                    f"judged in {result['all_seconds']:.2f} s, peak {result['peak_mb']:.0f} MB"
                 )
-    for granularity, (first, *_, last) in measured.items() if len(given.spans) > 1 else ():
+    for granularity, (first, *_, last) in measured.items() if len(options.spans) > 1 else ():
         more = last["rows"] / max(first["rows"], 1)
         print(
             f"{granularity.lower()}: memory x {last['peak_mb'] / first['peak_mb']:.2f}, CPU seconds a selected "
-            f"row x {last['select_cpu_seconds'] / first['select_cpu_seconds'] / more:.2f} from {given.spans[0]:,} to "
-            f"{given.spans[-1]:,} spans"
+            f"row x {last['select_cpu_seconds'] / first['select_cpu_seconds'] / more:.2f} from {options.spans[0]:,} to "
+            f"{options.spans[-1]:,} spans"
         )
 
 

@@ -1,4 +1,4 @@
-"""Start of the process to the first `tools/list`, against a bare one-tool server of the SDK, turn by turn.
+"""Compare the time from the start of the process to the first `tools/list` with a bare one-tool server of the SDK.
 
 python -m bench.startup [--rounds 7]
 """
@@ -18,22 +18,22 @@ from bench.wire import BARE_SERVER, Pipe, evaltasks_server
 def start_seconds(command: Sequence[str]) -> float:
     with Pipe(command) as pipe:
         pipe.ask("tools/list")
-        return time.perf_counter() - pipe.began
+        return time.perf_counter() - pipe.started_at
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ours = evaltasks_server(str(Path(folder) / "bench.sqlite"))
         start_seconds(ours), start_seconds(BARE_SERVER)
         ratios = []
-        for number in range(given.rounds):
+        for number in range(options.rounds):
             floor, mine = start_seconds(BARE_SERVER), start_seconds(ours)
             ratios.append(mine / floor)
             print(f"round {number + 1}: bare {floor:.2f} s, evaltasks {mine:.2f} s, ratio {mine / floor:.2f}")
-        print(f"evaltasks / bare, median of {given.rounds} rounds: {statistics.median(ratios):.2f}")
+        print(f"evaltasks / bare, median of {options.rounds} rounds: {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Putting spans into the store and filtering them, against bare `sqlite3` on the same schema, in one run.
+"""Compare storing and filtering spans with bare `sqlite3` on the same schema, in one run.
 
     python -m bench.store [--spans 1000000] [--rounds 3]
 
-Both sides get the same batches of 1,000 spans, already parsed: the floor inserts them with `executemany` in a
-transaction each; ours are put by the engine (`put_spans`), which also tells added from replaced. Then both answer the
-same question: the newest 10,000 LLM spans of a model, with their attributes; ours as a filter of the language, page by
-page. Each side is a process of its own; memory is the most it held, and must not grow with the number of spans.
+Both sides get the same batches of 1,000 spans, already parsed. The floor inserts each batch with `executemany` in one
+transaction; the engine stores it with `put_spans`, which also distinguishes added from replaced spans. Then both read
+the newest 10,000 LLM spans of a model with their attributes; the engine uses a filter, page by page. Each side has its
+own process. Memory is the peak, and must not grow with the number of spans.
 """
 
 from __future__ import annotations
@@ -128,17 +128,17 @@ async def _ours(folder: Path, spans: int) -> dict[str, float]:
 
 
 class _Watch:
-    """CPU seconds, summed over its blocks: other work on the machine does not count."""
+    """Sums CPU seconds of its blocks, which exclude other work on the machine."""
 
     def __init__(self) -> None:
         self.cpu = self.seconds = 0.0
 
     def __enter__(self) -> None:
-        self._cpu, self._began = time.process_time(), time.perf_counter()
+        self._cpu, self._started_at = time.process_time(), time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
         self.cpu += time.process_time() - self._cpu
-        self.seconds += time.perf_counter() - self._began
+        self.seconds += time.perf_counter() - self._started_at
 
 
 def _measured(put: _Watch, query: _Watch, found: int) -> dict[str, float]:
@@ -153,7 +153,7 @@ SIDES = {"bare": bare, "ours": ours}
 
 
 def measure(side: str, spans: int) -> dict[str, float]:
-    """Run a side in a process of its own, on a new file."""
+    """Run a side in its own process, on a new file."""
     command = [sys.executable, "-m", "bench.store", "--side", side, "--spans", str(spans)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -187,14 +187,14 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=SIDES)
-    given = parser.parse_args()
-    if given.side:
+    options = parser.parse_args()
+    if options.side:
         gc.freeze()
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(SIDES[given.side](Path(folder), given.spans)))
+            print(json.dumps(SIDES[options.side](Path(folder), options.spans)))
         return
-    for spans in sorted({min(10_000, given.spans), given.spans}):
-        compare(spans, given.rounds)
+    for spans in sorted({min(10_000, options.spans), options.spans}):
+        compare(spans, options.rounds)
 
 
 if __name__ == "__main__":

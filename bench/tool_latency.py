@@ -1,4 +1,4 @@
-"""Latency of one `get_task` call against a bare one-tool server of the SDK, in one run, turn by turn.
+"""Compare the latency of one `get_task` call with a bare one-tool server of the SDK, in one run, in alternation.
 
 python -m bench.tool_latency [--calls 400] [--rounds 5]
 """
@@ -15,12 +15,12 @@ from bench.wire import BARE_SERVER, Pipe, evaltasks_server
 
 
 def measure(pipe: Pipe, task: str, calls: int) -> list[float]:
-    """Milliseconds of each call, one after another."""
+    """Call the tool one call after another, and return the milliseconds of each."""
     times = []
     for _ in range(calls):
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         pipe.call("get_task", task=task)
-        times.append((time.perf_counter() - began) * 1000)
+        times.append((time.perf_counter() - started_at) * 1000)
     return times
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         Pipe(evaltasks_server(str(Path(folder) / "bench.sqlite"))) as ours,
@@ -49,12 +49,12 @@ def main() -> None:
         measure(ours, task, 50)
         measure(bare, task, 50)
         ratios = []
-        for number in range(given.rounds):
-            floor = statistics.median(measure(bare, task, given.calls))
-            mine = statistics.median(measure(ours, task, given.calls))
+        for number in range(options.rounds):
+            floor = statistics.median(measure(bare, task, options.calls))
+            mine = statistics.median(measure(ours, task, options.calls))
             ratios.append(mine / floor)
             print(f"round {number + 1}: bare {floor:.3f} ms, get_task {mine:.3f} ms, ratio {mine / floor:.2f}")
-        print(f"get_task / bare, median of {given.rounds} rounds: {statistics.median(ratios):.2f}")
+        print(f"get_task / bare, median of {options.rounds} rounds: {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":

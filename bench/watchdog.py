@@ -1,4 +1,4 @@
-"""The longest that one piece of work kept the event loop from all others."""
+"""Measure the longest time that one callback blocked the event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _name(handle: events.Handle) -> str:
     task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     if not isinstance(task, Task):
         return repr(handle)[:200]
-    # Where it went to sleep afterwards.
+    # The coroutine in which the task is waiting afterwards.
     names, awaited = [task.get_name()], task.get_coro()
     while awaited is not None and hasattr(awaited, "__qualname__"):
         names.append(awaited.__qualname__)
@@ -29,17 +29,17 @@ def _name(handle: events.Handle) -> str:
 
 @contextmanager
 def watchdog() -> Iterator[Watched]:
-    """Time every callback of every loop. In CPU time of the loop's thread: what the machine does besides is not ours.
+    """Time every callback of every event loop, in CPU time of the loop's thread, which excludes other load.
 
-    A turn of the loop runs many callbacks; between two of them others get their turn, so a turn may be longer.
+    One iteration of the loop runs many callbacks, so an iteration may take longer than the longest callback.
     """
     watched = Watched()
     run = events.Handle._run
 
     def timed(handle: events.Handle) -> None:
-        began = time.thread_time()
+        started_at = time.thread_time()
         run(handle)
-        took = (time.thread_time() - began) * 1000
+        took = (time.thread_time() - started_at) * 1000
         if took > watched.longest_ms:
             watched.longest_ms, watched.what = took, _name(handle)
 

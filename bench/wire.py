@@ -1,4 +1,4 @@
-"""A client that is as thin as possible: lines of JSON-RPC over a pipe, so that the server is what is measured."""
+"""A minimal MCP client (lines of JSON-RPC over a pipe), so that benchmarks measure the server."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def evaltasks_server(store: str) -> list[str]:
 
 
 class Pipe:
-    """A stdio MCP server as a child process, spoken to in protocol 2025-11-25."""
+    """A stdio MCP server as a child process; the client uses protocol version 2025-11-25."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._number = 0
 
@@ -45,7 +45,7 @@ class Pipe:
         self.process.stdout.close()
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """One request, its answer's result; notifications in between are passed over."""
+        """Send one request and return the result; notifications in between are ignored. Raises RuntimeError."""
         self._number += 1
         self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
         assert self.process.stdout is not None

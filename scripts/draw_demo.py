@@ -1,4 +1,4 @@
-"""Draw README's picture again: run the demo and render what it prints as docs/demo.svg.
+"""Update the picture of the README: run the demo and render its output as docs/demo.svg.
 
 pip install rich && python scripts/draw_demo.py
 """
@@ -24,14 +24,14 @@ def main() -> None:
     shown = re.sub(r"\S+/evaltasks-demo-\w+/", "/tmp/evaltasks-demo/", shown)
     console = Console(record=True, width=112, file=io.StringIO(), force_terminal=True)
     for line in shown.strip().splitlines():
-        # Renderers disagree about several spaces in a row, but not about spaces that may not break.
+        # Renderers treat several spaces in a row differently, but not non-breaking spaces.
         text = Text(line.replace(" ", "\u00a0"))
         text.highlight_regex(r"^\[\d+\].*", "bold cyan")
         text.highlight_regex("completed|\\b0\u00a0errors", "green")
         text.highlight_regex("heuristic,\u00a0not\u00a0a\u00a0language\u00a0model", "yellow")
         console.print(text)
     svg = console.export_svg(title="evaltasks demo")
-    # The fonts of the renderer come from a web address; a document must not call anywhere.
+    # Remove the renderer's web fonts: a document must not load anything from another address.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("<text ", '<text xml:space="preserve" ')
     TARGET.write_text(svg, encoding="utf-8")

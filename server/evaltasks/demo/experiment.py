@@ -1,4 +1,4 @@
-"""The demo's last part, on request: a real small language model writes answers in a run_experiment task."""
+"""The optional last part of the demo: a real small language model writes answers in a run_experiment task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLES = 20
 async def run_experiment(
     agent: DemoAgent, spans: Sequence[Mapping[str, Any]], labels: Mapping[str, str], folder: Path
 ) -> None:
-    """Questions with context as a dataset, a prompt as a run_experiment task, its answers judged for correctness."""
+    """Run a prompt over a dataset of questions with context, and judge the answers for correctness."""
     rows = examples_of(spans, labels, EXAMPLES)
     async with child("evaltasks.demo.small_llm", folder) as model:
         step(10, f"run_experiment: {model['model_name']}, a real language model, answers {len(rows)} questions")

@@ -1,7 +1,7 @@
-"""`evaltasks demo`: an agent's whole job on real data, with no account and no key.
+"""`evaltasks demo`: an agent's whole job on real data, without an account and without a key.
 
-A real MCP client drives a real stdio server: spans in, evaluators, tasks, task runs with progress, results, and what
-the judge got right and wrong beside the labels that were kept aside.
+A real MCP client uses a real stdio server: it imports spans, creates evaluators and tasks, runs them with progress,
+reads the results, and compares the judge's labels with the known labels, which are in a separate file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ from evaltasks.demo.second_act import second_act
 PROJECT = "halueval-qa"
 ANSWER_WORDS_MAX = 5
 PAGE_ROWS = 50
-# The label of the catalogue's faithfulness template that says the answer is right.
+# The label of the catalogue's faithfulness template for a right answer.
 FAITHFUL = "faithful"
 _SAMPLE = files("evaltasks.demo") / "sample"
 
 
 async def play(store: str | None, with_llm: bool) -> int:
-    """Run the demo; 0 when it came to its end. The store is kept and its path printed."""
+    """Run the demo and return 0. The store is kept, and its path is printed.
+
+    Args:
+        store: Path of the store; None for a new temporary file.
+        with_llm: Whether to run the experiment with the small language model too.
+    """
     folder = Path(tempfile.mkdtemp(prefix="evaltasks-demo-"))
     path = store or str(folder / "store.sqlite")
     spans = _spans()
@@ -78,7 +83,7 @@ async def _evaluate_with_code(agent: DemoAgent) -> None:
 
 
 async def _evaluate_faithfulness(agent: DemoAgent) -> dict[str, Mapping[str, Any]]:
-    """Span id → what the judge said of it."""
+    """Run the judge and return its evaluated rows by span id."""
     step(5, "create_evaluation_task, trigger_task_run: a judge")
     await agent.call(
         "create_evaluation_task", name="faithful answers", task_type="template_evaluation", project=PROJECT,
@@ -97,7 +102,7 @@ async def _evaluate_faithfulness(agent: DemoAgent) -> dict[str, Mapping[str, Any
 
 
 async def _trigger(agent: DemoAgent, task: str) -> str:
-    """Trigger a task and wait for the end of its run; the run's id."""
+    """Trigger a task, wait for the end of its run, and return the run's id."""
     start = datetime.now(UTC) - timedelta(days=2)
     answer = await agent.call("trigger_task_run", task=task, data_start_time=start.isoformat(), wait=True)
     while not answer["finished"]:
@@ -108,7 +113,7 @@ async def _trigger(agent: DemoAgent, task: str) -> str:
 
 
 async def _results(agent: DemoAgent, run_id: str) -> dict[str, Mapping[str, Any]]:
-    """Show the results of a task run; every evaluated row by its id."""
+    """Show the results of a task run, and return every evaluated row by its id."""
     rows: dict[str, Mapping[str, Any]] = {}
     cursor: dict[str, str] = {}
     first: dict[str, Any] = {}
@@ -147,7 +152,7 @@ def _compare(spans: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[
 
 
 def table(found: Agreement) -> str:
-    """The confusion matrix and the figures beside the two trivial baselines."""
+    """Format the confusion matrix, and the figures of the judge and of the two trivial baselines."""
     return f"""
                          judged faithful   judged unfaithful
   answer is right              {found.right_called_right:>5}             {found.right_called_wrong:>5}
@@ -162,7 +167,7 @@ def table(found: Agreement) -> str:
 
 
 def _spans() -> list[dict[str, Any]]:
-    """The sample as spans of the last day."""
+    """Return the sample as spans of the last day."""
     now = datetime.now(UTC)
     spans = []
     for line in (_SAMPLE / "halueval_qa.jsonl").read_text(encoding="utf-8").splitlines():

