@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import httpx2
 
 from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.integrations import Integration
 from evaltasks.api.problems import NotBuilt
+from evaltasks.edge.clock import SystemClock
 from evaltasks.engine.providers.agent import HttpAgent, agent_headers
 from evaltasks.engine.providers.connection_pool import ConnectionFactory, ConnectionPool
 from evaltasks.engine.providers.environment_secrets import read_secret
@@ -26,11 +26,7 @@ from evaltasks.engine.providers.record import ProviderRecord, ProviderSetup
 from evaltasks.engine.providers.registry import find_provider, providers_with_plugins
 
 _CONNECT_SECONDS = 10.0
-
-
-def utc_now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
+_SYSTEM_NOW = SystemClock().now
 
 
 class Judges:
@@ -144,7 +140,7 @@ async def open_judges(
     *,
     max_tokens: int = MAX_TOKENS_DEFAULT,
     timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
-    now: Now = utc_now,
+    now: Now = _SYSTEM_NOW,
 ) -> AsyncIterator[Judges]:
     """Open the providers, and close all of their connections at the end.
 
