@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
-from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.catalog import open_providers
 from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatReply, ChatRequest
 from tests.support.engines import WINDOW, engine
 from tests.support.exchanges import integration
@@ -56,8 +56,8 @@ def model() -> Iterator[Model]:
 async def ask(model: Model, words: str, **fields: Any) -> ChatReply:
     parameters = {"max_tokens": 32, "temperature": 0.0}
     request = ChatRequest(model["model_name"], [ChatMessage("user", words)], **{"parameters": parameters, **fields})
-    async with open_judges({}) as judges:
-        provider = judges.provider(integration("CUSTOM", base_url=model["base_url"], api_key_env=None))
+    async with open_providers({}) as providers:
+        provider = providers.provider(integration("CUSTOM", base_url=model["base_url"], api_key_env=None))
         with anyio.fail_after(120):
             return await provider.complete(request)
 
@@ -92,7 +92,7 @@ async def test_a_prompt_beyond_the_context_window_fails_only_its_row(model: Mode
 async def test_a_run_judges_its_rows_and_an_unreadable_reply_is_an_error(model: Model) -> None:
     choices = {"grounded": 1.0, "not grounded": 0.0}
     # Short enough that some answers are cut off before their label.
-    async with engine(judges=open_judges({}, max_tokens=40)) as it:
+    async with engine(providers=open_providers({}, max_tokens=40)) as it:
         project = await it.seed_project()
         await it.seed_spans(project, 2)
         evaluator = await it.seed_template_evaluator(model["base_url"], choices=choices, model_name=model["model_name"])
@@ -111,7 +111,7 @@ async def test_a_run_judges_its_rows_and_an_unreadable_reply_is_an_error(model: 
 
 
 async def test_an_experiment_has_outputs_of_the_model(model: Model) -> None:
-    async with engine(judges=open_judges({}, max_tokens=32)) as it:
+    async with engine(providers=open_providers({}, max_tokens=32)) as it:
         dataset = await it.seed_dataset([{"question": "When was the lighthouse built?", "context": CONTEXT}] * 2)
         configuration = {
             "experiment_type": "LLM_GENERATION",

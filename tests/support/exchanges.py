@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from evaltasks.api.ai_integrations import AiIntegration
-from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.catalog import open_providers
 from evaltasks.engine.providers.provider import ChatMessage, ChatRequest, Provider
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -110,8 +110,8 @@ async def answering(
 
     known = {"JUDGE_KEY": KEY, "AWS_REGION": "us-east-1", **(environment or {})}
     transport = httpx2.MockTransport(take)
-    async with open_judges(known, transport, now=lambda: NOW, timeout_seconds=timeout_seconds) as judges:
-        yield Replayed(judges.provider(integration(kind, **fields)), seen)
+    async with open_providers(known, transport, now=lambda: NOW, timeout_seconds=timeout_seconds) as providers:
+        yield Replayed(providers.provider(integration(kind, **fields)), seen)
 
 
 @asynccontextmanager

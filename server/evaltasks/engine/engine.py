@@ -26,7 +26,7 @@ from evaltasks.engine.handlers.table import HANDLERS
 from evaltasks.engine.ingest.ingestor import Ingestor
 from evaltasks.engine.ingest.routes import ingest_routes
 from evaltasks.engine.integration_environment import IntegrationEnvironment
-from evaltasks.engine.providers.catalog import Judges, open_judges
+from evaltasks.engine.providers.catalog import Providers, open_providers
 from evaltasks.engine.runs.executor import Executor, ExecutorLimits
 from evaltasks.engine.runs.wake_signal import WakeSignal
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
@@ -62,7 +62,7 @@ class Engine:
         limits: ExecutorLimits | None = None,
         default_space: str = "default",
         on_commit: OnCommit | None = None,
-        judges: AbstractAsyncContextManager[Judges] | None = None,
+        providers: AbstractAsyncContextManager[Providers] | None = None,
         sandbox: SandboxKind = SandboxKind.MONTY,
         sandbox_limits: SandboxLimits | None = None,
         body_bytes_max: int | None = None,
@@ -77,7 +77,7 @@ class Engine:
             limits: Concurrency, timeouts and retries of the executor.
             default_space: The name of the space that is created if the store has none.
             on_commit: Is called after every transaction that changed something.
-            judges: Replaces the LLM providers, including their network access.
+            providers: Replaces the LLM providers, including their network access.
             sandbox: What runs the code of custom evaluators.
             sandbox_limits: Time and memory of that code.
             body_bytes_max: The largest request body; None leaves each route its own limit.
@@ -92,7 +92,7 @@ class Engine:
         # Closed in reverse order: the executor stops before its connections and its store are closed.
         async with (
             Store.open(path, on_commit=on_commit) as store,
-            judges or open_judges(environment) as judges_open,
+            providers or open_providers(environment) as providers_open,
             open_sandbox(sandbox, sandbox_limits) as sandbox_open,
             anyio.create_task_group() as tasks,
         ):
@@ -106,7 +106,7 @@ class Engine:
             )
             await ensure_default_space(services, default_space)
             await ensure_builtin_integrations(services)
-            executor = Executor(services, limits, judges_open)
+            executor = Executor(services, limits, providers_open)
             tasks.start_soon(executor.run)
             try:
                 ingestor = Ingestor(services)

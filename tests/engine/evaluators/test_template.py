@@ -14,7 +14,7 @@ from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.evaluators.kinds import make_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed
-from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.catalog import open_providers
 from evaltasks.engine.providers.provider import PermanentFailure, RetryLater
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
 from evaltasks.engine.sandbox.sandbox import Sandbox
@@ -50,8 +50,8 @@ def version(**config: Any) -> EvaluatorVersion:
 
 @asynccontextmanager
 async def evaluator(judge: JudgeServer, **config: Any) -> AsyncIterator[Evaluator]:
-    async with open_judges({}) as judges:
-        yield await make_evaluator(template_version(**config), judges, integration(judge.base_url), SANDBOX)
+    async with open_providers({}) as providers:
+        yield await make_evaluator(template_version(**config), providers, integration(judge.base_url), SANDBOX)
 
 
 @pytest.mark.promise("judge.score", "judge.one_call")
@@ -161,9 +161,9 @@ async def test_rejected_call_fails_the_row_and_a_rate_limit_is_raised() -> None:
 
 
 async def test_integration_without_function_calling_gets_no_tools() -> None:
-    async with judge_server() as judge, open_judges({}) as judges:
+    async with judge_server() as judge, open_providers({}) as providers:
         without = integration(judge.base_url, function_calling_enabled=False)
-        it = await make_evaluator(template_version(), judges, without, SANDBOX)
+        it = await make_evaluator(template_version(), providers, without, SANDBOX)
         await it.evaluate({"output": "x"})
 
     assert "tools" not in judge.requests[0].body
@@ -172,18 +172,18 @@ async def test_integration_without_function_calling_gets_no_tools() -> None:
 async def test_make_evaluator_returns_an_evaluator_of_each_kind_or_raises() -> None:
     managed = {"type": "MANAGED", "name": "json", "managed_evaluator": "JSON_PARSEABLE", "variables": ["output"]}
     heuristic = {"ai_integration_id": "h", "model_name": "heuristic-refusal"}
-    async with open_judges({}) as judges:
-        code = await make_evaluator(version(type="CODE", code_config=managed), judges, None, SANDBOX)
+    async with open_providers({}) as providers:
+        code = await make_evaluator(version(type="CODE", code_config=managed), providers, None, SANDBOX)
         local = integration(None, provider="HEURISTIC")
-        judge = await make_evaluator(template_version(llm_config=heuristic), judges, local, SANDBOX)
+        judge = await make_evaluator(template_version(llm_config=heuristic), providers, local, SANDBOX)
         with pytest.raises(NotBuilt):
-            await make_evaluator(version(remote_config={"integration_id": "r"}), judges, None, SANDBOX)
+            await make_evaluator(version(remote_config={"integration_id": "r"}), providers, None, SANDBOX)
         with pytest.raises(PermanentFailure, match="needs the static parameter"):
             await make_evaluator(
-                version(code_config={**managed, "managed_evaluator": "MATCHES_REGEX"}), judges, None, SANDBOX
+                version(code_config={**managed, "managed_evaluator": "MATCHES_REGEX"}), providers, None, SANDBOX
             )
         with pytest.raises(PermanentFailure, match="does not exist any more"):
-            await make_evaluator(template_version(), judges, None, SANDBOX)
+            await make_evaluator(template_version(), providers, None, SANDBOX)
 
     assert (code.variables, judge.variables) == (("output",), ("output",))
     assert isinstance(await judge.evaluate({"output": "I cannot answer that."}), Evaluated)

@@ -10,7 +10,7 @@ import pytest
 
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed
 from evaltasks.engine.evaluators.template_judge import make_template_evaluator
-from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.catalog import open_providers
 from tests.engine.evaluators.test_template import integration, template_version
 from tests.support.engines import WINDOW, engine
 from tests.support.judges import Answer, JudgeServer, judge_server
@@ -32,8 +32,8 @@ PARAMETERS = {
 async def evaluator(judge: JudgeServer, **config: Any) -> AsyncIterator[Evaluator]:
     template = template_version(**config).template_config
     assert template is not None
-    async with open_judges({}) as judges:
-        yield make_template_evaluator(template, judges, integration(judge.base_url))
+    async with open_providers({}) as providers:
+        yield make_template_evaluator(template, providers, integration(judge.base_url))
 
 
 def asking(**parameters: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from evaltasks.api.integrations import Integration
 from evaltasks.engine.providers.agent import HttpAgent
-from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.catalog import open_providers
 from evaltasks.engine.providers.connection_pool import BODY_BYTES_MAX
 from evaltasks.engine.providers.provider import CallRejected, PermanentFailure, RetryLater
 from tests.support.judges import Answer, judge_server
@@ -36,8 +36,8 @@ def integration(endpoint: str, **config: Any) -> Integration:
 async def agent_at(
     endpoint: str, environment: Mapping[str, str] | None = None, timeout_seconds: float = 5, **config: Any
 ) -> AsyncIterator[HttpAgent]:
-    async with open_judges(environment or {}, timeout_seconds=timeout_seconds) as judges:
-        yield judges.agent(integration(endpoint, **config))
+    async with open_providers(environment or {}, timeout_seconds=timeout_seconds) as providers:
+        yield providers.agent(integration(endpoint, **config))
 
 
 async def test_agent_that_times_out_is_not_retried() -> None:

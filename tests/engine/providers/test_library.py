@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from evaltasks.api.problems import NotBuilt
-from evaltasks.engine.providers.catalog import open_judges
+from evaltasks.engine.providers.catalog import open_providers
 from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatRequest, PermanentFailure, RetryLater
 from tests.support.engines import WINDOW, engine
 from tests.support.exchanges import KEY, KINDS, answer, answering, exchange, needs_libraries, replaying, request
@@ -345,7 +345,7 @@ async def test_task_run_with_anthropic_records_tokens_price_and_answer_mode() ->
     judged = exchange("anthropic", "structured_tool")
     transport = httpx2.MockTransport(lambda _: answer(judged))
     environment = {"ANTHROPIC_KEY": KEY}
-    async with engine(environment=environment, judges=open_judges(environment, transport)) as it:
+    async with engine(environment=environment, providers=open_providers(environment, transport)) as it:
         body = {"name": "claude", "provider": "ANTHROPIC", "api_key_env": "ANTHROPIC_KEY"}
         integration_id = (await it.ask("POST", "/v2/ai-integrations", body))["id"]
         template = {

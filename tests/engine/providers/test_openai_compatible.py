@@ -14,7 +14,7 @@ import pytest
 
 from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.problems import NotBuilt
-from evaltasks.engine.providers.catalog import Judges, open_judges
+from evaltasks.engine.providers.catalog import Providers, open_providers
 from evaltasks.engine.providers.provider import (
     CallRejected,
     ChatMessage,
@@ -44,8 +44,8 @@ def request(**fields: Any) -> ChatRequest:
 
 @asynccontextmanager
 async def provider(base_url: str, **options: Any) -> AsyncIterator[Provider]:
-    async with open_judges({"JUDGE_KEY": KEY}, now=lambda: NOW, **options) as judges:
-        yield judges.provider(integration(base_url))
+    async with open_providers({"JUDGE_KEY": KEY}, now=lambda: NOW, **options) as providers:
+        yield providers.provider(integration(base_url))
 
 
 async def failure_for(answer: Answer, **fields: Any) -> RetryLater | CallRejected | PermanentFailure:
@@ -247,8 +247,8 @@ async def request_sent_by(integration: AiIntegration, chat_request: ChatRequest)
         seen.append(sent)
         return httpx2.Response(200, json=RECORDED["text"]["body"])
 
-    async with open_judges({"JUDGE_KEY": KEY}, httpx2.MockTransport(answer)) as judges:
-        await judges.provider(integration).complete(chat_request)
+    async with open_providers({"JUDGE_KEY": KEY}, httpx2.MockTransport(answer)) as providers:
+        await providers.provider(integration).complete(chat_request)
     return seen[0]
 
 
@@ -317,26 +317,26 @@ async def test_integration_headers_are_sent() -> None:
 async def test_impossible_settings_are_refused_before_any_call(
     fields: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
-    async with open_judges({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}) as judges:
+    async with open_providers({"JUDGE_KEY": KEY, "BAD_KEY": "schlüssel\n"}) as providers:
         with pytest.raises(kind, match=words):
-            judges.provider(integration(**fields))
+            providers.provider(integration(**fields))
 
 
 async def test_provider_is_kept_until_its_integration_or_key_changes() -> None:
     environment = {"JUDGE_KEY": KEY}
-    async with open_judges(environment) as judges:
-        first = judges.provider(integration("http://h"))
-        same = judges.provider(integration("http://h"))
-        moved = judges.provider(integration("http://other"))
+    async with open_providers(environment) as providers:
+        first = providers.provider(integration("http://h"))
+        same = providers.provider(integration("http://h"))
+        moved = providers.provider(integration("http://other"))
         environment["JUDGE_KEY"] = "another"
-        rekeyed = judges.provider(integration("http://other"))
+        rekeyed = providers.provider(integration("http://other"))
 
     assert first is same
     assert len({id(first), id(moved), id(rekeyed)}) == 3
 
 
 async def test_key_is_in_no_repr() -> None:
-    async with open_judges({"JUDGE_KEY": KEY}) as judges:
-        it = judges.provider(integration("http://h"))
-        assert isinstance(judges, Judges)
-        assert KEY not in repr(it) + repr(judges) + repr(it.unpriced._address_for(request()))  # type: ignore[attr-defined]
+    async with open_providers({"JUDGE_KEY": KEY}) as providers:
+        it = providers.provider(integration("http://h"))
+        assert isinstance(providers, Providers)
+        assert KEY not in repr(it) + repr(providers) + repr(it.unpriced._address_for(request()))  # type: ignore[attr-defined]

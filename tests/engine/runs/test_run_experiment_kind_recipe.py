@@ -48,7 +48,7 @@ WORK = '''class EchoWork:
         self._word = configuration.word
 
     @classmethod
-    async def open(cls, services: Services, judges: Judges, configuration: Echo) -> EchoWork:
+    async def open(cls, services: Services, providers: Providers, configuration: Echo) -> EchoWork:
         return cls(configuration)
 
     async def process(self, columns: Columns) -> Outcome:

@@ -13,7 +13,7 @@ from evaltasks.engine.evaluators.outcome import Evaluator
 from evaltasks.engine.evaluators.runner import Resources, RunnableKind, Runner
 from evaltasks.engine.evaluators.template_judge import judge_problems, make_template_evaluator, problems_of_template
 from evaltasks.engine.evaluators.template_rules import repairs_of_template
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.sandbox.sandbox import Sandbox
 
@@ -25,7 +25,7 @@ async def _problems_of_managed(config: ManagedCodeConfig, _sandbox: Sandbox) -> 
 RUNNERS: Mapping[str, Runner] = {
     TEMPLATE.tag: Runner(
         problems=problems_of_template,
-        make=lambda config, resources: make_template_evaluator(config, resources.judges, resources.integration),
+        make=lambda config, resources: make_template_evaluator(config, resources.providers, resources.integration),
         judge_problems=judge_problems,
         repairs=repairs_of_template,
     ),
@@ -62,13 +62,13 @@ def _runner(kind: EvaluatorKind) -> Runner | None:
 
 
 async def make_evaluator(
-    version: ConfigFacts, judges: Judges, integration: AiIntegration | None, sandbox: Sandbox
+    version: ConfigFacts, providers: Providers, integration: AiIntegration | None, sandbox: Sandbox
 ) -> Evaluator:
     """Return an evaluator for the rows of one task run. The caller closes it.
 
     Args:
         version: The evaluator version.
-        judges: The clients of the providers of language models.
+        providers: The clients of the providers of language models.
         integration: The AI integration that a template names; None for code, or if it was deleted.
         sandbox: Runs the code of custom evaluators.
 
@@ -78,6 +78,6 @@ async def make_evaluator(
     """
     runner = runner_for(version)
     try:
-        return runner.make(version.config, Resources(judges, integration, sandbox))
+        return runner.make(version.config, Resources(providers, integration, sandbox))
     except ValueError as error:
         raise PermanentFailure(str(error)) from None

@@ -10,7 +10,7 @@ from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.api.evaluator_kinds import EvaluatorKind
 from evaltasks.api.wire import JsonObject
 from evaltasks.engine.evaluators.outcome import Evaluator
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.sandbox.sandbox import Sandbox
 
 
@@ -19,12 +19,12 @@ class Resources:
     """What an evaluator may use while it runs.
 
     Attributes:
-        judges: The clients of the providers of language models.
+        providers: The clients of the providers of language models.
         integration: The AI integration that the configuration names; None if it names none or it was deleted.
         sandbox: Runs the code of custom evaluators.
     """
 
-    judges: Judges
+    providers: Providers
     integration: AiIntegration | None
     sandbox: Sandbox
 

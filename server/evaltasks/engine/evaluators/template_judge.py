@@ -9,14 +9,14 @@ from evaltasks.engine.evaluators.heuristic import HeuristicEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluator
 from evaltasks.engine.evaluators.template import TemplateEvaluator
 from evaltasks.engine.evaluators.template_rules import template_problems
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.sandbox.sandbox import Sandbox
 
 
 def make_template_evaluator(
     config: TemplateConfig,
-    judges: Judges,
+    providers: Providers,
     integration: AiIntegration | None,
     format: InputVariableFormat = InputVariableFormat.F_STRING,
 ) -> Evaluator:
@@ -24,7 +24,7 @@ def make_template_evaluator(
 
     Args:
         config: The template, of an evaluator version or of a run configuration.
-        judges: The clients of the providers.
+        providers: The clients of the providers.
         integration: The AI integration that the template names; None if it was deleted.
         format: How the template marks its variables; MUSTACHE in a run configuration.
 
@@ -38,7 +38,7 @@ def make_template_evaluator(
         return HeuristicEvaluator(config, format)
     return TemplateEvaluator(
         config,
-        judges.provider(integration),
+        providers.provider(integration),
         str(integration.provider),
         calls_tools=integration.function_calling_enabled,
         format=format,

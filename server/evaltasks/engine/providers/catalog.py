@@ -29,8 +29,8 @@ _CONNECT_SECONDS = 10.0
 _SYSTEM_NOW = SystemClock().now
 
 
-class Judges:
-    """The providers of this process, one for each AI integration. `open_judges` makes it.
+class Providers:
+    """The providers of this process, one for each AI integration. `open_providers` makes it.
 
     A provider is kept, with what it learnt about the server, as long as its integration and key stay the same.
     """
@@ -134,14 +134,14 @@ class Judges:
 
 
 @asynccontextmanager
-async def open_judges(
+async def open_providers(
     environment: Mapping[str, str],
     transport: httpx2.AsyncBaseTransport | None = None,
     *,
     max_tokens: int = MAX_TOKENS_DEFAULT,
     timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     now: Now = _SYSTEM_NOW,
-) -> AsyncIterator[Judges]:
+) -> AsyncIterator[Providers]:
     """Open the providers, and close all of their connections at the end.
 
     Args:
@@ -154,8 +154,8 @@ async def open_judges(
     # These timeouts count from each byte to the next; the provider bounds the whole call as well.
     timeout = httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds), pool=None)
     factory = ConnectionFactory(transport, timeout)
-    judges = Judges(environment, factory, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
+    providers = Providers(environment, factory, max_tokens=max_tokens, timeout_seconds=timeout_seconds, now=now)
     try:
-        yield judges
+        yield providers
     finally:
-        await judges.aclose()
+        await providers.aclose()

@@ -18,7 +18,7 @@ from evaltasks.engine.evaluators.input_template import CannotCast, columns_of, f
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import text_of
 from evaltasks.engine.providers.agent import HttpAgent
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.provider import CallRejected, PermanentFailure
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.agent_integrations import find_agent
@@ -45,7 +45,7 @@ class AgentCallWork:
         self._agent = agent
 
     @classmethod
-    async def open(cls, services: Services, judges: Judges, configuration: AgentCall) -> AgentCallWork:
+    async def open(cls, services: Services, providers: Providers, configuration: AgentCall) -> AgentCallWork:
         """Find the agent.
 
         Raises:
@@ -54,7 +54,7 @@ class AgentCallWork:
         integration = await services.store.read_by_key(lambda tx: find_agent(tx, configuration.integration_id))
         if integration is None:
             raise PermanentFailure("The agent integration of the run configuration no longer exists.")
-        return cls(configuration, integration, judges.agent(integration))
+        return cls(configuration, integration, providers.agent(integration))
 
     async def process(self, columns: Columns) -> Outcome:
         config = self._integration.config

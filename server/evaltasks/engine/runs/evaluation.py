@@ -10,7 +10,7 @@ from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.kinds import make_evaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Outcome
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.job import LedgerRow
@@ -33,9 +33,9 @@ _EVALUATION_FIELDS = ("label", "score", "explanation")
 class EvaluationJob:
     """Evaluators are created for the first row that needs them, from the versions that were selected with the rows."""
 
-    def __init__(self, services: Services, judges: Judges, claim: Claim) -> None:
+    def __init__(self, services: Services, providers: Providers, claim: Claim) -> None:
         self._services = services
-        self._judges = judges
+        self._providers = providers
         self._claim = claim
         self._is_spans = claim.task.project_id is not None
         self._row_kind: EvaluatedRowKind = "span" if self._is_spans else "experiment_run"
@@ -96,7 +96,7 @@ class EvaluationJob:
 
         version, integration = await self._services.store.read_by_key(read)
         try:
-            evaluator = await make_evaluator(version, self._judges, integration, self._services.sandbox)
+            evaluator = await make_evaluator(version, self._providers, integration, self._services.sandbox)
         except NotBuilt as missing:
             raise PermanentFailure(missing.detail) from missing
         calls_provider = integration is not None and not integration.is_heuristic

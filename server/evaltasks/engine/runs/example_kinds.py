@@ -9,7 +9,7 @@ from typing import Any
 from evaltasks.api.problems import Problem
 from evaltasks.api.run_configurations import AgentCall, LlmGeneration, RunConfigurationBase, TemplateEvaluation
 from evaltasks.engine.call import Services
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.runs.agent_call import AgentCallWork, agent_call_problems
 from evaltasks.engine.runs.example_work import ExampleWork
 from evaltasks.engine.runs.llm_generation import LlmGenerationWork, generation_problems
@@ -27,7 +27,7 @@ class ExampleKind:
             the space is unknown.
     """
 
-    open: Callable[[Services, Judges, Any], Awaitable[ExampleWork]]
+    open: Callable[[Services, Providers, Any], Awaitable[ExampleWork]]
     problems: Callable[[Transaction, Any, str | None], Iterable[Problem]]
 
 

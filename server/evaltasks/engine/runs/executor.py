@@ -38,7 +38,7 @@ from evaltasks.edge.internal_error import log_internal_error
 from evaltasks.engine.call import Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.internal_error import report_internal_error
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs import claims
 from evaltasks.engine.runs.claims import Claim
@@ -75,12 +75,12 @@ class _ActiveClaim:
 
 
 class Executor:
-    def __init__(self, services: Services, limits: ExecutorLimits, judges: Judges) -> None:
+    def __init__(self, services: Services, limits: ExecutorLimits, providers: Providers) -> None:
         self._services = services
         self._limits = limits
-        self._judges = judges
+        self._providers = providers
         self._call_slots = anyio.Semaphore(limits.in_flight_max, fast_acquire=True)
-        self._limiters = RateLimiters(services.clock, judges.rate_limit_status)
+        self._limiters = RateLimiters(services.clock, providers.rate_limit_status)
         self._active_claims: dict[str, _ActiveClaim] = {}  # by owner
         self._abandoned: set[int] = set()  # the `seq` of task runs that this process cannot finish
         self._lease_monitor = LeaseMonitor(limits.lease_seconds, limits.heartbeat_seconds)
@@ -226,8 +226,8 @@ class Executor:
 
     def _job(self, claim: Claim) -> Job:
         if claim.task.evaluates:
-            return evaluation_job(self._services, self._judges, claim)
-        return ExperimentJob(self._services, self._judges, claim)
+            return evaluation_job(self._services, self._providers, claim)
+        return ExperimentJob(self._services, self._providers, claim)
 
     async def _execute(self, claim: Claim) -> None:
         injected_cancellation = self._services.fault_injection.injected_cancellation(claim.task)

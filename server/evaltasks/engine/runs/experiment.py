@@ -12,7 +12,7 @@ from evaltasks.api.task_runs import TriggerTaskRun
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.filters.compile import ALL_ROWS, Target, compile_filter
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.provider import PermanentFailure
 from evaltasks.engine.runs.claims import Claim, end
 from evaltasks.engine.runs.example_kinds import EXAMPLE_KINDS
@@ -84,10 +84,10 @@ def select_examples(tx: Transaction, services: Services, claim: Claim, now_us: i
 
 
 class ExperimentJob:
-    def __init__(self, services: Services, judges: Judges, claim: Claim) -> None:
+    def __init__(self, services: Services, providers: Providers, claim: Claim) -> None:
         assert claim.experiment_id is not None
         self._services = services
-        self._judges = judges
+        self._providers = providers
         self._claim = claim
         self._experiment_id = claim.experiment_id
         self._configuration = _RUN_CONFIGURATION.validate_python(json.loads(claim.plan or "{}")["run_configuration"])
@@ -124,7 +124,7 @@ class ExperimentJob:
 
     async def _open(self) -> ExampleWork:
         kind = EXAMPLE_KINDS[self._configuration.experiment_type]
-        return await kind.open(self._services, self._judges, self._configuration)
+        return await kind.open(self._services, self._providers, self._configuration)
 
     def persist(self, tx: Transaction, ledger_row: LedgerRow, outcome: Outcome, now_us: int) -> None:
         """Store one experiment run for the example, with the output or the error.

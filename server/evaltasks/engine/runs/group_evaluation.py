@@ -8,7 +8,7 @@ from typing import Any
 
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Failed, Outcome
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.runs.claims import Claim
 from evaltasks.engine.runs.evaluation import EvaluationJob, ledger_row_of
 from evaltasks.engine.runs.group_values import GroupReader, GroupValues
@@ -22,8 +22,8 @@ from evaltasks.engine.store.store import Transaction
 class GroupEvaluationJob(EvaluationJob):
     """Its ledger rows have no data: a row may be a whole session, so its spans are read when it is processed."""
 
-    def __init__(self, services: Services, judges: Judges, claim: Claim, plan: EvaluationPlan) -> None:
-        super().__init__(services, judges, claim)
+    def __init__(self, services: Services, providers: Providers, claim: Claim, plan: EvaluationPlan) -> None:
+        super().__init__(services, providers, claim)
         assert claim.task.project_id is not None
         self._project_id = claim.task.project_id
         self._group_kind = ROW_KINDS[plan.granularity]
@@ -53,9 +53,9 @@ class GroupEvaluationJob(EvaluationJob):
         put_group_evaluation(tx, self._project_id, self._group_kind, ledger_row.row_id, evaluation, now_us)
 
 
-def evaluation_job(services: Services, judges: Judges, claim: Claim) -> EvaluationJob:
+def evaluation_job(services: Services, providers: Providers, claim: Claim) -> EvaluationJob:
     """Return the job for the granularity that was decided when the rows were selected."""
     plan = EvaluationPlan.model_validate_json(claim.plan or "{}")
     if plan.reads_spans_of_groups:
-        return GroupEvaluationJob(services, judges, claim, plan)
-    return EvaluationJob(services, judges, claim)
+        return GroupEvaluationJob(services, providers, claim, plan)
+    return EvaluationJob(services, providers, claim)

@@ -12,7 +12,7 @@ from evaltasks.api.run_configurations import InputVariableFormat, LlmGeneration
 from evaltasks.engine.call import Services
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.evaluators.prompt import mustache_problems, render_messages, variables_of_messages
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.providers.prices import cost_with
 from evaltasks.engine.providers.provider import CallRejected, ChatReply, ChatRequest, Provider
 from evaltasks.engine.runs.example_work import as_permanent_failure, model_of, model_problem
@@ -32,7 +32,7 @@ class LlmGenerationWork:
         self._request = request
 
     @classmethod
-    async def open(cls, services: Services, judges: Judges, configuration: LlmGeneration) -> LlmGenerationWork:
+    async def open(cls, services: Services, providers: Providers, configuration: LlmGeneration) -> LlmGenerationWork:
         """Prepare the request.
 
         Raises:
@@ -40,7 +40,7 @@ class LlmGenerationWork:
         """
         integration, model_name = await services.store.read_by_key(lambda tx: model_of(tx, configuration))
         try:
-            provider = judges.provider(integration)
+            provider = providers.provider(integration)
         except NotBuilt as missing:
             raise as_permanent_failure(missing) from missing
         tools = configuration.tool_config or {}

@@ -19,7 +19,7 @@ from evaltasks.engine.evaluators.outcome import Evaluated, Evaluator, Failed, Ou
 from evaltasks.engine.evaluators.prompt import mustache_problems
 from evaltasks.engine.evaluators.template_judge import judge_problems, make_template_evaluator
 from evaltasks.engine.evaluators.template_rules import choice_problems, double_brace_problems
-from evaltasks.engine.providers.catalog import Judges
+from evaltasks.engine.providers.catalog import Providers
 from evaltasks.engine.runs.example_work import as_permanent_failure, model_of, model_problem
 from evaltasks.engine.runs.mapping import Columns, values_for
 from evaltasks.engine.store.evaluators import find_evaluator, find_version
@@ -61,7 +61,7 @@ class TemplateEvaluationWork:
 
     @classmethod
     async def open(
-        cls, services: Services, judges: Judges, configuration: TemplateEvaluation
+        cls, services: Services, providers: Providers, configuration: TemplateEvaluation
     ) -> TemplateEvaluationWork:
         """Create the judge.
 
@@ -75,7 +75,7 @@ class TemplateEvaluationWork:
         name = version.evaluation_name if version is not None else None
         config = judge_config(configuration, model_name, name)
         try:
-            evaluator = make_template_evaluator(config, judges, integration, InputVariableFormat.MUSTACHE)
+            evaluator = make_template_evaluator(config, providers, integration, InputVariableFormat.MUSTACHE)
         except NotBuilt as missing:
             raise as_permanent_failure(missing) from missing
         origin = {"evaluator_version_id": version_id, "evaluation_name": name}
