@@ -118,14 +118,14 @@ async def _confirm_and_apply(
 async def _apply(plan: Plan, options: ApplyOptions) -> tuple[int, bool]:
     total, done = len(plan.changes), list[Step]()
 
-    def tell(step: Step) -> None:
+    def report_step(step: Step) -> None:
         done.append(step)
         word = "created" if step.action is Action.CREATE else "updated"
         line = f"  [{len(done)}/{total}] {word} {step.kind.replace('_', ' ')} '{step.name}'"
         print(escape_controls(line), file=sys.stderr, flush=True)
 
     try:
-        await apply_plan(plan, tell)
+        await apply_plan(plan, report_step)
     except ApplyFailed as stopped:
         return _fail(str(stopped)), False
     if done and not options.as_json:

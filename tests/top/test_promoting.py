@@ -41,7 +41,7 @@ def engine_process(store: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @asynccontextmanager
-async def spoken_to(address: str) -> AsyncIterator[EngineInTest]:
+async def rest_client(address: str) -> AsyncIterator[EngineInTest]:
     async with httpx2.AsyncClient(base_url=address) as http:
         yield EngineInTest(cast(Any, None), http)
 
@@ -60,17 +60,17 @@ def test_export_and_apply_between_engines_in_other_processes(tmp_path: Path) -> 
         assert another.stdout is not None
         source, target = one_engine.stdout.readline().strip(), another.stdout.readline().strip()
 
-        async def begin() -> None:
-            async with spoken_to(source) as one, spoken_to(target) as other:
+        async def seed_both() -> None:
+            async with rest_client(source) as one, rest_client(target) as other:
                 await seed(one)
                 await seed(other, only_project=True)
 
         async def tasks_there() -> list[dict[str, Any]]:
-            async with spoken_to(target) as other:
+            async with rest_client(target) as other:
                 found: list[dict[str, Any]] = (await other.ask("GET", "/v2/tasks"))["tasks"]
                 return found
 
-        anyio.run(begin)
+        anyio.run(seed_both)
         exported = evaltasks("export", "--backend", source, "--out", str(out))
         assert exported.returncode == 0, exported.stderr
         applied = evaltasks("apply", str(out), "--backend", target, "--yes", "--allow-continuous")
@@ -81,9 +81,9 @@ def test_export_and_apply_between_engines_in_other_processes(tmp_path: Path) -> 
     document = json.loads(again.stdout)
     assert (again.returncode, document["differs"], document["applied"]) == (0, False, True)
     assert {step["action"] for step in document["steps"]} == {"unchanged"}
-    said = [text for each in (exported, applied, again) for text in (each.stdout, each.stderr)]
-    said += [file.read_text() for file in out.rglob("*.yaml")]
-    assert not [text for text in said if KEY in text]
+    printed = [text for done in (exported, applied, again) for text in (done.stdout, done.stderr)]
+    printed += [file.read_text() for file in out.rglob("*.yaml")]
+    assert not [text for text in printed if KEY in text]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class SpanPage(Page):
 
 
 class ListSpansQuery(RowQuery):
-    """The page; what to list is in the body."""
+    """Query parameters that select the page. The window and the filter are in the body."""
 
 
 Column = Annotated[str, Field(min_length=1, max_length=512)]

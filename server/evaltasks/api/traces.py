@@ -26,7 +26,7 @@ class TracePage(Page):
 
 
 class ListTracesQuery(RequestModel):
-    """The page; what to list is in the body."""
+    """Query parameters that select the page. The window and the filter are in the body."""
 
     limit: int = Field(default=25, ge=1, le=50)
     cursor: str | None = None

@@ -55,7 +55,7 @@ class EvaluationSettingsInput(TaskSettingsInput):
     )
     query_filter: FilterText | None = Field(
         default=None,
-        description="Evaluation: filter over rows, for all evaluators; \"\" is no filter. Example: span_kind = 'LLM'. "
+        description="Evaluation: filter over rows, for all evaluators; \"\" clears it. Example: span_kind = 'LLM'. "
         "A new task's default: none.",
     )
 
