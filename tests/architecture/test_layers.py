@@ -1,4 +1,4 @@
-"""The direction of imports, as data: every import of every file counts, wherever it stands and whatever for."""
+"""The layers of the package: every import of every module is checked, deferred and type-only ones too."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _folder(path: Path) -> str:
 
 @functools.cache
 def _nodes(path: Path) -> list[ast.AST]:
-    """Every node of a file; each file is parsed once for all tests."""
+    """Return every syntax node of a file, which is parsed once for all tests."""
     return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
@@ -94,7 +94,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 @functools.cache
 def _ours(path: Path) -> set[Path]:
-    """The files of ours that a file imports."""
+    """Return our modules that a file imports."""
     found = set()
     for name in _imports(path):
         if name.split(".")[0] != "evaltasks":
@@ -150,7 +150,7 @@ def test_server_is_a_source_root_and_not_a_package() -> None:
 
 
 def test_sql_is_only_in_sql_files() -> None:
-    """No statement is written as a text in Python, but for the store's own opening and closing of transactions."""
+    """No SQL statement is in Python code, except those that open and close transactions in the store."""
     verbs = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM")
     for path in _modules():
         # Filters are compiled at run time; their text fills a slot of a named query.

@@ -1,4 +1,4 @@
-"""Named queries are called by the store alone: a column or a query is renamed in one folder."""
+"""Only the store calls named queries, so that a column or query is renamed in one folder."""
 
 from __future__ import annotations
 

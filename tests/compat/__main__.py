@@ -1,8 +1,8 @@
-"""Runs every row and says what came of it; `check.sh` calls it.
+"""Runs every row and reports the results; `check.sh` calls it.
 
     python -m tests.compat --clients DIR [--write] [--only TEXT]
 
-Exit code 0 when every row did what its table says and docs/compatibility.md is what these results make; 1 otherwise.
+Exit code 0 if every row has the expected result and docs/compatibility.md matches the results; 1 otherwise.
 `--write` writes that page instead of comparing it.
 """
 
@@ -49,7 +49,7 @@ enabled = false
 
 
 class Ax:
-    """`ax` commands, each in a process of its own."""
+    """Runs `ax` commands, each in a separate process."""
 
     def __init__(self, process: Process, folder: Path) -> None:
         assert process.stdin is not None and process.stdout is not None
@@ -65,7 +65,7 @@ class Ax:
 
 
 def _environment(home: Path, world: dict[str, str]) -> dict[str, str]:
-    """Nothing of the person's own settings: a home of its own, and no ARIZE_* variable."""
+    """Return an environment with an empty home directory and without ARIZE_* variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARIZE_")}
     return {
         **kept, "HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb",
@@ -135,7 +135,7 @@ async def _walk(ax: Ax, row: AxWalk, arguments: list[str]) -> None:
 
 
 async def _driven(client: Client, command: Sequence[str], environment: dict[str, str]) -> list[Outcome]:
-    """The rows of an SDK: a program in the client's own environment prints a line for each."""
+    """Run the rows of an SDK: a program in the client's environment prints one line per row."""
     with anyio.fail_after(DRIVER_SECONDS_MAX):
         ended = await anyio.run_process(command, stderr=None, env=environment, cwd=HERE.parents[1])
     # The SDK logs to standard output as well.
@@ -160,7 +160,7 @@ async def main(python: str, clients: Path, only: str) -> list[Outcome]:
 def judged(
     outcomes: list[Outcome], bulk: list[tuple[str, str]], telemetry: list[tuple[str, str]], *, write: bool
 ) -> list[str]:
-    """What is wrong, in words: rows that failed, or a page that these results would make otherwise."""
+    """Return messages about failed rows and about a page that does not match the results."""
     issues = [f"{outcome.client}: {outcome.call}\n    {outcome.issue}" for outcome in outcomes if outcome.issue]
     issues += [f"bulk: {call}\n    {wrong}" for call, wrong in bulk if wrong]
     issues += [f"telemetry: {call}\n    {wrong}" for call, wrong in telemetry if wrong]
@@ -179,14 +179,14 @@ if __name__ == "__main__":
     parser.add_argument("--clients", type=Path, required=True, metavar="DIR")
     parser.add_argument("--only", default="", metavar="TEXT", help="only calls that hold this; leaves the page alone")
     parser.add_argument("--write", action="store_true")
-    given = parser.parse_args()
-    results = anyio.run(main, sys.executable, given.clients, given.only)
-    bulk_results = [] if given.only else bulk.outcomes(given.clients)
-    telemetry_results = [] if given.only else telemetry.outcomes(given.clients)
-    if given.only:
+    options = parser.parse_args()
+    results = anyio.run(main, sys.executable, options.clients, options.only)
+    bulk_results = [] if options.only else bulk.outcomes(options.clients)
+    telemetry_results = [] if options.only else telemetry.outcomes(options.clients)
+    if options.only:
         wrong = [f"{result.client}: {result.call}\n    {result.issue}" for result in results if result.issue]
     else:
-        wrong = judged(results, bulk_results, telemetry_results, write=given.write)
+        wrong = judged(results, bulk_results, telemetry_results, write=options.write)
     sys.stdout.writelines(f"WRONG: {line}\n" for line in wrong)
     sys.stdout.write(
         f"compat: {len(results) + len(bulk_results) + len(telemetry_results)} calls, {len(wrong)} problems\n"

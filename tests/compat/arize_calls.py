@@ -1,4 +1,4 @@
-"""What a row of the Python SDK's tables is, and what its calls need.
+"""Rows of the Python SDK's tables, and helpers of their calls.
 
 The SDK is imported inside functions: it is there in the clients' environment only, and the tables are read without it.
 """
@@ -18,7 +18,7 @@ SPACE = "compat"
 
 @dataclass(frozen=True)
 class SdkRow:
-    """The call as the page shows it, and what does it: truthy when all is right, given the client and the world.
+    """A call as the page shows it, and its function of client and world, which returns a true value on success.
 
     A call that must fail names the SDK's class of error and a part of its text.
     """
@@ -66,7 +66,7 @@ def said_of(record: str) -> list[Any]:
 
 
 def walk(method: Callable[..., Any], resource: str, **arguments: Any) -> bool:
-    """Pages of one give the same as the largest page, each item once."""
+    """Check that pages of one item contain the same items as one large page, each once."""
     large = method(limit=50, **arguments)
     assert not large.pagination.has_more
     found: list[Any] = []

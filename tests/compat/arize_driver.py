@@ -1,4 +1,4 @@
-"""Runs in the clients' environment, from the repository's folder: a line of JSON for every row of the Python SDK."""
+"""Runs the rows of the Python SDK in the clients' environment and prints one line of JSON per row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks refer to, through the Python SDK."""
+"""Resources that tasks refer to, through the Python SDK."""
 
 from __future__ import annotations
 

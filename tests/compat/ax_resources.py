@@ -1,4 +1,4 @@
-"""What surrounds tasks, through `ax`: each command in scope, wrong names, and what is out of scope."""
+"""Resources around tasks, through `ax`: each command in scope, wrong names, and what is out of scope."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _said_of(record: str) -> str:
 
 
 def _row(line: str, check: Check, *more: str, why_not: str | None = None, stdin: str | None = None) -> AxRow:
-    """`line` is cut at its blanks; what holds blanks of its own follows in `more`."""
+    """Return a row. `line` is split at blanks; arguments that contain blanks follow in `more`."""
     return AxRow((*line.split(), *more), check, why_not, stdin)
 
 

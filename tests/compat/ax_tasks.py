@@ -1,4 +1,4 @@
-"""Every `ax tasks …` line of the vendor's page, with enumerations in capitals, as today's client wants them."""
+"""Every `ax tasks …` command of the vendor's page, with enum values in capitals, as the current client requires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.compat.rows import AxRow, Check, Ended, World, filled
 
 
 def shows(**fields: object) -> Check:
-    """Ends well and prints one object with these fields; `{placeholders}` may be in texts."""
+    """Expect success and one printed object with these fields; texts may contain `{placeholders}`."""
 
     def check(ended: Ended, world: World) -> None:
         assert ended.code == 0, ended.said
@@ -22,7 +22,7 @@ def shows(**fields: object) -> Check:
 
 
 def lists(resource: str, *names: str, by: str = "name") -> Check:
-    """Ends well and prints a list that holds these; none at all when none is named."""
+    """Expect success and a printed list with these names; an empty list if none is named."""
 
     def check(ended: Ended, world: World) -> None:
         assert ended.code == 0, ended.said
@@ -36,7 +36,7 @@ def lists(resource: str, *names: str, by: str = "name") -> Check:
 
 
 def holds(count: int, *columns: str) -> Check:
-    """Ends well and prints that many rows, each with these columns (also among those of the person's own)."""
+    """Expect success and that many printed rows, each with these columns (also among user columns)."""
 
     def check(ended: Ended, world: World) -> None:
         assert ended.code == 0, ended.said

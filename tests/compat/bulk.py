@@ -69,7 +69,7 @@ def _engine(folder: Path) -> Iterator[Ports]:
 
 
 class Ax:
-    """`ax` as a person runs it, in a home of its own."""
+    """Runs `ax` as a user does, in a separate home directory."""
 
     def __init__(self, clients: Path, home: Path, environment: dict[str, str]) -> None:
         self._command = clients / "venv" / "bin" / "ax"
@@ -77,7 +77,7 @@ class Ax:
         self._environment = environment
 
     def __call__(self, *arguments: str) -> list[object] | dict[str, object] | None:
-        """What it printed. Raises AssertionError with its words when it failed."""
+        """Run a command and return its output. Raises AssertionError with its message if it failed."""
         ended = subprocess.run(
             [self._command, *arguments],
             capture_output=True, text=True, timeout=SECONDS_MAX, cwd=self._home, env=self._environment, check=False,
@@ -88,7 +88,7 @@ class Ax:
 
 
 def _ax_calls(ax: Ax, home: Path) -> Iterator[tuple[str, str]]:
-    """(call, what is wrong with it or nothing) for each."""
+    """Return (call, problem or "") for each."""
     (home / "rows.json").write_text(json.dumps([{"question": f"q{i}"} for i in range(ROWS)]))
     (home / "task.py").write_text(TASK)
     small = json.dumps([{"question": f"q{i}"} for i in range(3)])
@@ -116,7 +116,7 @@ def _ax_calls(ax: Ax, home: Path) -> Iterator[tuple[str, str]]:
 
 
 def outcomes(clients: Path) -> list[tuple[str, str]]:
-    """(call, what is wrong with it or nothing) for each, the SDK's first."""
+    """Return (call, problem or "") for each, those of the SDK first."""
     with tempfile.TemporaryDirectory() as folder, _engine(Path(folder)) as listeners:
         home = Path(folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ARIZE_")}

@@ -7,7 +7,7 @@
 # results are written to docs/compatibility.md instead of compared with it.
 #
 # Exit codes: 0 every row did what its table says and the page is current; 1 something failed; 3 it could not be run
-# here (no npm, no node, no package registry) and nothing was judged. CI treats 3 as a failure unless told otherwise.
+# here (no npm, no node, no package registry) and nothing was judged. CI treats 3 as a failure by default.
 set -uo pipefail
 
 python=${1:-${PYTHON:-python}}

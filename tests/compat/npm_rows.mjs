@@ -19,7 +19,7 @@ const names = (page) => new Set(page.data.map((item) => item.name));
 const day = () => ({ dataStartTime: new Date(Date.now() - 86_400_000), dataEndTime: new Date() });
 const keyOf = (item) => item.id ?? item.context.spanId;
 
-// Pages of one give the same as the largest page, each item once.
+// Checks that pages of one item contain the same items as one large page, each once.
 async function walk(list, rest = {}) {
   const large = await list({ client, limit: 100, ...rest });
   const found = [];

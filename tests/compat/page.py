@@ -1,4 +1,4 @@
-"""docs/compatibility.md, made from what came of the rows."""
+"""Generates docs/compatibility.md from the results of the rows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.compat.rows import CLIENTS, WHY_NOT, Client, Outcome
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 _HEAD = """# Compatibility
 
-What the clients that Arize publishes get when they are pointed, unchanged, at `evaltasks engine`. This page is made
-from the results of `tests/compat/check.sh`, which fails when the page does not fit them; do not edit it. What AX itself
-does is taken from its documents and from these clients, never from a run against the service. Every engine here asks
-for a key, and every client sends it.
+Results of the clients that Arize publishes, run unchanged against `evaltasks engine`. This page is generated from the
+results of `tests/compat/check.sh`, which fails if the page does not match them; do not edit it. The behaviour of AX is
+taken from its documents and from these clients, not from runs against the service. Every engine here requires a key,
+and every client sends it.
 
 | | |
 | --- | --- |
-| works | the call ended well, and the answer held what the documents promise |
-| refused | the call ended with an error and said why, as the documents or the client want it |
-| differs | the documents want this of AX, and the engine does not do it |
+| works | the call succeeded, and the response contained what the documents promise |
+| refused | the call ended with an error and a reason, as the documents or the client require |
+| differs | the documents require this of AX, and the engine does not do it |
 
-Placeholders are in angles, `…` for a long value.
+Placeholders are in angle brackets; `…` replaces a long value.
 """
 _BULK = "Arrow Flight and OTLP/gRPC"
 _BULK_SAYS = "With `evaltasks[flight]` and `--flight-port`, `--otlp-grpc-port`."
@@ -70,7 +70,7 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def calls_in_tables() -> dict[Client, list[str]]:
-    """Every call that is in a table of this folder, by client, without running anything."""
+    """Return every call in the tables of this folder, by client, without running any."""
     npm = Path(__file__).with_name("npm_rows.mjs").read_text(encoding="utf-8")
     return {
         "ax": [row.call for row in (*TASK_ROWS, *RESOURCE_ROWS, *WALKS)],

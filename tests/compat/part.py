@@ -1,4 +1,4 @@
-"""A part of the suite as a program of its own: `python -m tests.compat.<part> --clients DIR`."""
+"""A part of the suite as a separate program: `python -m tests.compat.<part> --clients DIR`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def show(description: str | None, outcomes: Callable[[Path], Sequence[tuple[str, str]]]) -> int:
-    """Write a line for each call, with what was wrong with it; the exit code."""
+    """Print one line per call, with its problem, and return the exit code."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=Path, required=True, metavar="DIR")
     found = outcomes(parser.parse_args().clients)

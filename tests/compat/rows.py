@@ -1,4 +1,4 @@
-"""What a row of the tables is, and what came of it."""
+"""Rows of the tables, and their results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WHY_NOT: dict[str, tuple[Verdict, str]] = {
 
 @dataclass(frozen=True)
 class Ended:
-    """How an `ax` command ended."""
+    """Exit code and output of an `ax` command."""
 
     code: int
     out: str
@@ -50,7 +50,7 @@ class Ended:
 
     @property
     def said(self) -> str:
-        """What a person reads beside the data, without line breaks and colours."""
+        """Return the messages beside the data, without line breaks and colours."""
         return re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m", "", self.err))
 
 
@@ -59,7 +59,8 @@ Check: TypeAlias = Callable[[Ended, World], None]
 
 @dataclass(frozen=True)
 class AxRow:
-    """`arguments` may hold `{placeholders}` of the world; `why_not` is set when the call is expected to be refused."""
+    """An `ax` command. `arguments` may contain `{placeholders}` of the world; `why_not` is set if a refusal is
+    expected."""
 
     arguments: tuple[str, ...]
     check: Check
@@ -73,7 +74,7 @@ class AxRow:
 
 @dataclass(frozen=True)
 class AxWalk:
-    """Pages of one, to the end, must give what one large page gives; `by` is the field that tells items apart."""
+    """A list read in pages of one item, which must equal one large page; `by` is the field that identifies items."""
 
     arguments: tuple[str, ...]
     resource: str
@@ -86,7 +87,7 @@ class AxWalk:
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """The command as the page shows it: placeholders in angles, long values shortened."""
+    """The command as the page shows it: placeholders in angle brackets, long values shortened."""
     parts = []
     for argument in arguments:
         part = " ".join(argument.split())
@@ -101,7 +102,7 @@ def shown(arguments: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One line of docs/compatibility.md. `issue` says what was wrong, for whoever runs the suite."""
+    """One line of docs/compatibility.md. `issue` is the problem, for the person who runs the suite."""
 
     client: Client
     call: str
@@ -110,5 +111,5 @@ class Outcome:
 
 
 def filled(text: str, world: World) -> str:
-    """The text with its placeholders; braces of JSON stay as they are."""
+    """Return the text with its placeholders replaced; braces of JSON are kept."""
     return re.sub(r"(?<!\{)\{(\w+)\}(?!\})", lambda match: world.get(match[1], match[0]), text)

@@ -24,7 +24,7 @@ from tests.compat.rows import KEY
 
 SECONDS_MAX = 120
 HERE = Path(__file__).parent
-WRONG_KEY = "nobodys-key-0123456789abcdef"
+WRONG_KEY = "unknown-key-0123456789abcdef"
 # Each call with why it does not go through, by a word of `rows.WHY_NOT`; None where it does.
 CALLS: Mapping[str, str | None] = {
     "tasks.create_evaluation_task(is_continuous=True)": None,
@@ -40,7 +40,7 @@ CALLS: Mapping[str, str | None] = {
 
 @contextmanager
 def _engine(folder: Path, *arguments: str) -> Iterator[list[str]]:
-    """Its addresses: REST, and Flight where that was asked for."""
+    """Run an engine and yield its addresses: REST, and Flight if it was requested."""
     command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", str(folder / "s.sqlite")]
     environment = {**os.environ, "EVALTASKS_ENGINE_KEY": KEY}
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -52,7 +52,7 @@ def _engine(folder: Path, *arguments: str) -> Iterator[list[str]]:
 
 
 def _printed(command: list[str], environment: dict[str, str]) -> list[tuple[str, str]]:
-    """The lines of a program that prints `{"call": …, "wrong": …}` for each of its calls."""
+    """Return the lines of a program that prints `{"call": …, "wrong": …}` for each of its calls."""
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=SECONDS_MAX, env=environment, cwd=HERE.parents[1], check=False
     )
@@ -62,7 +62,7 @@ def _printed(command: list[str], environment: dict[str, str]) -> list[tuple[str,
 
 
 def outcomes(clients: Path) -> list[tuple[str, str]]:
-    """(call, what is wrong with it or nothing) for each, in the order of `CALLS`."""
+    """Return (call, problem or "") for each, in the order of `CALLS`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARIZE_", "OTEL_"))}
     with tempfile.TemporaryDirectory() as home:
         sdk = [str(clients / "venv" / "bin" / "python"), str(HERE / "telemetry_calls.py")]

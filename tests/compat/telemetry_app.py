@@ -1,4 +1,4 @@
-"""An application as people write it: OpenTelemetry's exporter, OpenInference's attributes, settings from the
+"""A typical application: OpenTelemetry's exporter, OpenInference's attributes, settings from the
 environment (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`).
 
 `python telemetry_app.py right|wrong` says what the exporter should come to, and prints `{"call": …, "wrong": …}`.
@@ -17,7 +17,7 @@ ANSWERS = ['{"city": "Bern"}', "I do not know", '["a", "b"]']
 
 
 class Watched(SpanExporter):
-    """The real exporter, and what came of each export."""
+    """The real exporter, with the result of each export."""
 
     def __init__(self) -> None:
         self.real = OTLPSpanExporter()

@@ -47,7 +47,7 @@ def arrange(ax: ArizeClient) -> None:
 
 
 def _evaluated(read: Callable[[], dict[str, object]]) -> None:
-    """Until every span carries its evaluation: a continuous task takes what came every few seconds."""
+    """Wait until every span has its evaluation: a continuous task polls every few seconds."""
     until = time.monotonic() + SECONDS_MAX
     found: dict[str, object] = {}
     while time.monotonic() < until:

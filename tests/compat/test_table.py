@@ -1,4 +1,4 @@
-"""What can be known of the compat suite without the clients: it covers what it should, and the page is its own."""
+"""Checks of the compat suite without the clients: its coverage, and the generated page."""
 
 from __future__ import annotations
 

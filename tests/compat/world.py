@@ -1,6 +1,7 @@
-"""What the rows are about: an engine on a port, judges behind it, and one of everything.
+"""The world of the rows: an engine on a port, judges behind it, and one resource of every kind.
 
-What a row changes or deletes is its own (`…_for_ax`, `…_for_arize`, `…_for_npm`), so that rows are in any order.
+Each client changes and deletes its own resources (`…_for_ax`, `…_for_arize`, `…_for_npm`), so that order does not
+matter.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _UNDER_WAY = frozenset({"PENDING", "RUNNING"})
 
 @asynccontextmanager
 async def opened(python: str, folder: Path) -> AsyncIterator[dict[str, str]]:
-    """An engine over a new store in `folder`, and the world in it."""
+    """Run an engine with a new store in `folder` and seed the world."""
     async with (
         judge_server() as judge,
         judge_server() as held_judge,
@@ -57,7 +58,7 @@ async def _engine(python: str, folder: Path) -> AsyncIterator[str]:
 
 
 def seen_by(client: str, world: dict[str, str]) -> dict[str, str]:
-    """The world with this client's own things under short names."""
+    """Return the world with the resources of this client under short names."""
     own = {name.removesuffix(f"_for_{client}"): id_ for name, id_ in world.items() if name.endswith(f"_for_{client}")}
     return {**{name: id_ for name, id_ in world.items() if "_for_" not in name}, **own, "client": client}
 
@@ -130,7 +131,7 @@ class _Seeding:
         return world
 
     async def _own(self, client: str, world: dict[str, str], code: str, integration: str) -> dict[str, str]:
-        """What this client's rows may change (`mine`) and delete (`spare`)."""
+        """Seed what the rows of this client may change (`mine`) and delete (`spare`)."""
         made: dict[str, str] = {}
         window = {"data_start_time": world["start"], "data_end_time": world["end"], "max_spans": 1}
         for use in ("mine", "spare"):

@@ -1,4 +1,4 @@
-"""Fixtures that end a call with questions and go on when the answers come: `input_required` of 2026-07-28."""
+"""Fixtures that end a call with questions and continue with the answers: `input_required` of 2026-07-28."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _questions(state: str | None = None, **requests: InputRequest) -> InputRequi
 
 
 def _field(ctx: Context[Any, Any], key: str, field: str) -> object | None:
-    """What the person wrote, or None when this question is not answered yet."""
+    """Return the user's answer, or None if this question is not answered yet."""
     answer = (ctx.input_responses or {}).get(key)
     if not isinstance(answer, ElicitResult) or answer.action != "accept":
         return None

@@ -4,7 +4,7 @@
 #   tests/conformance/check.sh [PYTHON]
 #
 # Exit codes: 0 every required scenario passed; 1 something failed; 3 it could not be run here (no npm, no package
-# registry, another platform) and nothing was judged. CI treats 3 as a failure unless told otherwise.
+# registry, another platform) and nothing was judged. CI treats 3 as a failure by default.
 set -uo pipefail
 
 python=${1:-${PYTHON:-python}}

@@ -1,4 +1,4 @@
-"""Fixtures that give something back: contents of every kind, progress, logs, resources, prompts, changed lists."""
+"""Fixtures with results: contents of every kind, progress, logs, resources, prompts, changed lists."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _add_tools(server: EvaltasksServer) -> None:
         """Tool with JSON Schema 2020-12 features"""
         return f"{name} {address}"
 
-    # Published as given: the suite compares the keywords.
+    # Published unchanged: the suite compares the keywords.
     schema = server.input_schema_of("json_schema_2020_12_tool")
     assert schema is not None
     schema.clear()

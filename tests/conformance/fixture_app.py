@@ -1,4 +1,4 @@
-"""The real server plus what the official conformance suite looks for, over streamable HTTP.
+"""The real server plus the fixtures of the official conformance suite, over streamable HTTP.
 
 python -m tests.conformance.fixture_app --port 8123
 
@@ -26,7 +26,7 @@ from tests.conformance import answering, asking, contents
 
 
 class MemoryEvents(EventStore):
-    """Keeps what was sent on each stream, so that a client can come back for what it missed."""
+    """Stores the events of each stream, so that a client can resume it."""
 
     def __init__(self) -> None:
         self._order: list[tuple[str, object]] = []

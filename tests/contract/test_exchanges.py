@@ -1,4 +1,4 @@
-"""Each operation of AX through our client, against exchanges that are held exactly (`tests/fixtures/ax`).
+"""Each operation of AX through our client, compared exactly with exchanges (`tests/fixtures/ax`).
 
 Every one runs without a network; together they also run over real TCP, one after another over the same connection.
 """
@@ -80,7 +80,7 @@ async def test_unknown_response_members_are_ignored(it: Exchange) -> None:
 
 def _with_new_members(value: Any) -> Any:
     if isinstance(value, dict):
-        # The maps whose keys are the caller's own words are no place for a member.
+        # Maps with arbitrary keys have no members to add.
         free = all(isinstance(each, int | float | str) for each in value.values()) and len(value) <= 2
         newer = {name: _with_new_members(each) for name, each in value.items()}
         return newer if free else {**newer, "x_newer": {"deep": [1]}}

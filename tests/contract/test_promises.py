@@ -1,4 +1,4 @@
-"""Every promise has a test that shows it, every test that claims to show one names one, and the documents say which."""
+"""Every promise has a test, every mark names a promise, and the documents list them."""
 
 from __future__ import annotations
 

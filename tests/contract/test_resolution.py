@@ -1,4 +1,4 @@
-"""Names to ids on every backend: over pages and spaces, with candidates, and never from memory."""
+"""Resolution of names on every backend: over pages and spaces, with candidates, and without a cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every resource made, read, changed and deleted through the client, on every backend."""
+"""Create, read, update and delete every resource through the client, on every backend."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def make_task(client: Client, name: str = "Tone", **fields: Any) -> Task:
 
 
 async def ended(client: Client, run_id: str) -> TaskRun:
-    """The task run once it is over: a poll, as every client waits."""
+    """Poll until the task run has ended, and return it."""
     with anyio.fail_after(20):
         while not (task_run := await client.task_runs.get(run_id)).finished:  # noqa: ASYNC110
             await anyio.sleep(0.01)

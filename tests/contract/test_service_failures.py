@@ -1,7 +1,7 @@
-"""What stands between us and a service, over real TCP: cut lines, pages of proxies, refusals; and what becomes of it.
+"""Failures between client and service over real TCP: cut connections, proxy pages, error responses.
 
-A failure meets a call that reads (`list_tasks`) and one that changes (`trigger_task_run`): the first may be repeated,
-the second never is when it may have taken effect.
+Each failure is tested with a read (`list_tasks`) and a write (`trigger_task_run`): the read may be repeated,
+the write is never repeated if it may have taken effect.
 """
 
 from __future__ import annotations

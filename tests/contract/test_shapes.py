@@ -1,4 +1,4 @@
-"""What our models can say is what AX knows: every member, query parameter and enumeration, at any depth.
+"""Our models can express only what AX accepts: every member, query parameter and enum value, at any depth.
 
 The shapes are AX's (`tests/support/ax_shapes.py`); what is ours alone is in a list there, so that a new member of
 our own is a decision and no accident.
@@ -83,7 +83,7 @@ def test_literal_path_segments_take_precedence_when_matching_a_request() -> None
 
 
 def _unknown(schema: Mapping[str, Any], rule: Rule, defs: Mapping[str, Any], where: str) -> Iterator[str]:
-    """Every place at which the schema allows what the rule does not know."""
+    """Return every place at which the schema allows more than the rule."""
     if "$ref" in schema:
         schema = defs[schema["$ref"].rpartition("/")[2]]
     for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):

@@ -1,4 +1,4 @@
-"""Several spaces on one engine: what is in one is not seen from another, and names mean what they mean in theirs."""
+"""Isolation of spaces on one engine: resources and names of one space are not visible from another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MANAGED = {"type": "MANAGED", "name": "tone", "managed_evaluator": "JSON_PARSEA
 
 
 async def _furnish(it: EngineInTest, space: str) -> dict[str, str]:
-    """One of everything in the space, under the same names in each; resource → id."""
+    """Create one resource of every kind in the space, with the same names in each; return ids by resource."""
 
     async def make(path: str, **body: object) -> str:
         return str((await it.ask("POST", path, body))["id"])

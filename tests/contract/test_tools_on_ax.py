@@ -1,6 +1,6 @@
-"""The tools against a service that has what AX has and nothing else, and refuses whatever AX does not know.
+"""The tools against a service that accepts only what AX accepts.
 
-Behind it is an engine that really works; its own operations, and its own members of requests and answers, are hidden.
+It wraps an engine and hides the operations and members that only an engine has.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KEY = "ak-tools-03ab"
 
 @asynccontextmanager
 async def tools_on_ax() -> AsyncIterator[tuple[ToolsInTest, StrictAx]]:
-    """Fails when anything was asked that AX would refuse for its form."""
+    """Yield tools over a strict AX. Fails the test if a request was sent that AX would refuse."""
     async with Engine.open(":memory:", limits=QUICK, environment={}) as engine:
         service = StrictAx(engine.app, KEY, is_ax=True)
         network = httpx2.ASGITransport(service)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
-"""The engine in this process against its own OpenAPI document: what schemathesis makes of the schemas, right and
-wrong. `tests/fuzz/check.sh` does the same over TCP, and follows what one request made to the next.
+"""The engine in this process against its OpenAPI document: valid and invalid requests that schemathesis generates.
+
+`tests/fuzz/check.sh` does the same over TCP, and uses results of one request in the next.
 
 Runs only where `pip install 'evaltasks[fuzz]'` was done.
 """
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 class EngineApp:
-    """An ASGI app that opens its engine when it starts, in the loop that it is asked in."""
+    """An ASGI app that opens its engine at start-up, in the event loop of its requests."""
 
     engine: Engine
 
@@ -35,7 +36,7 @@ class EngineApp:
             await self.engine.app(scope, receive, send)
             return
         await receive()
-        # No network: what a made-up integration would call is no one's to be called.
+        # No network: generated integrations must not call real hosts.
         async with Engine.open(":memory:", environment={}) as self.engine:
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -44,7 +45,7 @@ class EngineApp:
 
 @schemathesis.serializer("application/x-protobuf")
 def no_protobuf(context: Any, value: Any) -> bytes:
-    """What is made up for a body without a schema; damaged protobuf is made in the tests of OTLP."""
+    """Generate bodies without a schema. Invalid protobuf is covered by the OTLP tests."""
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 

@@ -1,4 +1,4 @@
-"""A real language model behind a real OpenAI-compatible server: what no script of ours would have thought of.
+"""A real language model behind an OpenAI-compatible server, for cases that no scripted judge covers.
 
 Runs only where `python scripts/install_llm.py` was run. The model judges at chance, so nothing here looks at what it
 says, only at how it is asked, how its answers are read, and what becomes of those that cannot be.
@@ -41,7 +41,7 @@ Model = dict[str, str]
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[Model]:
-    """Its address and name, as the program prints them; it ends when its standard input closes."""
+    """Yield URL and name of the model, as the program prints them. It ends when its standard input closes."""
     command = [sys.executable, "-m", "evaltasks.demo.small_llm"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

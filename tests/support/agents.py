@@ -1,4 +1,4 @@
-"""Agents to test with: real MCP clients on the real server, in memory or as a started command.
+"""MCP clients for tests: connected to the real server, in memory or as a started command.
 
 async with agent(mode, call_wait_seconds_max=1) as it:
     answer = await it.answer("list_tasks", {"limit": 5})     # structured content; fails the test on an error
@@ -51,7 +51,7 @@ Person = str | Callable[[str], ElicitResult]
 
 @dataclass
 class Agent:
-    """A connected MCP client with everything a test wants to look at afterwards."""
+    """A connected MCP client that records progress, questions and updates."""
 
     mcp: McpClient
     # None for a server in another process.
@@ -62,19 +62,19 @@ class Agent:
     progress: list[tuple[float, float | None, str | None]] = field(default_factory=list)
     # Every question the person was asked.
     questions: list[str] = field(default_factory=list)
-    # Addresses of resources the older era was told about.
+    # URIs of updated resources that the older protocol era was notified of.
     updates: list[str] = field(default_factory=list)
     _news: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def seed(self) -> EngineInTest:
-        """The engine behind, for arranging through its REST side."""
+        """The engine behind the server, for seeding through its REST API."""
         assert self.seeds is not None, "this engine was not opened here"
         return self.seeds
 
     @property
     def backend(self) -> Client:
-        """The client behind the tools, for arranging and for looking past the tools."""
+        """The client behind the tools, for seeding and for reads that bypass the tools."""
         assert self.client is not None, "this server runs in another process"
         return self.client
 
@@ -84,20 +84,20 @@ class Agent:
         return result
 
     async def answer(self, tool: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The structured content of a successful call."""
+        """Call a tool and return its structured content. Fails the test on an error."""
         result = await self.call(tool, arguments)
         assert not result.is_error, text_of(result)
         assert isinstance(result.structured_content, dict)
         return result.structured_content
 
     async def refusal(self, tool: str, arguments: dict[str, Any] | None = None) -> str:
-        """The text of a failed call."""
+        """Call a tool that must fail, and return the error text."""
         result = await self.call(tool, arguments)
         assert result.is_error, f"expected an error, got {result.structured_content}"
         return text_of(result)
 
     async def read(self, uri: str) -> Any:
-        """A resource, parsed from its JSON."""
+        """Read a resource and parse its JSON."""
         contents = (await self.mcp.read_resource(uri, cache_mode="bypass")).contents
         assert len(contents) == 1
         assert isinstance(contents[0], TextResourceContents)
@@ -105,7 +105,7 @@ class Agent:
         return json.loads(contents[0].text)
 
     async def updated(self, uri: str, at_most_seconds: float = 10) -> None:
-        """Return when the older era's client was told that this resource changed."""
+        """Wait until the client of the older protocol era was notified that this resource changed."""
         with anyio.fail_after(at_most_seconds):
             while uri not in self.updates:
                 await self._news.wait()
@@ -125,7 +125,7 @@ NextUpdate = Callable[[], Awaitable[None]]
 
 @asynccontextmanager
 async def subscribed(it: Agent, mode: str, uri: str) -> AsyncIterator[NextUpdate]:
-    """Subscribe to a resource in the way of the era; what is yielded returns at the next news of it."""
+    """Subscribe to a resource as the protocol era does. Yields a function that waits for the next update."""
     if mode == "legacy":
         await it.mcp.subscribe_resource(uri)
         yield lambda: it.updated(uri)
@@ -170,7 +170,7 @@ async def agent(
     extensions: Sequence[ClientExtension] = (),
     **settings: Any,
 ) -> AsyncIterator[Agent]:
-    """A client in memory on the real server over an embedded engine.
+    """Yield an in-memory client of the real server over an embedded engine.
 
     `settings` are fields of ToolSettings. `person` answers questions; without one the client cannot be asked.
     """
@@ -207,7 +207,7 @@ async def agent_of(
     watch_seconds: float = 0.02,
     extensions: Sequence[ClientExtension] = (),
 ) -> AsyncIterator[Agent]:
-    """A client in memory on the real server over a client of any backend."""
+    """Yield an in-memory client of the real server over a client of any backend."""
     app = ToolApp(
         client=client,
         settings=settings or ToolSettings(),
@@ -231,7 +231,7 @@ async def stdio_agent(
     extensions: Sequence[ClientExtension] = (),
     start: Callable[..., list[str]] = quick_command,
 ) -> AsyncIterator[Agent]:
-    """A client of the real command `evaltasks serve` in a process of its own; `start` is how that is started."""
+    """Yield a client of the command `evaltasks serve` in a separate process. `start` returns its command line."""
     command = start("serve", "--store", str(store), *arguments)
     parameters = StdioServerParameters(
         command=command[0],
@@ -246,7 +246,7 @@ async def stdio_agent(
 async def connected(
     target: Any, mode: str, *, person: Person | None = None, extensions: Sequence[ClientExtension] = ()
 ) -> AsyncIterator[Agent]:
-    """An agent on anything the SDK's client can reach: a server object, a command, a URL, a transport."""
+    """Yield an agent on any target of the SDK's client: a server object, a command, a URL or a transport."""
     found: list[Agent] = []
 
     async def on_question(_: Any, params: Any) -> ElicitResult:

@@ -1,6 +1,6 @@
-"""Answers made from the reply models themselves, and the same from a service that is newer than we are.
+"""Response bodies generated from the reply models, and the same bodies from a newer service.
 
-`whole_answers(model)` are bodies with every field there is, one for each alternative somewhere inside. Each knows its
+`whole_answers(model)` are bodies with every field, one for each alternative at any depth. Each knows its
 places: the objects all of whose fields we know (`objects`), and the words that are on a closed list (`words`).
 """
 
@@ -28,7 +28,7 @@ class Whole:
     words: tuple[Place, ...]
 
     def newer(self, *, objects: Sequence[Place] = (), words: Sequence[Place] = ()) -> Any:
-        """With a field no one knows in these objects, and a word no one knows at these places."""
+        """Return the body with an unknown field in these objects and an unknown enum value at these places."""
         body = copy.deepcopy(self.body)
         for place in words:
             at(body, place[:-1])[place[-1]] = NEVER_SEEN
@@ -44,12 +44,12 @@ def at(body: Any, place: Place) -> Any:
 
 
 def whole_answers(model: type[BaseModel]) -> list[Whole]:
-    """One for each alternative that the model reads: not every rule between two fields can be told from a schema."""
+    """Return one body for each alternative that the model accepts. A schema does not show rules between fields."""
     return [whole for whole in whole_bodies(model) if _is_readable(model, whole.body)]
 
 
 def whole_bodies(model: type[BaseModel]) -> list[Whole]:
-    """One for each alternative, whether it keeps the rules or not."""
+    """Return one body for each alternative, valid or not."""
     schema = model.model_json_schema(mode="validation")
     return [_made(schema, chosen) for chosen in _choices(schema)]
 
@@ -99,7 +99,7 @@ def _choices(schema: Mapping[str, Any]) -> Iterator[Choose]:
 
 
 def _ways(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The alternatives at a place. Null is the same in every service, and so is text beside a closed list."""
+    """Return the alternatives at a place, without null and without free text beside an enum."""
     for way in part.get("anyOf", part.get("oneOf", ())):
         if "anyOf" in way or "oneOf" in way:
             yield from _ways(way)

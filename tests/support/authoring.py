@@ -1,4 +1,4 @@
-"""Tools that make what tasks refer to, called with settings of their own: directories, environment, the AX face.
+"""Authoring tools, called with specific settings: allowed directories, environment, or as against AX.
 
 async with tools(tmp_path) as it:
     answer = await it.call(IMPORT_SPANS, project="p", file="spans.jsonl")
@@ -26,7 +26,7 @@ from tests.support.tool_calls import ToolsInTest, tools_in_test
 @dataclass
 class AuthoringTools(ToolsInTest):
     async def refused(self, spec: ToolSpec[Any, Any], **arguments: Any) -> str:
-        """The words of the refusal; fails the test when the call succeeds."""
+        """Call a tool that must fail, and return the error text."""
         with pytest.raises((ValidationErrors, Refused, Problem, ClientError)) as caught:
             await self.call(spec, **arguments)
         return str(caught.value)
@@ -36,10 +36,10 @@ class AuthoringTools(ToolsInTest):
 async def tools(
     *allowed_dirs: Path, environment: Mapping[str, str] | None = None, as_ax: bool = False
 ) -> AsyncIterator[AuthoringTools]:
-    """`as_ax` makes the client believe that the other side is not an evaltasks engine."""
-    given = dict(environment or {})
-    async with tools_in_test(environment=given) as opened:
+    """Yield tools over an engine; with `as_ax` the client takes it for AX."""
+    variables = dict(environment or {})
+    async with tools_in_test(environment=variables) as opened:
         if as_ax:
             opened.client.is_engine = False
-        settings = ToolSettings(allowed_dirs=allowed_dirs, environment=given)
+        settings = ToolSettings(allowed_dirs=allowed_dirs, environment=variables)
         yield AuthoringTools(opened.client, opened.seeds, settings=settings)

@@ -1,4 +1,4 @@
-"""The bodies AX takes, and the parts they share, member by member; `ax_shapes` says which operation takes which."""
+"""Request bodies that AX accepts, and their shared parts; `ax_shapes` lists them by operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each operation of AX is called through our client, from values as they are in an exchange."""
+"""Calls each operation of AX through our client, with the values of an exchange."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BY_NAME: dict[str, Operation[..., Any]] = {row.name: row for row in OPERATIONS}
 
 @dataclass(frozen=True)
 class Given:
-    """Path values in order, and the query and body as the operation's own models (None where it has none)."""
+    """Path values in order, query and body as models of the operation (None if it has none)."""
 
     path: list[str]
     query: Any
@@ -33,7 +33,7 @@ class Given:
 
     @property
     def page(self) -> dict[str, Any]:
-        """For methods that take the page beside a body."""
+        """Return the page, for methods that take it in addition to a body."""
         return {"limit": self.query.limit, "cursor": self.query.cursor}
 
 

@@ -1,8 +1,8 @@
-"""Rules of a strict service: what a value must be, member by member, and what is wrong with it in words.
+"""Rules of a strict service: what each member must be, and messages about violations.
 
     TASK = record({"name*": text(255), "query_filter?": text()})      # `*` required, `?` may be null
 
-What is not named is refused. Rules know nothing of our own models: they are the other side.
+Members that are not named are refused. The rules are independent of our own models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 @dataclass(frozen=True)
 class Plain:
-    """A value of one of these types, and, where they are given, between the bounds, like the pattern, of the words."""
+    """A value of one of these types, optionally within bounds, matching a pattern, or one of some values."""
 
     types: tuple[type, ...]
     called: str
@@ -60,7 +60,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Mapped:
-    """An object whose keys are the caller's own."""
+    """An object with arbitrary keys."""
 
     item: Rule
 
@@ -80,7 +80,7 @@ class Anything:
 
 @dataclass(frozen=True)
 class Record:
-    """An object with these members; with `open_`, others beside them are the caller's own columns."""
+    """An object with these members; with `open_` it may have other members, such as columns."""
 
     members: Mapping[str, Rule]
     required: frozenset[str]
@@ -110,7 +110,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Tagged:
-    """One of several records, distinguished by the word in `tag`; without a tag, whichever has no problem."""
+    """One of several records, distinguished by the value of `tag`; without a tag, the first without a problem."""
 
     tag: str
     choices: Mapping[str, Rule] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What AX takes, operation by operation: section 3 of the wire reference as data, and checked against the models inside
+"""The requests that AX accepts, by operation: section 3 of the wire reference as data, checked against the models of
 the published Python client (8.61.0). `tests/contract/test_shapes.py` holds our client to it.
 
 A shape is the path, the names and values of the query, and the body. AX refuses what is not named here.
@@ -59,7 +59,7 @@ class Shape:
         return method == self.method and re.fullmatch(pattern, path) is not None
 
     def issues(self, query: Mapping[str, str], body: Any) -> Iterator[str]:
-        """Everything a strict service would refuse. `body` is None when none was sent."""
+        """Return everything that a strict service would refuse. `body` is None for a request without one."""
         for name, value in query.items():
             rule = self.query.get(name)
             if rule is None:
@@ -208,7 +208,7 @@ OURS_ALONE: dict[str, frozenset[str]] = {
 
 
 def operation_of(method: str, path: str) -> str | None:
-    """The operation a request asks for; literal segments go before placeholders."""
+    """Return the operation of a request. Literal path segments take precedence over placeholders."""
     found = [name for name, shape in SHAPES.items() if shape.matches(method, path)]
     return min(found, key=lambda name: SHAPES[name].path.count("{"), default=None)
 

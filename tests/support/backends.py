@@ -24,7 +24,7 @@ BACKENDS = ("in_process", "tcp", "strict")
 
 @asynccontextmanager
 async def served(app: AsgiApp) -> AsyncIterator[str]:
-    """The app on a free loopback port; yields its address."""
+    """Serve the app on a free loopback port and yield its URL."""
     # The protocol is named because asyncio sets TCP_NODELAY only then; without it every answer takes 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -42,7 +42,7 @@ async def served(app: AsgiApp) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def client_of(backend: str, *, default_space: str | None = "default", **options: Any) -> AsyncIterator[Client]:
-    """A client of an empty engine; `options` go to `Engine.open`."""
+    """Yield a client of an empty engine; `options` are passed to `Engine.open`."""
     options = {"limits": QUICK, "environment": {}, **options}
     async with Engine.open(":memory:", **options) as engine:
         if backend == "in_process":

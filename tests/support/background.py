@@ -1,4 +1,4 @@
-"""The client's side of MCP's tasks extension: what a host that can follow background tasks would do.
+"""The client side of MCP's tasks extension, as a host with background tasks implements it.
 
 tasks = BackgroundTasks()
 async with agent(extensions=[tasks]) as it:
@@ -24,7 +24,7 @@ EXTENSION = "io.modelcontextprotocol/tasks"
 
 
 class Handle(Result):
-    """What a tool call is answered with instead of a result."""
+    """The task that a tool call returns instead of a result."""
 
     result_type: Literal["task"] = "task"
     task_id: str
@@ -63,7 +63,7 @@ class UpdateTask(Request[UpdateParams, Literal["tasks/update"]]):
 
 
 class Raw(BaseModel):
-    """A result as it came."""
+    """A result as received."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -89,7 +89,7 @@ class BackgroundTasks(ClientExtension):
 
 
 async def started(it: Agent, tool: str, arguments: dict[str, Any]) -> Handle:
-    """The handle that a call is answered with; fails the test when it is answered with a result."""
+    """Call a tool and return the task handle. Fails the test if the call returns a result."""
     answer = await it.mcp.session.call_tool(tool, arguments, allow_claimed=True)
     assert isinstance(answer, Handle), answer
     return answer
@@ -100,17 +100,17 @@ async def task_of(it: Agent, task_id: str) -> dict[str, Any]:
 
 
 async def cancelled(it: Agent, task_id: str) -> dict[str, Any]:
-    """The answer to a cancellation."""
+    """Cancel a task and return the response."""
     return await _sent(it.mcp.session, CancelTask(params=TaskParams(task_id=task_id)))
 
 
 async def updated(it: Agent, task_id: str, **responses: Any) -> dict[str, Any]:
-    """The answer to an update."""
+    """Update a task and return the response."""
     return await _sent(it.mcp.session, UpdateTask(params=UpdateParams(task_id=task_id, input_responses=responses)))
 
 
 async def ended_task(it: Agent, task_id: str) -> dict[str, Any]:
-    """The task once it is over."""
+    """Return the task once it has ended."""
     return await _ended(it.mcp.session, task_id)
 
 

@@ -1,7 +1,7 @@
-"""The command `evaltasks`, run to its end: in this process, or started as a person starts it.
+"""Runs the command `evaltasks` to its end, in this process or as a user starts it.
 
 A start costs a second of imports: `run_command` is for what a command does, `start_command` for how it starts and ends
-(or, with `quick_command`, for a process of its own).
+(or, with `quick_command`, for a separate process).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run_command(*arguments: str, **environment: str) -> CompletedProcess[str]:
 
 @contextmanager
 def _root_logger_kept() -> Iterator[None]:
-    """The command sets up handlers of its own, and would close pytest's."""
+    """Restore the log handlers, because the command replaces them and would close those of pytest."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()
@@ -57,7 +57,7 @@ def _root_logger_kept() -> Iterator[None]:
 def start_command(
     *arguments: str, start: Callable[..., list[str]] = true_command, **environment: str
 ) -> CompletedProcess[str]:
-    """Start the command in the repository's folder and wait for its end; `start` is how it is started."""
+    """Start the command in the repository folder and wait for its end. `start` returns its command line."""
     return subprocess.run(
         start(*arguments),
         capture_output=True, text=True, timeout=50, env=_environment(environment), cwd=ROOT, check=False,

@@ -1,4 +1,4 @@
-"""Everything a store must never say, looked for in its file."""
+"""Checks the invariants of a store file with SQL queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUERIES = {
         WHERE r.status = 'COMPLETED' AND l.outcome = 'WAITING'""",
     "an ended task run has an owner": """
         SELECT seq FROM task_runs WHERE status NOT IN ('PENDING', 'RUNNING') AND owner IS NOT NULL""",
-    "one row stands twice in a ledger": """
+    "one row is in a ledger twice": """
         SELECT task_run_seq, row_id FROM task_run_rows
         GROUP BY task_run_seq, row_kind, row_seq, row_id, evaluator_id HAVING count(*) > 1""",
     "a success has no evaluation on its span": """

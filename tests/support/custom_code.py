@@ -1,4 +1,4 @@
-"""Custom evaluators to test with: a method's body in, a configuration out."""
+"""Custom code evaluators for tests, from the body of a method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IMPORTS = "from arize.experimental.datasets.experiments.evaluators.base import E
 
 
 def custom_code(body: str, *, imports: str = "", variables: Sequence[str] = ("output",), extra: str = "") -> str:
-    """The class around the body of `evaluate`; `extra` are further methods."""
+    """Return a configuration with this body of `evaluate`; `extra` are further methods."""
     names = ", ".join(f"{name}=None" for name in variables)
     methods = f"def evaluate(self, *, {names}, **kwargs):\n{indent(dedent(body).strip(), '    ')}\n{dedent(extra)}"
     return "class Check(CodeEvaluator):\n" + indent(methods, "    ")

@@ -1,4 +1,4 @@
-"""Whether an answer of the engine is one that its own OpenAPI document describes."""
+"""Checks that a response of the engine is described in its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _registry() -> Any:
 
 @cache
 def _described(operation: str, status: int) -> tuple[str | None, Draft202012Validator | None] | None:
-    """Media type and schema of an answer, None and None for an empty one, or None for one that is not described."""
+    """Return media type and schema of a response, (None, None) for an empty one, or None if it is not described."""
     path, method = PATHS[operation]
     response = _document()["paths"][path][method]["responses"].get(str(status))
     if response is None:
@@ -50,7 +50,7 @@ def _described(operation: str, status: int) -> tuple[str | None, Draft202012Vali
 
 
 def objection(operation: str, reply: httpx2.Response) -> str | None:
-    """What is wrong with the answer, or None."""
+    """Return what is wrong with the response, or None."""
     if reply.status_code >= 500 and reply.status_code != NOT_BUILT:
         return f"a server problem, {reply.status_code}"
     described = _described(operation, reply.status_code)

@@ -1,4 +1,4 @@
-"""The command `evaltasks engine`, started as a person starts it and spoken to from outside.
+"""The command `evaltasks engine`, started as a user starts it and used over its ports.
 
 async with engine_command(store, "--rate-limit", "5", key=KEY) as served:
     async with open_remote_client(served.address, KEY) as client: ...
@@ -40,7 +40,7 @@ class Served:
 async def engine_command(
     store: str | Path, *arguments: str, key: str | None = KEY, port: int = 0, lines: int = 1
 ) -> AsyncIterator[Served]:
-    """Running while the block is; `lines` addresses are waited for. It ends by a signal, and must end in order."""
+    """Run the command during the block, after `lines` addresses were printed. It must end cleanly on a signal."""
     command = quick_command("engine", "--port", str(port), "--store", str(store), *arguments)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("EVALTASKS_", "ARIZE_"))}
     environment = clean if key is None else {**clean, "EVALTASKS_ENGINE_KEY": key}

@@ -1,4 +1,4 @@
-"""An engine as a program of its own, to be killed: `python -m tests.support.engine_process STORE --lease-seconds 0.5`.
+"""An engine in a separate process, to be killed: `python -m tests.support.engine_process STORE --lease-seconds 0.5`.
 
 It prints `ready` once it is open and works until it is killed or its standard input ends. With `--nursery` it prints
 `ready` at once, and for each line that comes in it forks an engine, which takes no time for imports, and prints
@@ -27,23 +27,23 @@ def say(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
-async def serve(given: argparse.Namespace, limits: ExecutorLimits, lifeline: BinaryIO, *opened: object) -> None:
-    async with Engine.open(given.store, limits=limits, environment={}) as engine:
+async def serve(options: argparse.Namespace, limits: ExecutorLimits, lifeline: BinaryIO, *opened: object) -> None:
+    async with Engine.open(options.store, limits=limits, environment={}) as engine:
         say(*opened)
-        if given.ingest is not None:
-            await ingest(engine, given.ingest, given.first, given.count)
+        if options.ingest is not None:
+            await ingest(engine, options.ingest, options.first, options.count)
         await to_thread.run_sync(lifeline.read, abandon_on_cancel=True)
 
 
 async def ingest(engine: Engine, project: str, first: int, count: int) -> None:
-    """A few spans at a time, so that two who do so take turns."""
+    """Ingest a few spans per request, so that two processes alternate."""
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=engine.app), base_url="http://engine") as http:
         it = EngineInTest(engine, http)
         for start in range(first, first + count, 5):
             await it.seed_spans(project, min(5, first + count - start), first=start)
 
 
-def nurse(given: argparse.Namespace, limits: ExecutorLimits) -> None:
+def nurse(options: argparse.Namespace, limits: ExecutorLimits) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no one has to wait for the dead
     theirs, ours = os.pipe()  # ends for them when we do
     say("ready")
@@ -54,7 +54,7 @@ def nurse(given: argparse.Namespace, limits: ExecutorLimits) -> None:
             continue
         os.close(ours)
         with os.fdopen(theirs, "rb") as lifeline:
-            anyio.run(serve, given, limits, lifeline, "open", os.getpid())
+            anyio.run(serve, options, limits, lifeline, "open", os.getpid())
         os._exit(0)
 
 

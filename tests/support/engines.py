@@ -1,4 +1,4 @@
-"""Engines to test against: opened, spoken to over raw HTTP, seeded through the REST side alone.
+"""Engines for tests: opened, called over raw HTTP, and seeded only through the REST API.
 
 async with engine() as it:
     project = await it.seed_project()
@@ -33,7 +33,7 @@ QUICK = ExecutorLimits(poll_seconds=0.02, retry_seconds=0.01, continuous_seconds
 
 
 class HandClock:
-    """A clock that moves only when a test turns it; sleepers wake when their time has come."""
+    """A clock that only the test advances; sleeping tasks wake when their time is reached."""
 
     def __init__(self, now: datetime = datetime(2026, 4, 1, 12, tzinfo=UTC)) -> None:
         self._start = now
@@ -45,7 +45,7 @@ class HandClock:
         return self._start + timedelta(seconds=self._seconds)
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock; no time goes by."""
+        """Set the wall clock without letting time pass."""
         self._start += timedelta(seconds=seconds)
 
     def monotonic_seconds(self) -> float:
@@ -64,13 +64,13 @@ class HandClock:
                 self._sleepers.remove(entry)
 
     async def until_sleeping(self, sleepers: int) -> None:
-        """Until that many are asleep: they have done what the last turn woke them for. The caller bounds it."""
+        """Wait until that many tasks sleep, so that they have finished what the last turn woke them for."""
         while len(self._sleepers) < sleepers:
             self._lay_down = anyio.Event()
             await self._lay_down.wait()
 
     async def turn(self, seconds: float) -> None:
-        """Move time on and let everybody whose sleep is over go on."""
+        """Advance the time and wake the tasks whose sleep is over."""
         self._seconds += seconds
         for entry in [entry for entry in self._sleepers if entry[0] <= self._seconds]:
             self._sleepers.remove(entry)
@@ -81,7 +81,7 @@ class HandClock:
 
 @dataclass
 class EngineInTest:
-    """An open engine and an HTTP client of it. Every `seed_…` answers the new thing's id."""
+    """An open engine with an HTTP client. Every `seed_…` returns the id of the new resource."""
 
     engine: Engine
     http: httpx2.AsyncClient
@@ -92,7 +92,7 @@ class EngineInTest:
         return f"{resource}-{self._count}"
 
     async def ask(self, method: str, path: str, body: object = None, *, status: int | None = None, **query: Any) -> Any:
-        """One request; the parsed answer (None when empty). `status` is asserted; any 2xx without it."""
+        """Send one request and return the parsed response (None if empty). Asserts `status`, or any 2xx without it."""
         params = {key: value for key, value in query.items() if value is not None}
         reply = await self.http.request(method, path, json=body, params=params or None)
         if status is None:
@@ -119,7 +119,7 @@ class EngineInTest:
         output: str = "answer {i}",
         kind: str = "LLM",
     ) -> list[str]:
-        """`n` spans with ids `span-<i>`, one a second; `{i}` in `output` is the number."""
+        """Seed `n` spans with ids `span-<i>`, one per second; `{i}` in `output` is the number."""
         ids = [f"span-{i:05d}" for i in range(first, first + n)]
         for start in range(0, n, 500):
             spans = [
@@ -156,7 +156,7 @@ class EngineInTest:
     async def seed_experiment(
         self, dataset_id: str, outputs: Sequence[str] | None = None, name: str | None = None
     ) -> str:
-        """One experiment run for each example, in order; `outputs` default to `out 0`, `out 1`, …"""
+        """Seed one experiment run for each example, in order; `outputs` default to `out 0`, `out 1`, …"""
         ids = await self.example_ids(dataset_id)
         texts = outputs or [f"out {i}" for i in range(len(ids))]
         rows = [{"example_id": id_, "output": text} for id_, text in zip(ids, texts, strict=False)]
@@ -196,7 +196,7 @@ class EngineInTest:
         model_name: str = "judge",
         granularity: str = "SPAN",
     ) -> str:
-        """A judge behind an OpenAI-compatible server at `base_url`; needs no key."""
+        """Seed a template evaluator with a judge at the OpenAI-compatible server `base_url`, without a key."""
         template_config = {
             "name": evaluation_name,
             "template": template,
@@ -237,7 +237,7 @@ class EngineInTest:
         name: str | None = None,
         **fields: object,
     ) -> str:
-        """An evaluation task; `fields` (project_id, query_filter, …) go into the body as they are."""
+        """Seed an evaluation task; `fields` (project_id, query_filter, …) are sent in the body."""
         body = {
             "name": name or self._name("task"),
             "type": type_,
@@ -255,7 +255,7 @@ class EngineInTest:
         return answer
 
     async def ended(self, run_id: str, at_most_seconds: float = 20) -> dict[str, Any]:
-        """The task run once it is over."""
+        """Return the task run once it has ended."""
         with anyio.fail_after(at_most_seconds):
             while True:
                 task_run = await self.task_run(run_id)
@@ -264,7 +264,7 @@ class EngineInTest:
                 await anyio.sleep(0.005)  # a poll, as every client waits; bounded above
 
     async def idle(self, at_most_seconds: float = 20) -> None:
-        """Once the executor has nothing in hand."""
+        """Wait until the executor is idle."""
         with anyio.fail_after(at_most_seconds):
             while True:
                 if not self.engine.executor.active_task_run_ids:
@@ -272,11 +272,11 @@ class EngineInTest:
                 await anyio.sleep(0.005)
 
     async def finish(self, task_id: str, **body: object) -> dict[str, Any]:
-        """Trigger and wait for the end."""
+        """Trigger a task and wait until the task run has ended."""
         return await self.ended((await self.trigger(task_id, **body))["id"])
 
     async def rows(self, run_id: str, **query: object) -> list[dict[str, Any]]:
-        """All ledger lines of a task run, through every page."""
+        """Return all ledger rows of a task run, from every page."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         for _ in range(1000):
@@ -292,7 +292,7 @@ class EngineInTest:
 
 @asynccontextmanager
 async def engine(path: str | Path = ":memory:", **options: Any) -> AsyncIterator[EngineInTest]:
-    """An open engine; `options` go to `Engine.open` (clock, environment, limits, on_commit, …)."""
+    """Yield an open engine; `options` are passed to `Engine.open` (clock, environment, limits, on_commit, …)."""
     options.setdefault("limits", QUICK)
     options.setdefault("environment", {})
     async with Engine.open(path, **options) as opened:

@@ -1,7 +1,7 @@
-"""Exchanges with providers, replayed: what a provider answered, from `tests/fixtures/providers`, in place of a network.
+"""Replays recorded exchanges with providers from `tests/fixtures/providers`, without a network.
 
-`async with replaying("ANTHROPIC", "text") as it:` gives a provider whose calls are answered by the named exchanges in
-order, the last one for ever; `it.requests` are what would have left.
+`async with replaying("ANTHROPIC", "text") as it:` yields a provider whose calls are answered by the named exchanges in
+order, the last one forever; `it.requests` are the requests that would have been sent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ needs_libraries = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Kind:
-    """One provider kind: where its exchanges are, a model of it, what its integration needs."""
+    """One kind of provider: its exchanges, a model, and the fields of its integration."""
 
     folder: str
     model: str
@@ -85,7 +85,7 @@ def exchange(folder: str, case: str) -> dict[str, Any]:
 
 
 def answer(recorded: dict[str, Any]) -> httpx2.Response:
-    """Raises as a connection that breaks off does, where that was what happened."""
+    """Return the response, or raise as a broken connection does, if that was recorded."""
     if recorded.get("cut"):
         raise httpx2.RemoteProtocolError("peer closed connection without sending complete message body")
     content = recorded["text"] if "text" in recorded else json.dumps(recorded["body"])
@@ -101,7 +101,7 @@ async def answering(
     timeout_seconds: float = 30,
     **fields: Any,
 ) -> AsyncIterator[Replayed]:
-    """A provider whose requests are answered by a function."""
+    """Yield a provider whose requests are answered by a function."""
     seen: list[httpx2.Request] = []
 
     def take(sent: httpx2.Request) -> httpx2.Response:
@@ -116,7 +116,7 @@ async def answering(
 
 @asynccontextmanager
 async def replaying(kind: str, *cases: str, **options: Any) -> AsyncIterator[Replayed]:
-    """A provider whose requests are answered by the exchanges of these names."""
+    """Yield a provider whose requests are answered by the named exchanges."""
     left = [exchange(KINDS[kind].folder, case) for case in cases]
 
     def take(_: httpx2.Request) -> httpx2.Response:

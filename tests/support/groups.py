@@ -1,4 +1,4 @@
-"""Traces and sessions to evaluate: seeded span by span through the REST side."""
+"""Traces and sessions for tests, seeded span by span through the REST API."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def span(
     input: str | None = None,
     **attributes: object,
 ) -> dict[str, Any]:
-    """One span, `at` seconds after the start of all seeded ones; a root unless it has a parent."""
-    given = {"input.value": input, "output.value": output, "session.id": session, **attributes}
+    """Return one span, `at` seconds after the common start; a root span unless it has a parent."""
+    columns = {"input.value": input, "output.value": output, "session.id": session, **attributes}
     start = SPANS_START + timedelta(seconds=at)
     return {
         "name": "span",
@@ -32,7 +32,7 @@ def span(
         "kind": kind,
         "start_time": start.isoformat(),
         "end_time": start.isoformat(),
-        "attributes": {key: value for key, value in given.items() if value is not None},
+        "attributes": {key: value for key, value in columns.items() if value is not None},
     }
 
 
@@ -43,14 +43,14 @@ async def put(it: EngineInTest, project: str, spans: Iterable[Mapping[str, Any]]
 async def seed_group_task(
     it: EngineInTest, project: str, evaluators: Iterable[str | Mapping[str, Any]], **fields: object
 ) -> str:
-    """A template evaluation task; an evaluator is its id, or the whole attachment."""
+    """Seed a template evaluation task; an evaluator is an id or a whole attachment."""
     attachments = [{"evaluator_id": one} if isinstance(one, str) else dict(one) for one in evaluators]
     body = {"name": f"task {fields!r}", "type": "TEMPLATE_EVALUATION", "project_id": project, "evaluators": attachments}
     return str((await it.ask("POST", "/v2/tasks", {**body, **fields}))["id"])
 
 
 def mapped(evaluator: str, *mappings: tuple[str, str] | tuple[str, str, list[str]]) -> dict[str, Any]:
-    """An attachment; a mapping is (variable, path) or (variable, path, query ids)."""
+    """Return an attachment; a mapping is (variable, path) or (variable, path, query ids)."""
     return {
         "evaluator_id": evaluator,
         "query_mappings": [
@@ -61,7 +61,7 @@ def mapped(evaluator: str, *mappings: tuple[str, str] | tuple[str, str, list[str
 
 
 async def spans_of(it: EngineInTest, project: str, **body: object) -> list[dict[str, Any]]:
-    """The project's spans as the list answers them, newest first."""
+    """Return the listed spans of the project, newest first."""
     window = {"start_time": "2026-02-01T00:00:00Z", "end_time": "2026-04-30T00:00:00Z"}
     page = await it.ask("POST", "/v2/spans?limit=500", {"project_id": project, **window, **body})
     found: list[dict[str, Any]] = page["spans"]

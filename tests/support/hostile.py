@@ -1,4 +1,4 @@
-"""Requests with one thing spoilt: every place of a good request, every value that no one should send."""
+"""Valid requests with one invalid value: every place of the request, every kind of hostile value."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ FILTERS = [
     "eval..label = 'x'",
     "eval.'x'.score > 1e400",
 ]
-# In an address: half a character stands for a byte that is not UTF-8, and clients take only so much.
+# In a URL a lone surrogate represents a byte that is not UTF-8, and clients limit the length.
 SPOILT_TEXTS = [text for text in _TEXTS if len(text) < 20_000]
 SPOILT_TEXTS += ["0", "-1", "1.5", str(2**63), "9" * 30, "true", "null", "\udcff", "a\udcfe\udcffb"]
 WHOLE_BODIES = [
@@ -148,7 +148,7 @@ WHOLE_BODIES = [
 
 
 def spoilt_requests(good: Sent) -> Iterator[tuple[str, Sent, bytes | None]]:
-    """What was spoilt, the request's path and query, and its body as it is sent."""
+    """Yield what was changed, the path and query of the request, and the body as sent."""
     body = None if good.body is None else json.dumps(good.body).encode()
     for name in good.path:
         for text in SPOILT_TEXTS:
@@ -169,7 +169,7 @@ def spoilt_requests(good: Sent) -> Iterator[tuple[str, Sent, bytes | None]]:
 
 
 def _places(body: Any) -> Iterator[tuple[str, Any]]:
-    """The body once for each value in it, with that value marked."""
+    """Yield the body once for each value in it, with that value marked."""
     paths: list[tuple[str | int, ...]] = []
 
     def walk(value: Any, path: tuple[str | int, ...]) -> None:

@@ -1,6 +1,6 @@
-"""Scripts for `judge_server`: servers that refuse for a while, as providers do.
+"""Scripts for `judge_server` that reject requests for a while, as providers do.
 
-Each sees the requests in the order they come and answers None (the usual answer) or a 429.
+A script gets the requests in order and returns None (the usual answer) or a 429.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.support.judges import Answer, Script, SeenRequest
 
 
 def storm(share: float, retry_after: str | None = "0") -> Script:
-    """A 429 for a share of the prompts when they first come; the same prompts at every run, and never twice."""
+    """Return a 429 for a share of the prompts, once each; the same prompts in every run."""
     seen: Counter[str] = Counter()
 
     def script(request: SeenRequest) -> Answer | None:
@@ -27,7 +27,7 @@ def storm(share: float, retry_after: str | None = "0") -> Script:
 
 
 class Admission:
-    """A token bucket: `per_second` requests, `burst` at once; what is over gets a 429. `num_refused` counts them."""
+    """A token bucket: `per_second` requests, `burst` at once; further requests get a 429. `num_refused` counts them."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ _BETTER = {Direction.MAXIMIZE: "high", Direction.MINIMIZE: "low", Direction.NONE
 
 
 def catalog_page() -> str:
-    """The text of `docs/judge-templates.md`."""
+    """Return the text of `docs/judge-templates.md`."""
     lines = []
     for one in CATALOG:
         labels = ", ".join(f"{label} {score:g}" for label, score in one.choices.items())

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible test server on real loopback TCP, cheap enough to measure against.
+"""An OpenAI-compatible test server on loopback TCP, fast enough for benchmarks.
 
 `async with judge_server() as judge:` serves in this event loop; `judge.base_url` is what an AI integration names. As a
 program, `python -m tests.support.judges --port 0 --latency-ms 50`, it prints `{"base_url": …}` and serves until killed.
@@ -32,7 +32,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """A request as it came. `prompt` is the last user message: what a row turned into."""
+    """A received request. `prompt` is the last user message, which was made from a row."""
 
     path: str
     headers: dict[str, str]
@@ -46,14 +46,14 @@ class SeenRequest:
 
     @property
     def first_prompt(self) -> str:
-        """The first user message, which stays the same when a judge is reminded."""
+        """Return the first user message, which is the same when a judge is asked again."""
         users = [m for m in self.body.get("messages", []) if m.get("role") == "user"]
         return str(users[0].get("content")) if users else ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer instead. `cut_after` closes the connection after that many bytes (0: without a word);
+    """The response to send instead. `cut_after` closes the connection after that many bytes (0: without a word);
     `drip_seconds` is the pause between any two bytes of the body, so that each read goes well and the whole does not.
     """
 
@@ -66,7 +66,7 @@ class Answer:
 
     @classmethod
     def error(cls, status: int, message: str = "", headers: dict[str, str] | None = None, **members: Any) -> Answer:
-        """An error in OpenAI's shape; `members` are `code`, `type`, `param`."""
+        """Return an error response of OpenAI; `members` are `code`, `type`, `param`."""
         document = {"error": {"message": message, "type": None, "param": None, "code": None, **members}}
         return cls(status, json.dumps(document).encode(), headers or {})
 
@@ -77,7 +77,7 @@ class Answer:
 
     @classmethod
     def text(cls, text: str | None, **message: Any) -> Answer:
-        """A success with this text, whatever was asked for."""
+        """Return a successful response with this text."""
         return cls(body=json.dumps(completion({"role": "assistant", "content": text, **message})).encode())
 
     @classmethod
@@ -103,7 +103,7 @@ Script = Callable[[SeenRequest], Answer | None]
 
 
 class JudgeServer:
-    """The running server. `requests` are all that came, in order; `num_by_prompt` counts them by first user message."""
+    """The running server. `requests` are all requests in order; `num_by_prompt` counts them by first user message."""
 
     def __init__(
         self,
@@ -134,19 +134,19 @@ class JudgeServer:
         self._came = asyncio.Condition()
 
     def hold(self) -> None:
-        """From now on requests come in but are not answered, until `release`."""
+        """Accept requests without answering them until `release`."""
         self._open.clear()
 
     def release(self) -> None:
         self._open.set()
 
     async def wait_for_requests(self, num: int) -> None:
-        """Wait until that many requests have come in, answered or not. The caller bounds it."""
+        """Wait until that many requests were received, answered or not. The caller sets a timeout."""
         async with self._came:
             await self._came.wait_for(lambda: len(self.requests) >= num)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, kept open between requests as HTTP/1.1 does."""
+        """Serve one HTTP/1.1 connection, which stays open between requests."""
         self.num_connections += 1
         try:
             while (request := await _read(reader)) is not None:
@@ -213,7 +213,7 @@ async def judge_server(
     key: str | None = None,
     port: int = 0,
 ) -> AsyncIterator[JudgeServer]:
-    """Serve while the block lasts. `tools` and `json_schema` are "has", "ignores" or "refuses"; `key` is asked for."""
+    """Serve while the block lasts. `tools` and `json_schema` are "has", "ignores" or "refuses"; `key` is required."""
     judge = JudgeServer(
         latency_seconds,
         script,
@@ -250,7 +250,7 @@ async def judge_server(
 
 
 def completion(message: dict[str, Any], **members: Any) -> dict[str, Any]:
-    """A chat completion in OpenAI's shape around one message."""
+    """Return a chat completion of OpenAI with one message."""
     return {
         "id": "chatcmpl-test",
         "object": "chat.completion",
@@ -263,7 +263,7 @@ def completion(message: dict[str, Any], **members: Any) -> dict[str, Any]:
 
 
 def label_for(prompt: str, labels: Sequence[str]) -> str:
-    """The label this server gives a prompt: its marker's, or one picked by its hash."""
+    """Return the label for a prompt: that of its marker, or one chosen by its hash."""
     marker = _LABEL_MARKER.search(prompt)
     if marker is not None:
         return marker[1]
@@ -271,7 +271,7 @@ def label_for(prompt: str, labels: Sequence[str]) -> str:
 
 
 def text_for(prompt: str) -> str:
-    """The text this server writes where no label is asked for."""
+    """Return the text for a prompt without labels."""
     marker = _TEXT_MARKER.search(prompt)
     if marker is not None:
         return marker[1]

@@ -1,4 +1,4 @@
-"""Stand-in for a command that a nursery runs (`tests.support.starts`): same standard streams, signals and exit code.
+"""Replacement for a command that a nursery runs (`tests.support.starts`): same standard streams, signals and exit code.
 
 Started as `python -I -S launcher.py SOCKET ARGUMENT...`. It hands its streams, environment and folder to the nursery,
 which forks a process with the package already imported. That process dies when this one does, even by SIGKILL.
@@ -22,7 +22,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: os.kill(pid, number))
     for stream in (0, 1, 2):
-        os.close(stream)  # whoever reads or writes at the other end must see the real end
+        os.close(stream)  # the other end must see when the real process closes it
     status = int(answers.readline() or signal.SIGKILL)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)

@@ -1,4 +1,4 @@
-"""OTLP requests to send to an engine."""
+"""OTLP requests for tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def text_attribute(key: str, value: str) -> KeyValue:
 
 
 def span_request(*, project: str | None = "app", spans: int = 1, **resource: str) -> ExportTraceServiceRequest:
-    """A trace of that many spans; `resource` are further attributes of the resource."""
+    """Return a trace of that many spans; `resource` are further attributes of the resource."""
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
     if project is not None:

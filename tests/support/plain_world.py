@@ -1,4 +1,4 @@
-"""What an engine holds, as plain dicts: the other side of `tests/properties/test_sequences.py`.
+"""A model of an engine's contents as plain dicts, for `tests/properties/test_sequences.py`.
 
 Every kind is a dict from id to its fields, in the order of creation. Methods say what the engine must answer (the class
 of the refusal, or None) or what becomes of everything when it does what it was asked. Nothing here knows the engine.
@@ -37,7 +37,7 @@ class PlainWorld:
 
     # --- what must be refused ---------------------------------------------------------------------------------------
     def naming(self, kind: Kind, home: Thing, name: str, but: str | None = None) -> Refusal:
-        """Conflict when another of the kind in the same home bears the name."""
+        """Return Conflict if another resource of the kind and the same parent has the name."""
         taken = any(
             id_ != but and thing["name"] == name and all(thing.get(key) == value for key, value in home.items())
             for id_, thing in kind.items()
@@ -63,7 +63,7 @@ class PlainWorld:
         return Conflict if there and not left and self.users_of(evaluator_id) else None
 
     def attaching(self, evaluators: Sequence[Thing], space_id: str | None) -> list[Refusal]:
-        """The problems of a task's list of evaluators."""
+        """Return the problem of a task's list of evaluators, if any."""
         issues: list[Refusal] = [] if evaluators else [BadRequest]
         seen: set[str] = set()
         names: set[str] = set()
@@ -115,7 +115,7 @@ class PlainWorld:
         self._drop_runs_without_task()
 
     def drop_versions(self, evaluator_id: str, version_ids: Sequence[str]) -> list[str]:
-        """The ids that were there; tasks that pinned one follow the latest from now on."""
+        """Delete versions and return the existing ids. Tasks that pinned one use the latest version from now on."""
         versions = self.evaluators[evaluator_id]["versions"]
         gone = [id_ for id_ in dict.fromkeys(version_ids) if id_ in versions]
         for id_ in gone:
@@ -137,7 +137,7 @@ class PlainWorld:
 
     # --- what a task run does ----------------------------------------------------------------------------------------
     def evaluate(self, task: Thing, *, override: bool) -> Thing:
-        """The end of a task run that no one disturbs, its evaluations put on the rows."""
+        """Complete a task run and store its evaluations on the rows."""
         lines = [(row, each) for each in task["evaluators"] for row in self._rows(task)]
         successes = skipped = 0
         for row, attached in lines:

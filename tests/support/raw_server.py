@@ -1,6 +1,6 @@
-"""A server on loopback TCP that says bytes, whatever they are, and then closes, resets, or falls silent.
+"""A server on loopback TCP that sends given bytes, then closes, resets or stalls the connection.
 
-async with raw_server(Said(b"HTTP/1.1 200 OK\r\n..."), ...) as it:   # one for each request, the last one for ever
+async with raw_server(Said(b"HTTP/1.1 200 OK\r\n..."), ...) as it:   # one for each request, the last one forever
     ...open_remote_client(it.address, key)...
     it.requests                                                       # request lines, in order
 """
@@ -24,7 +24,8 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Said:
-    """`then`: close the connection, reset it, keep it for the next request, or say no more until the client goes."""
+    """Bytes to send. `then`: close the connection, reset it, keep it for the next request, or stall until the client
+    leaves."""
 
     bytes_: bytes
     then: Literal["close", "reset", "keep", "silence"] = "close"
@@ -34,7 +35,7 @@ def answer(
     status: int, body: bytes | object = b"", *, then: Literal["close", "keep", "reset", "silence"] = "close",
     length: int | None = None, **headers: str,
 ) -> Said:  # fmt: skip
-    """A whole answer; `length` may lie. A body that is not bytes is written as JSON."""
+    """Return a complete response; `length` may be wrong. A body that is not bytes is written as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     reported = {
         "content-type": "application/json",
@@ -92,5 +93,5 @@ async def raw_server(*said: Said) -> AsyncIterator[RawServer]:
             for task in list(calls):
                 task.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
-            # A transport is closed one turn of the loop after it was told to.
+            # A transport closes one iteration of the loop after close() was called.
             await asyncio.sleep(0)

@@ -1,9 +1,10 @@
-"""Exchanges with AX, replayed from `tests/fixtures/ax` by a server that takes the expected requests and no other.
+"""Replays exchanges with AX from `tests/fixtures/ax`. The server accepts only the expected requests.
 
 async with replaying([exchange], key=KEY) as it:          # a failure of the test when anything else came, or too little
     async with open_remote_client("https://ax.test", KEY, transport=it.transport) as client: ...
 
-Method, path as encoded, query, body, key and content type are held exactly; what differs is told member by member.
+Method, path as encoded, query, body, key and content type are compared exactly; differences are listed member by
+member.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Exchange:
         return self.status < 400
 
     async def ask(self, client: Client) -> Any:
-        """The operation's reply, asked for through the client's own method."""
+        """Call the client method of the operation and return its reply."""
         pattern = re.sub(r"\{\w+\}", "([^/]+)", BY_NAME[self.operation].path)
         found = re.fullmatch(pattern, self.path)
         assert found is not None, f"{self.path} is not a path of {self.operation}"
@@ -67,7 +68,7 @@ def exchanges() -> Iterator[Exchange]:
 
 @dataclass
 class Replay:
-    """An ASGI app that plays its exchanges in order. `differences` are what was not as expected."""
+    """An ASGI app that replays its exchanges in order. `differences` lists what was not as expected."""
 
     left: list[Exchange]
     key: str
@@ -102,7 +103,7 @@ class Replay:
 
 
 def differences(wanted: Any, came_: Any, where: str) -> Iterator[str]:
-    """Where two JSON values differ, and how; true is not 1."""
+    """Return where and how two JSON values differ; true is not 1."""
     if isinstance(wanted, dict) and isinstance(came_, dict):
         for name in sorted(wanted.keys() | came_.keys()):
             if name not in came_:

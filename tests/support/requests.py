@@ -1,6 +1,6 @@
-"""A request that succeeds for every operation, in a world that has one of everything.
+"""One valid request for every operation, with one resource of every kind.
 
-Whoever wants to spoil requests starts from these: what is refused then is refused for what was spoilt.
+Tests of invalid requests change one value of these: a refusal is then due to that value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True)
 class Sent:
-    """What is sent to one operation; `path` and `query` are values by name."""
+    """The request of one operation; `path` and `query` are values by name."""
 
     path: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Sent:
 
 
 def address(template: str, path: dict[str, str], query: dict[str, str]) -> str:
-    """The path with its values put in, each confined to its segment, and the query behind it."""
+    """Return the path with its encoded values, and the query."""
     found = template
     for name, value in path.items():
         found = found.replace("{" + name + "}", quote(value, safe="", errors="surrogateescape"))
@@ -34,7 +34,7 @@ def address(template: str, path: dict[str, str], query: dict[str, str]) -> str:
 
 
 async def one_request_each(it: EngineInTest) -> dict[str, Sent]:
-    """Seeds the world and answers the requests by the operations' names."""
+    """Seed the resources and return the requests by operation name."""
     space = await it.space_id()
     project = await it.seed_project()
     await it.seed_spans(project, 3)

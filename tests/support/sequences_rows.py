@@ -1,4 +1,4 @@
-"""Rules for what holds rows: spaces, projects and spans, datasets and examples, experiments and their runs."""
+"""Rules for resources with rows: spaces, projects and spans, datasets and examples, experiments and their runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.two_sides import (
 
 
 class RowRules(TwoSides):
-    """Mixed into a machine; each rule asks both sides for the same."""
+    """Rules of a state machine; each sends the same request to both sides."""
 
     @rule(name=names)
     def create_space(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Rules for what evaluates rows: evaluators and their versions, tasks, task runs."""
+"""Rules for evaluators and their versions, tasks and task runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.two_sides import (
 
 
 class TaskRules(TwoSides):
-    """Mixed into a machine; each rule asks both sides for the same."""
+    """Rules of a state machine; each sends the same request to both sides."""
 
     @rule(pick=picks, name=names, evaluation=evaluations, pattern=patterns)
     def create_evaluator(self, pick: int, name: str, evaluation: str, pattern: str) -> None:
@@ -205,7 +205,7 @@ class TaskRules(TwoSides):
     @precondition(lambda self: self.world.tasks)
     @rule(pick=picks, and_then=st.sampled_from(["cancel", "delete task", "rename task"]))
     def trigger_and_disturb(self, pick: int, and_then: str) -> None:
-        """How far it came is the engine's to tell; that it holds together is not."""
+        """Trigger a task run and disturb it. Its progress is not compared, its consistency is."""
         id_ = self.one(self.world.tasks, pick)
         run = self._trigger(id_, True)
         if run is None:

@@ -1,4 +1,4 @@
-"""A bare connection with the store's schema and functions, to run compiled filters against rows."""
+"""A connection with the store's schema and functions, to run compiled filters against rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SpanStore:
         self.connection = connection
 
     def add_span(self, seq: int, **columns: object) -> None:
-        """One span; `attributes` and `events` are given as values, everything else as the column holds it."""
+        """Add one span; `attributes` and `events` are values, all other fields are column contents."""
         row = {
             "seq": seq,
             "project_id": "p",
@@ -58,7 +58,7 @@ class SpanStore:
         self._insert("evaluations", row)
 
     def select(self, compiled: CompiledFilter, target: Target = Target.SPAN) -> list[int]:
-        """The `seq` of the rows that pass, in order."""
+        """Return the `seq` of the rows that match, in order."""
         text = f"SELECT seq FROM {_FROM[target]} WHERE {compiled.sql} ORDER BY seq"
         return [seq for (seq,) in self.connection.execute(text, compiled.values)]
 
@@ -67,7 +67,7 @@ class SpanStore:
             self.connection.execute(f"DELETE FROM {table}")
 
     def contents(self) -> Sequence[str]:
-        """Everything in the database, schema and rows."""
+        """Return the schema and rows of the database."""
         return list(self.connection.iterdump())
 
     def _insert(self, table: str, row: Mapping[str, object]) -> None:

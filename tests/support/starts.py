@@ -1,9 +1,9 @@
 """Processes of the command `evaltasks` that start in milliseconds.
 
 An interpreter needs one or two seconds of CPU to import the protocol's library and ours, and the suite starts dozens.
-`quick_command` names a process that behaves like `python -m evaltasks` (own process, streams, environment, signals,
-exit code, death by SIGKILL) but is forked from a nursery in which everything is imported. Tests whose subject is the
-start itself, and one test of each command, use `true_command`.
+`quick_command` names a process that behaves like `python -m evaltasks` (separate process, streams, environment,
+signals, exit code, death by SIGKILL) but is forked from a nursery in which everything is imported. Tests whose subject
+is the start itself, and one test of each command, use `true_command`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _serve(path: str) -> None:
 
 
 def _keep(connection: socket.socket) -> None:
-    """Fork the command, tell the launcher its pid and then its exit status."""
+    """Fork the command, and send the launcher its pid and then its exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)

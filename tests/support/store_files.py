@@ -1,4 +1,4 @@
-"""Store files of other versions, and what is in them."""
+"""Store files of other versions, and their contents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def written_from(fixture: Path, path: Path) -> Path:
-    """A store file made from SQL text of `tests/fixtures/`."""
+    """Write a store file from SQL text of `tests/fixtures/`."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(fixture.read_text(encoding="utf-8"))
     return path
@@ -33,7 +33,7 @@ def schema_of(path: Path) -> dict[str, Any]:
 
 
 def rows_of(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """All rows of all tables of ours."""
+    """Return all rows of all our tables."""
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         tables = [row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -50,7 +50,7 @@ def _plain(sql: str) -> str:
 
 
 def _columns(sql: str) -> list[str]:
-    """The parts between the outer brackets, and what stands around them."""
+    """Return the parts between the outer brackets, and the text around them."""
     plain = _plain(sql)
     head, _, rest = plain.partition("(")
     body, _, tail = rest.rpartition(")")

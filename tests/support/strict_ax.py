@@ -1,7 +1,7 @@
-"""A service that is stricter than AX need be: it knows the shapes of `ax_shapes` and nothing else.
+"""A service stricter than AX: it accepts only the shapes of `ax_shapes`.
 
-`StrictAx` stands before an engine and lets through what AX would take: unknown paths, query parameters and members,
-enumerations in another letter case, nulls where none may stand, a missing key or content type are refused and kept in
+`StrictAx` wraps an engine and passes only what AX would accept: unknown paths, query parameters and members,
+enumerations in another letter case, nulls that are not allowed, a missing key or content type are refused and kept in
 `refused`. With `is_ax` it also hides what evaltasks has and AX has not: its own operations, and its own members of
 requests and answers.
 """
@@ -29,7 +29,7 @@ OUR_ANSWERS = frozenset(
 
 @dataclass(frozen=True)
 class Came:
-    """One request as the server saw it: what a strict service looks at."""
+    """One request as the server received it."""
 
     method: str
     path: str
@@ -62,7 +62,7 @@ def problem_bytes(status: int, detail: str) -> bytes:
 
 
 def head_issues(request: Came, key: str | None) -> list[str]:
-    """What is wrong before the path is looked at."""
+    """Return the problems that do not depend on the path."""
     reported = []
     if key is not None and request.headers.get("authorization") != f"Bearer {key}":
         reported.append("authorization is not the key as Bearer")
@@ -73,7 +73,7 @@ def head_issues(request: Came, key: str | None) -> list[str]:
 
 @dataclass
 class StrictAx:
-    """The app. `refused` are the problems of all requests; `key`, when given, must come as Bearer."""
+    """The app. `refused` are the problems of all requests; `key`, if set, is required as a Bearer token."""
 
     engine: AsgiApp
     key: str | None = None

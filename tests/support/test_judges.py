@@ -1,4 +1,4 @@
-"""The test judge leaves nothing open, whenever its block ends."""
+"""The test judge closes all connections, whenever its block ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that the nursery runs behaves like one that was started, to whoever started it."""
+"""A command run by the nursery behaves like a started command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools called as the face calls them, with everything a test wants to look at: notes, progress, questions.
+"""Tools called as the MCP server calls them, with recorded notes, progress and questions.
 
 async with tools_in_test() as it:
     task = await it.seed.seed_task(...)
@@ -27,8 +27,8 @@ from tests.support.engines import QUICK, EngineInTest
 
 
 @dataclass
-class HeardProgress:
-    """What was reported, in order."""
+class RecordedProgress:
+    """Progress reports, in order."""
 
     said: list[tuple[float, float | None, str]] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class HeardProgress:
 
 @dataclass
 class Person:
-    """Agrees or not, and remembers what was asked."""
+    """A user who agrees or refuses, and records the questions."""
 
     agrees: bool = True
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Person:
 
 @dataclass
 class JumpingTime:
-    """Time that passes only in sleeps, and at once; `during` is called with each sleep."""
+    """Simulated time that passes only in sleeps."""
 
     start: datetime = datetime(2026, 4, 1, 12, tzinfo=UTC)
     seconds: float = 0.0
@@ -70,7 +70,7 @@ class JumpingTime:
 
 @dataclass
 class RealTime:
-    """The clock on the wall, for engines that really work."""
+    """Real time, for running engines."""
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -84,7 +84,7 @@ class RealTime:
 
 @dataclass
 class ToolsInTest:
-    """`context` is that of the last call."""
+    """Tools with a client. `context` is the context of the last call."""
 
     client: Client
     seeds: EngineInTest | None = None
@@ -100,26 +100,26 @@ class ToolsInTest:
 
     @property
     def notes(self) -> str:
-        """What the last call said aloud."""
+        """The notes of the last call."""
         assert self.context is not None
         return "\n".join(self.context.notes)
 
     @property
     def progress(self) -> list[tuple[float, float | None, str]]:
         assert self.context is not None
-        assert isinstance(self.context.progress, HeardProgress)
+        assert isinstance(self.context.progress, RecordedProgress)
         return self.context.progress.said
 
     async def call(self, spec: ToolSpec[Any, Any], **arguments: Any) -> Any:
-        """The answer; raises what the tool raises."""
-        self.context = ToolContext(self.client, self.settings, HeardProgress(), self.person, self.time)
+        """Call a tool and return its result. Raises what the tool raises."""
+        self.context = ToolContext(self.client, self.settings, RecordedProgress(), self.person, self.time)
         answer = await spec.call(arguments, self.context)
         assert isinstance(answer, Output)
         assert answer.text()
         return answer
 
     async def issues(self, spec: ToolSpec[Any, Any], **arguments: Any) -> dict[str, str]:
-        """The problems of a call that must be refused: argument → problem; remedy."""
+        """Make a call that must be refused, and return its problems by argument ("problem; remedy")."""
         try:
             await self.call(spec, **arguments)
         except ValidationErrors as refused:
@@ -130,7 +130,7 @@ class ToolsInTest:
 
 @asynccontextmanager
 async def tools_in_test(**options: Any) -> AsyncIterator[ToolsInTest]:
-    """Tools over a real client on an embedded engine; `options` go to `Engine.open`."""
+    """Yield tools over a real client and an embedded engine; `options` are passed to `Engine.open`."""
     options.setdefault("limits", QUICK)
     options.setdefault("environment", {})
     async with Engine.open(":memory:", **options) as engine, open_app_client(engine.app) as client:

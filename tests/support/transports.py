@@ -1,4 +1,4 @@
-"""Transports under the client that do what a network does, and keep what left the process.
+"""Transports for the client that simulate a network and record the requests.
 
 `Scripted` plays problems and answers in order. `PagedWire` is the listing part of the wire: names filtered by a
 case-insensitive part, scopes, pages and cursors.
@@ -20,7 +20,7 @@ MOMENT = "2026-11-21T10:00:00.000Z"
 
 @dataclass(frozen=True)
 class Sent:
-    """One request as it left: `raw_path` is the path and query, encoded as on the wire."""
+    """One request as sent: `raw_path` is the path and query, encoded as on the wire."""
 
     method: str
     url: str
@@ -46,7 +46,7 @@ Step = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
 
 def answers(status: int, body: object = None, **headers: str) -> Step:
-    """A JSON answer (None: an empty body)."""
+    """Return a step that answers with JSON (None: an empty body)."""
 
     async def step(request: httpx2.Request) -> httpx2.Response:
         content = b"" if body is None else json.dumps(body).encode()
@@ -91,7 +91,7 @@ class _Cut(httpx2.AsyncByteStream):
 
 
 def cut_mid_body(status: int, start: bytes) -> Step:
-    """An answer that begins and then breaks off."""
+    """Return a step whose response is cut off in the middle."""
 
     async def step(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, stream=_Cut(start), headers={"content-type": "application/json"})
@@ -106,7 +106,7 @@ class _Dripping(httpx2.AsyncByteStream):
 
 
 def drips() -> Step:
-    """An answer that begins and never goes on, without the connection breaking."""
+    """Return a step whose response never ends, on an open connection."""
 
     async def step(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, stream=_Dripping(), headers={"content-type": "application/json"})
@@ -115,7 +115,7 @@ def drips() -> Step:
 
 
 class Scripted(httpx2.AsyncBaseTransport):
-    """Plays its steps in order; the last one goes on for ever. `sent` keeps every request, whatever became of it."""
+    """Runs its steps in order and repeats the last one. `sent` records every request."""
 
     def __init__(self, *steps: Step) -> None:
         self._steps = steps
@@ -128,7 +128,7 @@ class Scripted(httpx2.AsyncBaseTransport):
 
 @dataclass
 class Naps:
-    """A sleep turned by hand: takes no time and keeps what was asked for, in seconds."""
+    """A sleep that returns at once and records the requested seconds."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -138,7 +138,8 @@ class Naps:
 
 
 class PagedWire(httpx2.AsyncBaseTransport):
-    """Lists resources by path: `{"/v2/projects": ("projects", [{...}, ...])}`; `resources` may change between calls."""
+    """A service that lists resources by path: `{"/v2/projects": ("projects", [{...}, ...])}`; `resources` may change
+    between calls."""
 
     def __init__(self, resources: dict[str, tuple[str, Sequence[dict[str, Any]]]], page_max: int = 100) -> None:
         self.resources = resources

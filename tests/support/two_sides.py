@@ -1,4 +1,4 @@
-"""Two sides that are asked for the same: an engine, through our client, and a world of plain dicts.
+"""Two sides that get the same requests: an engine, through our client, and a model of plain dicts.
 
 What a state machine needs for that, without rules: small strategies (few names, so that they are taken, parts of
 others, and different in case alone), asking, and what must come back.
@@ -62,7 +62,7 @@ async def opened() -> AsyncIterator[Client]:
 
 
 class Crashes(logging.Handler):
-    """Keeps what the engine logs as its own failure."""
+    """Records what the engine logs as an internal error."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -73,7 +73,7 @@ class Crashes(logging.Handler):
 
 
 class TwoSides(RuleBasedStateMachine):
-    """`portal` runs the loop in which engine and client live."""
+    """An engine and its model. `portal` runs the event loop of engine and client."""
 
     portal: BlockingPortal
     client: Client
@@ -95,7 +95,7 @@ class TwoSides(RuleBasedStateMachine):
         return self.ask(walk)
 
     def expect(self, refusal: Refusal, call: Callable[..., Awaitable[T]], *arguments: Any) -> T | None:
-        """The reply, or None when the call was refused as it must be."""
+        """Make a call and return its reply, or None if it was refused as expected."""
         try:
             reply = self.ask(call, *arguments)
         except Problem as problem:
@@ -105,7 +105,7 @@ class TwoSides(RuleBasedStateMachine):
         return reply
 
     def one(self, kind: Kind, pick: int) -> str:
-        """The id of one of them; now and then one that is gone or never was."""
+        """Return the id of one of them, sometimes a deleted or unknown one."""
         if not kind or pick == 40:
             return self.gone[-1] if self.gone and pick % 2 else UNKNOWN
         return list(kind)[pick % len(kind)]
@@ -216,13 +216,13 @@ def counts_of(run: TaskRun) -> tuple[int, int, int]:
 
 
 def newest_first(kind: Kind) -> list[tuple[str, Thing]]:
-    """What has a time of change goes by that; among equals the newest made comes first."""
+    """Sort resources by the time of their last change, newest first; equal ones by creation."""
     numbered = sorted(enumerate(kind.items()), key=lambda each: (each[1][1].get("updated", NOW), each[0]), reverse=True)
     return [pair for _, pair in numbered]
 
 
 def one_each_turn(kind: Kind, turn: int) -> Iterator[tuple[str, Thing]]:
-    """One of them, another each turn."""
+    """Return one of them, a different one each time."""
     ids = list(kind)
     for id_ in ids[turn % len(ids) :][:1] if ids else []:
         yield id_, kind[id_]

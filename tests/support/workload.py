@@ -1,4 +1,4 @@
-"""What a client can make an engine do, in parts, one for each kind of task run: for crash tests and soaks.
+"""A workload for crash tests and soak tests: one part for each kind of task run.
 
 A new kind is a function that prepares it, and one line in PARTS.
 """
@@ -22,14 +22,14 @@ from tests.support.groups import mapped, put, seed_group_task, span
 from tests.support.judges import JudgeServer
 
 ROWS = 4
-Wish = Callable[[EngineInTest], Awaitable[None]]
+Request = Callable[[EngineInTest], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A wish and what shall come of it. Whoever got no answer says the wish again."""
+    """A request and its expected result. The request is sent again if there was no response."""
 
-    wish: Wish
+    request: Request
     tasks: Mapping[str, int]  # by task, how many lines its task runs have in the end
     asking: frozenset[str]  # those of them whose lines ask a judge once each
 
@@ -40,10 +40,10 @@ async def trigger_once(it: EngineInTest, task: str, body: Mapping[str, Any]) -> 
 
 
 def _triggered(task: str, body: Mapping[str, Any], rows: int, *, asks: bool, **others: int) -> Part:
-    async def wish(it: EngineInTest) -> None:
+    async def request(it: EngineInTest) -> None:
         await trigger_once(it, task, body)
 
-    return Part(wish, {task: rows, **others}, frozenset({task} if asks else ()))
+    return Part(request, {task: rows, **others}, frozenset({task} if asks else ()))
 
 
 async def judged_spans(it: EngineInTest, judge: JudgeServer) -> Part:
@@ -55,7 +55,7 @@ async def judged_spans(it: EngineInTest, judge: JudgeServer) -> Part:
 
 
 async def coded_spans(it: EngineInTest, judge: JudgeServer) -> Part:
-    """Two evaluators on each span."""
+    """Seed two evaluators on each span."""
     project = await it.seed_project()
     await it.seed_spans(project, ROWS)
     evaluators = [await it.seed_code_evaluator(evaluation_name=name) for name in ("one", "two")]
@@ -128,7 +128,7 @@ async def agent_calls(it: EngineInTest, judge: JudgeServer) -> dict[str, Any]:
 def experiment(
     configuration_for: Callable[[EngineInTest, JudgeServer], Awaitable[dict[str, Any]]],
 ) -> Callable[[EngineInTest, JudgeServer], Awaitable[Part]]:
-    """A new experiment, and an evaluation task that is set off on it."""
+    """Seed a run_experiment task and a chained evaluation task."""
 
     async def prepare(it: EngineInTest, judge: JudgeServer) -> Part:
         dataset = await it.seed_dataset([{"question": f"q{i}"} for i in range(ROWS)])
@@ -148,11 +148,11 @@ async def continuous(it: EngineInTest, judge: JudgeServer) -> Part:
     evaluator = await it.seed_template_evaluator(judge.base_url)
     task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project, is_continuous=True)
 
-    async def wish(it: EngineInTest) -> None:
+    async def request(it: EngineInTest) -> None:
         for first in (0, 10):
             await it.seed_spans(project, ROWS // 2, first=first)  # the same again is not a new span
 
-    return Part(wish, {task: ROWS}, frozenset({task}))
+    return Part(request, {task: ROWS}, frozenset({task}))
 
 
 PARTS: dict[str, Callable[[EngineInTest, JudgeServer], Awaitable[Part]]] = {
@@ -170,14 +170,14 @@ PARTS: dict[str, Callable[[EngineInTest, JudgeServer], Awaitable[Part]]] = {
 
 
 async def work_to_the_end(it: EngineInTest, part: Part, at_most_seconds: float = 20) -> dict[str, Any]:
-    """Say the wish and wait for all that shall come of it: everything but ids and times."""
-    await part.wish(it)
+    """Send the request of a part and wait for its results; return everything except ids and times."""
+    await part.request(it)
     with anyio.fail_after(at_most_seconds):
         return {str(nth): await _ended(it, task, rows) for nth, (task, rows) in enumerate(part.tasks.items())}
 
 
 async def _ended(it: EngineInTest, task: str, rows: int) -> dict[str, Any]:
-    """What came of a task. A continuous one may have made any number of task runs of it."""
+    """Return the results of a task. A continuous task may have made any number of task runs."""
     kept = ("evaluation_name", "outcome", "label", "score", "explanation", "reason")
     while True:
         runs = (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]

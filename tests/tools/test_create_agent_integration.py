@@ -1,4 +1,4 @@
-"""create_agent_integration: where the user's own agent answers; nothing leaves this machine unasked."""
+"""create_agent_integration: register the user's agent; nothing is sent to another host without confirmation."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ async def test_examples_and_keys_are_sent_to_another_host_only_when_the_person_a
         assert (await it.call(SPEC, **call, confirm="agent.example")).name == "bot"
 
 
-@pytest.mark.parametrize("given", [{"api_key_env": KEY}, {"name": KEY}, {"endpoint": f"https://x.example/?key={KEY}"}])
-async def test_a_key_is_refused_and_never_repeated(given: dict[str, str]) -> None:
+@pytest.mark.parametrize("fields", [{"api_key_env": KEY}, {"name": KEY}, {"endpoint": f"https://x.example/?key={KEY}"}])
+async def test_a_key_is_refused_and_never_repeated(fields: dict[str, str]) -> None:
     async with tools() as it:
-        words = await it.refused(SPEC, **{"name": "bot", "endpoint": "http://127.0.0.1:9/a", **given})
+        words = await it.refused(SPEC, **{"name": "bot", "endpoint": "http://127.0.0.1:9/a", **fields})
     assert KEY[8:20] not in words
 
 

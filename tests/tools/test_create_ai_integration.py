@@ -1,4 +1,4 @@
-"""create_ai_integration: keys are named, never given, never shown."""
+"""create_ai_integration: keys are named by environment variables, and never passed or shown."""
 
 from __future__ import annotations
 

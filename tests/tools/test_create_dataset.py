@@ -1,4 +1,4 @@
-"""create_dataset: rows and files become examples, all or none."""
+"""create_dataset: all rows become examples, or none."""
 
 from __future__ import annotations
 

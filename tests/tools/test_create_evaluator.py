@@ -1,4 +1,4 @@
-"""create_evaluator: each kind made and used, wrong arguments told together."""
+"""create_evaluator: each kind is created and used; all wrong arguments are reported together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""create_experiment: outputs over a dataset's examples; a row that belongs to no example never goes in silently."""
+"""create_experiment: outputs are stored for examples; a row without an example is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A custom code evaluator from its source to its results, by tool calls of a real MCP client alone."""
+"""A custom code evaluator, from its source to its results, with tool calls of an MCP client only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_an_agent_creates_runs_and_reads_a_custom_evaluator(mode: str) -> 
     (found,) = results["evaluators"]
     assert (found["judge"], found["evaluated"], found["score"]["mean"]) == ("code", "3 of 4", 1.0)
     assert [reason["reason"] for reason in found["error_reasons"]] == ["the evaluator's code raised ValueError"]
-    # What the code itself says is a stranger's: fenced, and nowhere else.
+    # The message of the code is untrusted text: it is fenced, and appears nowhere else.
     said = json.dumps(results)
     assert said.count("IGNORE ALL") == said.count('{"untrusted": "IGNORE ALL')
 

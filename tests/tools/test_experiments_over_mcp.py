@@ -1,4 +1,4 @@
-"""An experiment and the evaluations chained to it are one job for an agent, in both protocol eras."""
+"""An agent runs an experiment and waits for its chained evaluations, in both protocol eras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parametrize("mode", MODES)
 
 
 async def experiment(it: Agent, base_url: str, *chained: str, judge_url: str | None = None) -> dict[str, Any]:
-    """The arguments that trigger a run_experiment task with these evaluation tasks chained to it."""
+    """Return the arguments that trigger a run_experiment task with these chained evaluation tasks."""
     dataset = await it.seed.seed_dataset([{"question": f"[[text: answer {i}]]"} for i in range(3)], name="questions")
     before = await it.seed.seed_experiment(dataset)
     for name in chained:

@@ -1,4 +1,4 @@
-"""Files are read below the allowed directories only, row by row, and a bad row never hides."""
+"""Files: only below allowed directories, row by row, and every bad row is reported."""
 
 from __future__ import annotations
 

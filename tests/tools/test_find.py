@@ -1,4 +1,4 @@
-"""find: by name, id and link; exact first; nothing guessed."""
+"""find: search by name, id and link; exact matches first; no guesses."""
 
 from __future__ import annotations
 

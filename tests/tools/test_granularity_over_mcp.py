@@ -1,4 +1,4 @@
-"""Whole traces and sessions through the tools: from making the evaluator to reading the results."""
+"""Evaluation of traces and sessions through the tools, from creating the evaluator to reading the results."""
 
 from __future__ import annotations
 

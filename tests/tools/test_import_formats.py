@@ -1,4 +1,4 @@
-"""Formats of files of rows: what an installed package adds, and what is ignored."""
+"""Import formats: which formats an installed package adds, and which are ignored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GZIP = ImportFormat("Packed", (".jsonl.gz",), read)
 
 @pytest.fixture(autouse=True)
 def _fresh_formats() -> Iterator[None]:
-    """Formats of installed packages are loaded once per process; these tests install their own."""
+    """Clear the cache of plugin formats, because these tests install their own."""
     _plugin_formats.cache_clear()
     yield
     _plugin_formats.cache_clear()

@@ -1,4 +1,4 @@
-"""import_spans: rows and files become spans, all or none."""
+"""import_spans: all rows become spans, or none."""
 
 from __future__ import annotations
 

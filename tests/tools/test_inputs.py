@@ -1,4 +1,4 @@
-"""Harmless slips are repaired and said aloud; what could mean two things is refused."""
+"""Arguments: harmless slips are repaired with a note; ambiguous values are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from evaltasks.tools.inputs import (
 )
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.task_inputs import Evaluators, QueryFiltersArgument, RunConfigurationArgument
-from tests.support.tool_calls import HeardProgress, Person, RealTime
+from tests.support.tool_calls import RecordedProgress, Person, RealTime
 
 
 class Everything(Input):
@@ -62,11 +62,11 @@ SPEC = ToolSpec("everything", "", "", Effect.READS, Group.TASKS, Everything, Not
 def context_for(settings: ToolSettings | None = None) -> ToolContext:
     # Parsing sends nothing: this is not a client, so a call would fail.
     no_client = cast(Client, object())
-    return ToolContext(no_client, settings or ToolSettings(), HeardProgress(), Person(), RealTime())
+    return ToolContext(no_client, settings or ToolSettings(), RecordedProgress(), Person(), RealTime())
 
 
 def read(argument: str, value: object, settings: ToolSettings | None = None) -> tuple[Any, list[str]]:
-    """What was understood, and what was said aloud."""
+    """Return the values that were read, and the notes."""
     context = context_for(settings)
     return getattr(SPEC.parse({argument: value}, context), argument), context.notes
 

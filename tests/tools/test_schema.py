@@ -1,4 +1,4 @@
-"""What hosts are shown: flat, described, without null branches, and no narrower than what is accepted."""
+"""Published schemas: flat, described, without null branches, and not narrower than what is accepted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_arguments_are_those_of_the_contract(name: str) -> None:
 
 
 def parts(node: Any) -> list[dict[str, Any]]:
-    """Every schema inside a schema."""
+    """Return every schema inside a schema."""
     if isinstance(node, list):
         return [part for item in node for part in parts(item)]
     if not isinstance(node, dict):

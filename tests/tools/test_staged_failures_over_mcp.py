@@ -1,4 +1,4 @@
-"""What an agent sees of task runs with staged failures, in both protocol eras."""
+"""Task runs with staged failures as an agent sees them, in both protocol eras."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("mode", MODES)
 
 @asynccontextmanager
 async def staged(mode: str, stage: str, **settings: Any) -> AsyncIterator[Agent]:
-    """An agent, and a task named `check` over three spans with an unreachable judge."""
+    """Yield an agent and a task `check` over three spans with an unreachable judge."""
     async with agent(mode, engine_options={"fault_injection": parse_fault_injection(stage)}, **settings) as it:
         project = await it.seed.seed_project("app")
         await it.seed.seed_spans(project, 3)

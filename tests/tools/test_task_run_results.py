@@ -1,4 +1,4 @@
-"""task_run_results: what came of a task run, with provenance, and never more certain than it is."""
+"""task_run_results: labels, scores and errors of a task run, with provenance and uncertainty."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START = "2026-03-01T10:00:00Z"
 
 
 async def a_code_run(it: AuthoringTools, outputs: list[str]) -> dict[str, Any]:
-    """A finished run of one managed check over spans with these outputs."""
+    """Return a finished run of one managed check over spans with these outputs."""
     project = await it.seed.seed_project()
     rows = [
         {"span_id": f"s{number}", "start_time": START, "output": output or None}
@@ -192,11 +192,11 @@ async def test_on_ax_results_come_from_the_spans_and_unknown_counts_are_reported
         whole = await it.call(SPEC, run_id=run["id"])
         everything = it.client.spans.all
 
-        async def strangers(body: Any) -> Any:
+        async def foreign_spans(body: Any) -> Any:
             async for span in everything(body):
                 yield with_metadata(span, None if span.context.span_id == "s0" else {"task_run_id": "another"})
 
-        monkeypatch.setattr(it.client.spans, "all", strangers)
+        monkeypatch.setattr(it.client.spans, "all", foreign_spans)
         doubtful = await it.call(SPEC, run_id=run["id"])
     assert ledger.not_told is None
     assert [numbers(one) for one in whole.evaluators] == [numbers(one) for one in ledger.evaluators]

@@ -1,4 +1,4 @@
-"""Triggering, watching and cancelling, on an engine that really works."""
+"""Trigger, wait for and cancel task runs, on a running engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.tool_calls import ToolsInTest, tools_in_test
 
 
 async def monitor(it: ToolsInTest, spans: int = 20, name: str = "monitor", **fields: Any) -> str:
-    """A code evaluation task on a project with spans."""
+    """Seed a code evaluation task on a project with spans."""
     project = await it.seed.seed_project()
     await it.seed.seed_spans(project, spans)
     return await it.seed.seed_task([await it.seed.seed_code_evaluator()], name=name, project_id=project, **fields)
@@ -35,7 +35,7 @@ async def monitor(it: ToolsInTest, spans: int = 20, name: str = "monitor", **fie
 
 @asynccontextmanager
 async def slow_task(it: ToolsInTest, latency_seconds: float, spans: int = 40) -> AsyncIterator[str]:
-    """A task whose judge takes its time over each row."""
+    """Seed a task whose judge is slow."""
     async with judge_server(latency_seconds) as judge:
         project = await it.seed.seed_project()
         await it.seed.seed_spans(project, spans)
@@ -61,7 +61,7 @@ async def generation(it: ToolsInTest, base_url: str, name: str = "generate") -> 
 
 
 async def until(it: ToolsInTest, spec: Any, is_so: Callable[[Any], bool], **arguments: Any) -> None:
-    """Look until it is so, as every client of an asynchronous job does; bounded."""
+    """Poll until a condition holds, at most for a fixed number of polls."""
     with anyio.fail_after(10):
         while not is_so(await it.call(spec, **arguments)):  # noqa: ASYNC110  the outcome is only there to be polled
             await anyio.sleep(0.01)

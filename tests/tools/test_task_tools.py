@@ -1,4 +1,4 @@
-"""The tools on tasks, called as the face calls them, on a real client and an embedded engine."""
+"""The task tools, called as the MCP server calls them, with a real client and an embedded engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JUDGE = "http://127.0.0.1:9"  # never called: these tasks are not triggered
 
 
 async def world(it: ToolsInTest) -> dict[str, str]:
-    """A project, a dataset with two experiments, and one evaluator of each kind; ids by name."""
+    """Seed a project, a dataset with two experiments and one evaluator of each kind; return ids by name."""
     dataset = await it.seed.seed_dataset(name="questions")
     return {
         "support-bot": await it.seed.seed_project("support-bot"),
@@ -38,7 +38,7 @@ async def world(it: ToolsInTest) -> dict[str, str]:
 
 
 async def test_the_documented_examples_are_accepted_by_create_task() -> None:
-    """`ax tasks create`, its three examples with the ids replaced by names, flags as they stand."""
+    """The three examples of `ax tasks create`, with names instead of ids."""
     async with tools_in_test() as it:
         ids = await world(it)
         integration = await it.seed.seed_ai_integration(JUDGE)

@@ -1,4 +1,4 @@
-"""Every operation of the seeds through a real MCP client on the real server, in both protocol eras."""
+"""Every task operation through a real MCP client and server, in both protocol eras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting, with time that passes only in sleeps and a service that answers what a test says."""
+"""Waits for task runs, with simulated time and a scripted service."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Script = Sequence[TaskRun | Exception]
 
 @dataclass
 class ScriptedRuns:
-    """Answers the script one by one, and its last word for ever."""
+    """Returns the steps of the script in order, then the last one forever."""
 
     script: Script
     time: JumpingTime
@@ -62,7 +62,7 @@ class Things:
 
 
 class ScriptedClient:
-    """As much of a client as a wait looks at."""
+    """The part of a client that a wait uses."""
 
     def __init__(self, script: Script, time: JumpingTime, is_engine: bool) -> None:
         self.task_runs = ScriptedRuns(script, time)
