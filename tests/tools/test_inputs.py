@@ -29,7 +29,7 @@ from evaltasks.tools.inputs import (
 )
 from evaltasks.tools.spec import Effect, Group, Input, Output, ToolSpec
 from evaltasks.tools.task_inputs import Evaluators, QueryFiltersArgument, RunConfigurationArgument
-from tests.support.tool_calls import RecordedProgress, Person, RealTime
+from tests.support.tool_calls import Person, RealTime, RecordedProgress
 
 
 class Everything(Input):
