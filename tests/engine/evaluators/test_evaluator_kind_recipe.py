@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from evaltasks.api.evaluator_kinds import BUILT_IN, PLUGINS, kinds
+from evaltasks.engine.document import openapi_document
 from evaltasks.engine.evaluators.kinds import RUNNERS
 from evaltasks.promote.export import export_space
 from evaltasks.promote.plan import Action
@@ -141,6 +143,14 @@ async def test_the_tool_takes_the_arguments_that_are_fields_of_the_kind(tmp_path
             assert "WORD_COUNT takes 1 variable, not 2" in words
             kind = CREATE_EVALUATOR.input.model_json_schema()["properties"]["kind"]["anyOf"][0]
             assert kind["enum"] == ["template", "managed_code", "custom_code", "word_count_code"]
+
+
+def test_the_openapi_document_describes_an_installed_kind(tmp_path: Path) -> None:
+    with installed(tmp_path):
+        schemas = openapi_document()["components"]["schemas"]
+    for name in ("CreateEvaluatorVersion", "VersionAnswer"):
+        code_config = json.dumps(schemas[name]["properties"]["code_config"])
+        assert '"const": "WORD_COUNT"' in code_config and "ManagedCodeConfig" in code_config
 
 
 async def test_an_installed_kind_is_exported_and_applied(tmp_path: Path) -> None:

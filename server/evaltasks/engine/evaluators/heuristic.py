@@ -229,20 +229,20 @@ def correctness(answer: str, references: Sequence[str]) -> Measured | None:
         return None
     best = 0.0
     for reference in references:
-        wanted = _words(reference)
-        if answered == wanted:
+        expected = _words(reference)
+        if answered == expected:
             return Measured(1.0, "The answer equals a reference.")
-        shared = sum((Counter(answered) & Counter(wanted)).values())
-        best = max(best, 2 * shared / (len(answered) + len(wanted)))
+        shared = sum((Counter(answered) & Counter(expected)).values())
+        best = max(best, 2 * shared / (len(answered) + len(expected)))
     return Measured(best, f"The best token F1 over {len(references)} reference(s) is {best:.2f}; none is met exactly.")
 
 
 def refusal(answer: str) -> Measured:
     """Return 1 if the answer starts by declining, else 0."""
-    found = _REFUSAL.search(answer[:_OPENING_CHARS])
-    if found is None:
+    match = _REFUSAL.search(answer[:_OPENING_CHARS])
+    if match is None:
         return Measured(0.0, "The answer's opening has none of the usual ways of declining.")
-    return Measured(1.0, f"The answer's opening declines: “{found[0][:80]}”.")
+    return Measured(1.0, f"The answer's opening declines: “{match[0][:80]}”.")
 
 
 def _measure(model: HeuristicModel, texts: Mapping[str, list[str]]) -> Measured | None:

@@ -201,10 +201,10 @@ def _contains_any(static: Mapping[str, Any]) -> Check:
 
     def check(texts: list[str]) -> Finding:
         text = texts[0].casefold()
-        found = next((keyword for folded, keyword in keywords.items() if folded in text), None)
-        if found is None:
+        present = next((keyword for folded, keyword in keywords.items() if folded in text), None)
+        if present is None:
             return Finding(False, f"None of the {len(keywords)} keyword(s) occurs in the text.")
-        return Finding(True, f"The keyword “{_cut(found)}” occurs in the text.")
+        return Finding(True, f"The keyword “{_cut(present)}” occurs in the text.")
 
     return check
 

@@ -59,17 +59,17 @@ class CatalogTemplate:
 
 @cache
 def _prompts() -> Mapping[str, str]:
-    found = (files("evaltasks.engine.evaluators") / "judge_templates").iterdir()
+    directory = files("evaltasks.engine.evaluators") / "judge_templates"
     return {
         file.name.removesuffix(".txt"): file.read_text(encoding="utf-8").strip()
-        for file in found
+        for file in directory.iterdir()
         if file.name.endswith(".txt")
     }
 
 
 _REQUEST = "what the person asked"
 _ANSWER = "what the assistant answered"
-_CONTEXT = "what the answer may rest on: retrieved passages, a document"
+_CONTEXT = "what the answer may be based on: retrieved passages, a document"
 _TOOLS = "the tools that could be called, with their descriptions"
 _CALLS = "the tool calls that were made, with their arguments"
 
@@ -157,7 +157,7 @@ CATALOG: tuple[CatalogTemplate, ...] = (
         "user_frustration",
         "User frustration",
         "Did the person become frustrated with the assistant in a session?",
-        {"conversation": "the session's turns, a JSON array of input and output; made at session level"},
+        {"conversation": "the turns of the session, a JSON array of input and output"},
         {"frustrated": 1, "not frustrated": 0},
         Direction.MINIMIZE,
         DataGranularity.SESSION,

@@ -76,7 +76,7 @@ def read_verdict(reply: ChatReply, choices: Mapping[str, float]) -> Verdict | No
     text = strip_reasoning(reply.text)
     objects = list(_objects_in(text))
     if objects:
-        verdicts = [_from_object(found, choices, JSON_IN_TEXT) for found in objects]
+        verdicts = [_from_object(answer, choices, JSON_IN_TEXT) for answer in objects]
         labels = {verdict.label if verdict else None for verdict in verdicts}
         return verdicts[-1] if len(labels) == 1 else None
     label = _label_in(text, choices)
@@ -122,13 +122,13 @@ def _objects_in(text: str) -> Iterator[JsonObject]:
         if at < 0:
             return
         try:
-            found, at_next = _DECODER.raw_decode(text, at)
+            value, at_next = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             at += 1
             continue
         at = at_next
-        if isinstance(found, dict) and any(key.strip().casefold() == "label" for key in found):
-            yield found
+        if isinstance(value, dict) and any(key.strip().casefold() == "label" for key in value):
+            yield value
 
 
 def _label_in(text: str, choices: Mapping[str, float]) -> str | None:
@@ -154,10 +154,10 @@ def _mentioned(text: str, choices: Mapping[str, float]) -> str | None:
     # The longest label comes first, so that "not relevant" is not also an occurrence of "relevant".
     names = sorted((label.strip() for label in choices), key=len, reverse=True)
     pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)", re.IGNORECASE)
-    found: set[str] = set()
+    labels: set[str] = set()
     for match in pattern.finditer(text):
         label = choice_for(match[0], choices)
         if label is None or _NEGATED.search(text, max(0, match.start() - 20), match.start()):
             return None
-        found.add(label)
-    return found.pop() if len(found) == 1 else None
+        labels.add(label)
+    return labels.pop() if len(labels) == 1 else None
