@@ -1,4 +1,4 @@
-"""Annotation configs, and annotating rows, over the REST side."""
+"""Annotation configs and annotations over REST."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.engines import EngineInTest, HandClock, engine
 
-# A day after the seeded spans, so that they lie in every default window.
+# A day after the seeded spans, so that they are in every default window.
 SOON = datetime(2026, 3, 2, tzinfo=UTC)
 NOWHERE = "QW5ub3RhdGlvbkNvbmZpZzoxOm5vbmU="
 
@@ -29,7 +29,7 @@ async def _spans(it: EngineInTest, project: str, **body: Any) -> dict[str, dict[
     return {span["context"]["span_id"]: span for span in found["spans"]}
 
 
-async def test_a_config_is_made_under_one_tag_answered_under_another_and_shows_only_its_own_fields() -> None:
+async def test_create_annotation_config_returns_only_the_fields_of_its_type() -> None:
     async with engine() as it:
         categorical = await _config(
             it, "tone", annotation_config_type="categorical", values=[{"label": "good", "score": 1}, {"label": "bad"}]
@@ -52,7 +52,7 @@ async def test_a_config_is_made_under_one_tag_answered_under_another_and_shows_o
     assert read == continuous
 
 
-async def test_a_config_is_changed_field_by_field_but_never_its_type_and_deleted() -> None:
+async def test_annotation_config_is_updated_but_not_its_type_and_deleted() -> None:
     async with engine() as it:
         made = await _config(it, "length", annotation_config_type="CONTINUOUS", minimum_score=0, maximum_score=1)
         await _config(it, "taken")
@@ -92,14 +92,14 @@ async def test_a_config_is_changed_field_by_field_but_never_its_type_and_deleted
         ({"space_id": NOWHERE, "annotation_config_type": "FREEFORM"}, 404),
     ],
 )
-async def test_a_config_that_means_nothing_is_refused(fields: dict[str, Any], status: int) -> None:
+async def test_create_annotation_config_refuses_invalid_fields(fields: dict[str, Any], status: int) -> None:
     async with engine() as it:
         body = {"name": "tone", "space_id": await it.space_id(), **fields}
         problem = await it.ask("POST", "/v2/annotation-configs", body, status=status)
     assert problem["status"] == status
 
 
-async def test_spans_are_annotated_field_by_field_shown_and_found_by_it() -> None:
+async def test_annotate_spans_stores_each_field_and_filters_find_it() -> None:
     async with engine(clock=HandClock(SOON)) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 3)
@@ -124,7 +124,7 @@ async def test_spans_are_annotated_field_by_field_shown_and_found_by_it() -> Non
     assert (shown[ids[0]]["annotations"], shown[ids[0]]["attributes"]) == ([annotation], {})
 
 
-async def test_annotating_spans_is_all_or_nothing() -> None:
+async def test_annotate_spans_stores_all_records_or_none() -> None:
     async with engine(clock=HandClock(SOON)) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 2)
@@ -147,7 +147,7 @@ async def test_annotating_spans_is_all_or_nothing() -> None:
     assert all(span["annotations"] == [] for span in spans.values())
 
 
-async def test_traces_and_sessions_are_annotated_on_their_root_span() -> None:
+async def test_annotate_traces_and_sessions_on_their_root_span() -> None:
     def span(id_: str, second: int, **fields: Any) -> dict[str, Any]:
         return {"span_id": id_, "trace_id": "t", "start_time": f"2026-03-01T00:00:{second:02}Z", **fields}
 
@@ -169,7 +169,7 @@ async def test_traces_and_sessions_are_annotated_on_their_root_span() -> None:
     assert "'child'" in inner["detail"]
 
 
-async def test_examples_are_annotated_in_every_version_and_keep_it_in_a_new_one() -> None:
+async def test_annotate_examples_in_every_version_and_copies_to_new_ones() -> None:
     async with engine() as it:
         dataset = await it.seed_dataset()
         ids = await it.example_ids(dataset)
@@ -192,7 +192,7 @@ async def test_examples_are_annotated_in_every_version_and_keep_it_in_a_new_one(
     assert "'other'" in problem["detail"]
 
 
-async def test_experiment_runs_are_annotated_shown_and_found_by_it() -> None:
+async def test_annotate_experiment_runs_and_filters_find_it() -> None:
     async with engine() as it:
         experiment = await it.seed_experiment(await it.seed_dataset())
         path = f"/v2/experiments/{experiment}/runs"
@@ -211,7 +211,7 @@ async def test_experiment_runs_are_annotated_shown_and_found_by_it() -> None:
     assert found[0]["annotations"][0]["name"] == "tone"
 
 
-async def test_annotations_go_with_their_rows_and_outlive_their_config() -> None:
+async def test_annotations_are_deleted_with_their_rows_but_not_with_their_config() -> None:
     async with engine(clock=HandClock(SOON)) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 2)

@@ -1,4 +1,4 @@
-"""Datasets and examples over the REST side."""
+"""Datasets and examples over REST."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def _create(it: EngineInTest, name: str, examples: list[dict[str, object]]
     return answer
 
 
-async def test_a_created_dataset_is_answered_with_its_version_and_its_examples_keep_their_order() -> None:
+async def test_create_dataset_returns_its_version_and_keeps_the_order_of_examples() -> None:
     async with engine() as it:
         rows = [{"question": f"q{i}", "nested": {"tags": ["a", None, 1.5]}} for i in range(5)]
         made = await _create(it, "golden", rows)
@@ -29,7 +29,7 @@ async def test_a_created_dataset_is_answered_with_its_version_and_its_examples_k
         assert page["pagination"]["has_more"] is False
 
 
-async def test_columns_named_like_parts_of_our_models_are_the_users_own() -> None:
+async def test_columns_with_names_of_model_fields_are_columns_of_the_user() -> None:
     async with engine() as it:
         row = {"columns": 1, "model_config": {"a": 2}, "self": "s", "": None, "ünïcode \u0000 \n": "✓", "versions": []}
         made = await _create(it, "odd", [row])
@@ -38,7 +38,7 @@ async def test_columns_named_like_parts_of_our_models_are_the_users_own() -> Non
         assert example.keys() - row.keys() == {"id", "created_at", "updated_at"}
 
 
-async def test_lists_are_newest_first_without_versions_and_find_names_in_any_letter_case() -> None:
+async def test_list_datasets_is_newest_first_and_finds_names_in_any_letter_case() -> None:
     async with engine() as it:
         for name in ("Über alles", "plain", "ÜBERMUT"):
             await _create(it, name)
@@ -49,13 +49,13 @@ async def test_lists_are_newest_first_without_versions_and_find_names_in_any_let
         assert [one["name"] for one in found["datasets"]] == ["ÜBERMUT", "Über alles"]
 
 
-async def test_a_list_in_a_space_that_does_not_exist_is_a_404_and_not_an_empty_list() -> None:
+async def test_list_datasets_of_an_unknown_space_is_a_404() -> None:
     async with engine() as it:
         problem = await it.ask("GET", "/v2/datasets", status=404, space_id="U3BhY2U6MTpub25l")
         assert (problem["status"], problem["title"]) == (404, "Resource not found")
 
 
-async def test_a_name_is_taken_once_in_a_space_for_creating_and_for_renaming() -> None:
+async def test_dataset_names_are_unique_in_a_space_when_created_or_renamed() -> None:
     async with engine() as it:
         first, second = await _create(it, "one"), await _create(it, "two")
         again = await it.ask(
@@ -75,9 +75,7 @@ async def test_a_name_is_taken_once_in_a_space_for_creating_and_for_renaming() -
     ("examples", "status"),
     [([], 400), ([{}], 422), ([{"id": "x"}], 422), ([{"created_at": "x"}], 422), (["text"], 400)],
 )
-async def test_examples_that_cannot_be_stored_are_refused_with_a_problem_document(
-    examples: list[object], status: int
-) -> None:
+async def test_create_dataset_refuses_examples_that_cannot_be_stored(examples: list[object], status: int) -> None:
     async with engine() as it:
         body = {"name": "d", "space_id": await it.space_id(), "examples": examples}
         reply = await it.http.post("/v2/datasets", json=body)
@@ -87,7 +85,7 @@ async def test_examples_that_cannot_be_stored_are_refused_with_a_problem_documen
         assert "examples" in reply.json()["detail"]
 
 
-async def test_a_number_that_json_does_not_know_is_refused_and_named() -> None:
+async def test_create_dataset_refuses_nan_and_infinity_and_names_the_example() -> None:
     async with engine() as it:
         text = '{"name": "d", "space_id": "%s", "examples": [{"a": 1}, {"a": NaN}]}' % await it.space_id()
         reply = await it.http.post("/v2/datasets", content=text)
@@ -96,7 +94,7 @@ async def test_a_number_that_json_does_not_know_is_refused_and_named() -> None:
         assert (await it.ask("GET", "/v2/datasets"))["datasets"] == []
 
 
-async def test_appending_goes_into_the_latest_version_and_moves_updated_at_by_a_second() -> None:
+async def test_append_examples_changes_the_latest_version_and_updated_at() -> None:
     async with engine(clock=HandClock()) as it:
         made = await _create(it, "growing", [{"n": 0}])
         path = f"/v2/datasets/{made['id']}/examples"
@@ -110,7 +108,7 @@ async def test_appending_goes_into_the_latest_version_and_moves_updated_at_by_a_
         assert times == ["2026-04-01T12:00:00.000Z", "2026-04-01T12:00:01.000Z", "2026-04-01T12:00:02.000Z"]
 
 
-async def test_a_version_of_another_dataset_is_not_found_for_reading_and_appending() -> None:
+async def test_version_of_another_dataset_is_a_404_for_reading_and_appending() -> None:
     async with engine() as it:
         one, two = await _create(it, "one"), await _create(it, "two")
         foreign = two["versions"][0]["id"]
@@ -122,7 +120,7 @@ async def test_a_version_of_another_dataset_is_not_found_for_reading_and_appendi
         assert len(own["examples"]) == 1
 
 
-async def test_searching_filters_by_the_users_columns_and_refuses_what_it_cannot_read() -> None:
+async def test_search_examples_filters_by_columns_and_refuses_invalid_filters() -> None:
     async with engine() as it:
         made = await _create(it, "searched", [{"topic": topic, "n": n} for n, topic in enumerate("abcab")])
         path = f"/v2/datasets/{made['id']}/examples/search"
@@ -135,7 +133,7 @@ async def test_searching_filters_by_the_users_columns_and_refuses_what_it_cannot
         assert (blank["status"], broken["status"]) == (400, 422)
 
 
-async def test_a_cursor_is_only_good_for_the_list_that_made_it() -> None:
+async def test_cursor_is_valid_only_for_its_list() -> None:
     async with engine() as it:
         made = await _create(it, "d", [{"n": n} for n in range(3)])
         path = f"/v2/datasets/{made['id']}/examples"
@@ -145,7 +143,7 @@ async def test_a_cursor_is_only_good_for_the_list_that_made_it() -> None:
         assert "cursor" in problem["detail"]
 
 
-async def test_deleting_a_dataset_takes_its_experiments_with_it() -> None:
+async def test_delete_dataset_also_deletes_its_experiments() -> None:
     async with engine() as it:
         dataset = await it.seed_dataset()
         experiment = await it.seed_experiment(dataset)
@@ -167,13 +165,13 @@ async def test_deleting_a_dataset_takes_its_experiments_with_it() -> None:
         ("POST", "/examples/search", {}),
     ],
 )
-async def test_every_operation_on_an_unknown_dataset_is_a_404(method: str, suffix: str, body: object) -> None:
+async def test_unknown_dataset_is_a_404_for_every_operation(method: str, suffix: str, body: object) -> None:
     async with engine() as it:
         problem = await it.ask(method, f"/v2/datasets/{NOWHERE}{suffix}", body, status=404)
         assert problem["status"] == 404
 
 
-async def test_examples_are_updated_in_place_column_by_column_and_unknown_ids_are_ignored() -> None:
+async def test_update_examples_changes_columns_and_ignores_unknown_ids() -> None:
     async with engine() as it:
         made = await _create(it, "golden", [{"question": f"q{i}", "answer": "old"} for i in range(3)])
         path = f"/v2/datasets/{made['id']}/examples"
@@ -193,7 +191,7 @@ async def test_examples_are_updated_in_place_column_by_column_and_unknown_ids_ar
     assert after[1]["updated_at"] == after[1]["created_at"] < after[2]["updated_at"]
 
 
-async def test_a_new_version_takes_the_changes_and_the_old_one_stays() -> None:
+async def test_update_examples_into_a_new_version_keeps_the_old_one() -> None:
     async with engine() as it:
         made = await _create(it, "golden", [{"question": f"q{i}"} for i in range(3)])
         path = f"/v2/datasets/{made['id']}/examples"
@@ -211,7 +209,7 @@ async def test_a_new_version_takes_the_changes_and_the_old_one_stays() -> None:
     assert "version with this name" in clash["detail"]
 
 
-async def test_examples_are_deleted_from_one_version_only() -> None:
+async def test_delete_examples_changes_one_version_only() -> None:
     async with engine() as it:
         made = await _create(it, "golden", [{"question": f"q{i}"} for i in range(3)])
         path = f"/v2/datasets/{made['id']}/examples"
@@ -240,7 +238,7 @@ async def test_examples_are_deleted_from_one_version_only() -> None:
         ("DELETE", {"dataset_version_id": "x", "example_ids": [" "]}, 400),
     ],
 )
-async def test_a_change_of_examples_that_means_nothing_is_refused(method: str, body: object, status: int) -> None:
+async def test_change_of_examples_refuses_invalid_bodies(method: str, body: object, status: int) -> None:
     async with engine() as it:
         made = await _create(it, "golden")
         problem = await it.ask(method, f"/v2/datasets/{made['id']}/examples", body, status=status)

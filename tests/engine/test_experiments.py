@@ -1,4 +1,4 @@
-"""Experiments and experiment runs over the REST side."""
+"""Experiments and experiment runs over REST."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def _rows(it: EngineInTest, experiment_id: str) -> list[dict[str, object]]
     return rows
 
 
-async def test_an_experiment_on_a_dataset_belongs_to_its_latest_version_and_keeps_all_columns() -> None:
+async def test_create_experiment_uses_the_latest_version_and_keeps_all_columns() -> None:
     async with engine() as it:
         dataset_id = await it.seed_dataset()
         row = {
@@ -38,7 +38,7 @@ async def test_an_experiment_on_a_dataset_belongs_to_its_latest_version_and_keep
         ]
 
 
-async def test_a_stand_alone_experiment_needs_no_example_ids() -> None:
+async def test_stand_alone_experiment_needs_no_example_ids() -> None:
     async with engine() as it:
         body = {"name": "alone", "space_id": await it.space_id(), "experiment_runs": [{"output": ""}]}
         made = await it.ask("POST", "/v2/experiments", body, status=201)
@@ -47,7 +47,7 @@ async def test_a_stand_alone_experiment_needs_no_example_ids() -> None:
         assert (row["output"], row["example_id"]) == ("", None)
 
 
-async def test_names_are_unique_within_a_dataset_and_among_the_stand_alone_ones() -> None:
+async def test_experiment_names_are_unique_in_a_dataset_and_among_stand_alone_ones() -> None:
     async with engine() as it:
         space_id = await it.space_id()
         one, two = await it.seed_dataset(), await it.seed_dataset()
@@ -71,7 +71,7 @@ async def test_names_are_unique_within_a_dataset_and_among_the_stand_alone_ones(
         ({"example_id": "e", "output": "o", "error": 5}, 422, "error"),
     ],
 )
-async def test_rows_that_cannot_be_right_are_refused_by_number_and_field(
+async def test_create_experiment_refuses_invalid_rows_by_index_and_field(
     row: dict[str, object], status: int, names: str
 ) -> None:
     async with engine() as it:
@@ -83,7 +83,7 @@ async def test_rows_that_cannot_be_right_are_refused_by_number_and_field(
         assert (await it.ask("GET", "/v2/experiments"))["experiments"] == []
 
 
-async def test_lists_are_scoped_and_a_scope_that_does_not_exist_is_a_404() -> None:
+async def test_list_experiments_filters_and_an_unknown_dataset_or_space_is_a_404() -> None:
     async with engine() as it:
         dataset_id = await it.seed_dataset()
         first, second = await it.seed_experiment(dataset_id), await it.seed_experiment(dataset_id)
@@ -98,7 +98,7 @@ async def test_lists_are_scoped_and_a_scope_that_does_not_exist_is_a_404() -> No
         assert both["status"] == 422
 
 
-async def test_rows_are_listed_in_the_order_given_and_searched_by_id() -> None:
+async def test_experiment_runs_are_listed_in_insertion_order_and_searched_by_id() -> None:
     async with engine() as it:
         dataset_id = await it.seed_dataset()
         experiment_id = await it.seed_experiment(dataset_id, ["c", "a", "b"])
@@ -115,7 +115,7 @@ async def test_rows_are_listed_in_the_order_given_and_searched_by_id() -> None:
         await it.ask("POST", f"{path}/search", {"where": "x"}, status=400)
 
 
-async def test_searching_in_pages_of_one_loses_and_repeats_nothing() -> None:
+async def test_search_experiment_runs_in_pages_of_one_is_complete() -> None:
     async with engine() as it:
         experiment_id = await it.seed_experiment(await it.seed_dataset([{"n": n} for n in range(7)]))
         path = f"/v2/experiments/{experiment_id}/runs"
@@ -129,7 +129,7 @@ async def test_searching_in_pages_of_one_loses_and_repeats_nothing() -> None:
         assert ids == sorted(row["id"] for row in await _rows(it, experiment_id))
 
 
-async def test_appending_answers_the_new_ids_and_moves_updated_at_by_a_second() -> None:
+async def test_append_experiment_runs_returns_new_ids_and_changes_updated_at() -> None:
     async with engine(clock=HandClock()) as it:
         experiment_id = await it.seed_experiment(await it.seed_dataset([{"n": 1}]))
         path = f"/v2/experiments/{experiment_id}"
@@ -142,7 +142,7 @@ async def test_appending_answers_the_new_ids_and_moves_updated_at_by_a_second() 
         assert "example_id" in refused["detail"]
 
 
-async def test_evaluations_given_inline_are_found_by_the_names_they_are_shown_under() -> None:
+async def test_evaluations_in_uploaded_rows_can_be_filtered_by_their_shown_names() -> None:
     async with engine() as it:
         rows = [
             {"output": "a", "eval.tone.label": "kind", "eval.tone.score": 1, "eval.tone.metadata.model": "m"},
@@ -167,7 +167,7 @@ async def test_evaluations_given_inline_are_found_by_the_names_they_are_shown_un
 
 
 @pytest.mark.promise("record.experiment_runs")
-async def test_what_an_evaluator_recorded_stands_as_flat_columns_over_those_given_inline() -> None:
+async def test_recorded_evaluations_replace_uploaded_columns_of_the_same_name() -> None:
     async with engine() as it:
         dataset_id = await it.seed_dataset([{"n": 0}, {"n": 1}])
         ids = await it.example_ids(dataset_id)
@@ -201,7 +201,7 @@ async def test_what_an_evaluator_recorded_stands_as_flat_columns_over_those_give
         assert [row["output"] for row in found["experiment_runs"]] == ["answer 1"]
 
 
-async def test_deleting_an_experiment_takes_its_rows_with_it() -> None:
+async def test_delete_experiment_also_deletes_its_rows() -> None:
     async with engine() as it:
         experiment_id = await it.seed_experiment(await it.seed_dataset())
         await it.ask("DELETE", f"/v2/experiments/{experiment_id}", status=204)

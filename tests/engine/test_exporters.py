@@ -1,4 +1,4 @@
-"""Applications as they are: a real OpenTelemetry exporter, and Arrow uploads as the published SDK makes them."""
+"""Spans from a real OpenTelemetry exporter, and Arrow uploads as the published SDK makes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from evaltasks.engine import ingest
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import EngineInTest, engine
 
-# No one looks for new spans by himself in time: arriving ones must wake the executor.
+# The poll interval is too long for the test: ingested spans must wake the executor.
 NO_POLL = ExecutorLimits(poll_seconds=300, continuous_seconds=0.0)
 
 
@@ -42,7 +42,7 @@ async def _address(it: EngineInTest) -> AsyncIterator[str]:
 
 
 def _instrumented_application(address: str) -> bool:
-    """An application that answers a question, traced the OpenInference way."""
+    """Trace an application that answers a question, with OpenInference attributes."""
     provider = TracerProvider(resource=Resource({"openinference.project.name": "shop"}))
     exporter = OTLPSpanExporter(f"{address}/v1/traces", compression=Compression.Gzip, headers={"space_id": "default"})
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -58,7 +58,7 @@ def _instrumented_application(address: str) -> bool:
     return flushed
 
 
-async def test_a_continuous_task_evaluates_what_an_exporter_sends() -> None:
+async def test_continuous_task_evaluates_spans_of_an_exporter() -> None:
     with anyio.fail_after(40):
         async with engine(limits=NO_POLL) as it, _address(it) as address:
             project_id = await it.seed_project("shop")
@@ -106,7 +106,7 @@ def _row(i: int, **more: object) -> dict[str, Any]:
     }
 
 
-async def test_an_arrow_upload_brings_spans_with_their_evaluations() -> None:
+async def test_arrow_upload_stores_spans_with_their_evaluations() -> None:
     rows = [
         _row(
             1,
@@ -154,7 +154,7 @@ async def test_an_arrow_upload_brings_spans_with_their_evaluations() -> None:
         (_upload([_row(1), _row(2, end_time=5)]), 422),
     ],
 )
-async def test_an_arrow_upload_that_cannot_be_is_refused_whole(content: bytes, status: int) -> None:
+async def test_arrow_upload_that_is_invalid_stores_nothing(content: bytes, status: int) -> None:
     async with engine() as it:
         reply = await it.http.post("/v1/pandas_arrow", content=content)
         projects = (await it.ask("GET", "/v2/projects"))["projects"]
@@ -162,7 +162,7 @@ async def test_an_arrow_upload_that_cannot_be_is_refused_whole(content: bytes, s
     assert projects == []
 
 
-async def test_without_pyarrow_an_arrow_upload_learns_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_arrow_upload_without_pyarrow_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(ingest, "uploads", raising=False)
     monkeypatch.setitem(sys.modules, "evaltasks.engine.ingest.uploads", None)
     async with engine() as it:

@@ -1,4 +1,4 @@
-"""Arrow Flight beside the engine: the bulk calls of the published SDK, made here with a bare Flight client."""
+"""Arrow Flight: the bulk calls of the published SDK, made with a plain Flight client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOTH = f"{KEY},{OTHER_KEY}"
 
 @dataclass
 class Flight:
-    """A Flight client whose calls wait in threads, so that the engine can answer."""
+    """A Flight client whose calls run in threads, so that the event loop of the engine stays free."""
 
     it: EngineInTest
     client: fl.FlightClient
@@ -70,7 +70,7 @@ async def flight(keys: str = "", sent: str = "any") -> AsyncIterator[Flight]:
 
 
 def _texts(answer: bytes) -> list[str]:
-    """The texts of a message of short texts."""
+    """Return the strings of a protobuf message of short strings."""
     found, rest = [], answer
     while rest:
         length = rest[1]
@@ -79,7 +79,7 @@ def _texts(answer: bytes) -> list[str]:
     return found
 
 
-async def test_a_dataset_of_five_thousand_rows_goes_in_and_comes_back_whole() -> None:
+async def test_flight_dataset_of_5000_rows_is_uploaded_and_downloaded_completely() -> None:
     rows = [
         {"id": f"row-{i}", "created_at": 1, "updated_at": 1, "question": f"q{i}", "n": i, "nested": {"deep": [i]}}
         for i in range(5000)
@@ -99,7 +99,7 @@ async def test_a_dataset_of_five_thousand_rows_goes_in_and_comes_back_whole() ->
     assert page["examples"][0]["nested"] == {"deep": [0]}
 
 
-async def test_a_column_of_mixed_kinds_comes_back_as_texts() -> None:
+async def test_flight_column_with_mixed_types_is_downloaded_as_strings() -> None:
     async with flight() as it:
         dataset_id = await it.it.seed_dataset([{"x": 1, "y": 1, "z": True}, {"x": "a", "y": 0.5}, {"x": None, "y": 2}])
         table = await it.get({"getDataset": {"spaceId": "", "datasetId": dataset_id}})
@@ -108,7 +108,7 @@ async def test_a_column_of_mixed_kinds_comes_back_as_texts() -> None:
     assert table["z"].to_pylist() == [True, None, None]
 
 
-async def test_an_experiment_is_entered_then_its_runs_are_posted_and_fetched() -> None:
+async def test_flight_experiment_is_created_and_its_runs_are_posted_and_downloaded() -> None:
     async with flight() as it:
         dataset_id = await it.it.seed_dataset()
         entry = {"spaceId": "default", "datasetId": dataset_id, "experimentName": "e"}
@@ -138,7 +138,7 @@ EXPORT = {"spaceId": "default", "modelId": "app", "environment": "TRACING", "sta
           "endTime": WINDOW["data_end_time"]}  # fmt: skip
 
 
-async def test_spans_are_exported_with_everything_that_stands_on_them() -> None:
+async def test_flight_export_has_evaluations_and_annotations_of_spans() -> None:
     attributes = {
         "llm.input_messages": [{"message": {"role": "user", "tool_calls": [{"tool_call": {"id": "1"}}]}}],
         "metadata": {"tier": "gold", "deep": {"x": 1}},
@@ -177,8 +177,9 @@ async def test_spans_are_exported_with_everything_that_stands_on_them() -> None:
     assert few.column_names == ["time", "name", "eval.q.label", "eval.q.score"]
 
 
-async def test_evaluations_by_clients_stand_as_the_engines_own_do() -> None:
-    """In lists and filters, told as a client's; and a task run takes their spans as labelled already."""
+async def test_flight_evaluations_are_treated_as_those_of_the_engine() -> None:
+    """Lists show them as written by a client, filters find them, and a task run skips their spans as already
+    labelled."""
     async with flight() as it:
         project_id = await it.it.seed_project("app")
         ids = await it.it.seed_spans(project_id, 3)
@@ -201,7 +202,7 @@ async def test_evaluations_by_clients_stand_as_the_engines_own_do() -> None:
     assert (task_run["num_successes"], task_run["num_skipped"]) == (2, 1)
 
 
-async def test_annotations_and_metadata_are_written_on_spans() -> None:
+async def test_flight_annotations_and_metadata_are_stored_on_spans() -> None:
     async with flight() as it:
         project_id = await it.it.seed_project("app")
         (span_id,) = await it.it.seed_spans(project_id, 1, attributes={"metadata": {"a": 1, "b": {"c": 2}}})
@@ -231,7 +232,7 @@ async def test_annotations_and_metadata_are_written_on_spans() -> None:
 @pytest.mark.parametrize(
     "command", [[], {"updateDataset": {}}, {"createDataset": {"spaceId": "default"}}, {"createDataset": 1}]
 )
-async def test_commands_that_cannot_be_done_are_refused_in_words(command: object) -> None:
+async def test_flight_invalid_commands_are_refused_with_a_message(command: object) -> None:
     async with flight() as it:
         with pytest.raises(fl.FlightServerError, match="command") as refused:
             await it.put(command, [{"a": 1}])
@@ -240,7 +241,7 @@ async def test_commands_that_cannot_be_done_are_refused_in_words(command: object
     assert "Traceback" not in str(refused.value)
 
 
-async def test_a_port_with_keys_opens_for_those_keys_alone() -> None:
+async def test_flight_port_with_keys_accepts_only_these_keys() -> None:
     for sent, fits in ((KEY, True), (OTHER_KEY, True), ("wrong", False)):
         async with flight(BOTH, sent) as it:
             dataset_id = await it.it.seed_dataset()
@@ -262,7 +263,7 @@ async def test_a_port_with_keys_opens_for_those_keys_alone() -> None:
         (BOTH, "", False),
     ],
 )
-async def test_otlp_over_grpc_enters_where_otlp_over_http_does(keys: str, sent: str, fits: bool) -> None:
+async def test_otlp_over_grpc_stores_spans_and_checks_keys(keys: str, sent: str, fits: bool) -> None:
     def export(address: str) -> bytes:
         with grpc.insecure_channel(address.removeprefix("http://")) as channel:
             call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")

@@ -1,4 +1,4 @@
-"""The life of a task run is the table, whole; the documentation shows the same one."""
+"""The lifecycle table of task runs, and its copy in the documentation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
 @pytest.mark.parametrize(("status", "step"), list(itertools.product(sorted(TERMINAL_STATUSES), Step)))
-def test_an_end_is_final(status: TaskRunStatus, step: Step) -> None:
+def test_final_status_has_no_next_step(status: TaskRunStatus, step: Step) -> None:
     assert after(status, step) is None
 
 
 @pytest.mark.parametrize("status", [TaskRunStatus.PENDING, TaskRunStatus.RUNNING])
-def test_an_unfinished_task_run_can_always_be_cancelled(status: TaskRunStatus) -> None:
+def test_unfinished_task_run_can_always_be_cancelled(status: TaskRunStatus) -> None:
     assert after(status, Step.CANCEL) is TaskRunStatus.CANCELLED
 
 
@@ -27,7 +27,7 @@ def test_only_a_running_task_run_can_complete() -> None:
     assert [status for status in TaskRunStatus if after(status, Step.COMPLETE)] == [TaskRunStatus.RUNNING]
 
 
-def test_the_documentation_shows_this_table() -> None:
+def test_documentation_has_the_lifecycle_table() -> None:
     rows = [
         line
         for line in DOCUMENT.read_text(encoding="utf-8").splitlines()

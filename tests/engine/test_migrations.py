@@ -1,4 +1,4 @@
-"""A store of every released schema is brought up to date, wholly or not at all."""
+"""Migration of stores of older schema versions, completely or not at all."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def version_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("fixture", RELEASED, ids=lambda path: path.stem)
-async def test_a_store_of_any_release_gets_the_schema_of_a_new_one_and_keeps_its_rows(
-    tmp_path: Path, fixture: Path
-) -> None:
+async def test_store_of_every_release_gets_the_newest_schema_and_keeps_its_rows(tmp_path: Path, fixture: Path) -> None:
     old = written_from(fixture, tmp_path / "old.db")
     before = rows_of(old)
     async with Store.open(old), Store.open(tmp_path / "new.db"):
@@ -49,7 +47,7 @@ async def test_a_store_of_any_release_gets_the_schema_of_a_new_one_and_keeps_its
 
 
 @pytest.mark.parametrize("fixture", RELEASED, ids=lambda path: path.stem)
-async def test_a_store_of_any_release_is_worked_on(tmp_path: Path, fixture: Path) -> None:
+async def test_store_of_every_release_can_run_its_pending_task_runs(tmp_path: Path, fixture: Path) -> None:
     path = written_from(fixture, tmp_path / "old.db")
     (pending,) = [row["id"] for row in rows_of(path)["task_runs"] if row["status"] == "PENDING"]
     async with engine(path) as it:
@@ -62,7 +60,7 @@ async def test_a_store_of_any_release_is_worked_on(tmp_path: Path, fixture: Path
 
 
 @pytest.mark.parametrize("version", range(FIRST_VERSION, SCHEMA_VERSION))
-async def test_store_of_every_older_version_gets_the_schema_of_a_new_one(tmp_path: Path, version: int) -> None:
+async def test_store_of_every_older_version_gets_the_newest_schema(tmp_path: Path, version: int) -> None:
     old = written_from(ONE, tmp_path / "old.db")
     migrated(old, {step: script for step, script in migrations().items() if step <= version})
     assert version_of(old) == version
@@ -84,7 +82,7 @@ async def test_store_of_every_older_version_gets_the_schema_of_a_new_one(tmp_pat
         "ALTER TABLE spaces DROP COLUMN settings; ALTER TABLE spaces ADD COLUMN settings BLOB NOT NULL DEFAULT '{}'",
     ],
 )
-async def test_comparison_of_schemas_finds_every_kind_of_difference(tmp_path: Path, change: str) -> None:
+async def test_schema_comparison_finds_every_kind_of_difference(tmp_path: Path, change: str) -> None:
     path = tmp_path / "store.db"
     async with Store.open(path):
         pass
@@ -122,7 +120,7 @@ def test_migrations_run_in_order_and_a_recreated_table_keeps_the_rows_that_refer
     ["CREATE TABLE extra (x);\nCREATE TABLE spaces (x);", "CREATE TABLE extra (x);\nDELETE FROM spaces;"],
     ids=["does not work", "breaks a reference"],
 )
-def test_a_step_that_fails_leaves_the_store_at_the_version_before(tmp_path: Path, broken: str) -> None:
+def test_migration_that_fails_leaves_the_store_at_the_version_before(tmp_path: Path, broken: str) -> None:
     path = written_from(ONE, tmp_path / "old.db")
     rows = rows_of(path)
     with pytest.raises(StoreError, match=r"from schema 2 to 3 .*It is unchanged"):
@@ -131,7 +129,7 @@ def test_a_step_that_fails_leaves_the_store_at_the_version_before(tmp_path: Path
     assert rows_of(path) == {**rows, "second": []}
 
 
-async def test_of_many_processes_one_migrates_and_the_others_wait(tmp_path: Path) -> None:
+async def test_migration_is_done_by_one_of_many_processes(tmp_path: Path) -> None:
     path = written_from(ONE, tmp_path / "old.db")
     async with anyio.create_task_group() as tasks:
         for _ in range(6):
@@ -139,7 +137,7 @@ async def test_of_many_processes_one_migrates_and_the_others_wait(tmp_path: Path
     assert version_of(path) == 3
 
 
-async def test_a_process_whose_store_was_migrated_by_a_newer_program_writes_nothing_more(tmp_path: Path) -> None:
+async def test_process_stops_writing_after_a_newer_version_migrated_its_store(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with engine(path) as it:
         with closing(sqlite3.connect(path)) as newer:

@@ -1,4 +1,4 @@
-"""Applications send spans over OTLP: what is stored of them, and what is answered to requests that cannot be."""
+"""Spans over OTLP: what is stored, and responses to invalid requests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def _spans(it: EngineInTest, project: str = "app") -> list[dict[str, Any]]
     return list(page["spans"])
 
 
-async def test_a_span_in_protobuf_is_stored_the_openinference_way() -> None:
+async def test_otlp_protobuf_span_is_stored_as_in_openinference() -> None:
     request = span_request()
     span = request.resource_spans[0].scope_spans[0].spans[0]
     span.parent_span_id = bytes.fromhex("00f067aa0ba902b7")
@@ -88,7 +88,7 @@ async def test_a_span_in_protobuf_is_stored_the_openinference_way() -> None:
 
 
 @pytest.mark.parametrize("status", [2, "STATUS_CODE_ERROR"])
-async def test_a_span_in_json_has_hexadecimal_ids_and_enumerations_by_number_or_name(status: object) -> None:
+async def test_otlp_json_span_has_hexadecimal_ids_and_enums_by_number_or_name(status: object) -> None:
     span = {
         "traceId": TRACE_ID.upper(),
         "spanId": SPAN_ID,
@@ -123,7 +123,7 @@ async def test_a_span_in_json_has_hexadecimal_ids_and_enumerations_by_number_or_
         ({}, {}, "default"),
     ],
 )
-async def test_the_project_is_what_the_resource_says_then_the_headers_then_the_service(
+async def test_otlp_project_comes_from_the_resource_then_the_headers_then_the_service(
     resource: dict[str, str], headers: dict[str, str], project: str
 ) -> None:
     async with engine() as it:
@@ -131,7 +131,7 @@ async def test_the_project_is_what_the_resource_says_then_the_headers_then_the_s
         assert list(await _projects(it)) == [project]
 
 
-async def test_the_space_is_named_by_a_header_and_must_exist() -> None:
+async def test_otlp_space_is_named_by_a_header_and_must_exist() -> None:
     content = span_request().SerializeToString()
     async with engine() as it:
         space = await it.ask("POST", "/v2/spaces", {"name": "other", "organization_id": "o"})
@@ -144,13 +144,13 @@ async def test_the_space_is_named_by_a_header_and_must_exist() -> None:
 
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_packed_bodies_are_unpacked(encoding: str, pack: Any) -> None:
+async def test_otlp_compressed_bodies_are_decompressed(encoding: str, pack: Any) -> None:
     async with engine() as it:
         await _send(it, pack(span_request().SerializeToString()), PROTOBUF | {"content-encoding": encoding})
         assert len(await _spans(it)) == 1
 
 
-async def test_spans_that_cannot_be_stored_are_rejected_and_the_others_stored() -> None:
+async def test_otlp_rejects_invalid_spans_and_stores_the_others() -> None:
     request = span_request(spans=4)
     good, no_id, back, no_time = request.resource_spans[0].scope_spans[0].spans
     no_id.trace_id = b""
@@ -173,7 +173,7 @@ async def test_spans_that_cannot_be_stored_are_rejected_and_the_others_stored() 
     assert json.loads(as_json)["partialSuccess"]["rejectedSpans"] == "1"
 
 
-async def test_sending_a_span_again_replaces_it() -> None:
+async def test_otlp_span_that_is_sent_again_is_replaced() -> None:
     content = span_request().SerializeToString()
     async with engine() as it:
         await _send(it, content, PROTOBUF)
@@ -181,7 +181,7 @@ async def test_sending_a_span_again_replaces_it() -> None:
         assert len(await _spans(it)) == 1
 
 
-async def test_what_is_malformed_is_a_400_reported_in_the_encoding_of_the_request() -> None:
+async def test_otlp_malformed_body_is_a_400_in_the_encoding_of_the_request() -> None:
     async with engine() as it:
         binary = await _send(it, b"\xff\xff\xff", PROTOBUF, status=400)
         text = await _send(it, b'{"resourceSpans": 3}', JSON, status=400)
@@ -196,7 +196,7 @@ async def test_what_is_malformed_is_a_400_reported_in_the_encoding_of_the_reques
     assert other.status_code == odd.status_code == 415
 
 
-async def test_a_small_body_that_unpacks_to_a_huge_one_is_a_413() -> None:
+async def test_otlp_small_body_that_decompresses_to_a_huge_one_is_a_413() -> None:
     bomb = gzip.compress(b"\x00" * (64 * 2**20))
     assert len(bomb) < 2**17
     async with engine() as it:
@@ -210,7 +210,7 @@ async def test_a_small_body_that_unpacks_to_a_huge_one_is_a_413() -> None:
     assert held_max < 48 * 2**20, "it was unpacked whole before it was refused"
 
 
-async def test_a_full_intake_sends_exporters_away_for_a_second() -> None:
+async def test_otlp_answers_503_with_retry_after_while_all_places_are_in_use() -> None:
     async with engine() as it:
         with anyio.fail_after(5):
             places = [it.engine.ingestor.place() for _ in range(IN_FLIGHT_MAX)]
@@ -239,8 +239,8 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-async def test_no_bytes_make_the_engine_fail() -> None:
-    """Damaged requests, any JSON and noise: stored, rejected or refused, but never an error of the engine's own."""
+async def test_otlp_arbitrary_bytes_never_cause_an_internal_error() -> None:
+    """Damaged requests, random JSON and random bytes are stored, rejected or refused."""
     whole = span_request(spans=2).SerializeToString()
     damaged = st.tuples(st.integers(0, len(whole) - 1), st.binary(max_size=4)).map(
         lambda cut: whole[: cut[0]] + cut[1] + whole[cut[0] + len(cut[1]) :]

@@ -1,4 +1,4 @@
-"""Projects over the REST side."""
+"""Projects over REST."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ async def _names(it: EngineInTest, **query: object) -> list[str]:
     return [project["name"] for project in (await it.ask("GET", "/v2/projects", **query))["projects"]]
 
 
-async def test_a_project_is_created_as_an_application_and_read_by_its_id() -> None:
+async def test_create_project_has_the_type_application() -> None:
     async with engine() as it:
         space_id = await it.space_id()
         made = await it.ask("POST", "/v2/projects", {"name": "bot", "space_id": space_id}, status=201)
@@ -19,7 +19,7 @@ async def test_a_project_is_created_as_an_application_and_read_by_its_id() -> No
     assert (made["name"], made["space_id"], made["project_type"]) == ("bot", space_id, "APPLICATION")
 
 
-async def test_a_name_is_taken_in_its_own_space_only() -> None:
+async def test_project_names_are_unique_in_their_space() -> None:
     async with engine() as it:
         home = await it.space_id()
         other = (await it.ask("POST", "/v2/spaces", {"name": "other"}))["id"]
@@ -30,7 +30,7 @@ async def test_a_name_is_taken_in_its_own_space_only() -> None:
     assert "already exists in the space" in problem["detail"]
 
 
-async def test_projects_are_listed_newest_first_and_narrowed_by_space_name_and_type() -> None:
+async def test_list_projects_is_newest_first_and_filters_by_space_name_and_type() -> None:
     async with engine() as it:
         home = await it.space_id()
         other = (await it.ask("POST", "/v2/spaces", {"name": "Other"}))["id"]
@@ -46,7 +46,7 @@ async def test_projects_are_listed_newest_first_and_narrowed_by_space_name_and_t
         await it.ask("GET", "/v2/projects", project_type="ZOO", status=400)
 
 
-async def test_a_project_is_renamed_unless_the_name_is_taken() -> None:
+async def test_rename_project_refuses_an_existing_name() -> None:
     async with engine() as it:
         first, second = await it.seed_project("first"), await it.seed_project("second")
         await it.ask("PATCH", f"/v2/projects/{second}", {"name": "first"}, status=409)
@@ -57,7 +57,7 @@ async def test_a_project_is_renamed_unless_the_name_is_taken() -> None:
         assert await _names(it) == ["second", "third"]
 
 
-async def test_a_deleted_project_takes_its_spans_along_and_its_name_is_free_again() -> None:
+async def test_delete_project_deletes_its_spans_and_frees_its_name() -> None:
     async with engine() as it:
         project = await it.seed_project("bot")
         await it.seed_spans(project, 3)

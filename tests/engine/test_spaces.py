@@ -1,4 +1,4 @@
-"""Spaces and who the engine is, over the REST side."""
+"""Spaces and engine information over REST."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.engines import engine
 
 
-async def test_a_new_store_has_the_default_space_and_info_names_it() -> None:
+async def test_new_store_has_the_default_space_and_info_returns_it() -> None:
     async with engine(default_space="home") as it:
         page = await it.ask("GET", "/v2/spaces")
         info = await it.ask("GET", "/evaltasks/v1/info")
@@ -17,7 +17,7 @@ async def test_a_new_store_has_the_default_space_and_info_names_it() -> None:
     assert (info["product"], info["default_space_id"]) == ("evaltasks", space["id"])
 
 
-async def test_the_default_space_keeps_its_id_whatever_name_a_later_opening_asks_for(tmp_path: Path) -> None:
+async def test_default_space_keeps_its_id_when_opened_with_another_name(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     ids = []
     for name in ("first", "second"):
@@ -28,7 +28,7 @@ async def test_the_default_space_keeps_its_id_whatever_name_a_later_opening_asks
     assert ids[0] == ids[1]
 
 
-async def test_a_space_is_created_once_and_read_by_its_id() -> None:
+async def test_create_space_refuses_an_existing_name() -> None:
     async with engine() as it:
         made = await it.ask(
             "POST", "/v2/spaces", {"name": "Team", "description": "ours", "is_private": True}, status=201
@@ -39,7 +39,7 @@ async def test_a_space_is_created_once_and_read_by_its_id() -> None:
     assert "already exists" in problem["detail"]
 
 
-async def test_spaces_are_found_by_a_part_of_the_name_in_any_letter_case_also_beyond_ascii() -> None:
+async def test_list_spaces_finds_parts_of_names_in_any_letter_case() -> None:
     async with engine() as it:
         for name in ("Alpha Prod", "beta", "ÜBUNG"):
             await it.ask("POST", "/v2/spaces", {"name": name})
@@ -50,7 +50,7 @@ async def test_spaces_are_found_by_a_part_of_the_name_in_any_letter_case_also_be
     assert found == {"prod": ["Alpha Prod"], "übung": ["ÜBUNG"], "%": [], "zzz": []}
 
 
-async def test_pages_of_spaces_lose_nothing_and_show_nothing_twice() -> None:
+async def test_list_spaces_pages_are_complete() -> None:
     async with engine() as it:
         names = [f"space {i}" for i in range(7)]
         for name in names:
@@ -66,7 +66,7 @@ async def test_pages_of_spaces_lose_nothing_and_show_nothing_twice() -> None:
     assert seen == [*reversed(names), "default"]
 
 
-async def test_an_unknown_space_a_foreign_cursor_and_an_unknown_field_are_refused() -> None:
+async def test_spaces_refuse_unknown_ids_cursors_and_fields() -> None:
     async with engine() as it:
         await it.ask("POST", "/v2/spaces", {"name": "other"})
         cursor = (await it.ask("GET", "/v2/spaces", limit=1))["pagination"]["next_cursor"]
@@ -78,7 +78,7 @@ async def test_an_unknown_space_a_foreign_cursor_and_an_unknown_field_are_refuse
     assert "colour" in problem["detail"]
 
 
-async def test_a_space_is_changed_field_by_field_and_null_clears() -> None:
+async def test_update_space_changes_each_field_and_null_clears() -> None:
     async with engine() as it:
         path = f"/v2/spaces/{await it.space_id()}"
         await it.ask("POST", "/v2/spaces", {"name": "taken"}, status=201)
@@ -101,7 +101,7 @@ async def test_a_space_is_changed_field_by_field_and_null_clears() -> None:
     assert (cleared["description"], cleared["default_llm_integration"], cleared["is_private"]) == ("", None, True)
 
 
-async def test_a_deleted_space_takes_everything_with_it_and_the_last_one_stays() -> None:
+async def test_delete_space_deletes_everything_in_it_and_refuses_the_last_one() -> None:
     async with engine() as it:
         team = await it.ask("POST", "/v2/spaces", {"name": "team"}, status=201)
         home = (await it.ask("GET", "/evaltasks/v1/info"))["default_space_id"]

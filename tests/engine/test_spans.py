@@ -1,4 +1,4 @@
-"""Taking in and listing spans over the REST side."""
+"""Ingesting, listing and deleting spans over REST."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _list(it: EngineInTest, project: str, **body: Any) -> list[dict[str, A
     return spans
 
 
-async def test_a_span_comes_back_whole_with_its_attributes_flat() -> None:
+async def test_ingested_span_is_listed_completely_with_flat_attributes() -> None:
     async with engine() as it:
         project = await it.seed_project()
         answer = await _ingest(
@@ -92,7 +92,7 @@ async def test_a_span_comes_back_whole_with_its_attributes_flat() -> None:
     }
 
 
-async def test_missing_ids_are_made_in_opentelemetry_lengths_and_unknown_words_are_folded() -> None:
+async def test_ingest_creates_missing_ids_and_normalizes_unknown_kinds_and_statuses() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await _ingest(
@@ -109,7 +109,7 @@ async def test_missing_ids_are_made_in_opentelemetry_lengths_and_unknown_words_a
     ]
 
 
-async def test_the_same_span_sent_again_is_replaced_and_keeps_its_evaluations() -> None:
+async def test_ingest_replaces_a_span_that_is_sent_again_and_keeps_its_evaluations() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 1)
@@ -129,7 +129,7 @@ async def test_the_same_span_sent_again_is_replaced_and_keeps_its_evaluations() 
     assert matched == [span]
 
 
-async def test_spans_that_cannot_be_stored_are_all_named_and_nothing_is_kept() -> None:
+async def test_ingest_names_all_invalid_spans_and_stores_nothing() -> None:
     async with engine() as it:
         project = await it.seed_project()
         problem = await _ingest(
@@ -147,7 +147,7 @@ async def test_spans_that_cannot_be_stored_are_all_named_and_nothing_is_kept() -
     assert "spans[1]" not in problem["detail"]
 
 
-async def test_the_window_is_the_last_seven_days_unless_given_and_holds_both_its_ends() -> None:
+async def test_list_spans_window_is_seven_days_by_default_and_includes_both_ends() -> None:
     async with engine(clock=HandClock(NOW)) as it:
         project = await it.seed_project()
         times = ["2026-03-25T11:59:59Z", "2026-03-25T12:00:00Z", "2026-04-01T12:00:00Z", "2026-04-01T12:00:01Z"]
@@ -164,7 +164,7 @@ async def test_the_window_is_the_last_seven_days_unless_given_and_holds_both_its
         await it.ask("POST", "/v2/spans", {"project_id": project, "start_time": times[3]}, status=422)
 
 
-async def test_pages_go_newest_first_then_by_ids_and_lose_nothing_while_the_default_window_moves_on() -> None:
+async def test_list_spans_pages_are_complete_while_the_default_window_moves() -> None:
     clock = HandClock(NOW)
     async with engine(clock=clock) as it:
         project = await it.seed_project()
@@ -185,7 +185,7 @@ async def test_pages_go_newest_first_then_by_ids_and_lose_nothing_while_the_defa
     assert seen == [(trace, span) for _, trace, span in keys]
 
 
-async def test_a_cursor_is_only_good_for_the_same_project_filter_columns_and_window() -> None:
+async def test_list_spans_cursor_is_valid_only_for_the_same_query() -> None:
     async with engine() as it:
         project, other = await it.seed_project(), await it.seed_project()
         await it.seed_spans(project, 3)
@@ -210,7 +210,7 @@ async def test_a_cursor_is_only_good_for_the_same_project_filter_columns_and_win
         ({"excluded_columns": ["attributes"]}, set()),
     ],
 )
-async def test_columns_choose_attributes_by_whole_parts_of_their_paths(
+async def test_list_spans_columns_select_attributes_by_complete_path_segments(
     columns: dict[str, list[str]], shown: set[str]
 ) -> None:
     async with engine() as it:
@@ -222,7 +222,7 @@ async def test_columns_choose_attributes_by_whole_parts_of_their_paths(
     assert span["name"] == "n"
 
 
-async def test_long_texts_are_cut_to_code_points_at_any_depth() -> None:
+async def test_list_spans_truncates_strings_at_any_depth() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await _ingest(it, project, {"attributes": {"a": "éèêëàâ", "b": ["short", "much longer"], "c": "12345"}})
@@ -230,7 +230,7 @@ async def test_long_texts_are_cut_to_code_points_at_any_depth() -> None:
     assert span["attributes"] == {"a": "éèêë…", "b": ["short", "much…"], "c": "12345"}
 
 
-async def test_what_a_list_cannot_mean_is_refused() -> None:
+async def test_list_spans_refuses_invalid_queries() -> None:
     async with engine() as it:
         project = await it.seed_project()
         both = {"included_columns": ["a"], "excluded_columns": ["b"]}
@@ -242,7 +242,7 @@ async def test_what_a_list_cannot_mean_is_refused() -> None:
     assert "column 1: spans have no column 'latency'. Nearest: latency_ms" in problem["detail"]
 
 
-async def test_numbers_that_json_does_not_know_do_not_break_the_project_for_everybody() -> None:
+async def test_ingest_stores_nan_and_infinity_as_null() -> None:
     async with engine() as it:
         project = await it.seed_project()
         body = (
@@ -255,7 +255,7 @@ async def test_numbers_that_json_does_not_know_do_not_break_the_project_for_ever
     assert span["attributes"]["list"] == [1, None]
 
 
-async def test_incoming_spans_wake_whoever_waits_for_work() -> None:
+async def test_ingest_wakes_the_executor() -> None:
     async with engine(limits=ExecutorLimits(poll_seconds=3600)) as it:
         project = await it.seed_project()
         woken = anyio.Event()
@@ -273,7 +273,7 @@ async def test_incoming_spans_wake_whoever_waits_for_work() -> None:
                 await woken.wait()
 
 
-async def test_spans_are_deleted_by_id_inside_a_window_whose_end_is_not_in_it() -> None:
+async def test_delete_spans_deletes_by_id_in_a_window_with_an_exclusive_end() -> None:
     async with engine(clock=HandClock(SPANS_START + timedelta(days=1))) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 4)

@@ -1,4 +1,4 @@
-"""The store keeps what it committed, undoes what failed, and is shared."""
+"""Transactions of the store, shared use by several processes, and files it refuses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return ":memory:" if request.param == "memory" else str(tmp_path / "store.sqlite")
 
 
-async def test_a_failing_write_undoes_itself_and_nothing_that_shared_its_commit(path: str) -> None:
+async def test_write_that_fails_is_undone_without_the_others_of_its_commit(path: str) -> None:
     def fails(tx: Transaction) -> None:
         _add("half")(tx)
         raise LookupError("no")
@@ -53,7 +53,7 @@ async def test_a_failing_write_undoes_itself_and_nothing_that_shared_its_commit(
         assert len(refused) == 1
 
 
-async def test_writes_that_wait_together_share_commits(path: str) -> None:
+async def test_write_shares_a_commit_with_other_waiting_writes(path: str) -> None:
     commits: list[str] = []
     async with Store.open(path, on_commit=commits.append) as store:
         async with anyio.create_task_group() as tasks:
@@ -63,7 +63,7 @@ async def test_writes_that_wait_together_share_commits(path: str) -> None:
     assert commits.count("after") < 20
 
 
-async def test_a_write_cancelled_before_its_turn_never_happens(tmp_path: Path) -> None:
+async def test_write_cancelled_before_its_turn_does_not_run(tmp_path: Path) -> None:
     started, may_end = threading.Event(), threading.Event()
 
     def slow(tx: Transaction) -> None:
@@ -82,7 +82,7 @@ async def test_a_write_cancelled_before_its_turn_never_happens(tmp_path: Path) -
         assert await store.read(_space_names) == ["later"]
 
 
-async def test_a_commit_that_fails_is_reported_to_every_caller_and_keeps_nothing(path: str) -> None:
+async def test_commit_that_fails_is_raised_to_every_caller_and_keeps_nothing(path: str) -> None:
     def fail(moment: str) -> None:
         if moment == "before":
             raise sqlite3.OperationalError("disk I/O error")
@@ -93,13 +93,13 @@ async def test_a_commit_that_fails_is_reported_to_every_caller_and_keeps_nothing
         assert await store.read(_space_names) == []
 
 
-async def test_a_reader_never_writes(tmp_path: Path) -> None:
+async def test_read_cannot_write(tmp_path: Path) -> None:
     async with Store.open(tmp_path / "store.sqlite") as store:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await store.read(_add("x"))
 
 
-async def test_many_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+async def test_open_creates_a_store_once_for_many_processes(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "store.sqlite"
 
     async def opener(number: int) -> None:
@@ -114,7 +114,7 @@ async def test_many_processes_may_open_a_new_store_at_once(tmp_path: Path) -> No
     assert path.stat().st_mode & 0o077 == 0
 
 
-async def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
+async def test_open_refuses_a_file_of_another_program_and_does_not_change_it(tmp_path: Path) -> None:
     path = tmp_path / "other.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE theirs (x)")
@@ -124,7 +124,7 @@ async def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+async def test_open_refuses_a_damaged_file_with_the_repair(tmp_path: Path) -> None:
     path = tmp_path / "broken.sqlite"
     path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError, match="--store"):
@@ -132,7 +132,7 @@ async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_store_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+async def test_open_refuses_a_store_of_a_newer_version(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     async with Store.open(path):
         pass
@@ -154,7 +154,7 @@ def test_every_query_compiles_against_the_schema() -> None:
     for name, text in named_queries().items():
         filled = text.replace("{", "\0").replace("}", "\1")
         if "\0" in filled:
-            continue  # a slot is filled by its callers' tests
+            continue  # queries with slots are run by the tests of their callers
         names = dict.fromkeys(_parameters(text))
         try:
             connection.execute(f"EXPLAIN {text}", names)
@@ -170,7 +170,7 @@ def _parameters(text: str) -> set[str]:
 
 
 @pytest.mark.promise("select.sample")
-def test_the_sample_is_stable_and_a_higher_rate_only_adds() -> None:
+def test_sample_is_stable_and_grows_with_the_rate() -> None:
     rows = [f"row{number}" for number in range(4000)]
     tenth = {row for row in rows if is_sampled("task", row, 0.1)}
     half = {row for row in rows if is_sampled("task", row, 0.5)}
@@ -179,7 +179,7 @@ def test_the_sample_is_stable_and_a_higher_rate_only_adds() -> None:
     assert {row for row in rows if is_sampled("other", row, 0.1)} != tenth
 
 
-def test_a_path_walks_dotted_keys_lists_and_nested_objects() -> None:
+def test_lookup_follows_dotted_keys_lists_and_nested_objects() -> None:
     row = {
         "llm.output_messages.0.message.content": "flat",
         "metadata": {"user": {"tier.name": "gold"}},

@@ -1,4 +1,4 @@
-"""Task runs over REST: triggering, listing, cancelling, and what became of each row."""
+"""Task runs over REST: trigger, list, cancel, and the outcome of each row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
 
-# An executor that works on nothing: task runs stay pending.
+# An executor that claims nothing: task runs stay pending.
 IDLE = ExecutorLimits(task_runs_max=0)
 
 
@@ -20,7 +20,7 @@ async def project_task(it: EngineInTest, spans: int = 3, **fields: object) -> st
     return await it.seed_task([await it.seed_code_evaluator()], project_id=project, **fields)
 
 
-async def test_a_finished_task_run_says_what_it_did() -> None:
+async def test_finished_task_run_has_times_counts_and_rows() -> None:
     async with engine() as it:
         task = await project_task(it)
         pending = await it.trigger(task, **WINDOW)
@@ -62,7 +62,7 @@ async def test_a_finished_task_run_says_what_it_did() -> None:
         ({**WINDOW, "surprise": 1}, 400, "surprise"),
     ],
 )
-async def test_a_trigger_that_cannot_be_right_is_refused(body: dict[str, Any], status: int, said: str) -> None:
+async def test_trigger_refuses_invalid_options(body: dict[str, Any], status: int, said: str) -> None:
     async with engine() as it:
         task = await project_task(it, 0)
         problem = await it.ask("POST", f"/v2/tasks/{task}/trigger", body, status=status)
@@ -70,7 +70,7 @@ async def test_a_trigger_that_cannot_be_right_is_refused(body: dict[str, Any], s
         assert (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"] == []
 
 
-async def test_a_window_of_exactly_thirty_days_read_without_an_offset_is_utc() -> None:
+async def test_trigger_accepts_a_window_of_30_days_and_reads_times_without_offset_as_utc() -> None:
     async with engine() as it:
         task = await project_task(it, 0)
         window = {"data_start_time": "2026-03-01T00:00:00", "data_end_time": "2026-03-31T00:00:00"}
@@ -83,7 +83,7 @@ async def test_a_window_of_exactly_thirty_days_read_without_an_offset_is_utc() -
         )
 
 
-async def test_a_later_trigger_goes_on_where_the_last_run_ended_and_ends_now() -> None:
+async def test_trigger_without_window_continues_after_the_last_run() -> None:
     clock = HandClock()
     async with engine(clock=clock) as it:
         task = await project_task(it)
@@ -94,7 +94,7 @@ async def test_a_later_trigger_goes_on_where_the_last_run_ended_and_ends_now() -
         assert second["data_end_time"] == "2026-04-01T12:01:00.000Z"
 
 
-async def test_a_window_that_was_not_done_is_taken_up_again() -> None:
+async def test_trigger_without_window_repeats_a_window_that_was_not_finished() -> None:
     async with engine(clock=HandClock(), limits=IDLE) as it:
         task = await project_task(it)
         first = await it.trigger(task, data_start_time="2026-03-20T00:00:00Z")
@@ -125,7 +125,7 @@ async def test_rows_already_labelled_are_skipped_unless_overridden() -> None:
         assert (over["num_successes"], over["num_skipped"]) == (5, 0)
 
 
-async def test_only_pending_and_running_task_runs_can_be_cancelled() -> None:
+async def test_cancel_is_possible_only_for_pending_and_running_task_runs() -> None:
     async with engine(limits=IDLE) as it:
         task = await project_task(it)
         task_run = await it.trigger(task, **WINDOW)
@@ -136,7 +136,7 @@ async def test_only_pending_and_running_task_runs_can_be_cancelled() -> None:
         await it.ask("POST", "/v2/task-runs/nothing/cancel", status=404)
 
 
-async def test_task_runs_are_listed_newest_first_and_by_status() -> None:
+async def test_list_task_runs_is_newest_first_and_filters_by_status() -> None:
     async with engine(limits=IDLE) as it:
         task = await project_task(it)
         first, second, third = [(await it.trigger(task, **WINDOW))["id"] for _ in range(3)]
@@ -155,7 +155,7 @@ async def test_task_runs_are_listed_newest_first_and_by_status() -> None:
         await it.ask("GET", "/v2/tasks/nothing/runs", status=404)
 
 
-async def test_rows_page_in_order_and_are_filtered_by_outcome_and_evaluator() -> None:
+async def test_list_task_run_rows_is_in_order_and_filters_by_outcome_and_evaluator() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 5)
@@ -174,7 +174,7 @@ async def test_rows_page_in_order_and_are_filtered_by_outcome_and_evaluator() ->
         assert "'nothing'" in errors[0]["reason"] and errors[0]["label"] is None
 
 
-async def test_everything_wrong_with_the_trigger_of_an_experiment_is_said_at_once() -> None:
+async def test_trigger_of_an_experiment_reports_all_problems_at_once() -> None:
     async with engine(limits=QUICK) as it:
         dataset = await it.seed_dataset()
         configuration = {

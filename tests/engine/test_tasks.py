@@ -1,4 +1,4 @@
-"""Tasks over REST: what may be created, changed, listed and deleted."""
+"""Tasks over REST: create, update, list and delete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def llm_generation(it: EngineInTest, **fields: object) -> dict[str, Any]:
     }
 
 
-async def test_a_task_is_answered_with_every_field_and_its_evaluators_names() -> None:
+async def test_create_task_returns_every_field_and_the_names_of_its_evaluators() -> None:
     async with engine() as it:
         project = await it.seed_project()
         evaluator = await it.seed_code_evaluator("regex")
@@ -79,7 +79,7 @@ async def test_a_task_is_answered_with_every_field_and_its_evaluators_names() ->
         }
 
 
-async def test_everything_wrong_with_an_evaluation_task_is_said_at_once() -> None:
+async def test_create_evaluation_task_reports_all_problems_at_once() -> None:
     async with engine() as it:
         evaluator = await it.seed_code_evaluator()
         project = await it.seed_project()
@@ -135,9 +135,7 @@ async def test_everything_wrong_with_an_evaluation_task_is_said_at_once() -> Non
         ),
     ],
 )
-async def test_an_evaluation_task_that_cannot_be_right_is_refused(
-    change: dict[str, Any], status: int, said: str
-) -> None:
+async def test_create_evaluation_task_refuses_invalid_fields(change: dict[str, Any], status: int, said: str) -> None:
     async with engine() as it:
         dataset, other = await it.seed_dataset(), await it.seed_dataset()
         evaluator, another = await it.seed_code_evaluator(), await it.seed_code_evaluator()
@@ -169,7 +167,7 @@ def _with_names(value: Any, names: dict[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
-async def test_two_evaluators_that_write_the_same_evaluation_are_refused() -> None:
+async def test_create_task_refuses_two_evaluators_with_the_same_evaluation_name() -> None:
     async with engine() as it:
         first = await it.seed_code_evaluator(evaluation_name="same")
         second = await it.seed_code_evaluator(evaluation_name="same")
@@ -182,7 +180,7 @@ async def test_two_evaluators_that_write_the_same_evaluation_are_refused() -> No
         assert "same evaluation name" in (await it.ask("POST", "/v2/tasks", body, status=422))["detail"]
 
 
-async def test_everything_wrong_with_a_run_experiment_task_is_said_at_once() -> None:
+async def test_create_run_experiment_task_reports_all_problems_at_once() -> None:
     async with engine() as it:
         evaluator = await it.seed_code_evaluator()
         body = {
@@ -200,7 +198,7 @@ async def test_everything_wrong_with_a_run_experiment_task_is_said_at_once() -> 
             assert name in problem["detail"]
 
 
-async def test_a_run_experiment_task_keeps_its_configuration_as_it_was_given() -> None:
+async def test_create_run_experiment_task_stores_its_configuration_unchanged() -> None:
     async with engine() as it:
         configuration = await llm_generation(it, invocation_parameters={"temperature": 0, "seed": 7})
         body = {"name": "t", "type": "run_experiment", "dataset_id": await it.seed_dataset()}
@@ -213,7 +211,7 @@ async def test_a_run_experiment_task_keeps_its_configuration_as_it_was_given() -
         assert (kept["invocation_parameters"]["temperature"], kept["invocation_parameters"]["seed"]) == (0, 7)
 
 
-async def test_a_model_is_needed_when_the_integration_names_none() -> None:
+async def test_run_configuration_needs_a_model_if_the_integration_has_none() -> None:
     async with engine() as it:
         configuration = await llm_generation(it)
         configuration["ai_integration_id"] = await it.seed_ai_integration("http://127.0.0.1:9/v1", [])
@@ -234,7 +232,7 @@ async def test_a_model_is_needed_when_the_integration_names_none() -> None:
         ({"classification_choices": {}}, 422, "leave it out"),
     ],
 )
-async def test_a_template_evaluation_that_could_judge_nothing_is_refused_when_it_is_made(
+async def test_create_task_refuses_a_template_evaluation_that_cannot_work(
     configuration: dict[str, Any], status: int, said: str
 ) -> None:
     async with engine() as it:
@@ -263,7 +261,7 @@ async def test_a_template_evaluation_that_could_judge_nothing_is_refused_when_it
         ({"question": "{{q}}", "tags": [1]}, "tags[0] must be string"),
     ],
 )
-async def test_an_agent_call_that_never_fits_the_agents_schema_is_refused_when_it_is_made(
+async def test_create_task_refuses_an_agent_call_that_cannot_match_the_agents_schema(
     template: dict[str, Any], said: str
 ) -> None:
     async with engine() as it:
@@ -285,7 +283,7 @@ async def test_an_agent_call_that_never_fits_the_agents_schema_is_refused_when_i
         assert said in problem["detail"]
 
 
-async def test_an_agent_call_needs_an_agent_and_is_read_back_without_the_dataset_prefix() -> None:
+async def test_agent_call_needs_an_agent_and_is_stored_without_the_dataset_prefix() -> None:
     async with engine() as it:
         body = {"name": "t", "type": "run_experiment", "dataset_id": await it.seed_dataset()}
         judge = await it.seed_ai_integration("http://127.0.0.1:9/v1")
@@ -305,7 +303,7 @@ async def test_an_agent_call_needs_an_agent_and_is_read_back_without_the_dataset
         assert made["run_configuration"]["input_template"] == shorter
 
 
-async def test_each_field_is_updated_and_what_is_absent_stays() -> None:
+async def test_update_task_changes_each_field_and_keeps_missing_ones() -> None:
     async with engine() as it:
         first, second = await it.seed_code_evaluator(), await it.seed_code_evaluator(evaluation_name="two")
         task = await it.seed_task(
@@ -323,7 +321,7 @@ async def test_each_field_is_updated_and_what_is_absent_stays() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", None])
-async def test_an_empty_filter_clears_it(nothing: str | None) -> None:
+async def test_update_task_clears_the_filter_with_an_empty_value(nothing: str | None) -> None:
     async with engine() as it:
         task = await it.seed_task(
             [await it.seed_code_evaluator()], project_id=await it.seed_project(), query_filter="name = 'x'"
@@ -331,7 +329,7 @@ async def test_an_empty_filter_clears_it(nothing: str | None) -> None:
         assert (await it.ask("PATCH", f"/v2/tasks/{task}", {"query_filter": nothing}))["query_filter"] is None
 
 
-async def test_an_update_without_fields_or_with_those_of_the_other_kind_is_refused() -> None:
+async def test_update_task_refuses_no_fields_and_fields_of_other_task_types() -> None:
     async with engine() as it:
         evaluator = await it.seed_code_evaluator()
         task = await it.seed_task([evaluator], project_id=await it.seed_project())
@@ -348,7 +346,7 @@ async def test_an_update_without_fields_or_with_those_of_the_other_kind_is_refus
         assert changed["run_configuration"]["model_name"] == "other"
 
 
-async def test_a_refused_update_changes_nothing() -> None:
+async def test_update_task_changes_nothing_if_it_is_refused() -> None:
     async with engine() as it:
         evaluator = await it.seed_code_evaluator()
         project = await it.seed_project()
@@ -359,7 +357,7 @@ async def test_a_refused_update_changes_nothing() -> None:
         assert await it.ask("GET", f"/v2/tasks/{task}") == before
 
 
-async def test_lists_are_newest_first_and_filtered_by_each_field() -> None:
+async def test_list_tasks_is_newest_first_and_filters_by_each_field() -> None:
     async with engine() as it:
         evaluator, project, dataset = (
             await it.seed_code_evaluator(),
@@ -390,7 +388,7 @@ async def test_lists_are_newest_first_and_filtered_by_each_field() -> None:
         await it.ask("GET", "/v2/tasks", status=400, limit=1, cursor=cursor, name="two")
 
 
-async def test_a_deleted_task_is_gone_with_its_task_runs() -> None:
+async def test_delete_task_also_deletes_its_task_runs() -> None:
     async with engine() as it:
         project = await it.seed_project()
         await it.seed_spans(project, 2)

@@ -1,4 +1,4 @@
-"""Traces over the REST side."""
+"""Traces over REST."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def _seed(it: EngineInTest, spans: list[dict[str, Any]]) -> str:
     return project
 
 
-async def test_a_trace_is_its_root_with_all_its_spans_newest_first_in_pages_of_one() -> None:
+async def test_list_traces_returns_root_and_spans_newest_first() -> None:
     spans = [
         _span("a", "a1", 1), _span("a", "a2", 2, "a1"), _span("b", "b1", 5), _span("b", "b2", 7, "b1"),
         _span("c", "c1", 3), _span("c", "c2", 4), _span("orphan", "o1", 9, "elsewhere"),
@@ -47,7 +47,7 @@ async def test_a_trace_is_its_root_with_all_its_spans_newest_first_in_pages_of_o
     assert not any(trace["spans_truncated"] for trace in found)
 
 
-async def test_a_trace_is_found_by_any_of_its_spans_inside_the_window() -> None:
+async def test_list_traces_filter_is_passed_by_any_span_in_the_window() -> None:
     spans = [
         _span("a", "a1", 1), _span("a", "a2", 30, "a1", name="tool", attributes={"input.value": "x"}),
         _span("b", "b1", 5, name="tool-free"),
@@ -68,7 +68,7 @@ async def test_a_trace_is_found_by_any_of_its_spans_inside_the_window() -> None:
     assert [len(trace["spans"]) for trace in everything["traces"]] == [1, 1]
 
 
-async def test_a_very_long_trace_is_cut_and_says_so() -> None:
+async def test_list_traces_truncates_long_traces_and_reports_it() -> None:
     spans = [_span("a", "root", 0)] + [_span("a", f"s{i:04}", 1 + i // 100, "root") for i in range(1000)]
     async with engine(clock=HandClock(SOON)) as it:
         (trace,) = (await it.ask("POST", "/v2/traces", {"project_id": await _seed(it, spans)}))["traces"]
