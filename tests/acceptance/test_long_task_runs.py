@@ -51,9 +51,7 @@ async def _rows(it: Agent, run_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_run_of_2000_rows_reports_rising_progress_and_is_waited_for_by_several_calls(
-    mode: str, tmp_path: Path
-) -> None:
+async def test_a_run_of_2000_rows_reports_progress_over_several_wait_calls(mode: str, tmp_path: Path) -> None:
     async with (
         judge_server(latency_seconds=0.05) as judge,
         stdio_agent(mode, tmp_path / "store.sqlite", "--patience-seconds", "1", "--in-flight", "50") as it,
@@ -82,7 +80,7 @@ async def test_a_run_of_2000_rows_reports_rising_progress_and_is_waited_for_by_s
     assert max(Counter(judge.num_by_prompt).values()) == 1
 
 
-async def test_a_run_finishes_after_the_server_is_killed_and_no_recorded_row_is_judged_again(
+async def test_a_killed_server_finishes_its_run_without_judging_recorded_rows_again(
     tmp_path: Path,
 ) -> None:
     rows = 400
@@ -119,7 +117,7 @@ async def test_a_run_finishes_after_the_server_is_killed_and_no_recorded_row_is_
     assert max(judged.values()) <= 2
 
 
-async def test_two_servers_on_one_store_one_triggers_the_other_waits_and_nothing_is_judged_twice(
+async def test_two_servers_on_one_store_judge_no_row_twice(
     tmp_path: Path,
 ) -> None:
     store = tmp_path / "store.sqlite"

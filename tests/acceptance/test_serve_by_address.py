@@ -53,7 +53,7 @@ async def _arrange(it: Agent, judge_url: str, rows: int) -> None:
     )  # fmt: skip
 
 
-async def test_the_whole_job_goes_over_the_address_and_a_wrong_key_is_reported_in_both_readings(tmp_path: Path) -> None:
+async def test_the_workflow_runs_over_http_and_a_wrong_key_is_reported(tmp_path: Path) -> None:
     async with judge_server(latency_seconds=0.02) as judge, engine_command(tmp_path / "s.sqlite") as served:
         async with _tools(tmp_path, served.address) as it:
             tools = (await it.mcp.list_tools()).tools
@@ -77,7 +77,7 @@ async def test_the_whole_job_goes_over_the_address_and_a_wrong_key_is_reported_i
         assert "nobodys-key" not in reported + served.log
 
 
-async def test_an_engine_that_goes_away_in_the_middle_of_a_wait_is_reported_and_waited_for_again(
+async def test_an_engine_that_stops_during_a_wait_is_reported_and_can_be_awaited_again(
     tmp_path: Path,
 ) -> None:
     with socket.socket() as found:

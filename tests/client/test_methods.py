@@ -48,7 +48,7 @@ def test_generated_methods_document_their_arguments_reply_and_errors() -> None:
         "Send `update_task` (PATCH /v2/tasks/{task_id}).\n\n"
         "Args:\n    task_id: An id.\n    body: A `UpdateTask`.\n\n"
         "Returns:\n    A `Task`.\n\n"
-        "Raises:\n    Problem: If the service answers with an error.\n    ClientError: If no valid answer came."
+        "Raises:\n    Problem: If the service answers with an error.\n    ClientError: If no valid response came."
     )
 
 

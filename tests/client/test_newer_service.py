@@ -63,7 +63,7 @@ async def client_of(bodies: Mapping[str, Any]) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize("row", REPLIES, ids=lambda row: row.name)
-async def test_no_unknown_field_and_no_unknown_word_makes_an_answer_unreadable(row: Operation[..., Any]) -> None:
+async def test_replies_with_unknown_fields_and_enum_values_are_accepted(row: Operation[..., Any]) -> None:
     service = Newer()
     found = whole_answers(row.reply)  # type: ignore[type-var]  # they all have one
     assert found, "no answer of this model could be made up"
@@ -85,7 +85,7 @@ async def test_no_unknown_field_and_no_unknown_word_makes_an_answer_unreadable(r
 
 
 @pytest.mark.parametrize("row", BODIES, ids=lambda row: row.name)
-def test_an_unknown_field_or_word_in_what_is_sent_is_refused(row: Operation[..., Any]) -> None:
+def test_requests_with_unknown_fields_or_enum_values_are_rejected(row: Operation[..., Any]) -> None:
     model: Any = row.body
 
     def issues(body: Any) -> set[tuple[Any, ...]]:
@@ -102,7 +102,7 @@ def test_an_unknown_field_or_word_in_what_is_sent_is_refused(row: Operation[...,
         assert taken == []
 
 
-def test_the_laws_look_into_every_variant_of_what_travels_both_ways() -> None:
+def test_every_variant_of_models_used_in_both_directions_is_tested() -> None:
     """Or they would hold of nothing."""
 
     def words_of(model: type[BaseModel]) -> set[tuple[int | str, ...]]:
@@ -183,7 +183,7 @@ VERSIONS = [
 ]  # fmt: skip
 
 
-async def test_tasks_with_configurations_of_a_newer_service_are_listed_and_shown_as_they_are() -> None:
+async def test_tasks_with_unknown_run_configurations_are_listed_unchanged() -> None:
     bodies = {"/v2/tasks": {"tasks": TASKS, "pagination": LAST_PAGE}, "/v2/tasks/t3": TASKS[2]}
     async with client_of(bodies) as client:
         plain, generate, simulate, turns = (await client.tasks.list(ListTasks())).tasks
@@ -200,7 +200,7 @@ async def test_tasks_with_configurations_of_a_newer_service_are_listed_and_shown
     assert (turns.type, turns.evaluates) == ("GUARDRAIL", True)
 
 
-async def test_evaluator_versions_of_kinds_no_one_knew_are_read() -> None:
+async def test_evaluator_versions_of_unknown_kinds_are_accepted() -> None:
     bodies = {"/v2/evaluators/e/versions": {"evaluator_versions": VERSIONS, "pagination": LAST_PAGE}}
     async with client_of(bodies) as client:
         page = await client.evaluators.list_versions("e", ListEvaluatorVersions())
@@ -216,7 +216,7 @@ async def test_evaluator_versions_of_kinds_no_one_knew_are_read() -> None:
     assert (other.evaluation_name, other.code_config.model_dump()["module"]) == ("fast", "AGFzbQ==")
 
 
-async def test_the_other_nouns_of_a_newer_service_are_read() -> None:
+async def test_other_resources_of_a_newer_service_are_accepted() -> None:
     def page(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
         return {name: [{"id": "x", "name": "n", "space_id": "s", **ENDS, **item}], "pagination": LAST_PAGE}
 
@@ -249,7 +249,7 @@ async def test_the_other_nouns_of_a_newer_service_are_read() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_an_agent_sees_the_tasks_of_a_newer_service(mode: str) -> None:
+async def test_tools_show_the_tasks_of_a_newer_service(mode: str) -> None:
     bodies = {
         "/v2/tasks": {"tasks": TASKS, "pagination": LAST_PAGE},
         **{f"/v2/tasks/{task['id']}": task for task in TASKS},
@@ -263,7 +263,7 @@ async def test_an_agent_sees_the_tasks_of_a_newer_service(mode: str) -> None:
     assert "cross" in json.dumps(simulate) and "simulation" in json.dumps(simulate).lower()
 
 
-def test_what_a_newer_service_may_answer_is_still_refused_where_it_is_written() -> None:
+def test_unknown_values_accepted_in_replies_are_rejected_in_requests() -> None:
     for task in TASKS[1:]:
         body = {
             "name": "n",
@@ -281,6 +281,6 @@ def test_what_a_newer_service_may_answer_is_still_refused_where_it_is_written() 
             EvaluatorVersion.model_validate(version)
 
 
-def test_a_known_word_in_an_answer_is_the_known_one() -> None:
+def test_a_known_enum_value_in_a_reply_becomes_its_member() -> None:
     version = {**VERSIONS[2], "code_config": {"type": "custom", "name": "n", "code": "c", "variables": ["v"]}}
     assert isinstance(EvaluatorVersion.model_validate(version).code_config, CustomCodeConfig)

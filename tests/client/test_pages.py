@@ -20,7 +20,7 @@ def projects(count: int) -> list[dict[str, str]]:
 
 @given(count=st.integers(0, 60), limit=st.integers(1, 100), page_max=st.integers(1, 100))
 @pytest.mark.promise("page.every")
-async def test_every_item_comes_once_and_in_order_whatever_the_size_of_the_pages(
+async def test_every_item_yields_each_item_once_in_order_for_any_page_size(
     count: int, limit: int, page_max: int
 ) -> None:
     wire = PagedWire({"/v2/projects": ("projects", projects(count))}, page_max=page_max)
@@ -31,7 +31,7 @@ async def test_every_item_comes_once_and_in_order_whatever_the_size_of_the_pages
     assert len(wire.sent) == max(1, -(-count // size))
 
 
-async def test_without_a_limit_the_pages_are_as_large_as_the_service_allows() -> None:
+async def test_every_item_requests_the_largest_pages_without_a_limit() -> None:
     rows = answers(200, {"task_run_rows": [], "pagination": {"has_more": False}})
     wire = Scripted(answers(200, {"projects": []}), rows)
     async with open_remote_client("https://ax.test", "k", is_engine=False, transport=wire) as client:
@@ -42,7 +42,7 @@ async def test_without_a_limit_the_pages_are_as_large_as_the_service_allows() ->
     assert [sent.query["limit"] for sent in wire.sent] == ["100", "500"]
 
 
-async def test_every_span_is_read_with_the_same_body_and_the_cursor_in_the_query() -> None:
+async def test_spans_all_repeats_the_body_and_sends_the_cursor_in_the_query() -> None:
     from evaltasks.api.spans import ListSpans
 
     def span(number: int) -> dict[str, object]:
@@ -76,23 +76,23 @@ async def drain(*pages: ProjectPage, pages_max: int = 10) -> int:
 
 
 @pytest.mark.promise("page.end")
-async def test_a_cursor_that_comes_twice_is_an_error_and_no_endless_list() -> None:
+async def test_every_item_raises_unreadable_for_a_repeated_cursor() -> None:
     with pytest.raises(Unreadable, match="twice"):
         await drain(page(True, "a"), page(True, "b"), page(True, "a"))
 
 
 @pytest.mark.promise("page.end")
-async def test_a_page_that_promises_more_without_a_cursor_is_an_error_and_no_short_list() -> None:
-    with pytest.raises(Unreadable, match="goes on"):
+async def test_every_item_raises_unreadable_for_a_missing_cursor() -> None:
+    with pytest.raises(Unreadable, match="without a cursor"):
         await drain(page(True, None))
 
 
-async def test_a_cursor_is_followed_even_when_the_flag_was_left_out() -> None:
+async def test_every_item_follows_a_cursor_without_has_more() -> None:
     assert await drain(page(False, "a"), page(False, None)) == 2
 
 
 @pytest.mark.promise("page.end")
-async def test_a_list_of_exactly_the_bound_is_whole_and_a_longer_one_an_error() -> None:
+async def test_every_item_reads_up_to_pages_max_pages_and_raises_beyond() -> None:
     pages = [page(True, str(number)) for number in range(4)]
     assert await drain(*pages, page(False, None), pages_max=5) == 5
     with pytest.raises(Unreadable, match="4 pages"):

@@ -46,7 +46,7 @@ async def client_of(network: PagedWire, default_space: str | None = None) -> Asy
 
 # --- names -------------------------------------------------------------------------------------------------------
 @pytest.mark.promise("name.pages")
-async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_services_filter() -> None:
+async def test_resolver_finds_a_name_on_a_late_page_with_large_pages_and_the_name_filter() -> None:
     network = wire(projects=[thing(gid("Model", i), f"chat {i}") for i in range(95)])
     async with client_of(network) as client:
         assert await client.resolve.project("chat 9") == Named(gid("Model", 9), "chat 9")
@@ -61,7 +61,7 @@ async def test_a_name_on_a_late_page_is_found_with_the_largest_pages_and_the_ser
 
 
 @pytest.mark.promise("name.exact")
-async def test_a_name_is_compared_exactly_and_the_other_letter_case_is_the_first_candidate() -> None:
+async def test_resolver_compares_names_exactly_and_suggests_another_letter_case_first() -> None:
     network = wire(tasks=[
         thing(gid("OnlineTask", 1), "tone check 2", type="CODE_EVALUATION"),
         thing(gid("OnlineTask", 2), "Tone Check", type="CODE_EVALUATION"),
@@ -75,7 +75,7 @@ async def test_a_name_is_compared_exactly_and_the_other_letter_case_is_the_first
     ]  # fmt: skip
 
 
-async def test_a_misspelt_name_gets_the_nearest_as_candidates() -> None:
+async def test_resolver_suggests_similar_names_for_a_misspelt_one() -> None:
     names = ["hallucination", "toxicity", *[f"e{i}" for i in range(30)]]
     network = wire(evaluators=[thing(gid("Evaluator", i), name, type="CODE") for i, name in enumerate(names)])
     async with client_of(network) as client:
@@ -84,7 +84,7 @@ async def test_a_misspelt_name_gets_the_nearest_as_candidates() -> None:
     assert caught.value.candidates == [("hallucination", gid("Evaluator", 0))]
 
 
-async def test_a_short_list_is_shown_whole_when_nothing_is_near() -> None:
+async def test_resolver_suggests_all_names_of_a_short_list_without_a_similar_one() -> None:
     network = wire(datasets=[thing(gid("Dataset", 1), "alpha"), thing(gid("Dataset", 2), "beta")])
     async with client_of(network) as client:
         with pytest.raises(NotResolved) as caught:
@@ -92,15 +92,15 @@ async def test_a_short_list_is_shown_whole_when_nothing_is_near() -> None:
     assert sorted(caught.value.candidates) == [("alpha", gid("Dataset", 1)), ("beta", gid("Dataset", 2))]
 
 
-async def test_where_there_is_nothing_the_error_says_so() -> None:
+async def test_resolver_says_if_there_are_no_resources() -> None:
     async with client_of(wire(datasets=[])) as client:
-        with pytest.raises(NotResolved, match="There is no dataset there") as caught:
+        with pytest.raises(NotResolved, match="The API key can see no dataset there") as caught:
             await client.resolve.dataset("d")
     assert caught.value.candidates == []
 
 
 @pytest.mark.promise("name.fresh")
-async def test_a_renamed_resource_is_found_at_once_and_no_longer_under_its_old_name() -> None:
+async def test_resolver_finds_a_renamed_resource_only_under_its_new_name() -> None:
     network = wire(projects=[thing(gid("Model", 1), "old")])
     async with client_of(network) as client:
         assert (await client.resolve.project("old")).id == gid("Model", 1)
@@ -111,7 +111,7 @@ async def test_a_renamed_resource_is_found_at_once_and_no_longer_under_its_old_n
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 256])
-async def test_a_text_that_can_be_no_name_is_refused_without_a_request(text: str) -> None:
+async def test_resolver_rejects_an_impossible_name_without_a_request(text: str) -> None:
     network = wire(projects=[])
     async with client_of(network) as client:
         with pytest.raises(NotResolved):
@@ -122,7 +122,7 @@ async def test_a_text_that_can_be_no_name_is_refused_without_a_request(text: str
 @given(names=st.lists(st.text(min_size=1, max_size=12).filter(lambda s: s.strip() and not is_id(s)), max_size=40),
        wanted=st.integers(0, 39))  # fmt: skip
 @pytest.mark.promise("name.exact")
-async def test_a_name_resolves_exactly_when_one_resource_bears_it(names: list[str], wanted: int) -> None:
+async def test_resolver_resolves_a_name_if_exactly_one_resource_has_it(names: list[str], wanted: int) -> None:
     name = names[wanted] if wanted < len(names) else "sought"
     if name.lower().startswith(("http://", "https://")):
         return
@@ -156,7 +156,7 @@ async def client_over(network: Scripted) -> AsyncIterator[Client]:
 
 
 @pytest.mark.promise("name.pages")
-async def test_one_resource_on_two_pages_is_still_one() -> None:
+async def test_resolver_counts_a_resource_on_two_pages_once() -> None:
     """Something new came first while the list was walked, and the rest moved a place on."""
     chat, other, space = thing(gid("Model"), "chat"), thing(gid("Model", 2), "chat 2"), thing(SPACE_A, "team-a")
     async with client_over(pages("projects", [other, chat], [chat], [])) as client:
@@ -170,7 +170,7 @@ async def test_one_resource_on_two_pages_is_still_one() -> None:
 
 
 @pytest.mark.promise("name.pages")
-async def test_a_resource_renamed_between_two_pages_has_the_name_it_was_seen_with_last() -> None:
+async def test_resolver_uses_the_last_seen_name_of_a_resource_renamed_between_pages() -> None:
     async with client_over(
         pages("projects", [thing(gid("Model"), "chat old")], [], [thing(gid("Model"), "chat")])
     ) as client:
@@ -182,7 +182,7 @@ async def test_a_resource_renamed_between_two_pages_has_the_name_it_was_seen_wit
 
 
 @pytest.mark.promise("name.pages")
-async def test_a_list_that_breaks_off_on_a_later_page_finds_nothing_rather_than_something() -> None:
+async def test_resolver_finds_nothing_if_a_later_page_fails() -> None:
     chat = thing(gid("Model"), "chat")
     first = answers(200, {"projects": [chat], "pagination": {"has_more": True, "next_cursor": "2"}})
     for second, kind in ((problem(400, "The cursor is not known."), BadRequest), (html(200), Unreadable)):
@@ -197,20 +197,20 @@ def two_spaces(**resources: list[dict[str, Any]]) -> PagedWire:
 
 
 @pytest.mark.promise("name.ambiguous")
-async def test_one_name_in_two_spaces_is_ambiguous_until_a_space_is_given() -> None:
+async def test_resolver_rejects_a_name_in_two_spaces_without_a_space() -> None:
     evaluators = [
         thing(gid("Evaluator", 1), "tone", space_id=SPACE_A, type="CODE"),
         thing(gid("Evaluator", 2), "tone", space_id=SPACE_B, type="CODE"),
     ]
     async with client_of(two_spaces(evaluators=evaluators)) as client:
-        with pytest.raises(NotResolved, match="or the space to look in") as caught:
+        with pytest.raises(NotResolved, match="or set the space to search") as caught:
             await client.resolve.evaluator("tone")
         assert len(caught.value.candidates) == 2
         assert (await client.resolve.evaluator("tone", space="team-b")).id == gid("Evaluator", 2)
         assert (await client.resolve.evaluator("tone", space=SPACE_A)).id == gid("Evaluator", 1)
 
 
-async def test_the_default_space_is_searched_alone_and_a_given_space_goes_before_it() -> None:
+async def test_resolver_searches_only_the_default_space_unless_another_one_is_passed() -> None:
     integrations = [thing(gid("LlmIntegration", 1), "openai", space_id=SPACE_A, provider="OPEN_AI"),
                     thing(gid("LlmIntegration", 2), "openai", space_id=SPACE_B, provider="OPEN_AI")]  # fmt: skip
     async with client_of(two_spaces(ai_integrations=integrations), default_space="team-a") as client:
@@ -219,26 +219,26 @@ async def test_the_default_space_is_searched_alone_and_a_given_space_goes_before
         assert (await client.resolve.ai_integration("openai", space="team-b")).id == gid("LlmIntegration", 2)
 
 
-async def test_an_unknown_space_is_the_error_and_not_the_name_inside_it() -> None:
+async def test_resolver_reports_an_unknown_space_before_the_name_in_it() -> None:
     async with client_of(two_spaces(projects=[thing(gid("Model"), "chat")])) as client:
         with pytest.raises(NotResolved, match="No space is named 'team-c'") as caught:
             await client.resolve.project("chat", space="team-c")
     assert sorted(caught.value.candidates) == [("team-a", SPACE_A), ("team-b", SPACE_B)]
 
 
-async def test_without_a_default_the_only_space_is_meant_and_of_several_none() -> None:
+async def test_resolver_uses_the_only_space_without_a_default_and_requires_one_of_several() -> None:
     async with client_of(wire(spaces=[thing(SPACE_A, "team-a")])) as client:
         assert await client.resolve.space() == Named(SPACE_A, "team-a")
     async with client_of(two_spaces()) as client:
-        with pytest.raises(NotResolved, match="A space is needed") as caught:
+        with pytest.raises(NotResolved, match="A space is required") as caught:
             await client.resolve.space()
         assert caught.value.candidates == [("team-a", SPACE_A), ("team-b", SPACE_B)]
     async with client_of(wire(spaces=[])) as client:
-        with pytest.raises(NotResolved, match="no space at all"):
+        with pytest.raises(NotResolved, match="access to no space"):
             await client.resolve.space()
 
 
-async def test_an_experiment_is_sought_in_its_dataset_without_asking_for_a_space() -> None:
+async def test_resolver_searches_an_experiment_in_its_dataset_without_a_space() -> None:
     experiments = [
         thing(gid("Experiment", i), "baseline", dataset_id=gid("Dataset", i), space_id=SPACE_A) for i in (1, 2)
     ]
@@ -251,7 +251,7 @@ async def test_an_experiment_is_sought_in_its_dataset_without_asking_for_a_space
 
 
 # --- versions ----------------------------------------------------------------------------------------------------
-async def test_an_evaluator_version_is_found_by_hash_and_message() -> None:
+async def test_resolver_finds_an_evaluator_version_by_commit_hash_and_message() -> None:
     def version(number: int, commit: str, message: str) -> dict[str, Any]:
         return {"id": gid("EvaluatorVersion", number), "evaluator_id": "e", "type": "CODE", "commit_hash": commit,
                 "commit_message": message, "created_at": MOMENT}  # fmt: skip
@@ -275,7 +275,7 @@ async def test_an_evaluator_version_is_found_by_hash_and_message() -> None:
 
 # --- ids ---------------------------------------------------------------------------------------------------------
 @pytest.mark.promise("name.id")
-async def test_ids_cost_no_request() -> None:
+async def test_resolver_accepts_ids_without_a_request() -> None:
     network = wire()
     async with client_of(network, default_space="team-a") as client:
         resolve = client.resolve
@@ -293,7 +293,7 @@ async def test_ids_cost_no_request() -> None:
 
 @pytest.mark.promise("name.id")
 @pytest.mark.parametrize("text", ["Ojo6", "Og==", gid("Model", 7)])
-async def test_a_name_that_looks_exactly_like_an_id_is_taken_for_one_as_every_client_takes_it(text: str) -> None:
+async def test_resolver_takes_a_name_in_the_form_of_an_id_for_an_id(text: str) -> None:
     network = wire(projects=[thing(gid("Model", 1), text)])
     async with client_of(network) as client:
         assert await client.resolve.project(text) == Named(text)
@@ -301,12 +301,12 @@ async def test_a_name_that_looks_exactly_like_an_id_is_taken_for_one_as_every_cl
 
 
 @pytest.mark.promise("name.id")
-async def test_an_id_of_another_kind_is_refused_without_a_request() -> None:
+async def test_resolver_rejects_an_id_of_another_kind_without_a_request() -> None:
     network = wire()
     async with client_of(network) as client:
-        with pytest.raises(NotResolved, match="This is the id of a dataset; a project is needed"):
+        with pytest.raises(NotResolved, match="This is the id of a dataset, but a project is required"):
             await client.resolve.project(gid("Dataset"))
-        with pytest.raises(NotResolved, match="the id of an evaluator version; an evaluator is needed"):
+        with pytest.raises(NotResolved, match="the id of an evaluator version, but an evaluator is required"):
             await client.resolve.evaluator(gid("EvaluatorVersion"))
     assert network.sent == []
 
@@ -314,7 +314,7 @@ async def test_an_id_of_another_kind_is_refused_without_a_request() -> None:
 @pytest.mark.parametrize(
     "text", ["task_abc123", "run_abc123", "T25saW5lVGFzazoxOjI", "1a2b3c4d", "Name: with colon", "ß"]
 )
-async def test_what_only_looks_like_an_id_is_a_name(text: str) -> None:
+async def test_resolver_takes_texts_that_only_resemble_ids_for_names(text: str) -> None:
     assert not is_id(text)
     async with client_of(wire(tasks=[thing(gid("OnlineTask"), text, type="CODE_EVALUATION")])) as client:
         assert await client.resolve.task(text) == Named(gid("OnlineTask"), text)
@@ -342,7 +342,7 @@ HOME = f"https://app.arize.com/organizations/{gid('AccountOrganization')}/spaces
         ("space", f"{HOME}/projects/{gid('Model')}", SPACE_A),
     ],
 )
-async def test_a_pasted_link_gives_the_id_of_the_wanted_kind(kind: str, link: str, id_: str) -> None:
+async def test_id_in_returns_the_id_of_the_requested_kind_from_a_link(kind: str, link: str, id_: str) -> None:
     network = wire()
     async with client_of(network) as client:
         assert await getattr(client.resolve, kind)(link) == Named(id_)
@@ -352,17 +352,17 @@ async def test_a_pasted_link_gives_the_id_of_the_wanted_kind(kind: str, link: st
 @pytest.mark.parametrize(
     ("kind", "link", "words"),
     [
-        ("project", f"{HOME}/datasets/{gid('Dataset')}", "leads to a dataset; a project is needed"),
-        ("task", f"{HOME}/evaluators/{gid('Evaluator')}", "leads to an evaluator; a task is needed"),
-        ("project", HOME, "leads to a space; a project is needed"),
-        ("project", f"{HOME}/projects/{gid('Dataset')}", "a project is needed"),
-        ("project", f"{HOME}/projects/my-project", "a project is needed"),
-        ("task", "https://example.com/nothing/here", "holds no id of a task"),
-        ("task", "https://[broken", "cannot be read"),
-        ("task", "http://", "holds no id of a task"),
+        ("project", f"{HOME}/datasets/{gid('Dataset')}", "leads to a dataset, but a project is required"),
+        ("task", f"{HOME}/evaluators/{gid('Evaluator')}", "leads to an evaluator, but a task is required"),
+        ("project", HOME, "leads to a space, but a project is required"),
+        ("project", f"{HOME}/projects/{gid('Dataset')}", "a project is required"),
+        ("project", f"{HOME}/projects/my-project", "a project is required"),
+        ("task", "https://example.com/nothing/here", "contains no id of a task"),
+        ("task", "https://[broken", "not a valid URL"),
+        ("task", "http://", "contains no id of a task"),
     ],
 )
-async def test_a_link_to_something_else_is_refused_with_words(kind: str, link: str, words: str) -> None:
+async def test_id_in_rejects_a_link_to_another_resource_with_a_reason(kind: str, link: str, words: str) -> None:
     network = wire()
     async with client_of(network) as client:
         with pytest.raises(NotResolved, match=words):
@@ -371,7 +371,7 @@ async def test_a_link_to_something_else_is_refused_with_words(kind: str, link: s
 
 
 @given(st.text(max_size=60))
-def test_no_text_breaks_the_reading_of_references(text: str) -> None:
+def test_id_in_accepts_or_rejects_any_text_without_other_errors(text: str) -> None:
     from evaltasks.client.references import KINDS, id_in
 
     for kind in KINDS:

@@ -64,7 +64,7 @@ async def line(
     ],
 )  # fmt: skip
 @pytest.mark.promise("repeat.reading")
-async def test_a_reading_call_is_retried_after_a_transient_error(step: Step) -> None:
+async def test_a_read_is_retried_after_a_transient_error(step: Step) -> None:
     async with line(step, step, NO_TASKS) as it:
         page = await it.client.tasks.list(ListTasks())
     assert page.tasks == []
@@ -73,7 +73,7 @@ async def test_a_reading_call_is_retried_after_a_transient_error(step: Step) -> 
 
 
 @pytest.mark.promise("repeat.reading")
-async def test_a_listing_that_is_a_post_is_repeated_like_any_reading() -> None:
+async def test_a_list_operation_with_post_is_retried_like_any_read() -> None:
     async with line(fails(httpx2.ReadError), html(502), NO_SPANS) as it:
         assert (await it.client.spans.list(ListSpans(project_id="p"))).spans == []
     assert it.attempts == 3
@@ -82,7 +82,7 @@ async def test_a_listing_that_is_a_post_is_repeated_like_any_reading() -> None:
 
 @pytest.mark.parametrize("step", [*[fails(kind) for kind in NEVER_SENT], problem(429, "Slow down.")])
 @pytest.mark.promise("repeat.unsent")
-async def test_a_trigger_is_repeated_when_it_cannot_have_taken_effect(step: Step) -> None:
+async def test_a_trigger_is_retried_if_it_cannot_have_taken_effect(step: Step) -> None:
     async with line(step, TRIGGERED) as it:
         assert (await it.client.tasks.trigger("t", TriggerTaskRun())).id == "r"
     assert it.attempts == 2
@@ -90,7 +90,7 @@ async def test_a_trigger_is_repeated_when_it_cannot_have_taken_effect(step: Step
 
 @pytest.mark.parametrize("step", [*[fails(kind) for kind in BROKEN_OFF], cut_mid_body(201, b'{"id"')])
 @pytest.mark.promise("repeat.never")
-async def test_a_trigger_that_may_have_taken_effect_is_never_repeated_and_says_so(step: Step) -> None:
+async def test_a_trigger_that_may_have_taken_effect_is_never_retried_and_says_so(step: Step) -> None:
     async with line(step, TRIGGERED) as it:
         with pytest.raises(Unreachable, match="look before repeating") as caught:
             await it.client.tasks.trigger("t", TriggerTaskRun())
@@ -99,7 +99,7 @@ async def test_a_trigger_that_may_have_taken_effect_is_never_repeated_and_says_s
 
 
 @pytest.mark.promise("repeat.never")
-async def test_a_trigger_without_an_answer_in_time_is_never_repeated() -> None:
+async def test_a_trigger_that_times_out_is_never_retried() -> None:
     async with line(drips(), TRIGGERED, timeout_seconds=0.05) as it:
         with pytest.raises(TimedOut, match="look before repeating") as caught:
             await it.client.tasks.trigger("t", TriggerTaskRun())
@@ -108,7 +108,7 @@ async def test_a_trigger_without_an_answer_in_time_is_never_repeated() -> None:
 
 
 @pytest.mark.parametrize("step", [html(502), problem(503, "Busy."), html(504)])
-async def test_a_gateway_error_on_a_change_goes_to_the_caller_with_a_warning(step: Step) -> None:
+async def test_a_gateway_error_of_a_write_is_raised_with_a_warning(step: Step) -> None:
     async with line(step) as it:
         changes = [
             it.client.tasks.trigger("t", TriggerTaskRun()),
@@ -124,7 +124,7 @@ async def test_a_gateway_error_on_a_change_goes_to_the_caller_with_a_warning(ste
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500, 501, 505])
 @pytest.mark.promise("repeat.bounded")
-async def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int) -> None:
+async def test_a_permanent_error_is_not_retried(status: int) -> None:
     async with line(problem(status, "No."), NO_TASKS) as it:
         with pytest.raises(Problem):
             await it.client.tasks.list(ListTasks())
@@ -132,7 +132,7 @@ async def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int
 
 
 @pytest.mark.promise("repeat.bounded")
-async def test_a_lasting_error_ends_the_retries_with_its_own_words() -> None:
+async def test_a_persistent_error_is_raised_after_the_last_attempt() -> None:
     async with line(fails(httpx2.ConnectError)) as it:
         with pytest.raises(Unreachable, match="nothing was sent") as caught:
             await it.client.tasks.list(ListTasks())
@@ -140,7 +140,7 @@ async def test_a_lasting_error_ends_the_retries_with_its_own_words() -> None:
     assert not caught.value.may_have_taken_effect
 
 
-async def test_the_waits_grow_and_hold_a_share_of_chance() -> None:
+async def test_retry_waits_double_and_are_half_random() -> None:
     low, high = RetryBudget(jitter=lambda: 0.0), RetryBudget(jitter=lambda: 1.0)
     async with line(html(502), retry_budget=low) as calm, line(html(502), retry_budget=high) as eager:
         for it in (calm, eager):
@@ -151,21 +151,21 @@ async def test_the_waits_grow_and_hold_a_share_of_chance() -> None:
 
 
 @given(attempt=st.integers(1, 60), share=st.floats(0, 1))
-def test_no_wait_is_longer_than_its_bound_or_of_no_length(attempt: int, share: float) -> None:
+def test_retry_waits_are_positive_and_at_most_the_maximum(attempt: int, share: float) -> None:
     retry_budget = RetryBudget(jitter=lambda: share)
     assert 0 < retry_budget.wait_seconds(attempt, None) <= retry_budget.wait_seconds_max
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.promise("repeat.asked")
-async def test_what_the_service_asks_to_wait_is_waited(status: int) -> None:
+async def test_a_retry_waits_as_long_as_retry_after_says(status: int) -> None:
     retry_budget = RetryBudget(jitter=lambda: 1.0)
     async with line(problem(status, "Later.", **{"retry-after": "7"}), NO_TASKS, retry_budget=retry_budget) as it:
         await it.client.tasks.list(ListTasks())
     assert it.naps.seconds == [7.5]
 
 
-async def test_a_date_to_come_back_at_is_counted_from_the_services_own_clock() -> None:
+async def test_a_retry_after_date_is_counted_from_the_clock_of_the_service() -> None:
     theirs = datetime(2031, 5, 1, 12, 0, 0, tzinfo=UTC)
     headers = {
         "date": format_datetime(theirs, usegmt=True),
@@ -178,7 +178,7 @@ async def test_a_date_to_come_back_at_is_counted_from_the_services_own_clock() -
 
 
 @pytest.mark.promise("repeat.asked")
-async def test_a_longer_wait_than_anybody_sits_through_is_reported_instead_of_waited() -> None:
+async def test_a_retry_after_beyond_the_maximum_is_raised_instead_of_waited() -> None:
     async with line(problem(429, "Later.", **{"retry-after": "75"}), NO_TASKS) as it:
         with pytest.raises(RateLimited) as caught:
             await it.client.tasks.list(ListTasks())
@@ -187,7 +187,7 @@ async def test_a_longer_wait_than_anybody_sits_through_is_reported_instead_of_wa
 
 
 @pytest.mark.promise("repeat.bounded")
-async def test_all_waits_together_stay_within_the_bound() -> None:
+async def test_all_retry_waits_together_stay_within_the_budget() -> None:
     retry_budget = RetryBudget(attempts_max=50, jitter=lambda: 0.0)
     async with line(problem(503, "Later.", **{"retry-after": "40"}), retry_budget=retry_budget) as it:
         with pytest.raises(Unavailable):
@@ -195,7 +195,7 @@ async def test_all_waits_together_stay_within_the_bound() -> None:
     assert it.naps.seconds == [40.0, 40.0], "a third would end after 90 s"
 
 
-async def test_what_is_not_built_is_not_waited_for() -> None:
+async def test_an_unsupported_operation_is_not_retried() -> None:
     async with line(problem(501, "Not in this slice.", **{"retry-after": "1"})) as it:
         with pytest.raises(NotBuilt):
             await it.client.tasks.list(ListTasks())

@@ -37,7 +37,7 @@ async def test_one_name_in_two_spaces_needs_the_space(backend: str) -> None:
         assert sorted(caught.value.candidates) == sorted(("chat", project.id) for project in made)
         assert (await client.resolve.project("chat", space="team-b")).id == made[1].id
         assert (await client.resolve.project("chat", space=one.id)).id == made[0].id
-        with pytest.raises(NotResolved, match="A space is needed"):
+        with pytest.raises(NotResolved, match="A space is required"):
             await client.resolve.space()
 
 

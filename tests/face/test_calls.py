@@ -16,7 +16,7 @@ from tests.support.agents import MODES, agent, text_of
 pytestmark = pytest.mark.parametrize("mode", MODES)
 
 
-async def test_an_answer_is_structured_with_nulls_dropped_and_a_short_text_beside_it(mode: str) -> None:
+async def test_a_result_has_structured_content_without_nulls_and_a_short_text(mode: str) -> None:
     async with agent(mode, tools=[saying()]) as it:
         result = await it.call("say_word", {"word": "hello"})
 
@@ -25,7 +25,7 @@ async def test_an_answer_is_structured_with_nulls_dropped_and_a_short_text_besid
     assert not result.is_error
 
 
-async def test_all_errors_of_a_call_come_back_together_and_nothing_is_dropped_silently(mode: str) -> None:
+async def test_a_call_reports_all_validation_errors_together(mode: str) -> None:
     async with agent(mode, tools=[saying()]) as it:
         words = await it.refusal("say_word", {"wrod": "hello", "count": "many"})
 
@@ -34,16 +34,14 @@ async def test_all_errors_of_a_call_come_back_together_and_nothing_is_dropped_si
     assert "count" in words
 
 
-async def test_an_unknown_tool_is_answered_with_the_nearest(mode: str) -> None:
+async def test_an_unknown_tool_is_answered_with_the_most_similar_name(mode: str) -> None:
     async with agent(mode, tools=[saying()]) as it:
         words = await it.refusal("say_wrod")
 
     assert words == "There is no tool of this name; did you mean say_word?"
 
 
-async def test_a_crash_shows_a_reference_number_and_nothing_of_the_exception(
-    mode: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_internal_error_shows_only_its_reference_number(mode: str, caplog: pytest.LogCaptureFixture) -> None:
     async with agent(mode, tools=[raising(RuntimeError("secret-span-text"))]) as it:
         with caplog.at_level(logging.ERROR):
             words = await it.refusal("say_word")
@@ -57,12 +55,12 @@ async def test_a_crash_shows_a_reference_number_and_nothing_of_the_exception(
     assert logged[0].exc_info is not None
 
 
-async def test_a_refusal_in_our_own_words_is_read_as_it_was_written(mode: str) -> None:
+async def test_the_message_of_a_refusal_is_sent_unchanged(mode: str) -> None:
     async with agent(mode, tools=[raising(Refused("Not possible, because. Try that."))]) as it:
         assert await it.refusal("say_word") == "Not possible, because. Try that."
 
 
-async def test_an_answer_never_exceeds_the_limit_and_says_what_was_cut(mode: str) -> None:
+async def test_a_result_is_truncated_to_the_limit_and_says_so(mode: str) -> None:
     rows = [{"id": f"row-{i}", "text": "x" * 200} for i in range(2000)]
     async with agent(mode, tools=[saying("much", rows=rows)]) as it:
         result = await it.call("say_word")
@@ -86,7 +84,7 @@ async def test_cancelling_a_call_reaches_the_tool(mode: str) -> None:
             await ended.wait()
 
 
-async def test_a_tool_added_with_the_sdks_own_decorator_stands_beside_the_catalog(mode: str) -> None:
+async def test_a_tool_added_with_the_sdk_decorator_is_listed_with_the_catalog(mode: str) -> None:
     async with agent(mode, tools=[saying()]) as it:
         assert it.server is not None
 

@@ -53,7 +53,7 @@ def _schemas(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _schemas(child, f"{path}.{key}[{number}]")
 
 
-def test_the_catalog_is_small_and_its_names_are_its_own() -> None:
+def test_the_catalog_is_small_and_its_names_are_unique() -> None:
     names = [spec.name for spec in TOOLS]
 
     assert len(names) == len(set(names)) == len(BY_NAME) <= TOOLS_MAX
@@ -61,7 +61,7 @@ def test_the_catalog_is_small_and_its_names_are_its_own() -> None:
     assert set(ALIASES.values()) <= set(names)
 
 
-def test_the_list_costs_an_agent_less_than_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tool_list_fits_its_token_budget(capsys: pytest.CaptureFixture[str]) -> None:
     reading = [spec for spec in TOOLS if spec.effect is Effect.READS]
     whole, part = _tokens(list(TOOLS)), _tokens(reading)
     with capsys.disabled():
@@ -79,14 +79,14 @@ def test_the_instructions_fit_and_name_only_tools_that_exist() -> None:
 
 
 @each_tool
-def test_a_name_says_what_is_done_to_what(spec: Spec) -> None:
+def test_tool_names_are_a_verb_and_a_resource(spec: Spec) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", spec.name)
     assert spec.name.split("_")[0] in VERBS
     assert len(spec.name) <= 40
 
 
 @each_tool
-def test_a_description_fits_and_says_when_to_use_it(spec: Spec) -> None:
+def test_tool_descriptions_fit_and_say_when_to_use_the_tool(spec: Spec) -> None:
     assert 40 < len(spec.description) < WORDS_MAX
     assert spec.title
     assert re.search(r"\buse (it|this) (when|to|for|after|before|instead)\b", spec.description, re.IGNORECASE)
@@ -99,7 +99,7 @@ def test_every_argument_is_described(spec: Spec) -> None:
 
 
 @each_tool
-def test_the_input_is_one_flat_object_that_strict_hosts_take(spec: Spec) -> None:
+def test_tool_inputs_are_flat_objects_that_strict_hosts_accept(spec: Spec) -> None:
     schema = tool_definition(spec).input_schema
 
     assert schema["type"] == "object"
@@ -113,7 +113,7 @@ def test_the_input_is_one_flat_object_that_strict_hosts_take(spec: Spec) -> None
 
 
 @each_tool
-def test_the_answer_is_an_object(spec: Spec) -> None:
+def test_tool_outputs_are_objects(spec: Spec) -> None:
     schema = tool_definition(spec).output_schema
 
     assert schema is not None
@@ -122,7 +122,7 @@ def test_the_answer_is_an_object(spec: Spec) -> None:
 
 
 @each_tool
-def test_all_four_hints_are_set_and_honest(spec: Spec) -> None:
+def test_all_four_tool_hints_are_set_and_correct(spec: Spec) -> None:
     hints = tool_definition(spec).annotations
 
     assert hints is not None
@@ -136,7 +136,7 @@ def test_all_four_hints_are_set_and_honest(spec: Spec) -> None:
 
 
 @each_tool
-async def test_the_example_is_valid_as_it_stands(spec: Spec, tmp_path: Path) -> None:
+async def test_tool_examples_are_valid(spec: Spec, tmp_path: Path) -> None:
     class NonInteractive:
         async def ask(self, question: str, *, confirm_with: str) -> None:
             raise AssertionError("parsing sends nothing")
@@ -165,7 +165,7 @@ async def test_the_list_is_the_catalog_in_its_order_with_schemas_and_hints(mode:
 
 @pytest.mark.parametrize("mode", MODES)
 @each_tool
-async def test_an_unknown_argument_is_refused_and_named(spec: Spec, mode: str) -> None:
+async def test_an_unknown_argument_is_rejected_by_name(spec: Spec, mode: str) -> None:
     async with agent(mode) as it:
         words = await it.refusal(spec.name, {**spec.example, "colour_of_the_sky": "blue"})
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parametrize("mode", MODES)
 QUESTION = "Delete 'word' and its 3 runs?"
 
 
-async def test_a_person_who_agrees_is_asked_once_and_it_is_done(mode: str) -> None:
+async def test_a_user_who_confirms_is_asked_once(mode: str) -> None:
     async with agent(mode, tools=[deleting()], person="accept") as it:
         answer = await it.answer("delete_word", {"word": "word"})
 
@@ -31,7 +31,7 @@ async def test_a_person_who_agrees_is_asked_once_and_it_is_done(mode: str) -> No
         (lambda _: ElicitResult(action="accept", content={"confirm": False}), "said no"),
     ],
 )
-async def test_a_refusal_is_final(mode: str, person: object, how: str) -> None:
+async def test_a_declined_confirmation_is_final(mode: str, person: object, how: str) -> None:
     async with agent(mode, tools=[deleting()], person=person) as it:  # type: ignore[arg-type]
         words = await it.refusal("delete_word", {"word": "word"})
 
@@ -41,7 +41,7 @@ async def test_a_refusal_is_final(mode: str, person: object, how: str) -> None:
     assert it.questions == [QUESTION]
 
 
-async def test_a_client_that_cannot_ask_gets_the_words_to_show_and_the_argument_that_confirms(mode: str) -> None:
+async def test_a_client_without_elicitation_gets_the_question_and_the_confirm_argument(mode: str) -> None:
     async with agent(mode, tools=[deleting()]) as it:
         words = await it.refusal("delete_word", {"word": "word"})
         answer = await it.answer("delete_word", {"word": "word", "confirm": "word"})
@@ -51,7 +51,7 @@ async def test_a_client_that_cannot_ask_gets_the_words_to_show_and_the_argument_
     assert answer == {"said": "deleted word"}
 
 
-async def test_the_argument_spares_the_question_also_where_it_could_be_asked(mode: str) -> None:
+async def test_the_confirm_argument_replaces_the_question(mode: str) -> None:
     async with agent(mode, tools=[deleting()], person="decline") as it:
         answer = await it.answer("delete_word", {"word": "word", "confirm": "word"})
 
@@ -59,7 +59,7 @@ async def test_the_argument_spares_the_question_also_where_it_could_be_asked(mod
     assert it.questions == []
 
 
-async def test_an_answer_to_another_question_is_not_taken(mode: str) -> None:
+async def test_an_answer_to_another_question_is_rejected(mode: str) -> None:
     """In the newer era the call is repeated with the answer; what would be lost may have grown meanwhile."""
     numbers = itertools.chain([3, 5], itertools.repeat(5))
     tool = deleting(lambda: f"Delete it and its {next(numbers)} runs?")

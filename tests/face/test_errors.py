@@ -23,12 +23,12 @@ def _classes(module: object, base: type[Exception]) -> list[type[Exception]]:
 
 
 @pytest.mark.parametrize("kind", [*_classes(problems, Problem), *_classes(client_errors, ClientError)])
-def test_every_class_of_error_has_a_row_of_its_own(kind: type[Exception]) -> None:
+def test_every_error_class_has_its_own_message(kind: type[Exception]) -> None:
     assert kind in WORDS
 
 
 @pytest.mark.parametrize("kind", _classes(problems, Problem))
-def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: type[Problem]) -> None:
+def test_an_error_message_has_the_reason_of_the_service_and_advice(kind: type[Problem]) -> None:
     words = message_for(kind("The widget is bent"))
 
     assert words is not None
@@ -37,7 +37,7 @@ def test_the_services_own_reason_is_in_the_words_and_advice_follows_it(kind: typ
 
 
 @pytest.mark.promise("tell.401")
-def test_a_401_names_both_readings_and_who_can_fix_it() -> None:
+def test_the_message_of_a_401_names_both_causes_and_who_can_fix_it() -> None:
     words = message_for(problems.Unauthorized("No key"))
 
     assert words is not None
@@ -47,7 +47,7 @@ def test_a_401_names_both_readings_and_who_can_fix_it() -> None:
 
 
 @pytest.mark.promise("tell.404")
-def test_a_404_names_both_readings() -> None:
+def test_the_message_of_a_404_names_both_causes() -> None:
     words = message_for(problems.NotFound("No task 't9'"))
 
     assert words is not None
@@ -55,23 +55,23 @@ def test_a_404_names_both_readings() -> None:
     assert "cannot see" in words
 
 
-def test_a_429_says_when() -> None:
+def test_the_message_of_a_429_says_when_to_retry() -> None:
     assert "in 17 s" in (message_for(problems.RateLimited("Slow down", retry_after_seconds=16.7)) or "")
     assert "in about a minute" in (message_for(problems.RateLimited("Slow down")) or "")
 
 
-def test_the_text_of_an_unknown_5xx_names_its_status() -> None:
+def test_the_message_of_an_unknown_5xx_names_its_status() -> None:
     assert "(507)" in (message_for(ServerError("Full", status=507)) or "")
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TimedOut])
 @pytest.mark.promise("tell.words")
-def test_a_lost_connection_says_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
+def test_the_message_of_a_lost_connection_says_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
     assert "Nothing was changed" in (message_for(kind("No connection")) or "")
     assert "may have happened" in (message_for(kind("No answer", may_have_taken_effect=True)) or "")
 
 
-def test_an_unresolved_name_lists_its_candidates_with_ids() -> None:
+def test_the_message_of_an_unresolved_name_lists_candidates_with_ids() -> None:
     candidates = [(f"task {i}", f"id-{i}") for i in range(12)]
 
     words = message_for(NotResolved("No task is called 'tsk'", candidates=candidates)) or ""
@@ -80,7 +80,7 @@ def test_an_unresolved_name_lists_its_candidates_with_ids() -> None:
     assert "and 4 more" in words
 
 
-def test_several_errors_at_once_are_reported_by_the_first_and_a_bug_among_them_is_a_bug() -> None:
+def test_an_error_group_is_reported_by_its_first_error_unless_one_is_internal() -> None:
     known = ExceptionGroup("", [problems.NotFound("No a"), problems.Conflict("b")])
     mixed = ExceptionGroup("", [problems.NotFound("No a"), KeyError("b")])
 
@@ -88,11 +88,11 @@ def test_several_errors_at_once_are_reported_by_the_first_and_a_bug_among_them_i
     assert message_for(mixed) is None
 
 
-def test_a_bug_has_no_words() -> None:
+def test_an_internal_error_has_no_message() -> None:
     assert message_for(KeyError("x")) is None
 
 
-def test_words_are_bounded_and_say_so() -> None:
+def test_long_messages_are_truncated_and_say_so() -> None:
     issues = [ValidationIssue(f"argument_{i}", "is wrong " * 20, "fix it") for i in range(200)]
 
     words = message_for(ValidationErrors("a_tool", issues)) or ""
@@ -101,7 +101,7 @@ def test_words_are_bounded_and_say_so() -> None:
     assert "more characters were cut" in words
 
 
-def test_an_answer_without_lists_is_cut_in_its_texts() -> None:
+def test_a_result_without_lists_is_truncated_in_its_texts() -> None:
     answer = truncated_to_fit({"parts": {str(i): "x" * 3000 for i in range(200)}})
 
     assert len(str(answer)) < ANSWER_CHARACTERS_MAX
@@ -117,7 +117,7 @@ _answers = st.dictionaries(
 
 
 @given(_answers)
-def test_whatever_the_answer_it_fits_and_what_stands_in_it_was_in_it(answer: dict[str, Any]) -> None:
+def test_a_truncated_result_fits_and_contains_only_parts_of_the_original(answer: dict[str, Any]) -> None:
     before = json.loads(json.dumps(answer))
 
     after = truncated_to_fit(answer)
@@ -130,7 +130,7 @@ def test_whatever_the_answer_it_fits_and_what_stands_in_it_was_in_it(answer: dic
         assert len(after[key]) <= len(value)
 
 
-def test_an_answer_that_fits_is_left_alone() -> None:
+def test_a_result_that_fits_is_not_changed() -> None:
     answer = {"a": ["x" * 5000], "notes": ["one"]}
 
     assert truncated_to_fit(answer) == answer

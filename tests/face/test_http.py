@@ -78,9 +78,7 @@ async def _status(http: httpx2.AsyncClient, **headers: str) -> int:
         ({"Origin": "null"}, 403),
     ],
 )
-async def test_only_requests_meant_for_this_address_and_from_no_strange_page_come_in(
-    headers: dict[str, str], status: int
-) -> None:
+async def test_a_server_on_loopback_rejects_foreign_hosts_and_origins(headers: dict[str, str], status: int) -> None:
     async with _app() as http:
         assert await _status(http, **headers) == status
 
@@ -89,7 +87,7 @@ async def test_only_requests_meant_for_this_address_and_from_no_strange_page_com
     ("given", "status"),
     [(None, 401), ("", 401), ("Bearer wrong", 401), ("s3cret", 401), ("Basic s3cret", 401), ("Bearer s3cret", 200)],
 )
-async def test_with_a_token_set_only_its_bearer_comes_in(given: str | None, status: int) -> None:
+async def test_a_server_with_a_token_requires_it(given: str | None, status: int) -> None:
     async with _app(token="s3cret") as http:
         headers = {} if given is None else {"Authorization": given}
         answer = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **headers})
@@ -100,7 +98,7 @@ async def test_with_a_token_set_only_its_bearer_comes_in(given: str | None, stat
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_beyond_loopback_or_under_a_further_name_it_is_not_served_without_a_token() -> None:
+async def test_a_server_beyond_loopback_or_with_another_host_requires_a_token() -> None:
     async with (
         Engine.open(":memory:", environment={}) as engine,
         open_app_client(engine.app) as client,
@@ -117,7 +115,7 @@ async def test_beyond_loopback_or_under_a_further_name_it_is_not_served_without_
     ("headers", "status"),
     [({"Host": "192.168.1.5:8765"}, 200), ({"Host": "192.168.1.6:8765"}, 421), ({"Host": "localhost:8765"}, 421)],
 )
-async def test_a_named_address_answers_under_itself_alone(headers: dict[str, str], status: int) -> None:
+async def test_a_server_bound_to_an_address_accepts_only_this_host(headers: dict[str, str], status: int) -> None:
     async with _app("192.168.1.5", "s3cret") as http:
         assert await _status(http, Authorization="Bearer s3cret", **headers) == status
 
@@ -197,7 +195,7 @@ async def _command(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_the_real_command_serves_both_eras_on_one_port(mode: str, tmp_path: Path) -> None:
+async def test_the_command_serves_both_protocol_eras_on_one_port(mode: str, tmp_path: Path) -> None:
     async with _command(tmp_path, start=true_command) as (_, url), connected(url, mode) as it:
         answer = await it.answer("list_tasks")
 
@@ -257,7 +255,7 @@ async def test_changes_are_reported_over_http(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-async def test_a_signal_ends_it_soon_also_with_a_listening_client(number: int, code: int, tmp_path: Path) -> None:
+async def test_a_signal_ends_the_server_even_with_a_listening_client(number: int, code: int, tmp_path: Path) -> None:
     async with _command(tmp_path) as (process, url):
         with anyio.move_on_after(20) as scope:
             async with connected(url, "auto") as it, it.mcp.listen(resource_subscriptions=["ax://tasks"]):
@@ -269,7 +267,7 @@ async def test_a_signal_ends_it_soon_also_with_a_listening_client(number: int, c
     assert ended == code
 
 
-async def test_the_token_of_the_environment_is_asked_for_by_the_real_command(tmp_path: Path) -> None:
+async def test_the_command_requires_the_token_of_the_environment(tmp_path: Path) -> None:
     async with _command(tmp_path, EVALTASKS_HTTP_TOKEN="s3cret") as (_, url):
         async with httpx2.AsyncClient() as http:
             refused = await http.post(url, json=INITIALIZE, headers=HEADERS)
@@ -283,7 +281,7 @@ async def test_the_token_of_the_environment_is_asked_for_by_the_real_command(tmp
     assert answer["tasks"] == []
 
 
-async def test_the_real_command_on_every_address_answers_under_the_names_it_was_given(tmp_path: Path) -> None:
+async def test_the_command_bound_to_every_address_accepts_the_allowed_hosts(tmp_path: Path) -> None:
     command = _command(
         tmp_path, "--allow-host", "evals.example.org,other", host="0.0.0.0", EVALTASKS_HTTP_TOKEN="s3cret"
     )

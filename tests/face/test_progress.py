@@ -22,7 +22,7 @@ def _progress(clock: HandClock) -> tuple[MonotonicProgress, Sent]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_only_rising_values_reach_the_host(mode: str) -> None:
+async def test_progress_sends_only_rising_values(mode: str) -> None:
     async with agent(mode, tools=[reporting((0, 3), (1, 3), (1, 3), (0, 3), (3, 3))]) as it:
         await it.answer("say_word")
 
@@ -30,7 +30,7 @@ async def test_only_rising_values_reach_the_host(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_call_without_a_token_is_answered_without_progress(mode: str) -> None:
+async def test_a_call_without_a_progress_token_gets_no_progress(mode: str) -> None:
     async with agent(mode, tools=[reporting((0, 3), (3, 3))]) as it:
         result = await it.mcp.call_tool("say_word", {})
 
@@ -38,7 +38,7 @@ async def test_a_call_without_a_token_is_answered_without_progress(mode: str) ->
     assert it.progress == []
 
 
-async def test_a_standstill_is_reported_again_after_a_while_with_a_value_that_still_rises() -> None:
+async def test_progress_without_change_is_repeated_with_a_rising_value() -> None:
     clock = HandClock()
     progress, sent = _progress(clock)
 
@@ -53,7 +53,7 @@ async def test_a_standstill_is_reported_again_after_a_while_with_a_value_that_st
     assert values == sorted(set(values))
 
 
-async def test_a_standstill_at_the_end_never_passes_the_total() -> None:
+async def test_progress_never_exceeds_the_total() -> None:
     clock = HandClock()
     progress, sent = _progress(clock)
 

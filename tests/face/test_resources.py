@@ -37,7 +37,7 @@ async def _all_resources(it: Agent) -> list[str]:
 
 
 @both_eras
-async def test_each_resource_holds_what_its_tool_answers(mode: str) -> None:
+async def test_each_resource_has_the_content_of_its_tool(mode: str) -> None:
     async with agent(mode) as it:
         task, task_run = await _task_with_a_run(it)
         read = {
@@ -54,7 +54,7 @@ async def test_each_resource_holds_what_its_tool_answers(mode: str) -> None:
 
 
 @both_eras
-async def test_an_evaluator_is_read_by_its_id_alone(mode: str) -> None:
+async def test_an_evaluator_resource_is_read_by_id(mode: str) -> None:
     async with agent(mode) as it:
         evaluator = await it.seed.seed_code_evaluator("tone")
         read = await it.read(f"ax://evaluators/{evaluator}")
@@ -70,7 +70,7 @@ async def test_an_evaluator_is_read_by_its_id_alone(mode: str) -> None:
     "uri",
     ["ax://tasks/no-such-task", "ax://task-runs/none", "ax://task-runs/none/results", "ax://nothing", "ax://tasks/.."],
 )
-async def test_what_does_not_exist_is_not_found_with_words(mode: str, uri: str) -> None:
+async def test_a_missing_resource_is_reported_with_a_reason(mode: str, uri: str) -> None:
     async with agent(mode) as it:
         with pytest.raises(MCPError) as caught:
             await it.mcp.read_resource(uri)
@@ -81,7 +81,7 @@ async def test_what_does_not_exist_is_not_found_with_words(mode: str, uri: str) 
 
 
 @both_eras
-async def test_the_list_has_every_task_over_its_pages_and_the_newest_run_of_each(mode: str) -> None:
+async def test_the_resource_list_has_every_task_and_its_newest_run(mode: str) -> None:
     async with agent(mode) as it:
         task, task_run = await _task_with_a_run(it)
         project, evaluator = await it.seed.seed_project(), await it.seed.seed_code_evaluator()
@@ -95,7 +95,7 @@ async def test_the_list_has_every_task_over_its_pages_and_the_newest_run_of_each
 
 
 @both_eras
-async def test_a_cursor_that_was_never_given_is_refused(mode: str) -> None:
+async def test_an_unknown_resource_cursor_is_rejected(mode: str) -> None:
     async with agent(mode) as it:
         with pytest.raises(MCPError) as caught:
             await it.mcp.list_resources(cursor="made up")
@@ -104,7 +104,7 @@ async def test_a_cursor_that_was_never_given_is_refused(mode: str) -> None:
 
 
 @both_eras
-async def test_tasks_are_paged_by_a_cursor_in_the_address(mode: str) -> None:
+async def test_the_tasks_resource_has_pages_by_a_cursor_in_its_uri(mode: str) -> None:
     async with agent(mode) as it:
         project, evaluator = await it.seed.seed_project(), await it.seed.seed_code_evaluator()
         for _ in range(20):
@@ -131,7 +131,7 @@ async def test_every_template_is_listed_and_every_argument_of_every_template_com
 
 
 @both_eras
-async def test_completion_knows_names_too_and_stays_empty_for_what_is_not_there(mode: str) -> None:
+async def test_completion_matches_names_and_is_empty_for_unknown_arguments(mode: str) -> None:
     async with agent(mode) as it:
         task, _ = await _task_with_a_run(it, name="Faithfulness of answers")
         assert await _completed(it, TASK.template, "task_id", "faithful") == [task]
@@ -140,7 +140,7 @@ async def test_completion_knows_names_too_and_stays_empty_for_what_is_not_there(
 
 
 @both_eras
-async def test_a_service_that_cannot_be_reached_leaves_the_fixed_resources_and_says_so_on_reading(mode: str) -> None:
+async def test_an_unreachable_service_leaves_the_fixed_resources_and_fails_reads(mode: str) -> None:
     async def no_wait(_: float) -> None:
         return None
 
@@ -161,11 +161,11 @@ async def test_a_service_that_cannot_be_reached_leaves_the_fixed_resources_and_s
     "uri",
     ["ax://tasks/a/b", "ax://tasks//runs", "http://tasks/a", "ax://tasks/a?cursor=b", "ax://tasks?limit=3", "ax:"],
 )
-def test_an_address_of_no_known_form_stands_for_nothing(uri: str) -> None:
+def test_an_unknown_resource_uri_matches_nothing(uri: str) -> None:
     assert parse_address(uri) is None
 
 
-def test_an_address_keeps_hostile_parts_in_their_own_segment() -> None:
+def test_a_resource_uri_keeps_hostile_values_in_their_segment() -> None:
     address = parse_address(TASK.uri(task_id="a/../b?c#d e"))
 
     assert address is not None

@@ -23,7 +23,7 @@ def _server() -> OpenServer:
         return OpenServer("seams")
 
 
-def test_the_low_level_server_is_reached_and_takes_handlers() -> None:
+def test_the_sdk_exposes_its_low_level_server() -> None:
     server = _server()
 
     async def handler(_: object, __: RequestParams) -> EmptyResult:
@@ -40,7 +40,7 @@ def test_the_low_level_server_is_reached_and_takes_handlers() -> None:
 @pytest.mark.parametrize(
     "method", ["resources/list", "completion/complete", "subscriptions/listen", "tools/list", "tools/call"]
 )
-def test_a_method_the_sdk_answers_can_be_answered_by_us(method: str) -> None:
+def test_the_sdk_allows_replacing_a_method_handler(method: str) -> None:
     server = _server()
     params = RequestParams
 
@@ -54,7 +54,7 @@ def test_a_method_the_sdk_answers_can_be_answered_by_us(method: str) -> None:
     assert entry.handler is handler
 
 
-def test_the_transport_asks_for_one_input_schema_through_the_method_we_override() -> None:
+def test_the_sdk_transport_reads_input_schemas_through_the_overridden_method() -> None:
     class Schemas(OpenServer):
         def input_schema_of(self, name: str) -> dict[str, object] | None:
             return {"type": "object", "title": name}
@@ -66,28 +66,28 @@ def test_the_transport_asks_for_one_input_schema_through_the_method_we_override(
     assert published("any") == {"type": "object", "title": "any"}
 
 
-def test_a_call_goes_through_the_public_call_tool() -> None:
+def test_the_sdk_calls_tools_through_call_tool() -> None:
     assert "self.call_tool(" in inspect.getsource(MCPServer._handle_call_tool)
     assert "self.read_resource(" in inspect.getsource(MCPServer._handle_read_resource)
 
 
-def test_a_session_knows_its_connection_and_the_connection_what_to_do_at_its_end() -> None:
+def test_an_sdk_session_has_its_connection_with_an_exit_stack() -> None:
     parameters = list(inspect.signature(ServerSession.__init__).parameters)
     assert "connection" in parameters
     assert "self._connection = connection" in inspect.getsource(ServerSession.__init__)
     assert Connection.__annotations__["exit_stack"] in (AsyncExitStack, "AsyncExitStack")
 
 
-def test_the_stdio_transport_takes_streams_of_ours() -> None:
+def test_the_sdk_stdio_transport_accepts_other_streams() -> None:
     assert list(inspect.signature(stdio_server).parameters) == ["stdin", "stdout"]
 
 
-def test_a_listen_handler_is_called_with_context_and_parameters_and_can_be_closed() -> None:
+def test_an_sdk_listen_handler_gets_context_and_parameters_and_can_be_closed() -> None:
     assert list(inspect.signature(ListenHandler.__call__).parameters) == ["self", "ctx", "params"]
     ListenHandler(InMemorySubscriptionBus()).close()
 
 
-def test_making_a_server_leaves_the_processs_logging_alone() -> None:
+def test_making_a_server_does_not_configure_logging() -> None:
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     for handler in before:

@@ -138,7 +138,7 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", "")}
 
 
-async def test_the_end_of_stdin_ends_the_server_with_0_and_closes_everything() -> None:
+async def test_the_end_of_stdin_ends_the_server_with_exit_code_0() -> None:
     async with noisy_server() as it:
         await it.begin()
         assert it.process.stdin is not None
@@ -152,7 +152,7 @@ async def test_the_end_of_stdin_ends_the_server_with_0_and_closes_everything() -
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-async def test_a_signal_cancels_the_work_closes_everything_and_shows_in_the_exit_code(number: int, code: int) -> None:
+async def test_a_signal_cancels_calls_and_sets_the_exit_code(number: int, code: int) -> None:
     async with noisy_server() as it:
         await it.begin()
         await it.call("work_long")
@@ -164,7 +164,7 @@ async def test_a_signal_cancels_the_work_closes_everything_and_shows_in_the_exit
     assert errors.strip().splitlines() == ["work was cancelled", "everything is closed"]
 
 
-async def test_nothing_a_tool_or_its_children_print_reaches_stdout() -> None:
+async def test_output_of_tools_and_their_child_processes_never_reaches_stdout() -> None:
     async with noisy_server() as it:
         await it.begin()
         await it.call("make_noise", 7)
@@ -178,7 +178,7 @@ async def test_nothing_a_tool_or_its_children_print_reaches_stdout() -> None:
     assert {"printed", "written", "from a child"} <= set(errors.splitlines())
 
 
-async def test_a_line_that_is_no_message_does_not_end_the_server() -> None:
+async def test_an_invalid_line_does_not_end_the_server() -> None:
     async with noisy_server() as it:
         await it.begin()
         assert it.process.stdin is not None
@@ -215,7 +215,7 @@ async def test_a_client_that_stops_reading_ends_the_server_quietly() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_the_real_command_serves_its_tools_on_a_store_of_its_own(mode: str, tmp_path: Path) -> None:
+async def test_the_command_serves_its_tools_on_its_own_store(mode: str, tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
     async with stdio_agent(mode, store, start=true_command) as it:
         listed = await it.mcp.list_tools()

@@ -41,7 +41,7 @@ async def test_a_new_run_of_a_task_is_reported(mode: str) -> None:
             await next_update()
 
 
-async def test_a_run_is_reported_when_it_moves_and_when_it_is_over(mode: str) -> None:
+async def test_a_task_run_is_reported_on_progress_and_at_its_end(mode: str) -> None:
     async with judge_server() as judge, agent(mode) as it:
         judge.hold()
         project = await it.seed.seed_project()
@@ -68,7 +68,7 @@ async def test_a_deleted_task_is_reported(mode: str) -> None:
             await next_update()
 
 
-async def test_nothing_is_looked_at_before_somebody_subscribes_and_after_everybody_left(mode: str) -> None:
+async def test_nothing_is_polled_without_subscribers(mode: str) -> None:
     async with agent(mode) as it:
         assert it.server is not None
         task = await _task(it)
@@ -81,7 +81,7 @@ async def test_nothing_is_looked_at_before_somebody_subscribes_and_after_everybo
                 await anyio.lowlevel.checkpoint()
 
 
-async def test_an_address_that_is_not_ours_is_accepted_and_never_looked_at(mode: str) -> None:
+async def test_a_foreign_uri_is_accepted_and_never_polled(mode: str) -> None:
     async with agent(mode) as it:
         assert it.server is not None
         assert parse_address("test://other") is None

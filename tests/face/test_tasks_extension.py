@@ -102,7 +102,7 @@ async def test_a_long_wait_returns_an_mcp_task_with_the_task_run_id_and_the_resu
     assert task["result"]["structuredContent"]["outcome"] == "finished"
 
 
-async def test_a_host_that_follows_the_task_gets_the_same_answer_as_one_that_waits() -> None:
+async def test_following_an_mcp_task_gives_the_same_result_as_waiting() -> None:
     async with _held() as (it, judge, tasks):
 
         async def release_once_it_is_in_the_background() -> None:
@@ -119,7 +119,7 @@ async def test_a_host_that_follows_the_task_gets_the_same_answer_as_one_that_wai
     assert len(tasks.handles) == 1
 
 
-async def test_wait_for_task_run_becomes_the_same_task() -> None:
+async def test_wait_for_task_run_returns_the_same_mcp_task() -> None:
     async with _held() as (it, judge, _):
         triggered = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
         handle = await started(it, "wait_for_task_run", {"run_id": triggered["task_run"]["run_id"]})
@@ -128,7 +128,7 @@ async def test_wait_for_task_run_becomes_the_same_task() -> None:
     assert handle.task_id == triggered["task_run"]["run_id"]
 
 
-async def test_what_the_trigger_alone_has_to_say_is_said_with_the_handle() -> None:
+async def test_the_message_of_the_trigger_comes_with_the_mcp_task() -> None:
     async with _held() as (it, judge, _):
         first = await started(it, "trigger_task_run", TRIGGER)
         second = await started(it, "trigger_task_run", TRIGGER)
@@ -138,7 +138,7 @@ async def test_what_the_trigger_alone_has_to_say_is_said_with_the_handle() -> No
     assert "No task run was started" in second.status_message
 
 
-async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_task() -> None:
+async def test_finished_refused_short_and_unawaited_calls_return_no_mcp_task() -> None:
     tasks = BackgroundTasks()
     async with judge_server() as judge, agent(extensions=[tasks], call_wait_seconds_max=2, time=JumpingTime()) as it:
         await _task(it.seed, judge)
@@ -157,7 +157,7 @@ async def test_what_is_over_at_once_or_refused_or_short_or_not_waited_for_is_no_
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_without_the_declaration_a_long_wait_is_answered_as_ever(mode: str) -> None:
+async def test_a_client_without_the_extension_gets_a_normal_result(mode: str) -> None:
     async with judge_server() as judge, agent(mode, time=JumpingTime(), call_wait_seconds_max=0.2) as it:
         judge.hold()
         await _task(it.seed, judge)
@@ -168,7 +168,7 @@ async def test_without_the_declaration_a_long_wait_is_answered_as_ever(mode: str
     assert answer["next_call"]["tool"] == "wait_for_task_run"
 
 
-async def test_the_older_era_knows_no_tasks_even_when_the_client_declares_them() -> None:
+async def test_the_older_protocol_has_no_mcp_tasks_even_if_declared() -> None:
     tasks = BackgroundTasks()
     async with (
         judge_server() as judge,
@@ -186,14 +186,14 @@ async def test_the_older_era_knows_no_tasks_even_when_the_client_declares_them()
     assert tasks.handles == []
 
 
-async def test_the_server_declares_the_extension_where_it_serves_the_wait() -> None:
+async def test_the_server_declares_the_extension_if_it_serves_the_wait() -> None:
     for tools, declared in ((TOOLS, True), ([BY_NAME["find"]], False)):
         async with agent(tools=tools) as it:
             assert (EXTENSION in (it.mcp.server_capabilities.extensions or {})) is declared
 
 
 # --- any process --------------------------------------------------------------------------------------------------
-async def test_another_process_on_the_store_answers_for_the_task_also_when_the_first_is_gone(tmp_path: Path) -> None:
+async def test_another_process_on_the_store_answers_for_an_mcp_task(tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
     async with _held(store=store) as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
@@ -213,7 +213,7 @@ async def test_another_process_on_the_store_answers_for_the_task_also_when_the_f
         assert _lasting(task["result"]) == expected
 
 
-async def test_a_task_outlives_the_server_that_gave_it(tmp_path: Path) -> None:
+async def test_an_mcp_task_outlives_its_server(tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
     options: dict[str, Any] = {"extensions": [BackgroundTasks()], "time": JumpingTime()}
     async with judge_server() as judge:
@@ -229,7 +229,7 @@ async def test_a_task_outlives_the_server_that_gave_it(tmp_path: Path) -> None:
 
 
 # --- ends ---------------------------------------------------------------------------------------------------------
-async def test_a_failed_task_run_is_a_completed_task_whose_result_says_so() -> None:
+async def test_a_failed_task_run_is_a_completed_mcp_task_that_says_so() -> None:
     """`failed` is the protocol's word for JSON-RPC errors alone."""
     async with agent(extensions=[BackgroundTasks()]) as it, judge_server() as judge:
         await _task(it.seed, judge)
@@ -250,7 +250,7 @@ async def test_a_failed_task_run_is_a_completed_task_whose_result_says_so() -> N
     assert not task["result"].get("isError")
 
 
-async def test_a_cancelled_task_run_is_a_cancelled_task() -> None:
+async def test_a_cancelled_task_run_is_a_cancelled_mcp_task() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         await it.answer("cancel_task_run", {"run_id": handle.task_id, "force": True})
@@ -262,7 +262,7 @@ async def test_a_cancelled_task_run_is_a_cancelled_task() -> None:
     assert "result" not in task
 
 
-async def test_cancelling_the_task_ends_no_ones_task_run() -> None:
+async def test_cancelling_an_mcp_task_does_not_cancel_the_task_run() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         answer = await cancelled(it, handle.task_id)
@@ -277,7 +277,7 @@ async def test_cancelling_the_task_ends_no_ones_task_run() -> None:
     assert task["result"]["structuredContent"]["task_run"]["status"] == "completed"
 
 
-async def test_an_answer_no_one_asked_for_is_acknowledged_and_changes_nothing() -> None:
+async def test_an_unrequested_input_response_is_acknowledged_and_ignored() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         answer = await updated(it, handle.task_id, question={"action": "accept"})
@@ -290,7 +290,7 @@ async def test_an_answer_no_one_asked_for_is_acknowledged_and_changes_nothing() 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("task_id", ["no-such-run", "", "../spaces", "ü" * 500])
-async def test_an_unknown_task_is_refused_by_every_method_with_its_id(task_id: str) -> None:
+async def test_every_method_rejects_an_unknown_mcp_task_by_id(task_id: str) -> None:
     async with agent(extensions=[BackgroundTasks()]) as it:
         for ask in (task_of, cancelled, updated):
             with pytest.raises(MCPError) as refused:
@@ -299,7 +299,7 @@ async def test_an_unknown_task_is_refused_by_every_method_with_its_id(task_id: s
             assert refused.value.error.data == {"taskId": task_id}
 
 
-async def test_a_client_that_did_not_declare_the_extension_learns_what_to_declare() -> None:
+async def test_a_client_without_the_extension_is_told_what_to_declare() -> None:
     async with agent() as it:
         for kind in (GetTask, CancelTask):
             with pytest.raises(MCPError) as refused:
@@ -308,7 +308,7 @@ async def test_a_client_that_did_not_declare_the_extension_learns_what_to_declar
             assert refused.value.error.data == {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
 
 
-async def test_a_service_that_cannot_be_asked_is_an_error_of_its_own_and_no_end_of_the_task() -> None:
+async def test_an_unreachable_service_is_an_error_and_not_the_end_of_an_mcp_task() -> None:
     async with _held() as (it, judge, _):
         handle = await started(it, "trigger_task_run", TRIGGER)
         task_runs: Any = it.backend.task_runs
@@ -392,14 +392,14 @@ async def test_the_name_header_must_be_the_task_id(tmp_path: Path) -> None:
     assert [(status, answer["error"]["code"]) for status, answer in wrong] == [(400, HEADER_MISMATCH)] * 6
 
 
-async def test_methods_the_extension_has_no_more_are_not_found(tmp_path: Path) -> None:
+async def test_removed_methods_of_the_extension_are_not_found(tmp_path: Path) -> None:
     async with _http(tmp_path / "store.sqlite") as http:
         for method in ("tasks/result", "tasks/list"):
             status, answer = await _posted(http, method, {"taskId": "any"}, **{"Mcp-Name": "any"})
             assert (status, answer["error"]["code"]) == (404, METHOD_NOT_FOUND)
 
 
-async def test_news_of_tasks_are_refused_to_a_client_that_did_not_declare_them(tmp_path: Path) -> None:
+async def test_task_notifications_are_refused_without_the_extension(tmp_path: Path) -> None:
     async with _http(tmp_path / "store.sqlite") as http:
         params = {"notifications": {"taskIds": ["any"]}}
         undeclared = {**META, "io.modelcontextprotocol/clientCapabilities": {}}

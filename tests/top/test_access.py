@@ -34,7 +34,7 @@ WITH_KEY = {"EVALTASKS_ENGINE_KEY": KEY}
         (WITH_KEY, {"rate_limit": "fast"}, ["--rate-limit", "10/20"]),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_to_do(
+def test_access_from_rejects_invalid_options_with_a_repair(
     environment: dict[str, str], options: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(SettingsError) as refused:
@@ -43,7 +43,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(
     assert KEY not in str(refused.value) and "secret:" not in str(refused.value)
 
 
-def test_the_key_shows_in_no_repr() -> None:
+def test_access_shows_no_key_in_its_repr() -> None:
     assert KEY not in repr(access_from(WITH_KEY, host="0.0.0.0"))
 
 
@@ -64,7 +64,7 @@ async def _behind(access: Access) -> AsyncIterator[httpx2.AsyncClient]:
         ("0.0.0.0", ["evals"], ["10.0.0.5", "[fe80::1]:8700", "localhost", "evals:443"], ["evil.example", "1.2.3"]),
     ],
 )
-async def test_requests_come_in_under_our_own_names_only(
+async def test_access_accepts_only_its_own_hosts(
     host: str, allowed: Sequence[str], ours: list[str], foreign: list[str]
 ) -> None:
     access = access_from(WITH_KEY, host=host, allow_host=allowed)
@@ -82,7 +82,7 @@ async def test_requests_come_in_under_our_own_names_only(
         assert await status(ours[-1], origin=f"http://{ours[-1]}") == 200
 
 
-async def test_health_is_open_to_all_and_says_nothing() -> None:
+async def test_health_needs_no_key_and_reveals_nothing() -> None:
     async with _behind(access_from(WITH_KEY, rate_limit="0.1/1")) as http:
         answers = [await http.get("/healthz", headers={"host": "10.1.2.3:8700"}) for _ in range(3)]
         posted = await http.post("/healthz")
@@ -91,7 +91,7 @@ async def test_health_is_open_to_all_and_says_nothing() -> None:
     assert (posted.status_code, info.status_code) == (401, 401)
 
 
-async def test_a_key_goes_to_another_machine_in_plain_only_when_that_was_asked_for(
+async def test_a_key_is_sent_over_plain_http_to_another_machine_only_if_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     environment = {"ARIZE_API_KEY": KEY}
@@ -111,7 +111,7 @@ async def test_a_key_goes_to_another_machine_in_plain_only_when_that_was_asked_f
         assert asked == [True]
 
 
-async def test_the_command_asks_for_its_keys_on_every_port_and_writes_them_nowhere(tmp_path: Path) -> None:
+async def test_the_command_requires_its_keys_on_every_port_and_never_logs_them(tmp_path: Path) -> None:
     keys = f"{KEY},\n{OTHER_KEY}"
     listeners = ("--log-requests", "--host", "0.0.0.0", "--allow-host", "evals.test")
     async with engine_command(tmp_path / "s.sqlite", *listeners, key=keys) as it:
@@ -130,7 +130,7 @@ async def test_the_command_asks_for_its_keys_on_every_port_and_writes_them_nowhe
     assert not [secret for secret in (KEY, OTHER_KEY, "nobodys-key", "Traceback") if secret in it.log]
 
 
-async def test_a_burst_of_calls_gets_through_a_rate_limit_over_tcp(tmp_path: Path) -> None:
+async def test_a_burst_of_calls_succeeds_despite_a_rate_limit(tmp_path: Path) -> None:
     limit = ("--rate-limit", "40/10", "--log-requests")
     found: list[str | None] = []
     async with (

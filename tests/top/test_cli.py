@@ -64,7 +64,7 @@ def test_help_of_serve_names_every_option_with_its_variable() -> None:
         (["load", "examples", "x.jsonl", "--project", "p"], "--dataset"),
     ],
 )
-def test_a_wrong_setting_exits_with_two_and_says_which(arguments: list[str], words: str) -> None:
+def test_an_invalid_setting_exits_with_2_and_is_named(arguments: list[str], words: str) -> None:
     refused = run_command(*arguments, ARIZE_API_KEY="")
     assert refused.returncode == 2
     assert words in refused.stderr
@@ -78,7 +78,7 @@ def test_serving_http_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
     assert "EVALTASKS_HTTP_TOKEN" in refused.stderr
 
 
-def test_a_store_that_is_none_exits_with_one_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_exits_with_1_and_a_repair(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("no database, but some text that is long enough to look at" * 20)
     refused = run_command(
         "load", "spans", str(tmp_path / "broken"), "--project", "p", "--store", str(tmp_path / "broken")
@@ -88,7 +88,7 @@ def test_a_store_that_is_none_exits_with_one_and_says_what_to_do(tmp_path: Path)
     assert "Traceback" not in refused.stderr
 
 
-def test_load_spans_fills_a_project_that_doctor_then_sees(tmp_path: Path, spans_file: Path) -> None:
+def test_load_spans_fills_a_project_that_doctor_reports(tmp_path: Path, spans_file: Path) -> None:
     store = str(tmp_path / "store.sqlite")
     loaded = start_command("load", "spans", str(spans_file), "--project", "shop", "--store", store)
     assert loaded.returncode == 0, loaded.stderr
@@ -98,7 +98,7 @@ def test_load_spans_fills_a_project_that_doctor_then_sees(tmp_path: Path, spans_
     assert "All is well." in examined.stdout
 
 
-def test_load_examples_makes_a_dataset(tmp_path: Path) -> None:
+def test_load_examples_creates_a_dataset(tmp_path: Path) -> None:
     file = tmp_path / "examples.csv"
     file.write_text("question,answer\nWhy?,Because.\nHow?,So.\n", encoding="utf-8")
     loaded = run_command("load", "examples", str(file), "--dataset", "faq", "--store", str(tmp_path / "s.sqlite"))
@@ -116,7 +116,7 @@ def test_load_of_a_bad_file_loads_nothing_and_names_the_row(tmp_path: Path, span
     assert "Traceback" not in refused.stderr
 
 
-def test_doctor_names_a_missing_key_and_exits_with_one(tmp_path: Path) -> None:
+def test_doctor_names_a_missing_key_and_exits_with_1(tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
 
     async def make_integration() -> None:
@@ -134,19 +134,19 @@ def test_doctor_names_a_missing_key_and_exits_with_one(tmp_path: Path) -> None:
     assert "sk-aT4mB8zQ1wX6" not in with_key.stdout + with_key.stderr
 
 
-def test_doctor_names_a_backend_that_is_not_there_and_looks_at_the_rest() -> None:
+def test_doctor_names_an_unreachable_backend_and_checks_the_rest() -> None:
     examined = run_command("doctor", "--backend", "http://127.0.0.1:9")
     assert examined.returncode == 1
     assert "FAIL backend" in examined.stdout
     assert "ok   one evaluation" in examined.stdout
 
 
-def test_the_committed_schemas_are_what_the_tools_are() -> None:
+def test_the_committed_schemas_match_the_tools() -> None:
     checked = run_command("schemas", "--check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_a_changed_and_an_orphaned_schema_are_shown_with_the_command_that_accepts(tmp_path: Path) -> None:
+def test_schemas_check_shows_changed_and_orphaned_schemas_with_the_fix(tmp_path: Path) -> None:
     assert run_command("schemas", "--write", "--folder", str(tmp_path)).returncode == 0
     (tmp_path / "get_task.json").write_text("{}\n")
     (tmp_path / "gone.json").write_text("{}\n")
@@ -158,7 +158,7 @@ def test_a_changed_and_an_orphaned_schema_are_shown_with_the_command_that_accept
     assert not (tmp_path / "gone.json").exists()
 
 
-def test_the_engine_answers_on_its_port_and_keeps_web_pages_out(tmp_path: Path) -> None:
+def test_the_engine_serves_its_port_and_rejects_web_pages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "evaltasks", "engine", "--port", "0", "--store", str(tmp_path / "s.sqlite")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -174,7 +174,7 @@ def test_the_engine_answers_on_its_port_and_keeps_web_pages_out(tmp_path: Path) 
     assert process.returncode in {0, 143, -15}
 
 
-def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None:
+def test_an_engine_with_injected_faults_warns_that_it_is_for_tests(tmp_path: Path) -> None:
     store = str(tmp_path / "s.sqlite")
     command = quick_command("engine", "--port", "0", "--store", store)
     staged = [*command, "--stage", "stuck-pending:slow*,judge-failure=5"]
@@ -194,14 +194,14 @@ def test_a_staged_engine_says_aloud_that_it_is_for_tests(tmp_path: Path) -> None
     )
 
 
-def test_only_the_engine_command_can_be_staged() -> None:
+def test_only_the_engine_command_has_the_stage_option() -> None:
     refused = run_command("engine", "--stage", "stuck")
     assert refused.returncode == 2 and "--stage: unknown failure 'stuck'" in refused.stderr
     assert run_command("serve", "--stage", "stuck-pending").returncode == 2
     assert "for tests" in run_command("engine", "--help").stdout
 
 
-def test_a_bare_checkout_runs_as_a_folder() -> None:
+def test_a_checkout_runs_without_installation() -> None:
     shown = subprocess.run(
         [sys.executable, "server", "--version"], capture_output=True, text=True, timeout=30, cwd=ROOT, check=False
     )

@@ -11,7 +11,7 @@ import pytest
 from evaltasks.demo.agreement import Judged, agreement, area_under_curve
 
 
-def test_the_demo_runs_to_its_end_and_keeps_its_store(tmp_path: Path) -> None:
+def test_the_demo_completes_and_keeps_its_store(tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
     shown = subprocess.run(
         [sys.executable, "-m", "evaltasks", "demo", "--store", str(store)],

@@ -31,14 +31,14 @@ def test_readme_names_every_tool() -> None:
     assert not [spec.name for spec in TOOLS if f"`{spec.name}`" not in README]
 
 
-def test_readme_links_lead_somewhere() -> None:
+def test_document_links_have_targets() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_every_query_of_documented_settings_is_an_option() -> None:
+def test_documented_variables_are_settings() -> None:
     variables = {variable for _, variable, _ in option_table()} | OTHER_VARIABLES
     for document in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for name in re.findall(r"EVALTASKS_[A-Z_]+[A-Z]", document.read_text(encoding="utf-8")):

@@ -16,7 +16,7 @@ from evaltasks.ports import FurtherPorts, open_further_ports, serve_engine
 from evaltasks.settings import SettingsError
 
 
-def test_the_addresses_are_printed_the_rest_apis_first(tmp_path: Path) -> None:
+def test_serve_engine_prints_its_addresses_with_the_rest_api_first(tmp_path: Path) -> None:
     listeners = ("--port", "0", "--flight-port", "0", "--otlp-grpc-port", "0")
     command = [sys.executable, "-m", "evaltasks", "engine", *listeners, "--store", str(tmp_path / "s.sqlite")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -30,7 +30,7 @@ def test_the_addresses_are_printed_the_rest_apis_first(tmp_path: Path) -> None:
     assert rest.startswith("http://127.0.0.1:") and otlp.startswith("http://127.0.0.1:")
 
 
-def test_without_the_extra_a_port_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "evaltasks.engine.flight.server", None)
     with pytest.raises(BaseExceptionGroup) as refused:
         anyio.run(partial(serve_engine, "127.0.0.1", 0, ":memory:", further=FurtherPorts(flight=0)))

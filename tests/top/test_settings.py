@@ -9,11 +9,11 @@ import pytest
 from evaltasks.settings import Settings, SettingsError, ax_address, option_table, settings_from
 
 
-def test_the_backend_is_embedded_even_when_a_key_lies_in_the_environment() -> None:
+def test_the_backend_is_embedded_even_if_a_key_is_in_the_environment() -> None:
     assert settings_from({}, {"ARIZE_API_KEY": "ak-1234567890"}).backend == "embedded"
 
 
-def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None:
+def test_an_option_overrides_its_variable_and_a_variable_the_default() -> None:
     environment = {"EVALTASKS_PATIENCE_SECONDS": "30", "EVALTASKS_SPACE": "from-variable"}
     settings = settings_from({"space": "from-flag"}, environment)
     assert (settings.space, settings.patience_seconds) == ("from-flag", 30.0)
@@ -41,14 +41,14 @@ def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None
         ("sandbox", "docker", "monty, process"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_with_what_it_may_be(name: str, text: str, word: str) -> None:
+def test_an_invalid_setting_is_named_with_its_valid_values(name: str, text: str, word: str) -> None:
     with pytest.raises(SettingsError) as refused:
         settings_from({name: text}, {})
     assert f"--{name.replace('_', '-')}" in str(refused.value)
     assert word in str(refused.value)
 
 
-def test_a_variable_that_is_no_setting_is_refused_by_name() -> None:
+def test_an_unknown_variable_is_rejected_by_name() -> None:
     with pytest.raises(SettingsError, match="EVALTASKS_STOER"):
         settings_from({}, {"EVALTASKS_STOER": "/tmp/x"})
 
@@ -59,17 +59,17 @@ def test_several_directories_are_resolved(tmp_path: Path) -> None:
     assert settings.allow_dir == ((tmp_path / "a").resolve(), tmp_path.resolve())
 
 
-def test_several_host_names_are_distinguished_by_commas_and_read_in_lower_case() -> None:
+def test_host_names_are_separated_by_commas_and_read_in_lower_case() -> None:
     settings = settings_from({}, {"EVALTASKS_ALLOW_HOST": "Evals.example.org, evals,"})
     assert settings.allow_host == ("evals.example.org", "evals")
 
 
-def test_every_option_says_what_it_is() -> None:
+def test_every_option_has_a_description() -> None:
     assert {variable for _, variable, _ in option_table()} == {f"EVALTASKS_{n.upper()}" for n in vars(Settings())}
     assert all(metadata["help"] for _, _, metadata in option_table())
 
 
-def test_the_ax_address_is_read_as_the_published_clients_read_it() -> None:
+def test_the_ax_address_is_read_like_in_the_published_clients() -> None:
     assert ax_address({"ARIZE_API_KEY": "k"}).base_url == "https://api.arize.com"
     local = {"ARIZE_API_KEY": "k", "ARIZE_API_SCHEME": "http", "ARIZE_API_HOST": "localhost:1", "ARIZE_API_PORT": "9"}
     assert ax_address(local).base_url == "http://localhost:9"
@@ -80,5 +80,5 @@ def test_a_missing_key_is_an_error_that_names_the_variable() -> None:
         ax_address({})
 
 
-def test_the_key_shows_in_no_repr() -> None:
+def test_settings_show_no_key_in_their_repr() -> None:
     assert "secret-key-1" not in repr(ax_address({"ARIZE_API_KEY": "secret-key-1"}))

@@ -1,24 +1,23 @@
-"""One call of one operation: how a row of the table becomes a request, and an answer becomes a model.
+"""Caller of operations: builds the request of an operation, sends it, and parses the response.
 
 How it works:
 
-1. **Path.** Values go in through `Operation.path_for`, which encodes each into its own segment and refuses what
-   would walk out of it (empty, `.`, `..`): a `WrongValue`, before anything is sent.
+1. **Path.** Values are inserted by `Operation.path_for`, which encodes each into its own segment and rejects values
+   that would leave it (empty, `.`, `..`) with `WrongValue`, before anything is sent.
 2. **Query.** The query model without its nulls.
-3. **Body.** POST and DELETE send the model without its nulls: on creation a null means "not given". PATCH sends
-   exactly the fields that were set, a null among them, because there a null *clears*; inside a field's value nulls
-   are left out again. Nothing is sent that JSON cannot carry.
-4. **Sending.** One attempt is bounded as a whole, body included: a service that drips bytes is a time-out. Redirects
-   are never followed, for the key would go along.
-5. **Failure, named once.** What the network did becomes `Unreachable` or `TimedOut`. The question that decides
-   everything later is answered here: *could the call have taken effect?* Not when it only reads, nor when the
-   connection was never made; else yes, and then no one repeats it for the caller.
-   An answer of 400 and above becomes its `Problem`, the same class the engine raised. Bodies of strangers (a proxy's
-   HTML) give their status alone, and a body that holds the key is scrubbed first.
-6. **Reading.** Any 2xx will do if its body reads as the operation's reply: unknown fields are dropped, except in
-   models that keep them. Anything else is `Unreadable`; messages name fields, never values. Where nothing is replied,
-   a body must at least be JSON: a proxy's sign-in page after a deletion is not a deletion.
-7. **Repeating** is left to `retries`.
+3. **Body.** POST and DELETE send the model without its nulls: on creation, null means "not set". PATCH sends exactly
+   the fields that were set, including nulls, because there null *clears* a field; nulls inside a field's value are
+   omitted. Values that JSON cannot represent are never sent.
+4. **Sending.** A timeout bounds each attempt as a whole, including the body: a service that sends a byte now and then
+   times out. Redirects are never followed, because the API key would be sent along.
+5. **Errors.** Network errors become `Unreachable` or `TimedOut`. Both say whether *the call may have taken effect*: not
+   if it only reads, nor if no connection was made; otherwise yes, and then the call is never repeated automatically.
+   A status of 400 and above becomes its `Problem`, the class that the engine raised. Of a body that is not a problem
+   document (a proxy's HTML), only the status is reported, and the API key is removed from every body first.
+6. **Parsing.** Any 2xx is accepted if its body is the operation's reply: unknown fields are dropped, except in models
+   that keep them. Anything else is `Unreadable`; messages name fields, never values. If the operation has no reply, a
+   body must still be JSON: a proxy's sign-in page after a deletion is not a deletion.
+7. **Retries** are in `retries`.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ REPLY_BYTES_MAX = 128 * 2**20
 _LARGE_BYTES = 128 * 2**10
 _LARGE_LIST = 50
 _DETAIL_CHARACTERS_MAX = 2000
-_LOOK_FIRST = "It may have taken effect all the same: look before repeating it."
+_LOOK_FIRST = "It may have taken effect: look before repeating it."
 
-# Raised before the first byte of the request can have left.
+# Raised before the first byte of the request can have been sent.
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 _PLAIN_WORD = re.compile(r"[A-Za-z_]\w{0,60}")
 
@@ -78,10 +77,14 @@ class _Answer:
 
 @dataclass(frozen=True)
 class Caller:
-    """Calls operations over one HTTP client that is bound to one service.
+    """Calls operations of one service.
 
-    `where` names that service in errors. `timeout_seconds` bounds one attempt. `secret` is kept only to scrub it
-    from what the service says.
+    Attributes:
+        http: The HTTP client, with the address of the service and the API key.
+        where: The name of the service in error messages.
+        timeout_seconds: The timeout of one attempt.
+        retry_budget: How often and how long failed calls are retried.
+        secret: The API key, kept only to remove it from responses.
     """
 
     http: httpx2.AsyncClient = field(repr=False)
@@ -98,7 +101,18 @@ class Caller:
         query: BaseModel | None = None,
         body: BaseModel | None = None,
     ) -> ReplyT:
-        """The operation's reply. Raises `Problem` for an error answer, `ClientError` for no readable answer."""
+        """Send an operation and return its reply, with retries.
+
+        Args:
+            operation: The row of the operations table.
+            path: The values of its path parameters.
+            query: Its query parameters.
+            body: Its request body.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
+        """
         where, params = _path(operation, path or {}), _params(query)
         content = await _run_in_thread(_is_large(body), lambda: _content(operation, body))
         request = _Request(operation.method, where, params, content)
@@ -120,10 +134,10 @@ class Caller:
         except httpx2.InvalidURL:
             self._too_long(operation)
         except httpx2.DecodingError as error:
-            raise self._unreadable(operation, "its compressed body is damaged") from error
+            raise self._unreadable(operation, "its compressed body is corrupt") from error
         except httpx2.TransportError as error:
-            raise self._broken(operation, Unreachable, "broke the connection before its answer was whole") from error
-        raise self._broken(operation, TimedOut, f"gave no whole answer within {self.timeout_seconds:g} s")
+            raise self._broken(operation, Unreachable, "closed the connection before the response ended") from error
+        raise self._broken(operation, TimedOut, f"did not send a complete response within {self.timeout_seconds:g} s")
 
     async def _send(self, operation: Operation[..., ReplyT], request: _Request) -> _Answer:
         headers = {"Content-Type": "application/json"} if request.content is not None else None
@@ -148,7 +162,7 @@ class Caller:
         body = answer.body.removeprefix(codecs.BOM_UTF8)
         if operation.reply is None:
             if body.strip() and not _is_json(body):
-                raise self._unreadable(operation, "it should be empty, and is neither that nor JSON")
+                raise self._unreadable(operation, "it must be empty or JSON")
             return cast(ReplyT, None)
         try:
             reply = cast(type[BaseModel], operation.reply).model_validate_json(body, extra="ignore", context=READING)
@@ -156,7 +170,7 @@ class Caller:
             reason = _where_unreadable(error)
         else:
             return cast(ReplyT, reply)
-        # Outside the except block: the cause holds the body, and must not travel with the raised error.
+        # Outside the except block: the cause contains the body and must not be attached to the raised error.
         raise self._unreadable(operation, reason)
 
     def _problem(self, operation: Operation[..., ReplyT], answer: _Answer) -> Problem:
@@ -170,7 +184,7 @@ class Caller:
         return problem
 
     def _document(self, answer: _Answer) -> dict[str, Any] | None:
-        """The problem document of an error answer; None when its body is none."""
+        """Return the problem document of an error response; None if its body is not one."""
         try:
             document = json.loads(answer.body)
             if self.secret:
@@ -189,23 +203,23 @@ class Caller:
     def _redirect(self, operation: Operation[..., ReplyT], answer: _Answer) -> ClientError:
         return Unreadable(
             f"{self.where} answered {operation.name} with a redirect ({answer.status}), which is not followed "
-            "because the API key would go along. Set the service's final address (scheme, host, port)."
+            "because the API key would be sent along. Set the final address of the service (scheme, host, port)."
         )
 
     def _unreadable(self, operation: Operation[..., ReplyT], reason: str) -> Unreadable:
         after = "" if operation.reads else f" {_LOOK_FIRST}"
         return Unreadable(
-            f"{self.where} gave {operation.name} an answer that cannot be read: {reason}. "
+            f"{self.where} sent an invalid response to {operation.name}: {reason}. "
             f"Check that the address is that of the API and not of a web page or proxy.{after}"
         )
 
     def _never_sent(self, error: httpx2.TransportError) -> Unreachable:
         if isinstance(error, httpx2.PoolTimeout):
-            return TimedOut(f"Too many calls to {self.where} are under way; nothing was sent. Try again later.")
+            return TimedOut(f"Too many calls to {self.where} are in progress; nothing was sent. Try again later.")
         kind = TimedOut if isinstance(error, httpx2.ConnectTimeout) else Unreachable
         return kind(
-            f"No connection to {self.where} could be made; nothing was sent. "
-            "Check the address, that the service is up, and the network or proxy between."
+            f"Cannot connect to {self.where}; nothing was sent. "
+            "Check the address, that the service is running, and the network or proxy in between."
         )
 
     def _broken(self, operation: Operation[..., ReplyT], kind: type[Unreachable], what: str) -> Unreachable:
@@ -213,17 +227,17 @@ class Caller:
         return kind(f"{self.where} {what} ({operation.name}). {after}", may_have_taken_effect=not operation.reads)
 
     def _too_long(self, operation: Operation[..., ReplyT]) -> NoReturn:
-        raise WrongValue(f"A value for {operation.name} is too long to be part of an address. Give the id instead.")
+        raise WrongValue(f"A value for {operation.name} is too long for a URL. Use the id instead.")
 
 
 def _path(operation: Operation[..., ReplyT], values: Mapping[str, str]) -> str:
     try:
         return operation.path_for(values)
     except UnicodeEncodeError:
-        reason = "an id holds half a character, which cannot be sent"
+        reason = "an id contains half a surrogate pair, which cannot be sent"
     except ValueError as error:
         reason = str(error)
-    raise WrongValue(f"{operation.name}: {reason}. Give the id as it was listed.")
+    raise WrongValue(f"{operation.name}: {reason}. Use the id as it was listed.")
 
 
 def _is_large(body: BaseModel | None) -> bool:
@@ -231,7 +245,7 @@ def _is_large(body: BaseModel | None) -> bool:
 
 
 async def _run_in_thread(is_large: bool, work: Callable[[], WorkT]) -> WorkT:
-    """Large bodies are written and read in a thread, so that the event loop stays free."""
+    """Run `work`, in a thread if the body is large, so that the event loop stays free."""
     return await to_thread.run_sync(work) if is_large else work()
 
 
@@ -243,12 +257,12 @@ def _content(operation: Operation[..., ReplyT], body: BaseModel | None) -> bytes
     if body is None:
         return None
     try:
-        given = body.model_dump(mode="json", exclude_none=True)
+        fields = body.model_dump(mode="json", exclude_none=True)
         if operation.method == "PATCH":
-            given = {name: given.get(name) for name in sorted(body.model_fields_set)}
-        return json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+            fields = {name: fields.get(name) for name in sorted(body.model_fields_set)}
+        return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, PydanticSerializationError):
-        reason = "it holds a number or a character that JSON cannot carry (NaN, an infinity, half a character)"
+        reason = "it contains a value that JSON cannot represent (NaN, an infinity, half a surrogate pair)"
     raise WrongValue(f"{operation.name} cannot be sent: {reason}.")
 
 
@@ -261,14 +275,14 @@ def _is_json(body: bytes) -> bool:
 
 
 def _where_unreadable(error: ValidationError) -> str:
-    """The first places at which an answer is not what was expected, without a word of its contents."""
+    """Return the paths of the first invalid fields of a response, without any of its values."""
     issues = error.errors(include_url=False, include_input=False, include_context=False)
     if issues[0]["type"] == "json_invalid":
-        return "it is not JSON, or only a part of it"
+        return "it is not JSON, or is truncated"
     places = []
     for issue in issues[:3]:
         parts = [str(part) for part in issue["loc"]]
         where = ".".join(part if part.isdigit() or _PLAIN_WORD.fullmatch(part) else "…" for part in parts)
-        places.append(f"{where or 'the whole'} ({issue['type']})")
+        places.append(f"{where or 'the whole body'} ({issue['type']})")
     more = f" and {len(issues) - 3} more" if len(issues) > 3 else ""
-    return f"not as expected at {', '.join(places)}{more}"
+    return f"invalid at {', '.join(places)}{more}"

@@ -20,10 +20,17 @@ from evaltasks.client.traces import Traces
 
 
 class Client:
-    """The resources, and `resolve` from names to ids.
+    """The client of one service: a resource for each group of operations, and `resolve` from names to ids.
 
-    `is_engine` says whether the other side is an evaltasks engine, which has operations that AX has not.
-    `default_space` (name or id) scopes names given without a space.
+    Args:
+        caller: What sends the operations.
+        is_engine: Whether the service is an evaltasks engine, which has operations that AX does not have.
+        default_space: The space (name or id) in which names are resolved if a call names no space.
+
+    Attributes:
+        is_engine: As passed.
+        where: The name of the service in error messages.
+        resolve: Resolves names, ids and web links.
     """
 
     def __init__(self, caller: Caller, *, is_engine: bool, default_space: str | None = None) -> None:

@@ -34,7 +34,16 @@ class Datasets(Resource):
     list_examples = one_call(ops.LIST_EXAMPLES)
 
     def all_examples(self, dataset_id: str, dataset_version_id: str | None = None) -> AsyncIterator[Example]:
-        """Every example of a version, the latest unless one is given."""
+        """Iterate over the examples of a version.
+
+        Args:
+            dataset_id: The id of the dataset.
+            dataset_version_id: The version; by default the latest one.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came, or the list does not end.
+        """
 
         async def fetch(query: ListExamples) -> ExamplePage:
             return await self.list_examples(dataset_id, query)
@@ -47,6 +56,17 @@ class Datasets(Resource):
     async def append_examples(
         self, dataset_id: str, body: AppendExamples, dataset_version_id: str | None = None
     ) -> DatasetWithExampleIds:
+        """Append examples to a version.
+
+        Args:
+            dataset_id: The id of the dataset.
+            body: The examples.
+            dataset_version_id: The version; by default the latest one.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
+        """
         return await self._call(
             ops.APPEND_EXAMPLES,
             {"dataset_id": dataset_id},
@@ -57,7 +77,17 @@ class Datasets(Resource):
     async def update_examples(
         self, dataset_id: str, body: UpdateExamples, dataset_version_id: str | None = None
     ) -> DatasetWithExampleIds:
-        """Column by column, in place or into a new version. Ids the version does not hold are ignored."""
+        """Change examples column by column, in place or into a new version.
+
+        Args:
+            dataset_id: The id of the dataset.
+            body: The examples with their ids; ids that the version does not have are ignored.
+            dataset_version_id: The version; by default the latest one.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
+        """
         return await self._call(
             ops.UPDATE_EXAMPLES,
             {"dataset_id": dataset_id},

@@ -1,17 +1,21 @@
-"""Failures that are not responses of the API, such as network errors.
+"""Errors that are not responses of the API, such as network errors.
 
-Problems of the API are in `api.problems`.
+Errors of the API are in `api.problems`.
 """
 
 from __future__ import annotations
 
 
 class ClientError(Exception):
-    """Base. The text says what is so, why, and what to do; never a key, never a body."""
+    """Base class. The message says what is wrong, why, and what to do; it never contains an API key or a body."""
 
 
 class Unreachable(ClientError):
-    """No connection could be made or it broke. `may_have_taken_effect` says whether a change may have happened."""
+    """No connection could be made, or it was closed.
+
+    Attributes:
+        may_have_taken_effect: Whether the call may have changed something all the same.
+    """
 
     def __init__(self, text: str, *, may_have_taken_effect: bool = False) -> None:
         super().__init__(text)
@@ -19,15 +23,19 @@ class Unreachable(ClientError):
 
 
 class TimedOut(Unreachable):
-    """No answer within the time-out."""
+    """No complete response within the timeout."""
 
 
 class Unreadable(ClientError):
-    """An answer came, but it is not what the operation answers (HTML of a proxy, half a body, other fields)."""
+    """The response is not a reply of the operation (a proxy's HTML, a truncated body, other fields)."""
 
 
 class NotResolved(ClientError):
-    """A name stands for no resource or for several; `candidates` are the nearest (name, id)."""
+    """A name is that of no resource or of several.
+
+    Attributes:
+        candidates: The most similar resources, as (name, id).
+    """
 
     def __init__(self, text: str, *, candidates: list[tuple[str, str]] | None = None) -> None:
         super().__init__(text)
@@ -35,4 +43,4 @@ class NotResolved(ClientError):
 
 
 class WrongValue(ClientError):
-    """A value can never be sent: an id that is empty, `.` or `..`."""
+    """A value cannot be sent, such as an id that is empty, `.` or `..`."""

@@ -24,7 +24,16 @@ class Evaluators(Resource):
     create = one_call(ops.CREATE_EVALUATOR)
 
     async def get(self, evaluator_id: str, version_id: str | None = None) -> EvaluatorWithVersion:
-        """The evaluator with its latest version, or with the one asked for."""
+        """Return an evaluator with one of its versions.
+
+        Args:
+            evaluator_id: The id of the evaluator.
+            version_id: The version; by default the latest one.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
+        """
         return await self._call(
             ops.GET_EVALUATOR, {"evaluator_id": evaluator_id}, query=GetEvaluator(version_id=version_id)
         )
@@ -34,7 +43,12 @@ class Evaluators(Resource):
     list_versions = one_call(ops.LIST_EVALUATOR_VERSIONS)
 
     def all_versions(self, evaluator_id: str) -> AsyncIterator[EvaluatorVersion]:
-        """Every version of the evaluator."""
+        """Iterate over the versions of an evaluator.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came, or the list does not end.
+        """
 
         async def fetch(query: ListEvaluatorVersions) -> EvaluatorVersionPage:
             return await self.list_versions(evaluator_id, query)

@@ -25,7 +25,12 @@ class Experiments(Resource):
     list_experiment_runs = one_call(ops.LIST_EXPERIMENT_RUNS)
 
     def all_experiment_runs(self, experiment_id: str) -> AsyncIterator[ExperimentRun]:
-        """Every experiment run of the experiment."""
+        """Iterate over the experiment runs of an experiment.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came, or the list does not end.
+        """
 
         async def fetch(query: ListExperimentRuns) -> ExperimentRunPage:
             return await self.list_experiment_runs(experiment_id, query)

@@ -37,7 +37,7 @@ Call: TypeAlias = Callable[..., Awaitable[Any]]
 class Resource:
     """Base of the resources: their methods send operations through one `Caller`.
 
-    Every method raises `Problem` if the service answers with an error and `ClientError` if no valid answer came.
+    Every method raises `Problem` if the service answers with an error and `ClientError` if no valid response came.
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -129,6 +129,6 @@ def _documentation(operation: AnyOperation, walks_pages: bool) -> str:
         "",
         "Raises:",
         "    Problem: If the service answers with an error.",
-        "    ClientError: If no valid answer came.",
+        "    ClientError: If no valid response came.",
     ]
     return "\n".join(line for line in lines)

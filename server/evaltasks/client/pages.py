@@ -1,4 +1,4 @@
-"""All items of a paged list, one after the other."""
+"""Iteration over all items of a paginated list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QueryT = TypeVar("QueryT", bound=ListQuery | RowQuery)
 PageT = TypeVar("PageT", bound=Page)
 ItemT = TypeVar("ItemT")
 
-# 200,000 resources or a million rows: no list that anybody reads to its end is longer.
+# 200,000 resources or a million rows: longer lists are not worth reading to their end.
 PAGES_MAX = 2000
 RESOURCES_A_PAGE_MAX = 100
 ROWS_A_PAGE_MAX = 500
@@ -25,11 +25,18 @@ async def every_item(
     *,
     pages_max: int = PAGES_MAX,
 ) -> AsyncIterator[ItemT]:
-    """Each item of every page from `query.cursor` on, in the order of the service.
+    """Iterate over the items of every page, in the order of the service.
 
-    `query.limit` is the size of a page when it was given, else the largest the service allows; it never cuts the
-    list. Raises Unreadable rather than end early: for a list longer than `pages_max` pages, a cursor that comes
-    twice (it would go round for ever), or a page that promises more and tells no cursor.
+    Args:
+        fetch: Fetches the page of a query.
+        query: The query. Iteration starts at its cursor. Its `limit` is the size of a page, by default the largest the
+            service allows; it never limits the list.
+        items_of: Returns the items of a page.
+        pages_max: The number of pages after which the list counts as endless.
+
+    Raises:
+        Unreadable: Instead of ending early: if the list has more than `pages_max` pages, a cursor is repeated (the
+            iteration would not end), or a page announces more items without a cursor.
     """
     if "limit" not in query.model_fields_set:
         largest = ROWS_A_PAGE_MAX if isinstance(query, RowQuery) else RESOURCES_A_PAGE_MAX
@@ -42,10 +49,10 @@ async def every_item(
         cursor = page.pagination.next_cursor
         if not cursor:
             if page.pagination.has_more:
-                raise Unreadable("The service says that a list goes on and does not say where; part of it is missing.")
+                raise Unreadable("The service announced more items without a cursor; part of the list is missing.")
             return
         if cursor in seen:
-            raise Unreadable("The service gave the same cursor twice, so the list never ends; part of it is missing.")
+            raise Unreadable("The service sent the same cursor twice, so the list does not end; part of it is missing.")
         seen.add(cursor)
         query = cast(QueryT, query.model_copy(update={"cursor": cursor}))
-    raise Unreadable(f"The list goes on after {pages_max} pages; narrow it by name, filter or time.")
+    raise Unreadable(f"The list has more than {pages_max} pages; narrow it by name, filter or time.")

@@ -1,4 +1,4 @@
-"""What a text that stands for a resource is: an id, a web link that holds one, or a name. Pure; asks no one."""
+"""Parsing of references to resources: an id, a web link that contains one, or a name. Sends no request."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from evaltasks.client.errors import NotResolved
 class Kind:
     """One kind of resource.
 
-    `resource` is its word in errors, `id_words` are the kinds its ids carry inside, `link_words` the path segments
-    that stand before its id in a web link, and `link_parameters` the query parameters that hold its id.
+    Attributes:
+        resource: Its name in error messages.
+        id_words: The kinds inside its global ids.
+        link_words: The path segments before its id in a web link.
+        link_parameters: The query parameters of web links that contain its id.
     """
 
     resource: str
@@ -45,10 +48,10 @@ AI_INTEGRATION = _kind(
     "AI integration", "LlmIntegration", "ai-integrations llm-integrations integrations",
     "integrationid integration_id aiintegrationid ai_integration_id",
 )  # fmt: skip
-# Their links are those of AI integrations; only the id inside tells them apart.
+# Their links are like those of AI integrations; only the kind inside the id differs.
 AGENT_INTEGRATION = _kind("agent integration", "RemoteEndpointIntegration", "", "")
 TASK = _kind("task", "OnlineTask Task", "tasks online-tasks", "taskid task_id")
-# Never resolved from names, but worth recognising when one is given for something else.
+# Never resolved from names, but recognised if its id is passed for another resource.
 TASK_RUN = _kind("task run", "TaskRun", "task-runs runs", "runid run_id taskrunid task_run_id")
 
 KINDS = (
@@ -60,10 +63,10 @@ _LINK = re.compile(r"https?://", re.IGNORECASE)
 
 
 def id_word(text: str) -> str | None:
-    """The kind inside a global id (`Dataset` in base64 of `Dataset:12:aB3d`); None when the text is a name.
+    """Return the kind inside a global id (`Dataset` in base64 of `Dataset:12:aB3d`); None if the text is a name.
 
-    An id is strict, padded base64 of UTF-8 text with a colon, as for the published clients. Other id-like texts,
-    `task_abc123` for example, are names for them, and here.
+    As in the published clients, an id is strict, padded base64 of UTF-8 text with a colon. Other texts that look like
+    ids, such as `task_abc123`, are names.
     """
     try:
         inner = base64.b64decode(text, validate=True).decode()
@@ -74,13 +77,19 @@ def id_word(text: str) -> str | None:
 
 
 def is_id(text: str) -> bool:
+    """Whether the text is a global id."""
     return id_word(text) is not None
 
 
 def id_in(text: str, kind: Kind) -> str | None:
-    """The id of a resource of this kind that `text` is, or links to; None when it can only be a name.
+    """Return the id of a resource from an id or a web link; None if the text can only be a name.
 
-    Raises NotResolved for an id of another known kind, and for a web link that does not hold an id of this kind.
+    Args:
+        text: An id, a web link or a name.
+        kind: The kind of the resource.
+
+    Raises:
+        NotResolved: If the text is the id of another known kind, or a web link without an id of this kind.
     """
     if _LINK.match(text):
         return _id_in_link(text, kind)
@@ -90,7 +99,7 @@ def id_in(text: str, kind: Kind) -> str | None:
     other = next((known for known in KINDS if word in known.id_words), kind)
     if other is not kind:
         raise NotResolved(
-            f"This is the id of {_a(other.resource)}; {_a(kind.resource)} is needed. Give its name or id."
+            f"This is the id of {_a(other.resource)}, but {_a(kind.resource)} is required. Use its name or id."
         )
     return text
 
@@ -99,8 +108,8 @@ def _id_in_link(link: str, kind: Kind) -> str:
     try:
         parts = urlsplit(link)
     except ValueError:
-        raise NotResolved(f"The link cannot be read. Give the {kind.resource}'s name or id instead.") from None
-    # Some pages keep their path behind the '#'.
+        raise NotResolved(f"The link is not a valid URL. Use the {kind.resource}'s name or id instead.") from None
+    # Some pages have their path after the '#'.
     segments = [unquote(part) for part in f"{parts.path}/{parts.fragment}".split("/") if part]
     found: dict[Kind, str] = {}
     for word, value in pairwise(segments):
@@ -112,24 +121,24 @@ def _id_in_link(link: str, kind: Kind) -> str:
         return found[kind]
     if not found:
         raise NotResolved(
-            f"The link holds no id of {_a(kind.resource)}. Give the {kind.resource}'s name or id instead."
+            f"The link contains no id of {_a(kind.resource)}. Use the {kind.resource}'s name or id instead."
         )
-    # Every link is in a space; what it leads to is what comes after.
-    leads_to = [each for each in found if each is not SPACE] or [SPACE]
+    # Every link contains a space; its target is what follows.
+    targets = [target for target in found if target is not SPACE] or [SPACE]
     raise NotResolved(
-        f"The link leads to {_a(leads_to[-1].resource)}; {_a(kind.resource)} is needed. "
-        f"Give the {kind.resource}'s name, id or own link."
+        f"The link leads to {_a(targets[-1].resource)}, but {_a(kind.resource)} is required. "
+        f"Use the name, id or link of the {kind.resource}."
     )
 
 
 def _keep(found: dict[Kind, str], kind: Kind | None, value: str) -> None:
-    """Keep an id found at the place of `kind`, unless it says itself that it is of another kind."""
+    """Keep an id found at the place of `kind`, unless the kind inside it is another known one."""
     if kind is None:
         return
-    # Browsers and chats cut the padding off.
+    # Browsers and chats remove the padding.
     value += "=" * (-len(value) % 4)
     word = id_word(value)
-    known = {known_word for each in KINDS for known_word in each.id_words}
+    known = {known_word for known_kind in KINDS for known_word in known_kind.id_words}
     if word is not None and (word in kind.id_words or word not in known):
         found[kind] = value
 

@@ -1,8 +1,8 @@
-"""From what a person says (a name, an id, a pasted link) to an id, without ever guessing.
+"""Resolution of names, ids and web links to ids, without guessing.
 
-Names are compared exactly, over every page; the service's own `name` filter, a case-insensitive part, only makes the
-list short. A name that stands for nothing or for several is an error that carries the nearest candidates. Nothing
-is remembered between calls: a renamed resource is found under its new name at once, and no longer under the old.
+Names are compared exactly, over every page; the `name` filter of the service, a case-insensitive substring, only
+shortens the list. A name of no resource or of several is an error with the most similar candidates. Nothing is cached
+between calls: a renamed resource is found under its new name at once, and no longer under the old one.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from evaltasks.client.tasks import Tasks
 
 NAME_LENGTH_MAX = 255
 CANDIDATES_MAX = 10
-# On a miss this many names are read to find near ones; more would cost more than they help.
+# If no name matches, at most this many are read to find similar ones; more cost more than they help.
 NAMES_COMPARED_MAX = 1000
 _HASH_PREFIX_MIN = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """`name` is None when an id was given: no request was spent on it."""
+    """A resolved resource. Its name is None if an id was passed, which costs no request."""
 
     id: str
     name: str | None = None
@@ -67,14 +67,18 @@ class _HasName(Protocol):
     def name(self) -> str: ...
 
 
-# The list of one kind in one scope, narrowed by a part of the name (None: all of it).
+# Lists one kind in one scope; the argument is a part of the name (None for all names).
 _Listing: TypeAlias = Callable[[str | None], AsyncIterator[_HasName]]
 
 
 class Resolver:
-    """Every method takes a name, an id or a web link. Raises NotResolved, and what a listing raises.
+    """Resolves references to resources.
 
-    Without `space` the default space is searched when there is one, else every space the key can see.
+    The argument `text` of every method is a name, an id or a web link. `space` is where names are searched: by default
+    the default space if there is one, otherwise every space that the API key can see.
+
+    Every method raises `NotResolved` if not exactly one resource matches, and `Problem` and `ClientError` as the list
+    operation does.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class Resolver:
         self._default_space = default_space
 
     async def space(self, text: str | None = None) -> Named:
-        """None stands for the default space, or else for the only one there is."""
+        """Resolve a space; None means the default space or, without one, the only space that exists."""
         wanted = text if text is not None else self._default_space
         if wanted is None:
             return await self._only_space()
@@ -110,6 +114,7 @@ class Resolver:
         return await _find(SPACE, wanted, lambda part: self._spaces.all(ListSpaces(name=part)))
 
     async def project(self, text: str, space: str | None = None) -> Named:
+        """Resolve a project."""
         if found := id_in(text, PROJECT):
             return Named(found)
         scope = await self._scope(space)
@@ -118,6 +123,7 @@ class Resolver:
         )
 
     async def dataset(self, text: str, space: str | None = None) -> Named:
+        """Resolve a dataset."""
         if found := id_in(text, DATASET):
             return Named(found)
         scope = await self._scope(space)
@@ -126,7 +132,7 @@ class Resolver:
         )
 
     async def experiment(self, text: str, dataset_id: str | None = None, space: str | None = None) -> Named:
-        """`dataset_id` narrows further than a space and takes its place."""
+        """Resolve an experiment; with `dataset_id` only those of this dataset are searched, and `space` is ignored."""
         if found := id_in(text, EXPERIMENT):
             return Named(found)
         scope = None if dataset_id else await self._scope(space)
@@ -137,6 +143,7 @@ class Resolver:
         return await _find(EXPERIMENT, text, listing, scoped=bool(scope or dataset_id))
 
     async def evaluator(self, text: str, space: str | None = None) -> Named:
+        """Resolve an evaluator."""
         if found := id_in(text, EVALUATOR):
             return Named(found)
         scope = await self._scope(space)
@@ -146,6 +153,7 @@ class Resolver:
         )  # fmt: skip
 
     async def ai_integration(self, text: str, space: str | None = None) -> Named:
+        """Resolve an AI integration."""
         if found := id_in(text, AI_INTEGRATION):
             return Named(found)
         scope = await self._scope(space)
@@ -155,6 +163,7 @@ class Resolver:
         )  # fmt: skip
 
     async def agent_integration(self, text: str, space: str | None = None) -> Named:
+        """Resolve an agent integration."""
         if found := id_in(text, AGENT_INTEGRATION):
             return Named(found)
         scope = await self._scope(space)
@@ -165,6 +174,7 @@ class Resolver:
         return await _find(AGENT_INTEGRATION, text, listing, scoped=bool(scope))
 
     async def task(self, text: str, space: str | None = None) -> Named:
+        """Resolve a task."""
         if found := id_in(text, TASK):
             return Named(found)
         scope = await self._scope(space)
@@ -173,11 +183,20 @@ class Resolver:
         )
 
     async def evaluator_version(self, text: str, evaluator_id: str) -> Named:
-        """Versions have no names: their commit hash (whole, or its first 7 and more) and message stand for them."""
+        """Resolve a version of an evaluator.
+
+        Args:
+            text: An id or link or, because versions have no names, a commit message, a commit hash, or at least its
+                first 7 characters.
+            evaluator_id: The id of the evaluator.
+
+        Raises:
+            NotResolved: If not exactly one version matches.
+        """
         if found := id_in(text, EVALUATOR_VERSION):
             return Named(found)
         _check_name(EVALUATOR_VERSION, text)
-        # By id: what moves from page to page while the list is walked is still one.
+        # By id, because an item may move to another page while the list is read.
         seen = {version.id: version async for version in self._evaluators.all_versions(evaluator_id)}
         versions = list(seen.values())
         named = [(version.commit_message or version.commit_hash or version.id, version.id) for version in versions]
@@ -197,7 +216,7 @@ class Resolver:
         )
 
     async def _scope(self, space: str | None) -> str | None:
-        """The id of the space to search, or None for all of them."""
+        """Return the id of the space to search; None for all of them."""
         wanted = space if space is not None else self._default_space
         return None if wanted is None else (await self.space(wanted)).id
 
@@ -207,15 +226,15 @@ class Resolver:
         if len(spaces) == 1:
             return Named(spaces[0][1], spaces[0][0])
         if not spaces:
-            raise NotResolved("This key sees no space at all. Ask who made the key for access to a space.")
+            raise NotResolved("This API key has access to no space. Ask the owner of the key for access to one.")
         raise NotResolved(
-            f"A space is needed: there are {len(spaces)}, and no default is set. Give `space`.",
+            f"A space is required: there are {len(spaces)}, and no default is set. Set `space`.",
             candidates=spaces[:CANDIDATES_MAX],
         )
 
 
 async def _find(kind: Kind, name: str, listing: _Listing, *, scoped: bool = False) -> Named:
-    """The one resource of exactly this name, over all pages; NotResolved with candidates otherwise."""
+    """Find the only resource with exactly this name over all pages; raise NotResolved with candidates otherwise."""
     _check_name(kind, name)
     near = {item.id: item.name async for item in listing(name)}
     exact = [(found, id_) for id_, found in near.items() if found == name]
@@ -233,41 +252,41 @@ async def _find(kind: Kind, name: str, listing: _Listing, *, scoped: bool = Fals
     if candidates:
         advice = "Names are compared exactly, letter case included; use one of the candidates or an id."
     elif others:
-        advice = f"List what there is, or give the {kind.resource}'s id."
+        advice = f"List the {kind.resource}s, or use an id."
     else:
-        advice = f"There is no {kind.resource} there that this key can see."
+        advice = f"The API key can see no {kind.resource} there."
     raise NotResolved(f"No {kind.resource} is named {_quoted(name)}{where}. {advice}", candidates=candidates)
 
 
 def _check_name(kind: Kind, name: str) -> None:
     if not name.strip():
-        raise NotResolved(f"A {kind.resource} is needed, and an empty text was given. Give its name or id.")
+        raise NotResolved(f"The {kind.resource} must not be empty. Use its name or id.")
     if len(name) > NAME_LENGTH_MAX:
         raise NotResolved(
-            f"The {kind.resource} cannot be named so: a name has at most {NAME_LENGTH_MAX} characters, this text "
-            f"{len(name)}. Give its name or id."
+            f"This is not the name of a {kind.resource}: it has {len(name)} characters, and names have at most "
+            f"{NAME_LENGTH_MAX}. Use its name or id."
         )
 
 
 def _ambiguous(kind: Kind, name: str, matches: list[tuple[str, str]], *, scoped: bool) -> NotResolved:
-    remedy = "Give the id." if scoped or kind is SPACE else "Give the id, or the space to look in."
+    remedy = "Use the id." if scoped or kind is SPACE else "Use the id, or set the space to search."
     return NotResolved(
         f"{len(matches)} {kind.resource}s are named {_quoted(name)}. {remedy}", candidates=matches[:CANDIDATES_MAX]
     )
 
 
 def _nearest(wanted: str, named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """First the names that differ in letter case alone, then the likest; the whole list when it is a short one."""
+    """Return the most similar names: first those that differ in letter case only; all names if there are few."""
     pairs = list(named)
     folded = wanted.casefold()
 
     def similarity(pair: tuple[str, str]) -> tuple[bool, bool, float]:
         name = pair[0].casefold()
-        # Texts are cut: the comparison is quadratic, and names may be long.
+        # Truncated, because the comparison is quadratic and names may be long.
         share = difflib.SequenceMatcher(None, folded[:100], name[:100]).ratio()
         return name == folded, folded in name or name in folded, share
 
-    ranked = sorted(((similarity(pair), pair) for pair in pairs), key=lambda each: each[0], reverse=True)
+    ranked = sorted(((similarity(pair), pair) for pair in pairs), key=lambda scored: scored[0], reverse=True)
     few = len(pairs) <= CANDIDATES_MAX
     close = (pair for (same, part, share), pair in ranked if few or same or part or share >= 0.5)
     return list(islice(close, CANDIDATES_MAX))

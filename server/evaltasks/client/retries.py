@@ -1,8 +1,8 @@
-"""When a call is repeated, and how long is waited before.
+"""Retries: which failed calls are repeated, how often, and after which wait.
 
-Whether a repeat is *safe* is decided where the failure is named (`caller`): an `Unreachable` that may have taken
-effect is never repeated, and a gateway error (502, 503, 504) is repeated only for operations that read. What is left
-here is patience: how often, how long, and to obey a service that says when to come back.
+`caller` decides whether a retry is *safe*: an `Unreachable` that may have taken effect is never retried, and a gateway
+error (502, 503, 504) only for operations that read. This module decides how often and after which wait, and honours
+`Retry-After`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,23 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
-# What a gateway answers when the service behind it did not: the same call may well succeed in a moment.
+# Errors of a gateway whose backend did not answer: the same call may succeed a moment later.
 PASSING_STATUSES = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True)
 class RetryBudget:
-    """Bounds on repeating one call.
+    """Limits of the retries of one call.
 
-    `elapsed_seconds_max` bounds attempts and waits together: a wait that would end later is not started. A service
-    that asks for more than `retry_after_seconds_max` is not waited for; its answer goes to the caller at once,
-    with the time it named. `sleep` and `jitter` (a share of 0 to 1) come in by argument for tests.
+    Attributes:
+        attempts_max: The number of attempts, including the first.
+        first_wait_seconds: The longest wait after the first attempt; it doubles with each attempt.
+        wait_seconds_max: The longest wait, unless the service asks for a longer one.
+        retry_after_seconds_max: The longest wait that a service may ask for; for a longer one, its response goes to
+            the caller at once, with the wait it asked for.
+        elapsed_seconds_max: The time of all attempts and waits together; a wait that would end later is not started.
+        sleep: Sleeps; replaced in tests.
+        jitter: Returns a random share from 0 to 1; replaced in tests.
     """
 
     attempts_max: int = 4
@@ -46,10 +52,14 @@ class RetryBudget:
     jitter: Callable[[], float] = field(default=random.random, repr=False)
 
     def wait_seconds(self, attempt: int, failure: BaseException | None) -> float:
-        """How long to wait after the failed `attempt` (the first is 1).
+        """Return how long to wait after a failed attempt.
 
-        What the service asked for is a floor. Otherwise the wait doubles; half of it is chance, so that many
-        clients that failed together do not come back together.
+        If the service asked for a wait, it is at least that long. Otherwise the wait doubles with each attempt; half of
+        it is random, so that clients that failed at the same time do not retry at the same time.
+
+        Args:
+            attempt: The number of the attempt; the first is 1.
+            failure: What it raised.
         """
         asked_seconds = retry_after_of(failure)
         if asked_seconds is not None:
@@ -58,21 +68,30 @@ class RetryBudget:
         return longest * (0.5 + 0.5 * self.jitter())
 
     async def call(self, attempt: Callable[[], Awaitable[T]], *, name: str, reads: bool) -> T:
-        """Run `attempt` until it succeeds; the last failure is raised as it is."""
+        """Run `attempt` until it succeeds or the budget is used up.
+
+        Args:
+            attempt: One attempt of the call.
+            name: The name of the operation, for the log.
+            reads: Whether the operation only reads.
+
+        Raises:
+            Exception: What the last attempt raised.
+        """
 
         def worth_repeating(state: RetryCallState) -> bool:
             failure = _failure(state)
             return (retry_after_of(failure) or 0.0) <= self.retry_after_seconds_max and may_repeat(failure, reads)
 
         def deadline_exceeded(state: RetryCallState) -> bool:
-            # Hand-turned sleeps take no real time: what was asked to be slept counts as elapsed too.
+            # Sleeps of tests take no real time, so the requested sleep counts as elapsed too.
             elapsed = max(state.seconds_since_start or 0.0, state.idle_for)
             late = elapsed + state.upcoming_sleep > self.elapsed_seconds_max
             return late or state.attempt_number >= self.attempts_max
 
         def log_retry(state: RetryCallState) -> None:
             logger.info(
-                "%s failed with %s (attempt %d); again in %.1f s",
+                "%s failed with %s (attempt %d); retrying in %.1f s",
                 name, type(_failure(state)).__name__, state.attempt_number, state.upcoming_sleep,
             )  # fmt: skip
 
@@ -88,7 +107,7 @@ class RetryBudget:
 
 
 def may_repeat(failure: BaseException | None, reads: bool) -> bool:
-    """Whether repeating the call can do no harm and may help. 429 means that nothing was done, whatever the call."""
+    """Whether a retry is safe and may help. A 429 means that nothing was done, whatever the operation."""
     match failure:
         case Unreachable():
             return not failure.may_have_taken_effect
@@ -101,7 +120,7 @@ def may_repeat(failure: BaseException | None, reads: bool) -> bool:
 
 
 def retry_after_of(failure: BaseException | None) -> float | None:
-    """How long the service asked to wait, when it did."""
+    """Return how many seconds the service asked to wait; None if it did not."""
     return getattr(failure, "retry_after_seconds", None) if isinstance(failure, Problem) else None
 
 

@@ -24,11 +24,27 @@ class Spans(Resource):
     """
 
     async def list(self, body: ListSpans, *, limit: int = 50, cursor: str | None = None) -> SpanPage:
-        """One page, in an order of the service's own: never "the latest" without a window."""
+        """Return one page of spans.
+
+        Args:
+            body: The project, time window and filter. Without a window these are not the latest spans: the order of
+                the service is undefined.
+            limit: The size of the page, at most 500.
+            cursor: Where the page starts; None for the first page.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
+        """
         return await self._page(body, ListSpansQuery(limit=limit, cursor=cursor))
 
     def all(self, body: ListSpans) -> AsyncIterator[Span]:
-        """Every span of every page."""
+        """Iterate over the spans of every page.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came, or the list does not end.
+        """
 
         async def fetch(query: ListSpansQuery) -> SpanPage:
             return await self._page(body, query)

@@ -11,5 +11,15 @@ class Traces(Resource):
     """Operations on traces."""
 
     async def list(self, body: ListTraces, *, limit: int = 25, cursor: str | None = None) -> TracePage:
-        """One page of at most 50 traces, the newest root first, each with its spans."""
+        """Return one page of traces, from the newest root span to the oldest, each with its spans.
+
+        Args:
+            body: The project, time window and filter.
+            limit: The size of the page, at most 50.
+            cursor: Where the page starts; None for the first page.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
+        """
         return await self._call(ops.LIST_TRACES, query=ListTracesQuery(limit=limit, cursor=cursor), body=body)

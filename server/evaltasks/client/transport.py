@@ -1,7 +1,7 @@
-"""Opening a client: in this process on an ASGI app, or over the network with a key.
+"""Opening of clients: over an ASGI app in this process, or over the network with an API key.
 
-The key lives in one header of the HTTP client and nowhere else. It is sent only to the address it was given for:
-no redirect is followed, and plain HTTP takes it no further than this machine unless that was asked for.
+The key is in one header of the HTTP client and nowhere else. It is sent only to the configured address: redirects are
+not followed, and plain HTTP is used only on this machine unless the user allows it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ AsgiApp: TypeAlias = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 PRODUCT = "evaltasks"
 CONNECTIONS_MAX = 20
-# A reading of the local store takes milliseconds; this bound only keeps a stuck one from hanging a tool for ever.
+# A read of the local store takes milliseconds; this timeout only prevents a stuck one from blocking a tool for ever.
 LOCAL_TIMEOUT_SECONDS = 60.0
 
 
 @asynccontextmanager
 async def open_app_client(app: AsgiApp, *, default_space: str | None = None) -> AsyncIterator[Client]:
-    """A client of the engine whose ASGI app runs in this process."""
+    """Open a client of an engine in this process.
+
+    Args:
+        app: The ASGI app of the engine.
+        default_space: The space (name or id) in which names are resolved if a call names no space.
+    """
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app), base_url="http://engine.localhost", headers=_headers(None)
     ) as http:
@@ -56,19 +61,31 @@ async def open_remote_client(
     retry_budget: RetryBudget | None = None,
     allow_plain_http: bool = False,
 ) -> AsyncIterator[Client]:
-    """A client of the service at `base_url`, AX or an evaltasks engine.
+    """Open a client of AX or of an evaltasks engine at an address.
 
-    `timeout_seconds` bounds one attempt of one call. With `is_engine=None` an address of arize.com is AX; any other
-    is asked once, now, so opening may raise Unreachable. Raises WrongValue for an address or a key that cannot be
-    used, and for a key that would cross a network unencrypted; `allow_plain_http` permits that.
+    Args:
+        base_url: The address of the service.
+        api_key: The API key, if the service requires one.
+        default_space: The space (name or id) in which names are resolved if a call names no space.
+        timeout_seconds: The timeout of one attempt of a call.
+        is_engine: Whether the service is an evaltasks engine. None detects it: an address of arize.com is AX, and any
+            other service is asked once when the client is opened.
+        transport: Replaces the network in tests.
+        sleep: Replaces the sleep between retries in tests.
+        retry_budget: The limits of retries.
+        allow_plain_http: Whether the key may be sent over plain HTTP to another machine.
+
+    Raises:
+        WrongValue: If the address or the key is not valid, or the key would be sent unencrypted over a network.
+        Unreachable: If the service has to be asked what it is, and cannot be reached.
     """
     url = _checked_url(base_url)
     key = _checked_key(api_key)
     local = _is_loopback(url.host)
     if key and url.scheme == "http" and not local and not allow_plain_http:
         raise WrongValue(
-            f"The API key would go to {url.host} unencrypted. Use https://, or allow plain HTTP explicitly "
-            "(--allow-plain-http) if the network between is yours."
+            f"The API key would be sent to {url.host} unencrypted. Use https://, or allow plain HTTP explicitly "
+            "(--allow-plain-http) if you trust the network in between."
         )
     bounds = retry_budget or RetryBudget()
     if sleep is not None:
@@ -81,7 +98,7 @@ async def open_remote_client(
         limits=httpx2.Limits(max_connections=CONNECTIONS_MAX),
         follow_redirects=False,
         transport=transport,
-        # Proxies of the environment are for the network; what is local stays on this machine.
+        # Proxies of the environment are for the network; local calls stay on this machine.
         trust_env=not local,
     ) as http:
         caller = Caller(http, _origin(url), timeout_seconds, bounds, key)
@@ -97,7 +114,7 @@ async def _is_engine(caller: Caller, url: httpx2.URL) -> bool:
     except Unreadable:
         return False
     except Problem as problem:
-        # Whoever refuses an unknown path is not an engine; a service that is down says nothing about what it is.
+        # A service that rejects an unknown path is not an engine; one that is down may be either.
         if problem.status < 500:
             return False
         raise
@@ -117,17 +134,19 @@ def _checked_url(text: str) -> httpx2.URL:
     except httpx2.InvalidURL:
         url = httpx2.URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise WrongValue("The service's address must be a whole one, such as https://api.arize.com.")
+        raise WrongValue("The address of the service must be a complete URL, such as https://api.arize.com.")
     if url.userinfo or url.query or url.fragment:
-        raise WrongValue("The service's address may hold scheme, host, port and path only, no user, query or '#'.")
+        raise WrongValue(
+            "The address of the service must be scheme, host, port and path only, without user, query or '#'."
+        )
     return url
 
 
 def _checked_key(key: str | None) -> str | None:
-    """The key, if it can be in a header; a stray newline would otherwise be quoted by the HTTP library's error."""
+    """Return the key if a header can contain it; otherwise the error of the HTTP library would quote it."""
     stripped = (key or "").strip()
     if any(not "!" <= character <= "~" for character in stripped):
-        raise WrongValue("The API key holds blanks or characters that no key has; copy it again.")
+        raise WrongValue("The API key contains blanks or other invalid characters; copy it again.")
     return stripped or None
 
 
