@@ -74,7 +74,7 @@ class _KindWord:
     @staticmethod
     def _check(word: object) -> object:
         known = kinds_by_word()
-        if word not in known:
+        if not isinstance(word, str) or word not in known:
             raise PydanticKnownError("literal_error", {"expected": " or ".join(known)})
         return word
 
