@@ -1,4 +1,4 @@
-"""Evaluators against the task they are attached to, and the merging of a change into a task's evaluators."""
+"""Rules for the evaluators of a task, and merging a change into a task's evaluators."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def places(task_type: TaskType, *all_attached: Attached) -> list[str]:
     return [issue.argument for issue in fit_issues(task_type, all_attached)]
 
 
-def test_evaluators_that_fit_are_accepted() -> None:
+def test_fit_issues_accepts_evaluators_that_fit_the_task() -> None:
     mapped = attached(0, template(), column_mappings={"output": "attributes.output.value"})
     assert places(TaskType.TEMPLATE_EVALUATION, mapped, attached(1, template("u"))) == []
     assert places(TaskType.CODE_EVALUATION, attached(0, code())) == []
 
 
-def test_the_kind_of_evaluator_must_fit_the_type_of_task() -> None:
+def test_fit_issues_rejects_an_evaluator_kind_that_does_not_fit_the_task_type() -> None:
     assert places(TaskType.TEMPLATE_EVALUATION, attached(0, code())) == ["evaluators[0].evaluator_id"]
     assert places(TaskType.CODE_EVALUATION, attached(0, template())) == ["evaluators[0].evaluator_id"]
 
 
-def test_a_mapping_of_a_variable_that_is_none_is_refused() -> None:
+def test_fit_issues_rejects_a_mapping_of_an_unknown_variable() -> None:
     wrong = {"output": "x", "ouput": "y"}
     assert places(TaskType.TEMPLATE_EVALUATION, attached(0, template(), column_mappings=wrong)) == [
         "evaluators[0].column_mappings.ouput"
@@ -62,17 +62,17 @@ def test_a_mapping_of_a_variable_that_is_none_is_refused() -> None:
     ]
 
 
-def test_a_pinned_version_of_another_evaluator_is_refused() -> None:
+def test_fit_issues_rejects_a_pinned_version_of_another_evaluator() -> None:
     other = attached(0, template("someone else"), evaluator_id="t", evaluator_version_id="v")
     assert places(TaskType.TEMPLATE_EVALUATION, other) == ["evaluators[0].evaluator_version_id"]
 
 
-def test_all_evaluators_judge_the_same_kind_of_row() -> None:
+def test_fit_issues_rejects_evaluators_of_different_granularity() -> None:
     both = (attached(0, template()), attached(1, template("u", granularity="TRACE")))
     assert places(TaskType.TEMPLATE_EVALUATION, *both) == ["evaluators[1].evaluator_id"]
 
 
-def test_one_custom_code_evaluator_is_enough_for_a_task() -> None:
+def test_fit_issues_rejects_a_second_custom_code_evaluator() -> None:
     versions = [
         EvaluatorVersion.model_validate(
             {
@@ -89,7 +89,7 @@ def test_one_custom_code_evaluator_is_enough_for_a_task() -> None:
     assert places(TaskType.CODE_EVALUATION, *both) == ["evaluators[1].evaluator_id"]
 
 
-def test_labels_that_the_prompt_never_mentions_are_said_aloud() -> None:
+def test_fit_notes_report_labels_that_the_prompt_does_not_mention() -> None:
     assert fit_notes([attached(0, template())]) == []
     [note] = fit_notes([attached(0, template(text="Judge {output}: answer yes."))])
     assert "1 of its 2 labels" in note
@@ -100,7 +100,7 @@ A = TaskEvaluator(evaluator_id="a", evaluator_name="Alpha", column_mappings={"x"
 B = TaskEvaluator(evaluator_id="b", evaluator_name="Beta", evaluator_version_id="v1")
 
 
-def test_a_change_touches_only_what_it_names() -> None:
+def test_merged_changes_only_the_fields_of_the_change() -> None:
     after, issues = merge_changes(
         [A, B],
         add=[EvaluatorAttachment(evaluator_id="c")],
@@ -114,7 +114,7 @@ def test_a_change_touches_only_what_it_names() -> None:
     ]
 
 
-def test_every_impossible_change_is_reported() -> None:
+def test_merged_reports_every_impossible_change() -> None:
     _, issues = merge_changes(
         [A],
         add=[EvaluatorAttachment(evaluator_id="a")],
@@ -126,11 +126,11 @@ def test_every_impossible_change_is_reported() -> None:
     }  # fmt: skip
 
 
-def test_the_last_evaluator_cannot_be_removed() -> None:
+def test_merged_does_not_remove_the_last_evaluator() -> None:
     assert merge_changes([A], add=[], change=[], remove={"a": 0})[1][0].argument == "evaluators"
 
 
-def test_the_difference_names_fields_and_evaluators() -> None:
+def test_differences_name_fields_and_evaluators() -> None:
     before = Task.model_validate(
         {"id": "t", "name": "n", "type": "CODE_EVALUATION", "created_at": NOW, "updated_at": NOW,
          "sampling_rate": 1, "evaluators": [A, B]}

@@ -1,4 +1,4 @@
-"""Keys are recognised by their shape; names are not taken for keys."""
+"""Keys are recognised by their shape, and names are not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANDOM = "a8Fk20Zq91LmPx77Rt4VbN3c"
         f"my key is {RANDOM}",
     ],
 )  # fmt: skip
-def test_a_key_is_known_by_its_shape(text: str) -> None:
+def test_looks_like_key_recognises_keys(text: str) -> None:
     assert looks_like_key(text)
 
 
@@ -30,11 +30,11 @@ def test_a_key_is_known_by_its_shape(text: str) -> None:
         "http://127.0.0.1:8080/v1", "anthropic.claude-3-5-sonnet-20241022-v2:0", "task-force-1",
     ],
 )  # fmt: skip
-def test_a_name_is_no_key(text: str) -> None:
+def test_looks_like_key_accepts_names(text: str) -> None:
     assert not looks_like_key(text)
 
 
-def test_an_address_may_carry_no_credential() -> None:
+def test_url_holds_secret_finds_credentials_in_an_address() -> None:
     assert url_holds_secret("https://user:pass@llm.example/v1")
     assert url_holds_secret("https://llm.example/v1?api_key=x")
     assert not url_holds_secret("https://llm.example/openai?api-version=2024-06-01")

@@ -21,7 +21,7 @@ def problems_of(value: dict[str, Any]) -> dict[str, str]:
     return {".".join(map(str, place)): f"{problem}; {remedy}" for place, problem, remedy in read.issues}
 
 
-def test_the_seeds_example_is_read_and_the_missing_format_said() -> None:
+def test_run_configuration_without_a_format_is_read_with_a_note() -> None:
     read = read_run_configuration(SEED)
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is InputVariableFormat.MUSTACHE
@@ -37,25 +37,25 @@ def test_the_seeds_example_is_read_and_the_missing_format_said() -> None:
         ("no placeholder", InputVariableFormat.MUSTACHE),
     ],
 )
-def test_the_format_is_read_from_the_placeholders(content: str, inferred: InputVariableFormat) -> None:
+def test_run_configuration_infers_the_format_from_the_placeholders(content: str, inferred: InputVariableFormat) -> None:
     read = read_run_configuration({**SEED, "messages": [{"role": "user", "content": content}]})
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is inferred
 
 
-def test_both_kinds_of_braces_are_ambiguous_and_refused() -> None:
+def test_run_configuration_with_both_kinds_of_braces_is_rejected_as_ambiguous() -> None:
     messages = [{"role": "user", "content": "{{a}}"}, {"role": "user", "content": "{b}"}]
     assert list(problems_of({**SEED, "messages": messages})) == ["input_variable_format"]
 
 
-def test_none_is_sent_as_f_string_and_said() -> None:
+def test_run_configuration_sends_format_none_as_f_string_with_a_note() -> None:
     read = read_run_configuration({**SEED, "input_variable_format": "none"})
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is InputVariableFormat.F_STRING
     assert "deprecated" in read.notes[0]
 
 
-def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
+def test_run_configuration_issues_name_the_kind_they_were_validated_as() -> None:
     issues = problems_of(
         {**SEED, "template": "x", "mesages": [], "messages": [{"role": "robot", "content": "x", "colour": "red"}]}
     )
@@ -68,13 +68,13 @@ def test_the_kind_that_was_meant_judges_and_names_itself() -> None:
     }
 
 
-def test_a_misspelt_kind_is_one_error_and_its_fields_are_judged_as_the_nearest() -> None:
+def test_run_configuration_of_a_misspelt_kind_is_validated_as_the_nearest_kind() -> None:
     issues = problems_of({"experiment_type": "llm_generations", "ai_integration_id": "a", "messages": []})
     assert set(issues) == {"experiment_type", "messages"}
     assert "llm_generation" in issues["experiment_type"]
 
 
-def test_a_missing_kind_is_taken_from_the_fields_that_only_one_has() -> None:
+def test_run_configuration_infers_a_missing_kind_from_its_fields() -> None:
     template = read_run_configuration({"ai_integration_id": "a", "template": "judge {{x}}"})
     agent = read_run_configuration({"integration_id": "a", "input_template": {"q": "{{x}}"}})
     assert isinstance(template.configuration, TemplateEvaluation)
@@ -82,9 +82,9 @@ def test_a_missing_kind_is_taken_from_the_fields_that_only_one_has() -> None:
     assert "template_evaluation" in template.notes[0]
 
 
-def test_a_kind_that_is_missing_and_cannot_be_inferred_is_refused() -> None:
+def test_run_configuration_without_an_inferable_kind_is_rejected() -> None:
     assert set(problems_of({})) == {"experiment_type"}
 
 
-def test_null_means_not_given() -> None:
+def test_run_configuration_treats_null_as_missing() -> None:
     assert read_run_configuration({**SEED, "tool_config": None, "model_name": None}).issues == []

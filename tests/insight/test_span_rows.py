@@ -1,4 +1,4 @@
-"""Rows of files become spans, whatever the columns are called."""
+"""Rows of files are converted to spans, with any of the known column names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaltasks.insight.span_rows import RowError, ignored_columns, incoming_span
 START = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
 
-def test_the_columns_of_an_ax_export_become_a_span() -> None:
+def test_incoming_span_reads_the_columns_of_an_ax_export() -> None:
     row = {
         "context.trace_id": "t1", "context.span_id": "s1", "parent_id": None, "name": "answer",
         "attributes.openinference.span.kind": "LLM", "start_time": "2026-11-21T10:00:00Z",
@@ -28,7 +28,7 @@ def test_the_columns_of_an_ax_export_become_a_span() -> None:
     assert ignored_columns(row) == {"eval.tone.label"}
 
 
-def test_a_nested_span_and_otlp_names_become_the_same_span() -> None:
+def test_incoming_span_reads_nested_spans_and_otlp_names_alike() -> None:
     nested = {
         "name": "answer", "context": {"trace_id": "t1", "span_id": "s1"}, "kind": "llm",
         "start_time": "2026-11-21T10:00:00", "status_code": "Error", "attributes": {"input": {"value": "why?"}},
@@ -41,23 +41,23 @@ def test_a_nested_span_and_otlp_names_become_the_same_span() -> None:
 
 
 @pytest.mark.parametrize("seconds", [1795255200, 1795255200.0, 1795255200_000, 1795255200_000_000, "1795255200"])
-def test_the_unit_of_a_numeric_time_shows_in_its_size(seconds: Any) -> None:
+def test_incoming_span_infers_the_unit_of_a_numeric_time_from_its_size(seconds: Any) -> None:
     assert incoming_span({"start_time": seconds}, 1).start_time == START
 
 
-def test_plain_input_and_output_columns_are_what_the_span_took_in_and_gave_back() -> None:
+def test_incoming_span_reads_plain_input_and_output_columns_as_values() -> None:
     span = incoming_span({"start_time": 1795255200, "input": "why?", "output": "so", "customer": "c1"}, 1)
     assert span.attributes == {"input.value": "why?", "output.value": "so", "customer": "c1"}
 
 
-def test_a_row_without_ids_gets_the_same_ids_each_time_and_others_than_its_neighbour() -> None:
+def test_incoming_span_derives_missing_ids_from_content_and_row_number() -> None:
     row = {"start_time": 1795255200, "input": "why?"}
     first, again, neighbour = incoming_span(row, 1), incoming_span(row, 1), incoming_span(row, 2)
     assert (first.span_id, first.trace_id) == (again.span_id, again.trace_id)
     assert first.span_id != neighbour.span_id
 
 
-def test_a_latency_stands_for_a_missing_end() -> None:
+def test_incoming_span_computes_a_missing_end_from_the_latency() -> None:
     span = incoming_span({"start_time": 1795255200, "latency_ms": 1500}, 1)
     assert span.end_time == START.replace(second=1, microsecond=500_000)
 
@@ -77,7 +77,7 @@ def test_a_latency_stands_for_a_missing_end() -> None:
         ({"start_time": 1795255200, "span_id": "x" * 300}, "span_id"),
     ],
 )
-def test_a_row_that_is_not_a_span_is_reported_with_its_number(row: dict[str, Any], problem: str) -> None:
+def test_incoming_span_rejects_a_row_with_its_number_and_without_its_content(row: dict[str, Any], problem: str) -> None:
     with pytest.raises(RowError, match=problem) as caught:
         incoming_span(row, 17)
     assert caught.value.number == 17

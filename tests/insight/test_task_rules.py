@@ -1,4 +1,4 @@
-"""Every "refused" of the specification (tasks.md 2.2, 2.3, 2.5), as a table."""
+"""The rules for arguments of task tools, as tables of accepted and rejected arguments."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def without(arguments: dict[str, Any], name: str) -> dict[str, Any]:
         {"name": "t"},  # the type could not be read: nothing can be said
     ],
 )
-def test_what_belongs_together_is_accepted(arguments: dict[str, Any]) -> None:
+def test_creation_issues_accepts_consistent_arguments(arguments: dict[str, Any]) -> None:
     assert creation_issues(arguments)[1] == []
 
 
@@ -86,7 +86,7 @@ def test_what_belongs_together_is_accepted(arguments: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_an_evaluation_task_refuses(task_type: str, arguments: dict[str, Any], refused: list[str]) -> None:
+def test_creation_issues_of_an_evaluation_task(task_type: str, arguments: dict[str, Any], refused: list[str]) -> None:
     issues = creation_issues({**arguments, "task_type": task_type})[1]
     assert [issue.argument for issue in issues] == refused
     assert all(issue.problem and issue.remedy for issue in issues)
@@ -104,18 +104,18 @@ def test_an_evaluation_task_refuses(task_type: str, arguments: dict[str, Any], r
         ({"query_filters": FILTERS}, "query_filters"),
     ],
 )
-def test_a_run_experiment_task_refuses(extra: dict[str, Any], refused: str) -> None:
+def test_creation_issues_of_a_run_experiment_task(extra: dict[str, Any], refused: str) -> None:
     subject, issues = creation_issues({**EXPERIMENT, **extra})
     assert subject == "run_experiment"
     assert [issue.argument for issue in issues] == [refused]
 
 
-def test_a_run_experiment_task_needs_dataset_and_configuration() -> None:
+def test_creation_of_a_run_experiment_task_needs_dataset_and_configuration() -> None:
     issues = creation_issues({"name": "t", "task_type": "run_experiment"})[1]
     assert {issue.argument for issue in issues} == {"dataset", "run_configuration"}
 
 
-def test_all_errors_read_as_one_sentence_each() -> None:
+def test_validation_errors_have_one_numbered_sentence_for_each_issue() -> None:
     subject, issues = creation_issues({**ON_PROJECT, "experiment_ids": ["e"], "evaluators": []})
     assert str(ValidationErrors(f"create_evaluation_task ({subject})", issues)) == (
         "2 problems with create_evaluation_task (template_evaluation on a project): "
@@ -124,13 +124,13 @@ def test_all_errors_read_as_one_sentence_each() -> None:
     )
 
 
-def test_what_could_not_be_read_counts_as_given() -> None:
+def test_creation_issues_do_not_report_unreadable_arguments_as_missing() -> None:
     given = ReadArguments({"name": "t", "task_type": "template_evaluation"})
     given.unreadable = frozenset({"evaluators", "dataset"})
     assert creation_issues(given)[1] == []
 
 
-def test_a_misplaced_argument_has_one_issue_which_says_to_remove_it() -> None:
+def test_merge_issues_reports_a_misplaced_argument_once() -> None:
     unreadable = ValidationIssue("sampling_rate", "must be at most 1", "give 1 or less")
     misplaced = ValidationIssue("sampling_rate", "only for project tasks", "remove it", misplaced=True)
     other = ValidationIssue("name", "is empty", "give one")
@@ -147,7 +147,7 @@ DATASET_TASK = task("CODE_EVALUATION", dataset_id="d", experiment_ids=["e"])
 EXPERIMENT_TASK = task("RUN_EXPERIMENT", dataset_id="d")
 
 
-def test_an_update_of_nothing_is_refused() -> None:
+def test_update_issues_reject_an_empty_update() -> None:
     [issue] = update_issues_without_task({"task": "t", "space": "s"})[1]
     assert issue.problem == "no fields to update"
 
@@ -171,7 +171,7 @@ def test_an_update_of_nothing_is_refused() -> None:
         ],
     ],
 )  # fmt: skip
-def test_an_update_refuses_the_fields_of_the_other_kind(
+def test_update_issues_reject_fields_of_the_other_kind_of_task(
     before: Task, given: dict[str, Any], refused: list[str]
 ) -> None:
     assert [issue.argument for issue in update_issues(before, given)[1]] == refused
@@ -190,23 +190,23 @@ OF_EXPERIMENTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("argument", OF_EXPERIMENTS)
 @pytest.mark.parametrize("before", [PROJECT_TASK, DATASET_TASK])
-def test_a_trigger_of_an_evaluation_task_refuses(before: Task, argument: str) -> None:
+def test_trigger_issues_of_an_evaluation_task(before: Task, argument: str) -> None:
     issues = trigger_issues(before, {argument: OF_EXPERIMENTS[argument]}, NOW)[1]
     assert [issue.argument for issue in issues] == [argument]
 
 
 @pytest.mark.parametrize("argument", OF_EVALUATIONS)
-def test_a_trigger_of_a_run_experiment_task_refuses(argument: str) -> None:
+def test_trigger_issues_of_a_run_experiment_task(argument: str) -> None:
     given = {"experiment_name": "x", argument: OF_EVALUATIONS[argument]}
     assert [issue.argument for issue in trigger_issues(EXPERIMENT_TASK, given, NOW)[1]] == [argument]
 
 
-def test_a_trigger_of_a_run_experiment_task_needs_an_experiment_name() -> None:
+def test_trigger_of_a_run_experiment_task_needs_an_experiment_name() -> None:
     assert [issue.argument for issue in trigger_issues(EXPERIMENT_TASK, {}, NOW)[1]] == ["experiment_name"]
     assert trigger_issues(EXPERIMENT_TASK, {"experiment_name": "x"}, NOW)[1] == []
 
 
-def test_experiments_are_only_for_dataset_tasks() -> None:
+def test_trigger_issues_reject_experiments_for_project_tasks() -> None:
     assert trigger_issues(DATASET_TASK, {"experiment_ids": ["e"]}, NOW)[1] == []
     assert [f.argument for f in trigger_issues(PROJECT_TASK, {"experiment_ids": ["e"]}, NOW)[1]] == ["experiment_ids"]
 
@@ -220,7 +220,9 @@ def test_experiments_are_only_for_dataset_tasks() -> None:
         (NOW, NOW - timedelta(seconds=1), True),
     ],
 )
-def test_a_window_is_forward_and_at_most_30_days(start: datetime, end: datetime, refused: bool) -> None:
+def test_trigger_issues_accept_a_forward_window_of_at_most_30_days(
+    start: datetime, end: datetime, refused: bool
+) -> None:
     issues = trigger_issues_without_task({"data_start_time": start, "data_end_time": end})[1]
     assert [issue.argument for issue in issues] == (["data_start_time"] if refused else [])
 
@@ -234,11 +236,11 @@ def test_a_window_is_forward_and_at_most_30_days(start: datetime, end: datetime,
         (NOW + timedelta(days=1), True),
     ],
 )
-def test_a_start_alone_is_judged_against_now(start: datetime, refused: bool) -> None:
+def test_trigger_issues_compare_a_start_without_an_end_with_now(start: datetime, refused: bool) -> None:
     assert bool(trigger_issues(PROJECT_TASK, {"data_start_time": start}, NOW)[1]) is refused
 
 
-def test_examples_by_id_and_by_number_exclude_each_other() -> None:
+def test_trigger_issues_reject_example_ids_with_max_examples() -> None:
     assert [f.argument for f in trigger_issues_without_task({"example_ids": ["1"], "max_examples": 1})[1]] == [
         "max_examples"
     ]

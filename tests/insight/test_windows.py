@@ -16,34 +16,34 @@ def ran(start: datetime | None, end: datetime | None) -> TaskRun:
     )  # fmt: skip
 
 
-def test_what_was_given_is_not_touched() -> None:
+def test_default_window_keeps_a_requested_start() -> None:
     window = default_window(NOW - DAY, None, [], NOW)
     assert (window.start, window.end, window.note) == (NOW - DAY, None, None)
 
 
-def test_a_first_run_without_a_window_takes_the_last_30_days_and_says_so() -> None:
+def test_default_window_of_a_first_run_is_the_last_30_days_with_a_note() -> None:
     window = default_window(None, None, [], NOW)
     assert (window.start, window.end) == (NOW - 30 * DAY, NOW)
     assert window.note is not None
     assert "first run" in window.note
 
 
-def test_a_first_run_with_an_end_alone_starts_30_days_before_it() -> None:
+def test_default_window_of_a_first_run_starts_30_days_before_its_end() -> None:
     assert default_window(None, NOW - DAY, [], NOW).start == NOW - 31 * DAY
 
 
-def test_a_later_run_goes_on_where_the_last_one_ended() -> None:
+def test_default_window_of_a_later_run_leaves_the_start_to_the_service() -> None:
     window = default_window(None, None, [ran(NOW - 3 * DAY, NOW - 2 * DAY)], NOW)
     assert (window.start, window.note) == (None, None)
 
 
-def test_a_last_run_long_ago_is_too_far_back_to_go_on_from() -> None:
+def test_default_window_is_30_days_if_the_last_run_was_long_ago() -> None:
     window = default_window(None, None, [ran(NOW - 90 * DAY, NOW - 60 * DAY)], NOW)
     assert window.start == NOW - 30 * DAY
     assert "more than 30 days ago" in (window.note or "")
 
 
-def test_an_end_that_was_not_given_agrees_with_any() -> None:
+def test_same_window_matches_any_missing_time() -> None:
     task_run = ran(NOW - DAY, NOW)
     assert same_window(task_run, None, None)
     assert same_window(task_run, NOW - DAY, None)

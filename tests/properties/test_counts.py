@@ -1,4 +1,4 @@
-"""Law: whatever happens to a task run, its counts are its ledger's, and every evaluation is one success."""
+"""Law: the counts of any task run equal its ledger, and every evaluation is one success."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANSWERS = {
     override=st.booleans(),
     cancel_after=st.none() | st.integers(1, 30),
 )
-def test_counts_are_the_ledgers(
+def test_counts_of_a_task_run_equal_its_ledger(
     plan: list[str], spans: int, labelled: int, override: bool, cancel_after: int | None
 ) -> None:
     anyio.run(_check, plan, spans, min(labelled, spans), override, cancel_after)
@@ -65,10 +65,10 @@ async def _check(plan: list[str], spans: int, labelled: int, override: bool, can
             await it.http.post(f"/v2/task-runs/{task_run['id']}/cancel")
         done = await it.ended(task_run["id"])
         await it.idle()
-        await _hold(it, await it.task_run(done["id"]), project)
+        await _check_law(it, await it.task_run(done["id"]), project)
 
 
-async def _hold(it: EngineInTest, done: dict[str, Any], project: str) -> None:
+async def _check_law(it: EngineInTest, done: dict[str, Any], project: str) -> None:
     rows = await it.rows(done["id"])
     outcomes = Counter(row["outcome"] for row in rows)
     assert (outcomes["SUCCESS"], outcomes["ERROR"], outcomes["SKIPPED"]) == (

@@ -1,4 +1,4 @@
-"""Laws of the filter language, over generated trees and rows, and what hostile texts come to."""
+"""Laws of the filter language over generated trees and rows, and the results of hostile texts."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ ROWS = st.fixed_dictionaries(
 
 
 def _value(path: str, row: Mapping[str, Any]) -> object:
-    """What a column of a row says, straight from the documentation."""
+    """Return the value of a column of a row, as the documentation defines it."""
     if path in ("span_kind", "attributes.openinference.span.kind"):
         return row["kind"]
     if path == "attributes.session.id":
@@ -124,7 +124,7 @@ SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def passes(tree: Filter, row: Mapping[str, Any]) -> bool:
-    """The meaning of a filter in plain Python."""
+    """Evaluate a filter in plain Python."""
     if isinstance(tree, Junction):
         every = all if tree.word == "AND" else any
         return every(passes(part, row) for part in tree.parts)
@@ -154,15 +154,13 @@ def store() -> Iterator[SpanStore]:
 
 
 @given(ANY_TREES)
-def test_a_printed_filter_is_parsed_to_the_same_tree(tree: Filter) -> None:
+def test_print_filter_and_parse_filter_round_trip(tree: Filter) -> None:
     assert parse_filter(print_filter(tree)) == tree
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SPAN_TREES, st.lists(ROWS, min_size=1, max_size=4))
-def test_sql_and_plain_python_agree_on_what_a_filter_means(
-    store: SpanStore, tree: Filter, rows: list[dict[str, Any]]
-) -> None:
+def test_filter_in_sql_equals_filter_in_python(store: SpanStore, tree: Filter, rows: list[dict[str, Any]]) -> None:
     store.clear()
     for seq, row in enumerate(rows):
         store.add_span(seq, **{name: value for name, value in row.items() if name != "evaluations"})
@@ -173,7 +171,7 @@ def test_sql_and_plain_python_agree_on_what_a_filter_means(
     assert store.select(compile_filter(print_filter(tree), Target.SPAN)) == expected
 
 
-# Dense: few different values, so that rows and literals often meet.
+# Few different values, so that rows and literals are often equal.
 FEW_TEXTS = st.text(st.sampled_from("aA%_*["), max_size=2)
 FEW_VALUES = st.one_of(FEW_TEXTS, st.integers(-2, 2), st.sampled_from([-0.5, 0.5]), st.booleans())
 ONE_COLUMN = st.just(Column("attributes.x"))
@@ -184,9 +182,7 @@ ONE_COLUMN = st.just(Column("attributes.x"))
     _comparisons(ONE_COLUMN, FEW_VALUES) | _searches(ONE_COLUMN, FEW_TEXTS),
     st.lists(FEW_VALUES | st.lists(FEW_VALUES, max_size=1), max_size=12),
 )
-def test_every_comparison_takes_exactly_the_values_it_says(
-    store: SpanStore, tree: Filter, values: list[object]
-) -> None:
+def test_filter_comparison_selects_exactly_its_values(store: SpanStore, tree: Filter, values: list[object]) -> None:
     store.clear()
     rows = [{"attributes": {"x": value}} for value in values]
     for seq, row in enumerate(rows):
@@ -196,7 +192,7 @@ def test_every_comparison_takes_exactly_the_values_it_says(
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_filter_or_a_problem_and_never_a_crash(text: str) -> None:
+def test_compile_filter_accepts_or_rejects_any_text(text: str) -> None:
     for target in Target:
         try:
             compile_filter(text, target)
@@ -212,9 +208,7 @@ WORDS = (
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(WORDS.split(" ")), max_size=12).map(" ".join))
-def test_any_row_of_words_of_the_language_is_a_filter_that_sqlite_takes_or_a_problem(
-    store: SpanStore, text: str
-) -> None:
+def test_compile_filter_of_any_words_of_the_language_is_valid_sql_or_rejected(store: SpanStore, text: str) -> None:
     try:
         compiled = compile_filter(text, Target.SPAN)
     except Problem:
@@ -222,7 +216,7 @@ def test_any_row_of_words_of_the_language_is_a_filter_that_sqlite_takes_or_a_pro
     store.select(compiled)
 
 
-# Each must be refused, or be taken for the harmless text or name it is.
+# Each must be rejected, or accepted as the harmless text or name that it is.
 HOSTILE = [
     "1=1",
     "1",
@@ -281,7 +275,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_text_changes_nothing_and_selects_nothing(text: str) -> None:
+def test_compile_filter_of_hostile_text_changes_and_selects_nothing(text: str) -> None:
     with span_store() as store:
         store.add_span(1, name="a" * 2000, attributes={"x": "a"})
         before = store.contents()

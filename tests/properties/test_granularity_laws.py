@@ -1,4 +1,4 @@
-"""Laws of traces and sessions as rows: expressions, joined values, and that no row mixes or changes."""
+"""Laws of traces and sessions as rows: expressions, joined values, separate projects, and repeatable selection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TEXTS = st.text(st.sampled_from('ab,"\\é🙂\n '), max_size=12)
 
 
 @given(EXPRESSIONS)
-def test_what_is_printed_is_read_as_the_same_expression(tree: Expression) -> None:
+def test_print_expression_and_parse_expression_round_trip(tree: Expression) -> None:
     assert parse_expression(print_expression(tree), set(QueryId)) == tree
     assert parse_expression(print_expression(tree).lower(), set(QueryId)) == tree
 
@@ -57,14 +57,14 @@ def _holds(tree: Expression, facts: Mapping[QueryId, bool]) -> bool:
 
 
 @given(EXPRESSIONS, st.fixed_dictionaries({id_: st.booleans() for id_ in QueryId}))
-def test_an_expression_means_what_its_words_say(tree: Expression, facts: dict[QueryId, bool]) -> None:
+def test_expression_condition_equals_its_meaning_in_python(tree: Expression, facts: dict[QueryId, bool]) -> None:
     text = condition(tree, {id_: "(1 = 1)" if fact else "(1 = 0)" for id_, fact in facts.items()})
     python = text.replace(" = ", " == ").replace("AND", "and").replace("OR", "or").replace("NOT", "not")
     assert eval(python) is _holds(tree, facts)
 
 
 @given(st.text(max_size=30) | st.text(st.sampled_from("ABEF ()andornt"), max_size=30))
-def test_whatever_is_written_is_read_or_refused_with_its_place(text: str) -> None:
+def test_parse_expression_accepts_any_text_or_rejects_it_with_its_place(text: str) -> None:
     try:
         parse_expression(text, {QueryId.A, QueryId.B})
     except Unprocessable as problem:
@@ -72,7 +72,7 @@ def test_whatever_is_written_is_read_or_refused_with_its_place(text: str) -> Non
 
 
 @given(st.lists(TEXTS, max_size=8), st.integers(1, 40))
-def test_a_joined_text_is_the_beginning_of_the_whole_and_says_when_it_is_not_all(texts: list[str], limit: int) -> None:
+def test_joined_text_is_a_prefix_and_reports_truncation(texts: list[str], limit: int) -> None:
     joined = JoinedText(limit)
     for text in texts:
         joined.add(text)
@@ -83,7 +83,7 @@ def test_a_joined_text_is_the_beginning_of_the_whole_and_says_when_it_is_not_all
 
 
 @given(st.lists(st.builds(Turn, TEXTS | st.none(), TEXTS | st.none()), max_size=6), st.integers(2, 200))
-def test_a_conversation_is_json_of_the_first_turns_in_its_limit(turns: list[Turn], limit: int) -> None:
+def test_conversation_is_json_of_its_first_turns_within_the_limit(turns: list[Turn], limit: int) -> None:
     talk = Conversation(limit)
     for turn in turns:
         talk.add(turn)
@@ -101,7 +101,7 @@ def test_a_conversation_is_json_of_the_first_turns_in_its_limit(turns: list[Turn
 
 
 @given(st.dictionaries(TEXTS, st.integers(0, 500), min_size=1, max_size=6), st.integers(0, 1000))
-def test_shares_are_fair_and_together_no_more_than_the_whole(lengths: dict[str, int], total: int) -> None:
+def test_allot_characters_is_fair_and_within_the_total(lengths: dict[str, int], total: int) -> None:
     kept = allot_characters(lengths, total)
     assert all(kept[name] <= lengths[name] for name in lengths)
     assert sum(kept.values()) <= total
@@ -111,7 +111,7 @@ def test_shares_are_fair_and_together_no_more_than_the_whole(lengths: dict[str, 
     assert not short or min(short) >= max(kept.values()) - 1
 
 
-# A span as (project, trace, session, second): few of each, so that the same ids come up in both projects.
+# A span as (project, trace, session, second): few of each, so that both projects have the same ids.
 PLACES = st.tuples(
     st.sampled_from("pq"), st.sampled_from(["t1", "t2", "t3"]), st.sampled_from(["s1", "s2", None]), st.integers(0, 9)
 )
@@ -119,7 +119,7 @@ PLACES = st.tuples(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(PLACES, max_size=20), st.sampled_from(["TRACE", "SESSION"]))
-def test_a_row_holds_the_spans_of_its_own_project_and_no_others(
+def test_group_row_contains_only_spans_of_its_project(
     places: list[tuple[str, str, str | None, int]], granularity: str
 ) -> None:
     anyio.run(_check_projects, places, granularity)
@@ -131,7 +131,7 @@ async def _check_projects(places: list[tuple[str, str, str | None, int]], granul
         for number, (project, trace, session, second) in enumerate(places):
             one = span(trace, second, f"{project}{number}", id=f"n{number}", session=session)
             await put(it, projects[project], [one])
-        # Its pattern takes a value only when every part of it is of the project q.
+        # The pattern matches a value only if every part of it is of the project q.
         only_q = {"name": "pattern", "type": "REGEX", "default_value": r"^q\d+(, q\d+)*$"}
         evaluator = await it.seed_code_evaluator(granularity=granularity, static_params=[only_q])
         found: dict[str, dict[str, Any]] = {}
@@ -169,7 +169,7 @@ IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02)
     st.none() | st.floats(0.1, 0.9),
     st.integers(1, 4),
 )
-def test_the_same_rows_are_selected_after_a_restart(
+def test_selection_is_the_same_after_a_restart(
     places: list[tuple[str, str, str | None, int]], granularity: str, rate: float | None, rows_max: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:

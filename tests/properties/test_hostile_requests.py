@@ -1,6 +1,6 @@
-"""Whatever is in a cursor, an id, a filter or a span that was sent: an answer as described, never a problem of ours.
+"""Any cursor, id, filter or span in a request gets a documented answer, and never an internal error.
 
-`FUZZ_EXAMPLES` sets how many are tried of each.
+`FUZZ_EXAMPLES` sets the number of examples of each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
 def some_of(strategy: st.SearchStrategy[T], share: float = 1) -> list[T]:
-    """Examples to send to one open engine, which hypothesis itself could not keep open."""
+    """Generate examples to send to one open engine, which hypothesis cannot keep open between examples."""
     found: list[T] = []
 
     @settings(
@@ -49,7 +49,7 @@ def some_of(strategy: st.SearchStrategy[T], share: float = 1) -> list[T]:
 
 
 async def _send(it: EngineInTest, name: str, sent: Sent) -> int:
-    """Asserts that the answer is one that is described; its status."""
+    """Send a request, assert that the answer is documented, and return its status."""
     row = ROWS[name.partition(",")[0]]
     reply = await it.http.request(row.method, address(row.path, sent.path, sent.query), json=sent.body)
     assert objection(row.name, reply) is None, f"{name} {sent}: {reply.text[:500]}"
@@ -77,7 +77,7 @@ def _cursors(genuine: str) -> st.SearchStrategy[str]:
     return of_this_list | cut | _JSON.map(_packed) | st.text(max_size=30)
 
 
-async def test_any_text_for_a_cursor_is_a_page_or_a_refusal() -> None:
+async def test_any_cursor_gets_a_page_or_a_documented_error() -> None:
     async with engine() as it:
         requests = await one_request_each(it)
         for name, spoilt in [
@@ -105,7 +105,7 @@ async def test_any_text_for_a_cursor_is_a_page_or_a_refusal() -> None:
                 assert await _send(it, name, sent) in {200, 400}
 
 
-async def test_an_id_of_another_kind_names_nothing() -> None:
+async def test_id_of_another_kind_is_not_found() -> None:
     """In the path, and in every field of a body or a query that holds an id."""
     async with engine() as it:
         requests = await one_request_each(it)
@@ -126,7 +126,7 @@ def _kind(identifier: str) -> str:
 
 
 def _ids_in(good: Sent) -> list[Callable[[str], Sent]]:
-    """For each place of an id, what makes the request with another one there."""
+    """For each id in a request, return a function that makes the request with another id there."""
     found: list[Callable[[str], Sent]] = []
 
     def at(whole: Any, path: tuple[str | int, ...], value: str) -> Any:
@@ -156,7 +156,7 @@ _WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-async def test_any_filter_over_the_wire_is_a_page_or_a_refusal() -> None:
+async def test_any_filter_gets_a_page_or_a_documented_error() -> None:
     filters = some_of(st.text(max_size=40) | st.lists(_WORDS, max_size=12).map(" ".join), 2)
     async with engine() as it:
         requests = await one_request_each(it)
@@ -191,7 +191,7 @@ _KEYS = st.sampled_from(
 )  # fmt: skip
 
 
-async def test_whatever_a_span_holds_it_can_be_read_back() -> None:
+async def test_any_span_sent_over_otlp_can_be_read() -> None:
     attributes = some_of(st.dictionaries(_KEYS, _VALUES, max_size=5), 2)
     names = some_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), 0.5)
     async with engine() as it:
@@ -214,7 +214,7 @@ async def test_whatever_a_span_holds_it_can_be_read_back() -> None:
     assert num_read == len(attributes)
 
 
-async def test_however_a_body_is_packed_it_is_taken_or_refused() -> None:
+async def test_any_content_encoding_is_accepted_or_rejected() -> None:
     whole = span_request(spans=3).SerializeToString()
     packings: list[tuple[str, Callable[[bytes], bytes]]] = [
         ("gzip", gzip.compress), ("deflate", zlib.compress), ("GZip", gzip.compress), ("identity", bytes),

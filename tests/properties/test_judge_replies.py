@@ -1,4 +1,4 @@
-"""Whatever a judge replies, and whatever is in the data: no label but the choices', no crash, no third call."""
+"""Any reply of a judge and any data: only labels of the choices, no crash, and no third call."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ REPLIES = st.builds(
 
 
 @dataclass
-class Says:
-    """A provider that replies one after the other, and the last for ever."""
+class ScriptedProvider:
+    """A provider that returns its replies in order, and repeats the last one."""
 
     replies: Sequence[ChatReply]
     asked: list[ChatRequest] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Says:
         return self.replies[min(len(self.asked), len(self.replies)) - 1]
 
 
-def evaluator(says: Says, choices: dict[str, float] | None, **config: Any) -> TemplateEvaluator:
+def evaluator(provider: ScriptedProvider, choices: dict[str, float] | None, **config: Any) -> TemplateEvaluator:
     made = TemplateConfig(
         name="e",
         template="Judge {output}, not {other}.",
@@ -63,7 +63,7 @@ def evaluator(says: Says, choices: dict[str, float] | None, **config: Any) -> Te
         llm_config=LlmConfig(ai_integration_id="i", model_name="m"),
         **{"include_explanations": True, **config},
     )
-    return TemplateEvaluator(made, says, "TEST", format=InputVariableFormat.F_STRING)
+    return TemplateEvaluator(made, provider, "TEST", format=InputVariableFormat.F_STRING)
 
 
 @given(
@@ -74,15 +74,15 @@ def evaluator(says: Says, choices: dict[str, float] | None, **config: Any) -> Te
     tools=st.booleans(),
 )
 @pytest.mark.promise("judge.strict")
-async def test_a_judge_never_gets_a_label_in_that_is_no_choice_and_is_asked_at_most_twice(
+async def test_judge_reply_gives_only_labels_of_the_choices_after_at_most_two_calls(
     choices: dict[str, float], replies: list[ChatReply], data: tuple[str, str], explains: bool, tools: bool
 ) -> None:
-    says = Says(replies)
-    it = evaluator(says, choices, include_explanations=explains, use_function_calling=tools)
+    provider = ScriptedProvider(replies)
+    it = evaluator(provider, choices, include_explanations=explains, use_function_calling=tools)
     outcome = await it.evaluate({"output": data[0], "other": data[1]})
 
-    assert 1 <= len(says.asked) <= 2
-    assert says.asked[0].messages[1].content == f"Judge {data[0]}, not {data[1]}."
+    assert 1 <= len(provider.asked) <= 2
+    assert provider.asked[0].messages[1].content == f"Judge {data[0]}, not {data[1]}."
     if isinstance(outcome, Evaluated):
         assert outcome.label in choices and outcome.score == choices[outcome.label]
         assert explains or outcome.explanation is None
@@ -91,20 +91,20 @@ async def test_a_judge_never_gets_a_label_in_that_is_no_choice_and_is_asked_at_m
             "tool_call", "json_schema", "text", "json_in_text", "label_in_text",
         }  # fmt: skip
     else:
-        assert isinstance(outcome, Failed) and len(says.asked) == 2
+        assert isinstance(outcome, Failed) and len(provider.asked) == 2
         assert outcome.reason == "the judge's answer names none of the labels"
         assert outcome.detail is None or len(outcome.detail) <= 501
     json.dumps(outcome.provenance)
 
 
 @given(replies=st.lists(REPLIES, min_size=1, max_size=3))
-async def test_without_choices_any_words_are_the_answer_and_silence_is_asked_again_once(
+async def test_judge_without_choices_accepts_any_text_and_repeats_an_empty_reply_once(
     replies: list[ChatReply],
 ) -> None:
-    says = Says(replies)
-    outcome = await evaluator(says, None).evaluate({"output": "a", "other": "b"})
+    provider = ScriptedProvider(replies)
+    outcome = await evaluator(provider, None).evaluate({"output": "a", "other": "b"})
 
-    assert 1 <= len(says.asked) <= 2
+    assert 1 <= len(provider.asked) <= 2
     if isinstance(outcome, Evaluated):
         assert outcome.explanation and outcome.label is None and outcome.score is None
     else:

@@ -1,4 +1,4 @@
-"""Paging loses nothing and repeats nothing, whatever the size of the pages."""
+"""Paging omits nothing and repeats nothing, for any size of the pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE_SIZES = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 async def _walk(
     it: EngineInTest, path: str, items: str, page_sizes: list[int], *, search: dict[str, object] | None = None
 ) -> list[dict[str, Any]]:
-    """All items, with pages of the given sizes in turn."""
+    """Read all items, with these page sizes in turn."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     for turn in range(200):
@@ -36,7 +36,7 @@ async def _walk(
 
 @settings(max_examples=15, deadline=None)
 @given(count=st.integers(1, 12), page_sizes=PAGE_SIZES)
-def test_walking_the_datasets_shows_each_once_newest_first(count: int, page_sizes: list[int]) -> None:
+def test_paging_datasets_lists_each_once_newest_first(count: int, page_sizes: list[int]) -> None:
     async def law() -> None:
         async with engine() as it:
             made = [await it.seed_dataset([{"n": n}]) for n in range(count)]
@@ -48,7 +48,7 @@ def test_walking_the_datasets_shows_each_once_newest_first(count: int, page_size
 
 @settings(max_examples=15, deadline=None)
 @given(count=st.integers(1, 30), page_sizes=PAGE_SIZES, appended=st.integers(1, 5))
-def test_walking_the_examples_shows_each_once_in_order_also_after_an_append(
+def test_paging_examples_lists_each_once_in_order_after_an_append(
     count: int, page_sizes: list[int], appended: int
 ) -> None:
     async def law() -> None:
@@ -67,7 +67,7 @@ def test_walking_the_examples_shows_each_once_in_order_also_after_an_append(
 
 @settings(max_examples=15, deadline=None)
 @given(count=st.integers(2, 12), new=st.integers(1, 4))
-def test_what_is_made_during_a_walk_neither_repeats_nor_hides_what_was_there(count: int, new: int) -> None:
+def test_paging_is_stable_when_items_are_created_meanwhile(count: int, new: int) -> None:
     async def law() -> None:
         async with engine() as it:
             made = [await it.seed_dataset([{"n": n}]) for n in range(count)]

@@ -41,7 +41,7 @@ json_values = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(document=st.dictionaries(texts, json_values, max_size=4))
-def test_what_is_written_is_read_back_and_written_the_same_again(document: dict[str, Any]) -> None:
+def test_yaml_dump_and_load_round_trip(document: dict[str, Any]) -> None:
     written = dump(document)
     read = load(written).value
     assert canonical_json(read) == canonical_json(document)
@@ -80,7 +80,7 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=worlds())
-def test_exported_and_applied_is_the_same_but_for_ids_and_applied_again_is_nothing(drawn: dict[str, Any]) -> None:
+def test_export_and_apply_round_trip_and_a_second_apply_changes_nothing(drawn: dict[str, Any]) -> None:
     anyio.run(_check, drawn)
 
 

@@ -1,4 +1,4 @@
-"""Random sequences of operations through our client: the engine and a world of plain dicts agree after every step.
+"""Random sequences of operations through our client: the engine and a reference model agree after every step.
 
 In CI a few dozen short sequences. By hand, for some minutes, with new ones each time:
 
@@ -58,7 +58,7 @@ LONG = int(os.environ.get("EVALTASKS_LONG", "0"))
 
 
 class Sequences(RowRules, TaskRules):
-    """`agree` compares all that either side holds, after every step."""
+    """The state machine; `agree` compares the whole content of both sides after every step."""
 
     @initialize()
     def open(self) -> None:
@@ -69,7 +69,7 @@ class Sequences(RowRules, TaskRules):
         self.steps = 0
         for space in self.all(self.client.spaces.all(ListSpaces())):
             self.world.spaces[space.id] = {"name": space.name, "description": space.description}
-        # Something of each to begin with, made as everything is: short sequences then reach what depends on it.
+        # Start with one of each, created like everything else, so that short sequences reach what depends on them.
         self.create_project(0, "a")
         self.send_spans(0, {"s1": ["yes"], "s2": ["no"]})
         self.create_dataset(0, "a", ["yes", "no"])
@@ -109,12 +109,12 @@ class Sequences(RowRules, TaskRules):
     @invariant()
     def agree(self) -> None:
         if hasattr(self, "world"):
-            # One trip to the loop: a hundred small ones cost more than what they ask for.
+            # One call into the event loop, because a hundred small ones would cost more than their requests.
             self.ask(self._agree)
 
     async def _agree(self) -> None:
         self.steps += 1
-        # Small pages cost many requests, so they take turns with large ones.
+        # Small pages need many requests, so they alternate with large ones.
         size = (100, 2, 100, 1, 100, 3)[self.steps % 6]
         client, world = self.client, self.world
         assert not CRASHES.said, CRASHES.said
@@ -172,7 +172,7 @@ def portal() -> Iterator[BlockingPortal]:
         yield portal
 
 
-def test_the_engine_and_a_world_of_plain_dicts_agree_after_every_step(portal: BlockingPortal) -> None:
+def test_engine_and_reference_model_agree_after_every_step(portal: BlockingPortal) -> None:
     machine = type("Machine", (Sequences,), {"portal": portal})
     CRASHES.said.clear()
     logging.getLogger("evaltasks").addHandler(CRASHES)
