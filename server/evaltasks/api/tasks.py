@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from evaltasks.api.evaluator_kinds import EvaluatorType
 from evaltasks.api.run_configurations import ReadConfiguration, RunConfiguration
 from evaltasks.api.wire import (
     CaseInsensitive,
@@ -35,6 +36,11 @@ class TaskType(WireEnum):
     def evaluates(self) -> bool:
         """True for the two evaluation types."""
         return self is not TaskType.RUN_EXPERIMENT
+
+    @property
+    def evaluator_type(self) -> EvaluatorType:
+        """The type of the evaluators that tasks of this type take; only the two evaluation types take any."""
+        return EvaluatorType.TEMPLATE if self is TaskType.TEMPLATE_EVALUATION else EvaluatorType.CODE
 
 
 class AppliesTo(Enum):

@@ -10,9 +10,9 @@ from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import EvaluatorAttachment, TaskType
 from evaltasks.insight.validation import ValidationIssue
 
-_NEEDED = {
-    TaskType.TEMPLATE_EVALUATION: (EvaluatorType.TEMPLATE, TaskType.CODE_EVALUATION),
-    TaskType.CODE_EVALUATION: (EvaluatorType.CODE, TaskType.TEMPLATE_EVALUATION),
+_OTHER_TYPES = {
+    TaskType.TEMPLATE_EVALUATION: TaskType.CODE_EVALUATION,
+    TaskType.CODE_EVALUATION: TaskType.TEMPLATE_EVALUATION,
 }
 _NAME_CHARACTERS_MAX = 60
 
@@ -73,9 +73,9 @@ def fit_notes(attached: Sequence[Attached]) -> list[str]:
 
 def _type_issues(task_type: TaskType | str, evaluator: Attached) -> Iterator[ValidationIssue]:
     kind = evaluator.version.type
-    if not isinstance(task_type, TaskType) or task_type not in _NEEDED:
+    if not isinstance(task_type, TaskType) or task_type not in _OTHER_TYPES:
         return
-    needed, other = _NEEDED[task_type]
+    needed, other = task_type.evaluator_type, _OTHER_TYPES[task_type]
     if kind in {EvaluatorType.TEMPLATE, EvaluatorType.CODE} and kind is not needed:
         yield ValidationIssue(
             f"{evaluator.path}.evaluator_id",
@@ -85,10 +85,7 @@ def _type_issues(task_type: TaskType | str, evaluator: Attached) -> Iterator[Val
 
 
 def _version_issues(evaluator: Attached) -> Iterator[ValidationIssue]:
-    if (
-        evaluator.attachment.evaluator_version_id
-        and evaluator.version.evaluator_id != evaluator.attachment.evaluator_id
-    ):
+    if evaluator.has_foreign_version:
         yield ValidationIssue(
             f"{evaluator.path}.evaluator_version_id",
             "is a version of another evaluator",
@@ -97,10 +94,7 @@ def _version_issues(evaluator: Attached) -> Iterator[ValidationIssue]:
 
 
 def _mapping_issues(evaluator: Attached) -> Iterator[ValidationIssue]:
-    if (
-        evaluator.attachment.evaluator_version_id
-        and evaluator.version.evaluator_id != evaluator.attachment.evaluator_id
-    ):
+    if evaluator.has_foreign_version:
         return
     declared, prompt = evaluator.version.declared_variables, evaluator.version.prompt
     mapped = {

@@ -1,17 +1,23 @@
-"""The recipe "An evaluator kind" of CONTRIBUTING.md, followed by an installed package that adds the kind WORD_COUNT."""
+"""The recipe "An evaluator kind" of CONTRIBUTING.md: WORD_COUNT, from an installed package and in a copy of ours."""
 
 from __future__ import annotations
 
 import ast
 import json
 import logging
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+import evaltasks
 from evaltasks.api.evaluator_kinds import BUILT_IN, PLUGINS, kinds
 from evaltasks.engine.document import openapi_document
 from evaltasks.engine.evaluators.kinds import RUNNERS
@@ -25,7 +31,8 @@ from tests.support.plugins import install_plugin
 from tests.support.promoting import applied, place, planned, tasks_of
 from tests.support.promoting import evaluator as seed_evaluator
 
-PACKAGE = Path(__file__).parents[3] / "server" / "evaltasks"
+ROOT = Path(__file__).parents[3]
+PACKAGE = ROOT / "server" / "evaltasks"
 
 WORD_COUNT = """
 from __future__ import annotations
@@ -203,6 +210,78 @@ def test_every_built_in_kind_has_a_runner() -> None:
     assert RUNNERS.keys() == BUILT_IN.keys()
 
 
+MODEL = """class WordCountConfig(CodeConfig):
+    type: Literal["WORD_COUNT"] = "WORD_COUNT"
+    words_max: int = Field(default=2, ge=1)
+
+
+"""
+ROW = """    "WORD_COUNT": Runner(problems=no_problems, make=lambda config, _resources: WordCounter(config)),
+"""
+WORK = """class WordCounter(Evaluator):
+    def __init__(self, config):
+        self.variables = tuple(config.variables)
+        self._words_max = config.words_max
+
+    async def evaluate(self, values):
+        words = len(str(values[self.variables[0]]).split())
+        return Evaluated(label="short" if words <= self._words_max else "long", score=float(words))
+
+
+async def no_problems(config, sandbox):
+    return []
+
+
+"""
+# The two files to touch for a kind of this repository: what is added, and before what.
+EDITS = {
+    "api/evaluator_kinds.py": [
+        (MODEL, "class OtherCodeConfig("),
+        ("WORD_COUNT = EvaluatorKind(config=WordCountConfig)\n", "\nBUILT_IN"),
+        ("WORD_COUNT, ", "MANAGED, CUSTOM)}"),
+    ],
+    "engine/evaluators/kinds.py": [
+        ("from evaltasks.engine.evaluators.outcome import Evaluated\n", "from evaltasks.engine.evaluators.outcome"),
+        (WORK, "RUNNERS: "),
+        (ROW, "    CUSTOM.tag: Runner("),
+    ],
+}
+
+
+def test_a_built_in_kind_needs_changes_in_two_files(tmp_path: Path) -> None:
+    """The table is made when the package is imported, so an interpreter of its own uses the changed copy."""
+    copy = tmp_path / "evaltasks"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, edits in EDITS.items():
+        text = (copy / name).read_text(encoding="utf-8")
+        for added, before in edits:
+            assert before in text, f"{name} no longer has: {before}"
+            text = text.replace(before, added + before, 1)
+        (copy / name).write_text(text, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name if __spec__ else __name__],
+        env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout == f"used {copy}\n"
+
+
+async def _use_the_built_in_kind() -> None:
+    async with tools() as it:
+        await it.seed.seed_spans(await it.seed.seed_project("chat"), 2)
+        made = await it.call(CREATE_EVALUATOR, name="Length", kind="word_count_code")
+        projects = await it.seed.ask("GET", "/v2/projects")
+        task = await it.seed.seed_task([made.evaluator_id], project_id=projects["projects"][0]["id"])
+        run = await it.seed.finish(task, **WINDOW)
+        assert {(row["label"], row["score"]) for row in await it.seed.rows(run["id"])} == {("short", 2.0)}
+    async with place() as source, place() as target:
+        await seed_evaluator(source, "Length", CONFIG)
+        await source.it.seed_task([source.ids["Length"]], name="t", project_id=source.ids["chat"])
+        await applied((await export_space(source.client, source.space.id)).files, target)
+        assert await tasks_of(target) == await tasks_of(source)
+
+
 # Modules that may name the configuration class of a kind: where it is defined or made, and the work of the kind.
 OWNERS = {
     "api/evaluator_kinds.py": "defines the classes and their table",
@@ -248,3 +327,8 @@ def test_no_module_distinguishes_kinds_by_isinstance_or_match() -> None:
                 assert not _names(node.args[1]) & CLASSES, f"{name}:{node.lineno}"
             elif isinstance(node, ast.MatchClass):
                 assert not _names(node.cls) & CLASSES, f"{name}:{node.lineno}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"used {Path(evaltasks.__file__ or '').parent}\n")
+    anyio.run(_use_the_built_in_kind)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaltasks.api.evaluator_kinds import DataGranularity, EvaluatorType
+from evaltasks.api.evaluator_kinds import DataGranularity
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import (
@@ -33,10 +33,6 @@ from evaltasks.engine.store.projects import find_project
 from evaltasks.engine.store.store import Transaction
 
 _EVALUATION_FIELDS = ("evaluators", *settings_for(AppliesTo.EVALUATION_TASKS, AppliesTo.PROJECT_TASKS))
-_EVALUATOR_TYPES = {
-    TaskType.TEMPLATE_EVALUATION: EvaluatorType.TEMPLATE,
-    TaskType.CODE_EVALUATION: EvaluatorType.CODE,
-}
 
 
 def validate_creation(tx: Transaction, body: CreateTask) -> str:
@@ -238,10 +234,10 @@ def _validate_evaluators(
             continue
         if space_id is not None and evaluator.space_id != space_id:
             problems.unprocessable(f"{where}.evaluator_id is an evaluator of another space than that of the task")
-        if evaluator.type != _EVALUATOR_TYPES[task_type]:
+        if evaluator.type != task_type.evaluator_type:
             problems.unprocessable(
                 f"{where} is a {evaluator.type.lower()} evaluator; a {task_type.lower()} task needs "
-                f"{_EVALUATOR_TYPES[task_type].lower()} evaluators"
+                f"{task_type.evaluator_type.lower()} evaluators"
             )
         version = tasks.version_for(tx, attachment.evaluator_id, attachment.evaluator_version_id)
         if version is None:
