@@ -96,6 +96,7 @@ class Soak:
     streamed: Counter[str] = field(default_factory=Counter)  # spans sent, by continuous task
     asked: list[Asked] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
+    experiments: set[str] = field(default_factory=set)  # tasks that run an experiment and a task chained to it
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def prepare(self) -> None:
@@ -176,6 +177,7 @@ class Soak:
         body = {"name": f"e{number}", "type": "RUN_EXPERIMENT", "dataset_id": self.dataset}
         task = (await self.it.ask("POST", "/v2/tasks", {**body, "run_configuration": configuration}))["id"]
         await self.it.trigger(task, experiment_name=f"x{number}", evaluation_task_ids=[chained])
+        self.experiments.add(task)
         self.asked += [Asked(task, SPANS), Asked(chained, SPANS, is_judged=False)]
 
     async def send_spans(self) -> None:
@@ -187,25 +189,23 @@ class Soak:
     async def cancel_one(self) -> None:
         unfinished = [run for run in await self._runs() if run["status"] not in ENDS]
         # A chain whose first task run is cancelled has no second; what continuous tasks leave out is lost by intent.
-        plain = [run for run in unfinished if run["task_id"] not in self.streams and not run["experiment_id"]]
         chained = {one.task for one in self.asked if not one.is_judged}
-        plain = [run for run in plain if run["task_id"] not in chained]
+        kept = chained | self.experiments | self.streams.keys()
+        plain = [run for run in unfinished if run["task_id"] not in kept]
         if not plain:
             return
         run = self.random.choice(plain)
-        # It may have ended meanwhile, or turned out to be an experiment.
+        # It may have ended meanwhile.
         reply = await self.it.http.post(f"/v2/task-runs/{run['id']}/cancel")
         if reply.status_code == 200:
             self.cancelled.add(run["task_id"])
 
     async def delete_one(self) -> None:
-        candidates = [one for one in self.asked if one.is_judged and one.num_runs is not None]
+        plain = (one for one in self.asked if one.is_judged and one.num_runs is not None)
+        candidates = [one for one in plain if one.task not in self.experiments]
         if not candidates:
             return
         gone = self.random.choice(candidates)
-        runs = (await self.it.ask("GET", f"/v2/tasks/{gone.task}/runs"))["task_runs"]
-        if any(run["experiment_id"] for run in runs):
-            return
         await self.it.ask("DELETE", f"/v2/tasks/{gone.task}", status=204)
         self.asked.remove(gone)
 
