@@ -49,6 +49,7 @@ async def list_annotation_configs(call: Call) -> AnnotationConfigPage:
 
 
 async def create_annotation_config(call: Call) -> AnnotationConfig:
+    """Create an annotation config. Raises Conflict if the space has one with this name."""
     body, services = call.body(CreateAnnotationConfig), call.services
 
     def work(tx: Transaction) -> AnnotationConfig:

@@ -58,6 +58,7 @@ async def list_datasets(call: Call) -> DatasetPage:
 
 
 async def create_dataset(call: Call) -> Dataset:
+    """Create a dataset with its first version. Raises Conflict if the space has a dataset with this name."""
     body, services = call.body(CreateDataset), call.services
     rows = _with_ids(call, body.examples)
 
@@ -73,6 +74,7 @@ async def get_dataset(call: Call) -> Dataset:
 
 
 async def rename_dataset(call: Call) -> Dataset:
+    """Rename a dataset. Raises Conflict if the space has another dataset with this name."""
     name, services = call.body(RenameDataset).name, call.services
 
     def work(tx: Transaction) -> Dataset:
@@ -95,6 +97,7 @@ async def delete_dataset(call: Call) -> None:
 
 
 async def list_examples(call: Call) -> ExamplePage:
+    """List the examples of a version in the order of creation."""
     query = call.query(ListExamples)
     return await _example_page(call, query, query.dataset_version_id, None)
 

@@ -78,6 +78,8 @@ async def get_experiment(call: Call) -> Experiment:
 
 
 async def delete_experiment(call: Call) -> None:
+    """Delete an experiment with its experiment runs and their evaluations."""
+
     def work(tx: Transaction) -> None:
         experiments.delete_experiment(tx, require_experiment(tx, call.path["experiment_id"]).id)
 
@@ -118,6 +120,7 @@ async def search_experiment_runs(call: Call) -> ExperimentRunPage:
 
 
 async def append_experiment_runs(call: Call) -> ExperimentWithRunIds:
+    """Add experiment runs. Raises Unprocessable if the experiment has a dataset and a row has no example_id."""
     body, services = call.body(AppendExperimentRuns), call.services
     runs = _new_runs(call, body.experiment_runs)
 

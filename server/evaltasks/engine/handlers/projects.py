@@ -43,6 +43,7 @@ async def get_project(call: Call) -> Project:
 
 
 async def create_project(call: Call) -> Project:
+    """Create a project. Raises Conflict if the space has a project with this name."""
     body, services = call.body(CreateProject), call.services
 
     def work(tx: Transaction) -> Project:
@@ -54,6 +55,7 @@ async def create_project(call: Call) -> Project:
 
 
 async def rename_project(call: Call) -> Project:
+    """Rename a project. Raises Conflict if the space has another project with this name."""
     name = call.body(RenameProject).name
 
     def work(tx: Transaction) -> Project:

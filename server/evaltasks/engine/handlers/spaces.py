@@ -64,6 +64,7 @@ async def get_space(call: Call) -> Space:
 
 
 async def create_space(call: Call) -> Space:
+    """Create a space. Raises Conflict if a space has this name."""
     body, services = call.body(CreateSpace), call.services
 
     def work(tx: Transaction) -> Space:

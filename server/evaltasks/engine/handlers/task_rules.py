@@ -143,13 +143,13 @@ def _validate_evaluation_task(tx: Transaction, body: CreateTask, space_id: str |
 
 
 def _changed_shape(tx: Transaction, task: Task, body: UpdateTask) -> TaskShape:
-    """The task's shape as the change would leave it: null clears a filter, evaluators are replaced as a whole."""
-    given = body.model_fields_set
+    """Return the shape of the task after the update: null clears a filter, a list of evaluators replaces all."""
+    provided = body.model_fields_set
     attachments = task.evaluators if body.evaluators is None else body.evaluators
     return TaskShape(
         is_on_project=task.project_id is not None,
-        query_filter=body.query_filter if "query_filter" in given else task.query_filter,
-        query_filters=body.query_filters if "query_filters" in given else task.query_filters,
+        query_filter=body.query_filter if "query_filter" in provided else task.query_filter,
+        query_filters=body.query_filters if "query_filters" in provided else task.query_filters,
         attachments=attachments,
         granularities=_granularities(tx, attachments),
     )
@@ -191,6 +191,7 @@ def _validate_experiment_task(tx: Transaction, body: CreateTask, space_id: str |
 def validate_experiments(
     tx: Transaction, experiment_ids: Sequence[str] | None, dataset_id: str, problems: ProblemList
 ) -> None:
+    """Add a problem for each id that is not the id of an experiment of the dataset."""
     for index, experiment_id in enumerate(experiment_ids or ()):
         experiment = find_experiment(tx, experiment_id)
         if experiment is None:

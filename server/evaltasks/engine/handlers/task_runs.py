@@ -62,6 +62,7 @@ def require_task_run(tx: Transaction, run_id: str) -> Row:
 
 
 async def trigger_task_run(call: Call) -> TaskRun:
+    """Create a pending task run and wake the executor. Raises one Problem with the details of all problems."""
     body, services = call.body(TriggerTaskRun), call.services
     now = services.clock.now()
 
@@ -199,6 +200,7 @@ def _validate_chained(tx: Transaction, dataset_id: str, task_ids: Sequence[str],
 
 
 async def list_task_runs(call: Call) -> TaskRunPage:
+    """List the task runs of a task, newest first."""
     query = call.query(ListTaskRuns)
     task_id = call.path["task_id"]
     scope = scope_of("task_runs", query, task_id)

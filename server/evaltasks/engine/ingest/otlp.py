@@ -136,7 +136,13 @@ def _project_name(resource: Resource, header_project: str | None) -> str:
 
 
 def _row_from(span: Span) -> SpanRow:
-    """Raises ValidationError, ValueError, OverflowError."""
+    """Return the row to store for a span.
+
+    Raises:
+        ValidationError: A field is not valid.
+        ValueError: An id or a time is not valid.
+        OverflowError: A time is out of range.
+    """
     if len(span.trace_id) != _TRACE_ID_BYTES or not any(span.trace_id):
         raise ValueError(f"trace_id must be {_TRACE_ID_BYTES} bytes and not all zero")
     if len(span.span_id) != _SPAN_ID_BYTES or not any(span.span_id):

@@ -1,7 +1,7 @@
-"""Selects the rows that a task run evaluates: by its window or its new spans, by filters and by sample.
+"""Selects the rows that a task run evaluates, by window or new spans, filters and sample.
 
 Each function returns the text of a JSON array of `[place, seq, row id, trace id, marks]`, as `ledger.insert_selected`
-takes it. `marks` has a 1 or a 0 for each evaluator: whether its filter takes the row.
+needs it. `marks` has a 1 for each evaluator whose filter the row passes, and a 0 for the others.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class SpanScope:
     window_us: tuple[int | None, int | None] = (None, None)
 
     def values(self) -> dict[str, Any]:
+        """Return the values that the queries bind."""
         first_us, last_us = self.window_us if self.new_spans is None else (None, None)
         after_seq, upto_seq = self.new_spans or (None, None)
         return {

@@ -32,6 +32,7 @@ def ledger_rows(
 
 
 def task_run_row_from_row(row: Row) -> TaskRunRow:
+    """Return the wire model of a ledger row."""
     return TaskRunRow(
         row_kind=row["row_kind"],
         row_id=row["row_id"],
@@ -65,8 +66,8 @@ def pending_rows(
 ) -> list[Row]:
     """Return the next WAITING ledger rows in the order of their positions.
 
-    Each has the columns of the row it is about, and `found` is NULL if that row was deleted. A group (trace or session)
-    has neither: its spans are read one group at a time.
+    Each has the columns of its span, experiment run or example; `found` is NULL if that was deleted. A ledger row of a
+    group (trace or session) has neither, because the spans of a group are read when the group is processed.
     """
     query = "groups.waiting" if row_kind == "group" else f"ledger.waiting_{row_kind}s"
     return tx.fetch_all(query, {"seq": seq, "after": after_position, "limit": limit})
@@ -162,7 +163,7 @@ class SelectedRows:
 def insert_selected(
     tx: Transaction, seq: int, selected: SelectedRows, *, override: bool, skip_reason: str, now_us: int
 ) -> None:
-    """Add a ledger row for each selected row and each evaluator that takes it.
+    """Add a ledger row for each selected row and each evaluator whose filter it passes.
 
     Args:
         tx: The transaction.

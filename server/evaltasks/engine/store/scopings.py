@@ -15,6 +15,6 @@ class Scoped(Protocol):
 
 
 def is_usable_in(integration: Scoped, space_id: str) -> bool:
-    """True if the integration may be used in the space."""
+    """Return True if the integration can be used in the space."""
     scopings = integration.scopings
     return not scopings or any(scoping.get("space_id") in {None, space_id} for scoping in scopings)
