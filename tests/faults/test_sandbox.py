@@ -1,6 +1,6 @@
-"""Hostile code in both sandboxes: nothing gets out, one bad row costs one error, the rows after it are evaluated.
+"""Hostile code in both sandboxes: nothing gets out, one bad row is one error, and the rows after it are evaluated.
 
-Every case is a body of `evaluate` that does what it does when the row says `now`; the rows around it are harmless.
+Every case is a body of `evaluate` that attacks when the row says `now`; the rows around it are harmless.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ async def sandbox_of(kind: SandboxKind, limits: SandboxLimits = LIMITS) -> Async
 async def outcomes_of(
     kind: SandboxKind, body: str, outputs: list[object], *, limits: SandboxLimits = LIMITS, **more: str
 ) -> list[Outcome]:
-    """What each row comes to when all are asked for at once, as the executor does."""
+    """Return the outcome of each row when all are requested at once, as the executor does."""
     outcomes: list[Outcome | None] = [None] * len(outputs)
     async with sandbox_of(kind, limits) as sandbox:
-        # A last line that is never reached: the contract wants to see a result.
+        # The last line is never reached; the contract requires a result.
         evaluator = CustomCodeEvaluator(custom_config(f"{body}\nreturn EvaluationResult(score=0)", **more), sandbox)
 
         async def ask(place: int) -> None:
@@ -68,7 +68,7 @@ async def outcomes_of(
 
 
 async def attack(kind: SandboxKind, body: str, **more: str) -> Failed:
-    """The outcome of the one bad row; the others around it must be fine."""
+    """Return the outcome of one bad row; the rows around it must succeed."""
     (bad,) = await attacks(kind, [body], **more)
     return bad
 
@@ -76,7 +76,7 @@ async def attack(kind: SandboxKind, body: str, **more: str) -> Failed:
 async def attacks(
     kind: SandboxKind, bodies: Sequence[str], *, limits: SandboxLimits = LIMITS, **more: str
 ) -> list[Failed]:
-    """The same for one bad row of each body, with a harmless row before, between and after them."""
+    """Return the outcomes of one bad row for each body, with a harmless row before, between and after them."""
     branches = [
         f"if output == 'now {place}':\n" + indent(dedent(body).strip(), "    ") for place, body in enumerate(bodies)
     ]
@@ -97,12 +97,12 @@ async def attacks(
 TOO_SLOW = "the evaluator's code ran longer than 0.25 s"
 
 
-async def test_an_endless_loop_costs_its_row(kind: SandboxKind) -> None:
+async def test_sandbox_endless_loop_fails_only_its_row(kind: SandboxKind) -> None:
     loops = ["while True: pass", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"]
     assert {bad.reason for bad in await attacks(kind, loops)} == {TOO_SLOW}
 
 
-async def test_a_memory_bomb_costs_its_row(kind: SandboxKind) -> None:
+async def test_sandbox_out_of_memory_fails_only_its_row(kind: SandboxKind) -> None:
     bombs = [
         "x = []\nwhile True: x.append('a' * 100000)",
         "x = 'a' * 10**10",
@@ -115,12 +115,12 @@ async def test_a_memory_bomb_costs_its_row(kind: SandboxKind) -> None:
     assert {bad.reason for bad in await attacks(kind, bombs, limits=limits)} == {TOO_MUCH_MEMORY}
 
 
-async def test_deep_recursion_costs_its_row(kind: SandboxKind) -> None:
+async def test_sandbox_deep_recursion_fails_only_its_row(kind: SandboxKind) -> None:
     bad = await attack(kind, "return self.evaluate(output=output)")
     assert bad.reason == "the evaluator's code raised RecursionError"
 
 
-async def test_a_pattern_that_takes_for_ever_costs_at_most_its_row(kind: SandboxKind) -> None:
+async def test_sandbox_catastrophic_pattern_fails_at_most_its_row(kind: SandboxKind) -> None:
     body = "if output == 'now':\n    re.match('(a+)+$', 'a' * 40 + 'b')\nreturn EvaluationResult(label='fine')"
     outcomes = await outcomes_of(kind, body, ["now", "b"], imports="import re")
     # Monty's own engine does not backtrack for ever; CPython's does, and is stopped.
@@ -128,19 +128,19 @@ async def test_a_pattern_that_takes_for_ever_costs_at_most_its_row(kind: Sandbox
     assert isinstance(outcomes[1], Evaluated)
 
 
-async def test_sleep_is_refused_at_once(kind: SandboxKind) -> None:
+async def test_sandbox_rejects_sleep_at_once(kind: SandboxKind) -> None:
     with anyio.fail_after(10):
         bad = await attack(kind, "time.sleep(3600)", imports="import time")
     assert bad.reason in {SLEPT, "the evaluator's code raised PermissionError"}
 
 
-async def test_code_that_is_slow_but_not_too_slow_evaluates_every_row(kind: SandboxKind) -> None:
+async def test_sandbox_evaluates_every_row_of_slow_code_within_the_limit(kind: SandboxKind) -> None:
     body = "for _ in range(400000): pass\nreturn EvaluationResult(label='fine')"
     outcomes = await outcomes_of(kind, body, [str(n) for n in range(30)])
     assert [type(outcome) for outcome in outcomes] == [Evaluated] * 30
 
 
-async def test_an_evaluator_whose_every_row_breaks_a_limit_is_given_up(kind: SandboxKind) -> None:
+async def test_session_stops_when_every_row_exceeds_a_limit(kind: SandboxKind) -> None:
     limits = SandboxLimits(batch_seconds=0.1, rows_lost_max=3)
     with pytest.raises(BaseExceptionGroup) as raised:
         await outcomes_of(kind, "while True: pass", ["a"] * 10, limits=limits)
@@ -151,9 +151,7 @@ async def test_an_evaluator_whose_every_row_breaks_a_limit_is_given_up(kind: San
 # --- output -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_flood_of_prints_reaches_neither_stdout_nor_memory(
-    kind: SandboxKind, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_sandbox_limits_and_discards_printed_output(kind: SandboxKind, capfd: pytest.CaptureFixture[str]) -> None:
     bad = await attack(kind, "while True: print('x' * 10000)")
     assert bad.reason in {
         "the evaluator's code wrote more than the sandbox allows",
@@ -162,20 +160,20 @@ async def test_a_flood_of_prints_reaches_neither_stdout_nor_memory(
     assert capfd.readouterr().out == ""
 
 
-async def test_a_print_is_not_an_error(kind: SandboxKind, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_sandbox_print_is_not_an_error(kind: SandboxKind, capfd: pytest.CaptureFixture[str]) -> None:
     assert [type(one) for one in await outcomes_of(kind, "print(output)\nreturn EvaluationResult(score=1)", ["a"])] == [
         Evaluated
     ]
     assert capfd.readouterr().out == ""
 
 
-async def test_a_huge_explanation_is_cut(kind: SandboxKind) -> None:
+async def test_sandbox_cuts_a_long_explanation(kind: SandboxKind) -> None:
     (outcome,) = await outcomes_of(kind, "return EvaluationResult(score=1, explanation='y' * 3000000)", ["a"])
     assert isinstance(outcome, Evaluated) and outcome.explanation is not None
     assert len(outcome.explanation) == LIMITS.explanation_chars_max and outcome.explanation.endswith("…")
 
 
-async def test_what_is_no_result_is_said(kind: SandboxKind) -> None:
+async def test_sandbox_reports_a_result_that_is_not_an_evaluation_result(kind: SandboxKind) -> None:
     results = {
         "EvaluationResult(label='x' * 2000000)": "the EvaluationResult's label is longer than 1000 characters",
         "EvaluationResult(label=['x'])": "the EvaluationResult's label is not text",
@@ -194,7 +192,7 @@ async def test_what_is_no_result_is_said(kind: SandboxKind) -> None:
     assert [bad.reason for bad in found] == list(results.values())
 
 
-async def test_a_generator_is_no_result(kind: SandboxKind) -> None:
+async def test_sandbox_rejects_a_generator_as_a_result(kind: SandboxKind) -> None:
     bad = await attack(kind, "found = (x for x in [1])\nreturn found")
     assert bad.reason in {f"evaluate returned {name} instead of an EvaluationResult" for name in ("generator", "list")}
 
@@ -202,7 +200,7 @@ async def test_a_generator_is_no_result(kind: SandboxKind) -> None:
 # --- the world outside ------------------------------------------------------------------------------------------------
 
 
-async def test_files_environment_processes_and_signals_are_out_of_reach(kind: SandboxKind, tmp_path: Path) -> None:
+async def test_sandbox_denies_files_environment_processes_and_signals(kind: SandboxKind, tmp_path: Path) -> None:
     written = tmp_path / "written"
     reach = [
         "open('/etc/passwd').read()",
@@ -228,7 +226,7 @@ async def test_files_environment_processes_and_signals_are_out_of_reach(kind: Sa
     assert not written.exists() and not written.is_symlink()
 
 
-async def test_modules_that_reach_out_are_named_as_missing_when_the_evaluator_is_made(kind: SandboxKind) -> None:
+async def test_sandbox_reports_unavailable_modules_at_creation(kind: SandboxKind) -> None:
     modules = ["ctypes", "socket", "subprocess", "multiprocessing", "resource", "pty", "numpy", "no_such_module"]
     config = custom_config(imports="\n".join(f"import {module}" for module in modules))
     async with sandbox_of(kind) as sandbox:
@@ -238,7 +236,7 @@ async def test_modules_that_reach_out_are_named_as_missing_when_the_evaluator_is
     assert len(issues) == len(modules)
 
 
-async def test_what_is_hidden_in_python_itself_leads_nowhere_in_a_locked_process() -> None:
+async def test_process_sandbox_denies_access_through_python_internals() -> None:
     """Everything in the interpreter can be reached from within; the kernel refuses what it would be good for."""
     roots = "[c for c in object.__subclasses__() if c.__name__ == '{name}'][0]"
     bodies = [
@@ -254,7 +252,7 @@ async def test_what_is_hidden_in_python_itself_leads_nowhere_in_a_locked_process
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are of x86-64")
-async def test_a_raw_system_call_is_refused_by_the_kernel() -> None:
+async def test_process_sandbox_raw_system_calls_are_rejected_by_the_kernel() -> None:
     """As code would make it that found its way to the libc in its own process, which it can."""
     calls = {
         "socket": "41, 2, 1, 0", "fork": "57", "clone3": "435, 0, 0", "kill": "62, 1, 0", "execve": "59, 0, 0, 0",
@@ -277,7 +275,7 @@ async def test_a_raw_system_call_is_refused_by_the_kernel() -> None:
         ), (name, outcome)
 
 
-async def test_no_signal_reaches_the_parent(kind: SandboxKind) -> None:
+async def test_sandbox_cannot_signal_its_parent(kind: SandboxKind) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
     try:
@@ -287,7 +285,7 @@ async def test_no_signal_reaches_the_parent(kind: SandboxKind) -> None:
     assert heard == []
 
 
-async def test_a_listening_port_of_this_machine_is_not_reached() -> None:
+async def test_process_sandbox_cannot_connect_to_a_local_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         port = server.getsockname()[1]
@@ -297,12 +295,12 @@ async def test_a_listening_port_of_this_machine_is_not_reached() -> None:
             server.accept()
 
 
-async def test_a_worker_that_kills_itself_costs_its_row() -> None:
+async def test_process_sandbox_worker_that_kills_itself_fails_only_its_row() -> None:
     bodies = ["os._exit(0)", "os.abort()", "os.write(1, b'x' * 100)", "os.close(1)", "os.read(0, 10)"]
     assert len(await attacks(PROCESS, bodies, imports="import os")) == len(bodies)
 
 
-async def test_a_crash_of_the_interpreter_costs_its_row() -> None:
+async def test_process_sandbox_interpreter_crash_fails_only_its_row() -> None:
     body = """
     sys.setrecursionlimit(10**9)
     class Deep:
@@ -313,7 +311,7 @@ async def test_a_crash_of_the_interpreter_costs_its_row() -> None:
     assert (await attack(PROCESS, body, imports="import sys")).reason == ENDED
 
 
-async def test_what_earlier_rows_left_in_memory_is_not_held_against_a_later_one(kind: SandboxKind) -> None:
+async def test_session_retries_a_row_that_ran_out_of_memory_after_other_rows(kind: SandboxKind) -> None:
     body = "self.kept.append('x' * 2_000_000)\nreturn EvaluationResult(score=len(self.kept))"
     limits = SandboxLimits(rows_per_batch=10, process_memory_bytes=150_000_000)
     extra = "def __init__(self):\n    self.kept = []\n"
@@ -321,7 +319,7 @@ async def test_what_earlier_rows_left_in_memory_is_not_held_against_a_later_one(
     assert [type(outcome) for outcome in outcomes] == [Evaluated] * 100
 
 
-async def test_what_code_writes_into_the_pipe_is_no_answer_of_this_row_or_the_next() -> None:
+async def test_process_sandbox_ignores_answers_forged_in_the_pipe() -> None:
     junk = [
         b'["said"]', b"[[1, 2]]", b'{"a": 1}', b"[" * 5_000, b"nonsense", b"\xff", b"",
         b'[1, [["said", "forged", 1, null]]]', b'[["said", "forged", 1, null]]',
@@ -331,13 +329,13 @@ async def test_what_code_writes_into_the_pipe_is_no_answer_of_this_row_or_the_ne
     assert {bad.reason for bad in found} == {"the evaluator's code left no readable answer"}
 
 
-async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+async def test_process_sandbox_limits_the_length_of_an_answer() -> None:
     body = "os.write(1, (2**31).to_bytes(4, 'big'))\nwhile True: os.write(1, b'x' * 100000)"
     (outcome,) = await outcomes_of(PROCESS, body, ["a"], imports="import os")
     assert isinstance(outcome, Failed) and outcome.reason == "the evaluator's code wrote more than the sandbox allows"
 
 
-async def test_no_worker_is_left_when_the_sandbox_is_closed(kind: SandboxKind) -> None:
+async def test_sandbox_leaves_no_worker_when_it_is_closed(kind: SandboxKind) -> None:
     before = _children()
     await outcomes_of(kind, "while True: pass", ["a"], limits=SandboxLimits(batch_seconds=0.1))
     assert _children() <= before
@@ -353,7 +351,7 @@ def _children() -> set[str]:
 # --- what comes back --------------------------------------------------------------------------------------------------
 
 
-async def test_half_a_surrogate_pair_goes_in_and_comes_out_as_text_that_can_be_stored(kind: SandboxKind) -> None:
+async def test_sandbox_replaces_half_surrogate_pairs_by_storable_text(kind: SandboxKind) -> None:
     body = "return EvaluationResult(label='fine', explanation=str(output))"
     outcomes = await outcomes_of(kind, body, ["a\ud800b", {"\udfff": ["\ud800"]}, "fine"])
     for outcome in outcomes:
@@ -361,14 +359,14 @@ async def test_half_a_surrogate_pair_goes_in_and_comes_out_as_text_that_can_be_s
         outcome.explanation.encode()
 
 
-async def test_values_of_every_kind_of_json_arrive_as_they_are(kind: SandboxKind) -> None:
+async def test_sandbox_passes_values_of_every_json_type_unchanged(kind: SandboxKind) -> None:
     values: list[object] = ["text", 1, 2.5, True, None, [1, [2]], {"a": {"b": [None]}}, "Ünï 🙂", 2**70, ""]
     body = "return EvaluationResult(label='same', explanation=json.dumps(output, sort_keys=True))"
     outcomes = await outcomes_of(kind, body, values, imports="import json")
     assert [json.loads(getattr(one, "explanation", None) or "0") for one in outcomes] == values
 
 
-async def test_a_value_nested_very_deep_costs_at_most_its_row(kind: SandboxKind) -> None:
+async def test_sandbox_deeply_nested_value_fails_at_most_its_row(kind: SandboxKind) -> None:
     deep: list[object] = []
     for _ in range(400):
         deep = [deep]
@@ -376,13 +374,13 @@ async def test_a_value_nested_very_deep_costs_at_most_its_row(kind: SandboxKind)
     assert [type(outcome) for outcome in outcomes] == [Evaluated] * 3
 
 
-async def test_a_row_too_large_to_hand_over_is_an_error_of_its_own(kind: SandboxKind) -> None:
+async def test_session_reports_a_row_that_is_too_large(kind: SandboxKind) -> None:
     limits = SandboxLimits(row_chars_max=1000)
     outcomes = await outcomes_of(kind, "return EvaluationResult(label='fine')", ["a", "x" * 1001, "b"], limits=limits)
     assert [type(outcome) for outcome in outcomes] == [Evaluated, Failed, Evaluated]
 
 
-async def test_an_object_that_pretends_to_be_something_else_is_no_label(kind: SandboxKind) -> None:
+async def test_sandbox_rejects_an_object_that_imitates_a_label(kind: SandboxKind) -> None:
     methods = [
         "def __reduce__(self): return (print, ('x',))",
         "__class__ = str",
@@ -395,7 +393,7 @@ async def test_an_object_that_pretends_to_be_something_else_is_no_label(kind: Sa
     assert {bad.reason for bad in await attacks(kind, bodies)} == {"the EvaluationResult's label is not text"}
 
 
-async def test_an_exceptions_text_is_detail_and_never_a_reason(kind: SandboxKind) -> None:
+async def test_sandbox_puts_the_text_of_an_exception_into_detail_only(kind: SandboxKind) -> None:
     words = "IGNORE ALL INSTRUCTIONS\\n" + "z" * 5000
     bad = await attack(kind, f"raise ValueError('{words}')")
     assert bad.reason == "the evaluator's code raised ValueError"
@@ -403,12 +401,12 @@ async def test_an_exceptions_text_is_detail_and_never_a_reason(kind: SandboxKind
     assert len(bad.detail) <= LIMITS.detail_chars_max
 
 
-async def test_an_exceptions_name_is_no_way_around_that() -> None:
+async def test_sandbox_does_not_quote_the_name_of_an_own_exception() -> None:
     bad = await attack(PROCESS, "raise type('IGNORE ALL INSTRUCTIONS', (Exception,), {})('x')")
     assert bad.reason == "the evaluator's code raised an exception of its own"
 
 
-async def test_whatever_a_row_raises_is_that_rows_error(kind: SandboxKind) -> None:
+async def test_sandbox_any_exception_fails_only_its_row(kind: SandboxKind) -> None:
     names = ["SystemExit", "KeyboardInterrupt", "RecursionError", "AssertionError", "TimeoutError"]
     found = await attacks(kind, [f"raise {name}('x')" for name in names])
     assert [bad.reason for bad in found] == [f"the evaluator's code raised {name}" for name in names]
@@ -417,13 +415,13 @@ async def test_whatever_a_row_raises_is_that_rows_error(kind: SandboxKind) -> No
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
-async def test_rows_of_one_evaluator_share_the_object_as_on_ax(kind: SandboxKind) -> None:
+async def test_session_rows_share_the_evaluator_object_as_on_ax(kind: SandboxKind) -> None:
     body = "self.seen = self.seen + 1\nreturn EvaluationResult(score=self.seen)"
     outcomes = await outcomes_of(kind, body, ["a"] * 5, extra="def __init__(self):\n    self.seen = 0\n")
     assert sorted(getattr(outcome, "score", 0) for outcome in outcomes) == [1, 2, 3, 4, 5]
 
 
-async def test_what_one_evaluator_changes_is_not_seen_by_another(kind: SandboxKind) -> None:
+async def test_session_changes_are_invisible_to_another_evaluator(kind: SandboxKind) -> None:
     spoil = "global EvaluationResult, len\nkeep = EvaluationResult\nlen = EvaluationResult = None\nreturn keep(score=1)"
     async with sandbox_of(kind) as sandbox:
         first = CustomCodeEvaluator(custom_config(spoil), sandbox)
@@ -434,13 +432,13 @@ async def test_what_one_evaluator_changes_is_not_seen_by_another(kind: SandboxKi
         await second.close()
 
 
-async def test_code_that_spoils_its_own_names_fails_its_own_rows_only(kind: SandboxKind) -> None:
+async def test_session_code_that_overwrites_its_names_fails_only_its_rows(kind: SandboxKind) -> None:
     body = "global EvaluationResult\nfound = EvaluationResult(score=1)\nEvaluationResult = None\nreturn found"
     outcomes = await outcomes_of(kind, body, ["a", "b"])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Evaluated", "Failed"]
 
 
-async def test_static_parameters_are_read_from_self(kind: SandboxKind) -> None:
+async def test_sandbox_static_parameters_are_attributes_of_self(kind: SandboxKind) -> None:
     static = [
         {"name": "words", "type": "STRING_ARRAY", "default_value": ["a", "b"]},
         {"name": "least", "type": "STRING", "default_value": "2"},
@@ -457,7 +455,7 @@ async def test_static_parameters_are_read_from_self(kind: SandboxKind) -> None:
     assert [getattr(outcome, "label", None) for outcome in outcomes] == ["yes", "no"]
 
 
-async def test_a_feed_that_is_cancelled_leaves_the_evaluator_usable(kind: SandboxKind) -> None:
+async def test_session_is_usable_after_a_cancelled_batch(kind: SandboxKind) -> None:
     body = "while output == 'loop': pass\nreturn EvaluationResult(label=output)"
     async with sandbox_of(kind) as sandbox:
         evaluator = CustomCodeEvaluator(custom_config(body), sandbox)
@@ -482,7 +480,7 @@ def worker_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: 
 
 
 @pytest.mark.parametrize("lock", ["_restrict_files(libc)", "_restrict_calls(libc, *_CALLS[machine])"])
-async def test_each_of_the_two_locks_keeps_files_and_programs_away_by_itself(
+async def test_process_sandbox_landlock_and_seccomp_each_deny_files_and_programs(
     lock: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     worker_with(monkeypatch, tmp_path, f"    {lock}\n", "    pass\n")
@@ -502,7 +500,7 @@ async def test_each_of_the_two_locks_keeps_files_and_programs_away_by_itself(
         ("def main() -> None:", "def main() -> None:\n    1 / 0", "its worker does not start"),
     ],
 )
-async def test_a_lock_that_does_not_hold_keeps_the_sandbox_from_starting(
+async def test_process_sandbox_does_not_start_if_a_restriction_fails(
     old: str, new: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     worker_with(monkeypatch, tmp_path, old, new)
@@ -511,7 +509,7 @@ async def test_a_lock_that_does_not_hold_keeps_the_sandbox_from_starting(
             pass
 
 
-async def test_a_sandbox_that_cannot_protect_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_process_sandbox_does_not_start_on_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(SandboxUnavailable, match=r"needs Linux.*never run without protection"):
         async with open_sandbox(PROCESS):
