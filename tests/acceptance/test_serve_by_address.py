@@ -73,7 +73,7 @@ async def test_the_workflow_runs_over_http_and_a_wrong_key_is_reported(tmp_path:
     assert values == sorted(values) and len(values) > 1
     for reported in (words, changing):
         assert "not valid for this engine" in reported and "no valid key reached the service" in reported
-        assert "may not see this space" in reported and "ARIZE_API_KEY" in reported
+        assert "has no access to this space" in reported and "ARIZE_API_KEY" in reported
         assert "nobodys-key" not in reported + served.log
 
 

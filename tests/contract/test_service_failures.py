@@ -273,7 +273,7 @@ async def test_a_401_is_reported_with_its_three_possible_causes() -> None:
     words = message_for(caught.value) or ""
     assert "no valid key" in words
     assert "another account" in words
-    assert "may not see this space" in words
+    assert "has no access to this space" in words
 
 
 @pytest.mark.promise("tell.404")

@@ -73,7 +73,7 @@ def reporting(*values: tuple[float, float | None]) -> ToolSpec[Word, Said]:
 
 
 def deleting(question: Callable[[], str] = lambda: "Delete 'word' and its 3 runs?") -> ToolSpec[Word, Said]:
-    """Asks before it does; the argument `confirm` stands in for the person."""
+    """Asks for confirmation first; the argument `confirm` replaces the question."""
 
     async def handler(given: Word, context: ToolContext) -> Said:
         if given.confirm != given.word:

@@ -38,7 +38,7 @@ async def test_an_unknown_tool_is_answered_with_the_most_similar_name(mode: str)
     async with agent(mode, tools=[saying()]) as it:
         words = await it.refusal("say_wrod")
 
-    assert words == "There is no tool of this name; did you mean say_word?"
+    assert words == "Unknown tool; did you mean say_word?"
 
 
 async def test_an_internal_error_shows_only_its_reference_number(mode: str, caplog: pytest.LogCaptureFixture) -> None:

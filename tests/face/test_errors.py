@@ -43,7 +43,7 @@ def test_the_message_of_a_401_names_both_causes_and_who_can_fix_it() -> None:
     assert words is not None
     assert "no valid key" in words
     assert "another account" in words
-    assert "a person must" in words
+    assert "the user must" in words
 
 
 @pytest.mark.promise("tell.404")
@@ -98,14 +98,14 @@ def test_long_messages_are_truncated_and_say_so() -> None:
     words = message_for(ValidationErrors("a_tool", issues)) or ""
 
     assert len(words) < ERROR_CHARACTERS_MAX + 100
-    assert "more characters were cut" in words
+    assert "more characters omitted" in words
 
 
 def test_a_result_without_lists_is_truncated_in_its_texts() -> None:
     answer = truncated_to_fit({"parts": {str(i): "x" * 3000 for i in range(200)}})
 
     assert len(str(answer)) < ANSWER_CHARACTERS_MAX
-    assert "Long texts were shortened" in answer["notes"][-1]
+    assert "Long texts are truncated" in answer["notes"][-1]
 
 
 _texts = st.text(max_size=8) | st.integers(4_000, 12_000).map(lambda size: "x" * size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaltasks.face.progress import ALIVE_SECONDS, MonotonicProgress
+from evaltasks.face.progress import REPEAT_SECONDS, MonotonicProgress
 from tests.face.probes import reporting
 from tests.support.agents import MODES, agent
 from tests.support.engines import HandClock
@@ -44,7 +44,7 @@ async def test_progress_without_change_is_repeated_with_a_rising_value() -> None
 
     await progress.report(5, 10, "five")
     await progress.report(5, 10, "still five")
-    await clock.turn(ALIVE_SECONDS)
+    await clock.turn(REPEAT_SECONDS)
     await progress.report(5, 10, "five, waiting")
     await progress.report(6, 10, "six")
 
@@ -58,7 +58,7 @@ async def test_progress_never_exceeds_the_total() -> None:
     progress, sent = _progress(clock)
 
     await progress.report(10, 10, "all")
-    await clock.turn(ALIVE_SECONDS)
+    await clock.turn(REPEAT_SECONDS)
     await progress.report(10, 10, "all, still")
 
     assert sent == [(10, 10, "all")]

@@ -14,7 +14,7 @@ class Unreachable(ClientError):
     """No connection could be made, or it was closed.
 
     Attributes:
-        may_have_taken_effect: Whether the call may have changed something all the same.
+        may_have_taken_effect: Whether the call may have changed something.
     """
 
     def __init__(self, text: str, *, may_have_taken_effect: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The `ax://` addresses: which resources exist, under which address, and what an address asks for."""
+"""The `ax://` URIs: which resources exist, their URI templates, and parsing of URIs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCHEME = "ax://"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One kind of resource. `template` is its address, as RFC 6570 has it; `parameters` are the parts to fill in."""
+    """One kind of resource. `template` is its URI template (RFC 6570), and `parameters` are the variables of it."""
 
     template: str
     name: str
@@ -24,13 +24,14 @@ class Place:
         return re.findall(r"\{(\w+)\}", self.template)
 
     def uri(self, **values: str) -> str:
-        """The address with its parts filled in, each confined to its own segment."""
+        """Return the URI with its variables replaced, each confined to its own segment."""
         return re.sub(r"\{(\w+)\}", lambda part: quote(values[part[1]], safe=""), self._path)
 
-    def matched(self, path: str) -> dict[str, str] | None:
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the values of the variables in a URI without its query; None if it does not match."""
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(self._path))
-        found = re.fullmatch(pattern, path)
-        return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
+        match = re.fullmatch(pattern, path)
+        return {name: unquote(value) for name, value in match.groupdict().items()} if match else None
 
     @property
     def _path(self) -> str:
@@ -59,7 +60,7 @@ PLACES: tuple[Place, ...] = (SPACES, TASKS, TASK, TASK_RUNS, TASK_RUN, RESULTS, 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What an address asks for: the kind of resource, the parts of the path, and the cursor of a page."""
+    """A parsed URI: the kind of resource, the values of its variables, and the cursor of a page."""
 
     place: Place
     values: Mapping[str, str]
@@ -67,7 +68,7 @@ class Address:
 
 
 def parse_address(uri: str) -> Address | None:
-    """The address, or None for one that stands for nothing here."""
+    """Parse a URI; None if it is not one of ours."""
     parts = urlsplit(uri)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     cursor = query.pop("cursor", None)
@@ -75,7 +76,7 @@ def parse_address(uri: str) -> Address | None:
         return None
     path = f"{SCHEME}{parts.netloc}{parts.path}".rstrip("/")
     for place in PLACES:
-        values = place.matched(path)
+        values = place.match(path)
         if values is not None:
             return None if cursor is not None and place is not TASKS else Address(place, values, cursor or None)
     return None

@@ -1,11 +1,11 @@
-"""Asking the person behind the agent, the same question in both protocol eras.
+"""Confirmation by the user, with the same question in both protocol eras.
 
-Until 2025-11-25 the question is a request of ours inside the call (`elicitation/create`). From 2026-07-28 on the
-call ends with an `input_required` result and the client repeats it with the answer; the handler then runs again
-from its beginning and must come to the same question. What was asked travels sealed in `request_state`; if things
-changed meanwhile and the question is another one, it is asked again instead of taking an answer to the old one.
+Until 2025-11-25 the question is a request of the server within the call (`elicitation/create`). From 2026-07-28 on the
+call ends with an `input_required` result, and the client repeats it with the answer; the handler then runs again from
+its start and must ask the same question. The question is sealed in `request_state`; if the state changed in the
+meantime and the question is a different one, it is asked again, and the answer to the old one is not used.
 
-A client that cannot ask gets the words to show and the argument that confirms. A refusal is final.
+A client without elicitation gets the question to show and the argument that confirms. A refusal is final.
 """
 
 from __future__ import annotations
@@ -22,34 +22,43 @@ from evaltasks.tools.context import Declined
 
 _KEY = "confirm"
 _FINAL = (
-    "Not done: the person was asked and {how}. That answer is final: do not ask again and do not force it "
-    "unless the person brings it up."
+    "Not done: the user was asked and {how}. This answer is final: do not ask again and do not force it "
+    "unless the user brings it up."
 )
 
 
 class AnswerNeeded(Exception):
-    """Ends a call with a question (2026-07-28); the server sends `result`. Not an error."""
+    """Ends a call with a question (2026-07-28); the server returns `result`. It is not an error."""
 
     def __init__(self, result: InputRequiredResult) -> None:
-        super().__init__("an answer of the person is needed")
+        super().__init__("an answer of the user is required")
         self.result = result
 
 
 class PersonConfirm:
-    """The `Confirm` of one call of one tool."""
+    """Asks the user through the MCP client, for one tool call."""
 
     def __init__(self, context: Context[Any, Any], tool: str) -> None:
         self._context = context
         self._tool = tool
 
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        """Return when the person agreed. Raises Declined, and AnswerNeeded, which handlers let pass."""
+        """Return if the user agrees.
+
+        Args:
+            question: What the user is asked.
+            confirm_with: The value of the argument `confirm` that replaces the question.
+
+        Raises:
+            Declined: If the user refuses or cannot be asked.
+            AnswerNeeded: If the call must be repeated with the answer; handlers must not catch it.
+        """
         if not self._can_ask():
-            raise Declined(self._words_to_show(question, confirm_with))
+            raise Declined(self._message_with_question(question, confirm_with))
         if is_modern(self._context.protocol_version):
-            answer = self._answer_brought(question)
+            answer = self._sent_answer(question)
         else:
-            answer = await self._answer_asked(question, confirm_with)
+            answer = await self._requested_answer(question, confirm_with)
         if answer.action == "decline":
             raise Declined(_FINAL.format(how="declined"))
         if answer.action == "cancel":
@@ -60,13 +69,13 @@ class PersonConfirm:
     def _can_ask(self) -> bool:
         capabilities = self._context.client_capabilities
         elicitation = capabilities.elicitation if capabilities else None
-        # Before modes existed, an empty capability meant forms; a client with `url` alone shows none.
+        # Before modes existed, an empty capability meant forms; a client with `url` only does not show any.
         return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
-    def _answer_brought(self, question: str) -> ElicitResult:
-        brought = (self._context.input_responses or {}).get(_KEY)
-        if isinstance(brought, ElicitResult) and self._context.request_state == question:
-            return brought
+    def _sent_answer(self, question: str) -> ElicitResult:
+        answer = (self._context.input_responses or {}).get(_KEY)
+        if isinstance(answer, ElicitResult) and self._context.request_state == question:
+            return answer
         raise AnswerNeeded(
             InputRequiredResult(
                 input_requests={_KEY: ElicitRequest(params=_form(question))},
@@ -74,7 +83,7 @@ class PersonConfirm:
             )
         )
 
-    async def _answer_asked(self, question: str, confirm_with: str) -> ElicitResult:
+    async def _requested_answer(self, question: str, confirm_with: str) -> ElicitResult:
         form = _form(question)
         try:
             answer: ElicitResult = await self._context.session.elicit_form(
@@ -82,24 +91,24 @@ class PersonConfirm:
             )
             return answer
         except MCPError:
-            # It declared that it can be asked, and could not (a stateless connection, a host without a screen).
-            raise Declined(self._words_to_show(question, confirm_with)) from None
+            # The client declared elicitation but cannot ask (a stateless connection, a host without a user interface).
+            raise Declined(self._message_with_question(question, confirm_with)) from None
 
-    def _words_to_show(self, question: str, confirm_with: str) -> str:
+    def _message_with_question(self, question: str, confirm_with: str) -> str:
         exactly = json.dumps(confirm_with, ensure_ascii=False)
         return (
-            "Not done yet: a person has to agree first, and this client cannot be asked from here. "
-            f"Show the person this question: «{question}» "
+            "Not done yet: the user must agree first, and this client does not support elicitation. "
+            f"Show the user this question: «{question}» "
             f"If they agree, call {self._tool} again with the same arguments and confirm={exactly}. "
-            "If they do not, leave it."
+            "If not, do nothing."
         )
 
 
 class NonInteractiveConfirm:
-    """For reads of resources: nothing there asks, and if it did, no one could answer."""
+    """Refuses every confirmation; for reads of resources, which cannot ask the user."""
 
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"Not done: no one can be asked here ({question}, {confirm_with}).")
+        raise Declined(f"Not done: the user cannot be asked here ({question}, {confirm_with}).")
 
 
 def _form(question: str) -> ElicitRequestFormParams:

@@ -1,4 +1,4 @@
-"""What a host sees of a tool: the spec as a protocol tool. The four safety hints follow from the effect alone."""
+"""MCP tool definitions made from tool specs. The four safety hints follow from the effect of a tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaltasks.tools.spec import Effect, ToolSpec
 
 
 def tool_definition(spec: ToolSpec[Any, Any]) -> Tool:
-    """The tool as listed; deterministic, so that it can be frozen in a file and cached by clients."""
+    """Return the tool as it is listed; deterministic, so that a file can pin it and clients can cache it."""
     return Tool(
         name=spec.name,
         title=spec.title,
@@ -23,10 +23,10 @@ def tool_definition(spec: ToolSpec[Any, Any]) -> Tool:
 
 
 def safety_hints(spec: ToolSpec[Any, Any]) -> ToolAnnotations:
-    """All four hints, always: what a host finds missing it guesses.
+    """Return all four hints, because a host guesses missing ones.
 
-    Every tool reaches into a service whose contents others change and strangers wrote (spans, outputs of judges),
-    so the world is open for all of them, also when the service is the embedded one.
+    Every tool uses a service whose data others change and untrusted sources wrote (spans, judge outputs), so
+    `open_world_hint` is true for all of them, even if the service is the embedded engine.
     """
     reads = spec.effect is Effect.READS
     return ToolAnnotations(

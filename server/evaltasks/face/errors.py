@@ -1,8 +1,8 @@
-"""The one table from error class to the words a model reads.
+"""Messages for the model by error class, in one table.
 
-A row says what is so, why, and what to try next, and is complete by itself: of an error result hosts show the
-model the text and nothing else. What has no row is a bug of ours: it is logged with its stack under a reference
-number, and the number is all that leaves the process.
+A message says what is wrong, why, and what to do next, and is complete, because hosts show the model only the text of
+an error result. An error without a row is an internal error: it is logged with its stack under a reference number, and
+only the number leaves the process.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from evaltasks.tools.context import Declined, Refused
 
 log = logging.getLogger(__name__)
 
-# Hosts cut error texts at about 11,000 characters; a longer one would lose its end unsaid.
+# Hosts truncate error texts at about 11,000 characters without saying so.
 ERROR_CHARACTERS_MAX = 8_000
 CANDIDATES_MAX = 8
 
-Words = Callable[[Any], str]
+MessageOf = Callable[[Any], str]
 
 
 def _sentence(text: str) -> str:
@@ -46,18 +46,18 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "»")) else f"{text}."
 
 
-def _with(advice: str) -> Words:
+def _with(advice: str) -> MessageOf:
     return lambda error: f"{_sentence(str(error))} {advice}"
 
 
 def _rate_limited(error: RateLimited) -> str:
     when = _seconds(error.retry_after_seconds)
-    return f"Too many requests: {_sentence(str(error))} Nothing was changed. Try again {when}; do not try in parallel."
+    return f"Rate limited: {_sentence(str(error))} Nothing was changed. Try again {when}, not in parallel."
 
 
 def _unavailable(error: Unavailable) -> str:
     when = _seconds(error.retry_after_seconds)
-    return f"The service is not available for the moment: {_sentence(str(error))} Try again {when}."
+    return f"The service is temporarily unavailable: {_sentence(str(error))} Try again {when}."
 
 
 def _seconds(seconds: float | None) -> str:
@@ -67,10 +67,10 @@ def _seconds(seconds: float | None) -> str:
 def _unreachable(error: Unreachable) -> str:
     if error.may_have_taken_effect:
         return (
-            f"{_sentence(str(error))} The change may have happened all the same: look first (get_task, list_tasks or "
+            f"{_sentence(str(error))} The change may have happened: look first (get_task, list_tasks or "
             "list_task_runs) and repeat the call only if it did not."
         )
-    return f"{_sentence(str(error))} Nothing was changed; try again, and if it stays so, tell the person."
+    return f"{_sentence(str(error))} Nothing was changed; try again, and if it fails again, tell the user."
 
 
 def _not_resolved(error: NotResolved) -> str:
@@ -84,60 +84,64 @@ def _not_resolved(error: NotResolved) -> str:
 
 def _server_error_message(error: ServerError) -> str:
     return (
-        f"The service failed ({error.status}): {_sentence(str(error))} This is on its side, not in the call. "
-        "Try once more; before repeating a change, look whether it happened."
+        f"The service failed ({error.status}): {_sentence(str(error))} The error is in the service, not in the call. "
+        "Try once more; before repeating a change, check whether it happened."
     )
 
 
-# Looked up along the class's bases, so a subclass without a row of its own has its parent's words.
-WORDS: dict[type[Exception], Words] = {
+# Looked up along the bases of the class, so a subclass without a row has the message of its parent.
+WORDS: dict[type[Exception], MessageOf] = {
     ValidationErrors: str,
     Refused: str,
     Declined: str,
     NotResolved: _not_resolved,
-    WrongValue: _with("Look the id up with find; names and ids come from there and from the list_ tools."),
+    WrongValue: _with("Look up the id with find or one of the list_ tools."),
     TimedOut: _unreachable,
     Unreachable: _unreachable,
     Unreadable: _with(
-        "Something other than the service answered, or it answers in a form that is not known here (a proxy, a login "
-        "page, a wrong address). Tell the person to check the address the server was started with."
+        "Something other than the service answered (a proxy, a login page, another address), or the service uses an "
+        "unknown format. Tell the user to check the address that the server was started with."
     ),
     ClientError: str,
-    BadRequest: _with("The service refused the request as it stands; correct what it names."),
+    BadRequest: _with("The service rejected the request; correct what the message names."),
     WrongMethod: _with(
-        "The service does not offer this at its address: it is another service, an older one, or behind a proxy that "
-        "holds it back. Tell the person to check the address the server was started with."
+        "The service does not support this operation at its address: it is another service, an older version, or "
+        "behind a proxy that blocks it. Tell the user to check the address that the server was started with."
     ),
-    TooLarge: _with("Send less at once: the same in several calls, or shorter values."),
-    UnknownMedia: _with("No argument changes that; a person has to look at what stands between here and the service."),
+    TooLarge: _with("Send less at once: split the data into several calls, or shorten the values."),
+    UnknownMedia: _with(
+        "No argument changes that; ask the user to check for a proxy between this server and the service."
+    ),
     Unauthorized: _with(
         "Either no valid key reached the service (missing, mistyped, expired), or the key is valid but belongs to "
-        "another account or host, or may not see this space (find, with kind 'space', shows those it sees). Otherwise "
-        "no argument changes that: a person must set the key (ARIZE_API_KEY) in the environment the server is started "
-        "with and start it again."
+        "another account or host, or has no access to this space (find with kind 'space' lists those it can see). "
+        "Otherwise no argument changes that: the user must set the key (ARIZE_API_KEY) in the environment of the "
+        "server and restart it."
     ),
-    Forbidden: _with("It exists, but the key in use may not do this; a person with more rights has to do or grant it."),
+    Forbidden: _with(
+        "The resource exists, but the key in use does not have this permission; someone with it must do or grant this."
+    ),
     NotFound: _with(
         "Either it does not exist (deleted, or the id is mistyped or of another kind), or the key in use cannot see "
         "its space; the service does not say which. Use find to see what is visible."
     ),
     Conflict: _with(
-        "What is there now stands against it: look at it first (find, get_task, list_task_runs), then choose another "
-        "name, or wait for or cancel what is in the way."
+        "This conflicts with the current state; inspect it first (find, get_task, list_task_runs), then choose another "
+        "name, or wait for or cancel the conflicting task run."
     ),
-    Unprocessable: _with("The request is well formed, but it cannot be right like this; correct what it names."),
+    Unprocessable: _with("The request is well formed, but violates a rule; correct what the message names."),
     RateLimited: _rate_limited,
-    NotBuilt: _with("Trying again will not help; use another way, or the AX service where this exists."),
+    NotBuilt: _with("A retry does not help; use another tool, or AX, which supports this."),
     Unavailable: _unavailable,
     ServerError: _server_error_message,
-    Problem: _with("The service refused the request."),
+    Problem: _with("The service rejected the request."),
 }
 
 
 def message_for(error: BaseException) -> str | None:
-    """What to tell the model about an error, or None when it is a crash of ours.
+    """Return the message for the model about an error; None if it is an internal error.
 
-    A group of errors (several requests at once) is told by its first member, if all of them have words.
+    A group of errors (of concurrent requests) has the message of its first error, unless one of them is internal.
     """
     if isinstance(error, BaseExceptionGroup):
         messages = [message_for(member) for member in error.exceptions]
@@ -152,14 +156,14 @@ def internal_error_message(error: BaseException, subject: str) -> str:
     """Log an internal error, and return a message that has only its reference number."""
     reference = log_internal_error(log, subject, error)
     return (
-        f"evaltasks itself failed in {subject}; this is a bug of the server, not of the call (reference {reference}). "
-        "If the call was to change something, look first whether it did. Otherwise try once more, and if it fails "
-        "again, give the person the reference: the server's log (stderr) has the details under it."
+        f"Internal error of evaltasks in {subject}; the call is not the cause (reference {reference}). "
+        "If the call changes something, check first whether it did. Otherwise try once more, and if it fails again, "
+        "tell the user the reference: the server's log (stderr) has the details under it."
     )
 
 
 def cut(text: str, characters_max: int) -> str:
-    """The text, or its beginning with a remark on what is missing."""
+    """Return the text or, if it is too long, its start with the number of omitted characters."""
     if len(text) <= characters_max:
         return text
-    return f"{text[:characters_max]}… ({len(text) - characters_max:,} more characters were cut)"
+    return f"{text[:characters_max]}… ({len(text) - characters_max:,} more characters omitted)"

@@ -1,8 +1,7 @@
-"""Serving over streamable HTTP, for loopback first.
+"""Serving of MCP over streamable HTTP, by default on loopback.
 
-A page in a browser can make requests to any address of this machine and, by rebinding a name, read the answers:
-so Host and Origin are checked always, also when bound to every address: a rebound name is a name we do not know.
-Where other machines can reach the port, a bearer token is needed too.
+Host and Origin are always checked (`edge.host_origin`), even if the server is bound to every address. If other machines
+can reach the port, a bearer token is required too.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from evaltasks.tools.context import Refused
 log = logging.getLogger(__name__)
 
 PATH = "/mcp"
-# Calls and streams under way at the end are given this long and then closed.
+# On shutdown, calls and streams in progress have this long before they are closed.
 GRACE_SECONDS = 2
 
 
 class BearerToken:
-    """Lets only requests with the token pass. The comparison takes the same time for every wrong token."""
+    """ASGI middleware that answers 401 to requests without the token, which is compared in constant time."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -45,10 +44,10 @@ class BearerToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            given = Headers(scope=scope).get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._expected):
+            credentials = Headers(scope=scope).get("authorization", "").encode()
+            if not hmac.compare_digest(credentials, self._expected):
                 answer = PlainTextResponse(
-                    "A bearer token is needed: Authorization: Bearer <EVALTASKS_HTTP_TOKEN of the server>",
+                    "The bearer token is missing or not valid. Send Authorization: Bearer <EVALTASKS_HTTP_TOKEN>",
                     status_code=401,
                     headers={"WWW-Authenticate": "Bearer"},
                 )
@@ -72,24 +71,33 @@ def make_http_app(
     event_store: EventStore | None = None,
     retry_interval: int | None = None,
 ) -> Starlette:
-    """The ASGI app, for requests that come in on host and port, or under one of the names in `allowed_hosts`.
+    """Make the ASGI app of a server that is bound to a host and port.
 
-    Raises Refused without a token beyond loopback, and with a further name, which is there for others to use.
+    Args:
+        server: The MCP server.
+        host: The address that it is bound to.
+        port: The port that it is bound to.
+        token: The bearer token that requests must have.
+        allowed_hosts: More Host names that are allowed.
+        event_store: Stores events, so that clients can resume streams.
+        retry_interval: The milliseconds after which a client resumes a stream.
+
+    Raises:
+        Refused: If a token is missing although the host is not loopback or more names are allowed.
     """
     if host not in LOOPBACK_NAMES and not token:
         raise Refused(
-            f"'{host}' can be reached from other machines, so a token is needed: set EVALTASKS_HTTP_TOKEN, "
+            f"'{host}' can be reached from other machines, so a token is required: set EVALTASKS_HTTP_TOKEN, "
             "or bind to 127.0.0.1."
         )
     if allowed_hosts and not token:
         raise Refused(
-            "With --allow-host requests come in under names beyond this machine, so a token is needed: set "
-            "EVALTASKS_HTTP_TOKEN."
+            "With --allow-host, other machines can send requests, so a token is required: set EVALTASKS_HTTP_TOKEN."
         )
-    # With sessions: a client of the older era cannot be asked or notified without one.
+    # With sessions, because clients of the older era need one for questions and notifications.
     app = server.streamable_http_app(
         streamable_http_path=PATH,
-        # The SDK's own check knows lists of names only; HostOriginMiddleware covers it.
+        # The SDK's check supports only lists of names; HostOriginMiddleware replaces it.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         event_store=event_store,
         retry_interval=retry_interval,
@@ -102,9 +110,9 @@ def make_http_app(
 
 
 class GracefulServer(uvicorn.Server):
-    """Serves until SIGTERM or SIGINT and then returns, so that what is open around it is closed in order.
+    """A uvicorn server that returns on SIGTERM or SIGINT, so that open resources are closed in order.
 
-    uvicorn itself raises the signal again when it is done, and the process would be gone before that.
+    uvicorn itself raises the signal again after its shutdown, which ends the process before they are closed.
     """
 
     @contextmanager
@@ -112,7 +120,15 @@ class GracefulServer(uvicorn.Server):
         yield
 
     async def serve_until_signal(self, listener: socket.socket, on_signal: Callable[[], None] | None = None) -> int:
-        """The exit code: 128 and the number of the signal; 0 when it ended otherwise."""
+        """Serve until a signal arrives.
+
+        Args:
+            listener: The listening socket.
+            on_signal: Is called when the signal arrives, before the shutdown.
+
+        Returns:
+            The exit code: 128 plus the number of the signal, or 0 if the server ended otherwise.
+        """
         caught = 0
         async with anyio.create_task_group() as tasks:
 
@@ -134,11 +150,18 @@ class GracefulServer(uvicorn.Server):
 async def serve_http(
     server: OpenServer, host: str, port: int, *, token: str | None = None, allowed_hosts: Collection[str] = ()
 ) -> int:
-    """Serve until a signal comes; the exit code. Port 0 takes a free one. Raises Refused when it cannot be bound."""
+    """Serve until a signal arrives; port 0 chooses a free one.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Refused: If the address cannot be bound, or a token is missing.
+    """
     try:
         listener = listen_on(host, port)
     except OSError as error:
-        raise Refused(f"{host}:{port} cannot be bound ({error.strerror}); choose another port or address.") from None
+        raise Refused(f"Cannot bind to {host}:{port} ({error.strerror}); choose another port or address.") from None
     with listener:
         bound = listener.getsockname()[1]
         app = make_http_app(server, host, bound, token=token, allowed_hosts=allowed_hosts)
@@ -150,8 +173,12 @@ async def serve_http(
 
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises OSError when it cannot be bound."""
-    # The protocol is named because asyncio sets TCP_NODELAY only then; without it answers wait 40 ms.
+    """Return a listening socket.
+
+    Raises:
+        OSError: If the address cannot be bound.
+    """
+    # The protocol is explicit because asyncio sets TCP_NODELAY only then; without it, responses take 40 ms longer.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,4 +192,5 @@ def listen_on(host: str, port: int) -> socket.socket:
 
 
 def bracketed(host: str) -> str:
+    """Return a host as in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host

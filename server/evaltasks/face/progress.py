@@ -1,4 +1,4 @@
-"""Progress notifications: values only rise, a standstill still shows life, and no one who did not ask hears any."""
+"""Progress notifications with rising values, which are also sent at intervals if nothing changes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 
 from evaltasks.edge.clock import Clock
 
-# A host that hears nothing for long gives a call up; a standstill is therefore reported again after this time.
-ALIVE_SECONDS = 10.0
-# The protocol wants every value higher than the last, so a repeated one is raised by a trifle.
-TRIFLE = 0.001
+# Hosts time out without notifications, so unchanged progress is sent again after this time.
+REPEAT_SECONDS = 10.0
+# The protocol requires every value to be higher than the last, so a repeated one is raised by this.
+INCREMENT = 0.001
 
 Send = Callable[[float, float | None, str | None], Awaitable[None]]
 
 
 class MonotonicProgress:
-    """Passes a report on when it is news. `send` is the SDK's own, silent when the client sent no token."""
+    """Sends progress if it changed. `send` is the SDK's function, which does nothing without a progress token."""
 
     def __init__(self, send: Send, time: Clock) -> None:
         self._send = send
@@ -24,13 +24,13 @@ class MonotonicProgress:
         self._sent_at = 0.0
 
     async def report(self, done: float, total: float | None, message: str) -> None:
-        """Send, or stay silent when the value fell, or when it stands still and was said a moment ago."""
+        """Send the progress, unless it decreased, or is unchanged and was sent a moment ago."""
         now = self._time.monotonic_seconds()
         value = done
         if self._last is not None and done <= self._last:
-            if now - self._sent_at < ALIVE_SECONDS:
+            if now - self._sent_at < REPEAT_SECONDS:
                 return
-            value = self._last + TRIFLE
+            value = self._last + INCREMENT
             if total is not None and value > total:
                 return
         self._last, self._sent_at = value, now
@@ -38,7 +38,7 @@ class MonotonicProgress:
 
 
 class SilentProgress:
-    """For work no one watches."""
+    """Sends no progress."""
 
     async def report(self, done: float, total: float | None, message: str) -> None:
         del done, total, message

@@ -1,7 +1,7 @@
-"""Resources: the same content as the tool that reads the same thing, under an address a person can attach.
+"""MCP resources: the content of the reading tools, under URIs that a user can attach.
 
-Reading calls that tool's own handler, so the two cannot drift apart. Some hosts never show resources to the model;
-therefore nothing is here that a tool does not also give.
+A read calls the handler of the tool, so both always agree. Some hosts never show resources to the model, so every
+resource is also available through a tool.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from evaltasks.tools.find import FindOutput
 
 JSON = "application/json"
 
-# Tasks on one page of resources/list; each brings its newest run along.
+# Tasks on one page of resources/list, each with its newest run.
 TASKS_PER_PAGE = 20
 TASKS_READ_AT_ONCE = 5
 COMPLETIONS_MAX = 100
@@ -61,12 +61,12 @@ _READ_BY: Mapping[Place, tuple[str, Callable[[Address], dict[str, Any]]]] = {
     EVALUATOR: ("find", lambda at: {"kind": "evaluator", "text": at.values["evaluator_id"]}),
 }
 
-# What a wrong address leads to; every other failure says nothing about whether the resource exists.
+# Errors of a wrong URI; other errors do not say whether the resource exists.
 _ABSENT = (NotFound, NotResolved, WrongValue, ValidationErrors, Unprocessable)
 
 
 class Resources:
-    """Lists, reads and completes the `ax://` addresses."""
+    """Lists, reads and completes the `ax://` URIs."""
 
     def __init__(self, client: Client, settings: ToolSettings, time: Clock) -> None:
         self._client = client
@@ -74,7 +74,7 @@ class Resources:
         self._time = time
 
     def fixed(self) -> list[Resource]:
-        """The resources that always exist."""
+        """Return the resources that always exist."""
         return [
             Resource(uri=place.uri(), name=place.name, title=place.title, description=place.description, mime_type=JSON)
             for place in (SPACES, TASKS)
@@ -94,9 +94,11 @@ class Resources:
         ]
 
     async def page(self, cursor: str | None) -> tuple[list[Resource], str | None]:
-        """One page of concrete tasks, each with its newest run, and the cursor of the next page.
+        """Return one page of tasks as resources, each with its newest run, and the cursor of the next page.
 
-        Raises Problem and ClientError.
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
         """
         found = await self._client.tasks.list(ListTasks(limit=TASKS_PER_PAGE, cursor=cursor))
         shown: dict[str, list[Resource]] = {}
@@ -113,7 +115,7 @@ class Resources:
         return listed, found.pagination.next_cursor if found.pagination.has_more else None
 
     async def _shown(self, task: Task) -> list[Resource]:
-        """The task and, if it ever ran, its newest run. A task that went away meanwhile is shown without runs."""
+        """Return a task and its newest run, if any; a task deleted in the meantime is returned without its run."""
         kind = str(task.type).lower().replace("_", " ")
         shown = [_resource(TASK, f"Task {task.name}", f"{kind}, id {task.id}", task_id=task.id)]
         if task.last_run_at is None:
@@ -129,11 +131,16 @@ class Resources:
         return shown
 
     async def read(self, uri: str) -> str:
-        """The resource as JSON text. Raises ResourceNotFoundError, and ResourceError for everything else."""
+        """Return a resource as JSON text.
+
+        Raises:
+            ResourceNotFoundError: If the resource does not exist.
+            ResourceError: If it cannot be read.
+        """
         address = parse_address(uri)
         if address is None:
             raise ResourceNotFoundError(
-                f"There is no resource under this address. Addresses are: {', '.join(p.template for p in PLACES)}."
+                f"Unknown resource URI. Valid URIs are: {', '.join(place.template for place in PLACES)}."
             )
         tool, arguments = _READ_BY[address.place]
         context = ToolContext(
@@ -148,23 +155,31 @@ class Resources:
         except _ABSENT as error:
             raise ResourceNotFoundError(message_for(error) or "Not found.") from None
         except Exception as error:
-            words = message_for(error) or internal_error_message(error, f"reading {address.place.name}")
-            raise ResourceError(words) from None
-        if address.place is EVALUATOR and not _is_it(output, address.values["evaluator_id"]):
-            raise ResourceNotFoundError("There is no evaluator with this id; use find to see which there are.")
+            message = message_for(error) or internal_error_message(error, f"reading {address.place.name}")
+            raise ResourceError(message) from None
+        if address.place is EVALUATOR and not _is_only_match(output, address.values["evaluator_id"]):
+            raise ResourceNotFoundError("No evaluator has this id; use find to list evaluators.")
         return json.dumps(truncated_to_fit(output.model_dump(mode="json", exclude_none=True)), ensure_ascii=False)
 
     async def complete(self, argument: str, typed: str) -> Completion:
-        """Ids of what really exists, by the beginning of the id or any part of the name.
+        """Complete a variable of a URI template with ids of existing resources.
 
-        Raises Problem and ClientError.
+        Args:
+            argument: The name of the variable.
+            typed: The start of an id, or any part of a name.
+
+        Raises:
+            Problem: If the service answers with an error.
+            ClientError: If no valid response came.
         """
         if argument == "task_id":
             tasks = await self._client.tasks.list(ListTasks(limit=100))
             return _matching(typed, [(task.id, task.name) for task in tasks.tasks], tasks.pagination.has_more)
         if argument == "evaluator_id":
             page = await self._client.evaluators.list(ListEvaluators(limit=100))
-            return _matching(typed, [(one.id, one.name) for one in page.evaluators], page.pagination.has_more)
+            return _matching(
+                typed, [(evaluator.id, evaluator.name) for evaluator in page.evaluators], page.pagination.has_more
+            )
         if argument == "run_id":
             return _matching(typed, await self._recent_runs(), True)
         if argument == "cursor":
@@ -174,7 +189,7 @@ class Resources:
         return Completion(values=[], total=0, has_more=False)
 
     async def _recent_runs(self) -> list[tuple[str, str]]:
-        """Some runs of each of the tasks that ran last, as (id, task's name)."""
+        """Return task runs of the tasks that ran last, as (id, name of the task)."""
         tasks = [task for task in (await self._client.tasks.list(ListTasks(limit=100))).tasks if task.last_run_at]
         tasks.sort(key=lambda task: task.last_run_at.timestamp() if task.last_run_at else 0.0, reverse=True)
         runs: list[tuple[str, str]] = []
@@ -184,8 +199,8 @@ class Resources:
         return runs
 
 
-def _is_it(output: FindOutput, identifier: str) -> bool:
-    """A search that finds nothing answers with what is similar; an address stands for one thing."""
+def _is_only_match(output: FindOutput, identifier: str) -> bool:
+    """Whether a search found exactly this resource: a search without matches returns similar ones."""
     return [match.id for match in output.matches] == [identifier]
 
 
@@ -196,6 +211,6 @@ def _resource(place: Place, title: str, description: str, **values: str) -> Reso
 
 def _matching(typed: str, known: list[tuple[str, str]], more: bool) -> Completion:
     wanted = typed.casefold()
-    values = [one for one, name in known if one.casefold().startswith(wanted) or (wanted and wanted in name.casefold())]
+    values = [id_ for id_, name in known if id_.casefold().startswith(wanted) or (wanted and wanted in name.casefold())]
     shown = values[:COMPLETIONS_MAX]
     return Completion(values=shown, total=None if more else len(values), has_more=more or len(values) > len(shown))

@@ -1,7 +1,7 @@
-"""Answers and errors of tools as protocol results, within a hard limit of size.
+"""Tool outputs and errors as MCP results, within a size limit.
 
-The structured part holds everything a model needs (hosts that read it drop the text); the text is the short
-rendering for people and for hosts that do not. Nulls are dropped from both.
+The structured content has everything that a model needs (hosts that read it ignore the text); the text is a short
+rendering for people and for other hosts. Nulls are omitted from both.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from mcp.types import CallToolResult, TextContent
 from evaltasks.face.errors import cut, internal_error_message, message_for
 from evaltasks.tools.spec import Output
 
-# About 20,000 tokens; hosts warn at 10,000 and refuse at 25,000.
+# About 20,000 tokens; hosts warn at 10,000 and reject 25,000.
 ANSWER_CHARACTERS_MAX = 70_000
 TEXT_CHARACTERS_MAX = 8_000
-# A single text in an answer may be this long once the answer is over the limit.
+# The longest single text in a result that is over the limit.
 STRING_CHARACTERS_MAX = 2_000
 
 
 def answer_result(output: Output) -> CallToolResult:
-    """A tool's answer. What did not fit is cut from the longest lists first, and the answer says so."""
+    """Return the result of a tool output; if it is too large, the longest lists are shortened, and `notes` say so."""
     structured = truncated_to_fit(output.model_dump(mode="json", exclude_none=True))
     return CallToolResult(
         content=[TextContent(type="text", text=cut(output.text(), TEXT_CHARACTERS_MAX))],
@@ -31,43 +31,44 @@ def answer_result(output: Output) -> CallToolResult:
 
 
 def error_result(error: BaseException, tool: str) -> CallToolResult:
-    """An error as a result the model reads; a crash as its reference number."""
+    """Return the result of an error, with its message; for an internal error, with its reference number only."""
     return refusal(message_for(error) or internal_error_message(error, tool))
 
 
 def refusal(text: str) -> CallToolResult:
+    """Return an error result with a message."""
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
 def truncated_to_fit(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer, cut until it fits; `notes` name each list that lost entries, with its numbers."""
+    """Shorten a result until it fits; `notes` name each shortened list, with its numbers of entries."""
     size = _size(answer)
     if size <= ANSWER_CHARACTERS_MAX:
         return answer
     answer = _short_strings(answer, STRING_CHARACTERS_MAX)
     cuts: dict[str, tuple[int, int]] = {}
     while (size := _size(answer)) > ANSWER_CHARACTERS_MAX:
-        largest = max(_lists(answer, ""), key=lambda found: _size(found[1]), default=None)
+        largest = max(_lists(answer, ""), key=lambda entry: _size(entry[1]), default=None)
         if largest is None or len(largest[1]) == 0:
             break
         path, entries = largest
         whole = cuts.get(path, (0, len(entries)))[1]
-        # At least one entry goes each time, and about as many as must.
+        # Removes about as many entries as necessary, and at least one.
         kept = min(len(entries) - 1, int(len(entries) * ANSWER_CHARACTERS_MAX / size))
         del entries[kept:]
         cuts[path] = (kept, whole)
     if size > ANSWER_CHARACTERS_MAX:
         answer = _short_strings(answer, STRING_CHARACTERS_MAX // 10)
-    said = [
-        f"Cut to fit one answer: {path} shows {kept} of {whole}; call again with limit={max(kept, 1)} (and the cursor "
-        "you used, if any) to page through all of them."
+    cut_notes = [
+        f"Truncated to fit one result: {path} shows {kept} of {whole}; call again with limit={max(kept, 1)} (and the "
+        "cursor you used, if any) to page through all of them."
         for path, (kept, whole) in cuts.items()
     ]
-    return {**answer, "notes": [*answer.get("notes", []), *said, "Long texts were shortened; '…' marks where."]}
+    return {**answer, "notes": [*answer.get("notes", []), *cut_notes, "Long texts are truncated; '…' marks where."]}
 
 
 def _lists(node: Any, path: str) -> list[tuple[str, list[Any]]]:
-    """Every list below a node with where it stands, `notes` excepted."""
+    """Return every list below a node with its path, except `notes`."""
     if isinstance(node, dict):
         return [
             found

@@ -1,6 +1,6 @@
-"""The MCP SDK's seams that have no public face: every private touch is here, each with a contract test.
+"""Every use of private parts of the MCP SDK, each with a contract test.
 
-`tests/face/test_sdk.py` fails with a sentence when a new SDK release moves one of them.
+`tests/face/test_sdk.py` fails with an explanation if a new SDK release changes one of them.
 """
 
 from __future__ import annotations
@@ -24,45 +24,46 @@ ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
 RequestContext = ServerRequestContext[Any, Any]
 Handler = Callable[[RequestContext, ParamsT], Awaitable[HandlerResult]]
-# Held open for as long as a stream listens to these URIs.
+# Open while a stream listens to these URIs.
 Listening = Callable[[list[str]], AbstractAsyncContextManager[None]]
 
 
 class OpenServer(MCPServer[Any]):
-    """An `MCPServer` with three of its internal hooks opened.
+    """An `MCPServer` that exposes three internals of the SDK.
 
-    It gives the input schema of one tool without listing all of them (the HTTP transport asks before every call),
-    lets a method be answered by a handler of ours, and serves streams that are not the process's own.
+    It returns the input schema of one tool without listing all of them (the HTTP transport reads it before every call),
+    registers handlers of protocol methods, and serves other streams than stdin and stdout.
     """
 
     def input_schema_of(self, name: str) -> dict[str, Any] | None:
-        """The published input schema of a tool, or None for a tool that does not exist."""
+        """Return the published input schema of a tool; None if the tool does not exist."""
         return super()._tool_input_schema(name)
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
         return self.input_schema_of(name)
 
     def answer_with(self, method: str, params: type[ParamsT], handler: Handler[ParamsT]) -> None:
-        """Answer a protocol method with `handler`, in place of the SDK's own if there is one."""
+        """Answer a protocol method with `handler`, which replaces the SDK's handler if there is one."""
         self._lowlevel_server.add_request_handler(method, params, handler)
 
     def end_streams(self) -> None:
-        """End streams that would otherwise stay open until their client leaves. Called when serving is to end."""
+        """End streams that stay open until their client disconnects; called on shutdown."""
 
     async def serve_lines(self, source: anyio.AsyncFile[str], sink: anyio.AsyncFile[str]) -> None:
-        """Serve one connection of newline-separated messages until `source` ends, inside the server's lifespan."""
+        """Serve one connection of newline-delimited messages until `source` ends, within the lifespan of the server."""
         low = self._lowlevel_server
         async with stdio_server(stdin=source, stdout=sink) as (read, write):
             await low.run(read, write, low.create_initialization_options())
 
 
 class WatchedListenHandler(ListenHandler):
-    """Serves `subscriptions/listen` as the SDK does, and holds `listening` open over each stream's URIs.
+    """Serves `subscriptions/listen` like the SDK, and keeps `listening` open for the URIs of each stream.
 
-    The SDK's bus tells publishers nothing about who listens to what, and we poll only what somebody watches.
+    The SDK's bus does not tell publishers which URIs have listeners, and only those are polled.
     """
 
     def watch_with(self, listening: Listening) -> WatchedListenHandler:
+        """Set the context manager for the URIs of a stream, and return this handler."""
         self._listening = listening
         return self
 
@@ -75,30 +76,30 @@ class WatchedListenHandler(ListenHandler):
 
 
 def is_modern(protocol_version: str | None) -> bool:
-    """True from 2026-07-28 on: questions travel as results, changes on `subscriptions/listen`."""
+    """Whether the protocol is 2026-07-28 or later, with questions as results and changes on `subscriptions/listen`."""
     return protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
 def connection_key(session: ServerSession) -> int:
-    """Tells connections apart: a session object is made again for each request, its connection is not."""
+    """Return a key of the client's connection, which outlives the session objects of its requests."""
     return id(session._connection)
 
 
 def connection_exit(session: ServerSession) -> AsyncExitStack:
-    """What is pushed here is called when the client's connection ends."""
+    """Return the exit stack that is closed when the client's connection ends."""
     return session._connection.exit_stack
 
 
 @contextmanager
 def untouched_logging() -> Iterator[None]:
-    """Make a server inside this block and the process's logging stays as it is.
+    """Prevent a server that is made in this block from configuring logging.
 
-    `MCPServer()` configures the root logger (with Rich, when installed) unless the root has a handler: one stands in.
+    `MCPServer()` configures the root logger (with Rich, if installed) unless it has a handler, so it gets one.
     """
-    stand_in = logging.NullHandler()
+    placeholder = logging.NullHandler()
     root = logging.getLogger()
-    root.addHandler(stand_in)
+    root.addHandler(placeholder)
     try:
         yield
     finally:
-        root.removeHandler(stand_in)
+        root.removeHandler(placeholder)

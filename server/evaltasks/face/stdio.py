@@ -1,9 +1,9 @@
-"""Serving over stdin and stdout, and ending well.
+"""Serving of MCP over stdin and stdout, with a graceful shutdown.
 
-The SDK's own stdio transport reads in a thread: SIGTERM kills it without clean-up, SIGINT leaves it hanging until
-the client closes the pipe. Here the pipes belong to the event loop (which also serves 1.7 times the calls), signals
-end the serving, and everything that is open is closed. While serving, fd 1 is stderr and fd 0 is empty, so nothing
-that prints or starts a child can disturb the protocol.
+The SDK's stdio transport reads in a thread: SIGTERM kills it without clean-up, and after SIGINT it hangs until the
+client closes the pipe. Here the event loop reads the pipes (which also serves 1.7 times as many calls), signals stop
+the server, and everything open is closed. Meanwhile fd 1 is stderr and fd 0 is empty, so code that prints or starts a
+child process cannot disturb the protocol.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from evaltasks.face.sdk import OpenServer
 
 log = logging.getLogger(__name__)
 
-# Longer than any message a host sends; a line beyond it is refused instead of filling the memory.
+# Longer than any message of a host; longer lines are dropped, so that they do not fill the memory.
 LINE_BYTES_MAX = 64 * 2**20
 
 
 class PipeSource:
-    """Lines from fd 0, read by the event loop."""
+    """The lines of fd 0, read by the event loop."""
 
     def __init__(self, reader: asyncio.StreamReader, transport: asyncio.BaseTransport) -> None:
         self._reader = reader
@@ -63,7 +63,7 @@ class PipeSource:
 
 
 class PipeSink:
-    """Writes to what was fd 1."""
+    """Writes to the original fd 1."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -87,9 +87,13 @@ class PipeSink:
 
 
 async def serve_stdio(server: OpenServer) -> int:
-    """Serve until stdin ends, a signal comes or the client stops reading; the exit code (0, or 128 + the signal)."""
+    """Serve until stdin ends, a signal arrives or the client stops reading.
+
+    Returns:
+        The exit code: 128 plus the number of the signal, or 0.
+    """
     if not (_is_pipe(0) and _is_pipe(1)):
-        # A file, a Windows handle: only the SDK's threads can read those.
+        # Only the SDK's threads can read files and Windows handles.
         await server.run_stdio_async()
         return 0
     caught = 0
@@ -118,7 +122,7 @@ async def serve_stdio(server: OpenServer) -> int:
 
 
 def _is_pipe(descriptor: int) -> bool:
-    """True for what the event loop can watch: pipes, sockets, terminals; never on Windows."""
+    """Whether the event loop can watch a descriptor: a pipe, a socket or a terminal; never on Windows."""
     if sys.platform == "win32":
         return False
     mode = os.fstat(descriptor).st_mode

@@ -1,11 +1,11 @@
-"""Tells subscribers of both protocol eras that a resource changed.
+"""Notifications of changed resources to subscribers of both protocol eras.
 
-Neither AX nor another process that works on the same store tells us of changes, so one watcher looks: only at what
-somebody subscribes to, about once a second, through the client like everybody else. What a resource would show is
-not compared (ages and paces move by themselves) but what is behind it: state, counts, configuration.
+Neither AX nor other processes on the same store report changes, so one watcher polls: only subscribed resources, about
+once a second, through the client. It compares the state behind a resource (status, counts, configuration) and not its
+content, in which ages and rates change constantly.
 
-2025-11-25: `resources/subscribe` per connection, forgotten when the connection ends. 2026-07-28: the addresses of
-open `subscriptions/listen` streams; the SDK's bus delivers.
+2025-11-25: `resources/subscribe` per connection, removed when the connection ends. 2026-07-28: the URIs of open
+`subscriptions/listen` streams, which the SDK's bus notifies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ GONE = "gone"
 
 @dataclass
 class Watched:
-    """One address somebody watches: how often, what stood behind it last, and whether it can change again."""
+    """A watched URI: its number of watchers, its last known state, and whether it can change again."""
 
     address: Address
     watchers: int = 0
@@ -49,7 +49,7 @@ class Watched:
 
 
 class Subscriptions:
-    """Who watches what. `watch()` is the one task that looks; without subscribers it does nothing."""
+    """The subscriptions of all clients. `watch()` polls; without subscribers it does nothing."""
 
     def __init__(self, client: Client, time: Clock, *, every_seconds: float) -> None:
         self.bus = InMemorySubscriptionBus()
@@ -58,31 +58,31 @@ class Subscriptions:
         self._every_seconds = every_seconds
         self._watched: dict[str, Watched] = {}
         self._sessions: dict[int, tuple[ServerSession, Counter[str]]] = {}
-        self._somebody = anyio.Event()
-        self._looking = anyio.Lock()
+        self._has_watchers = anyio.Event()
+        self._polling = anyio.Lock()
 
     async def watch(self) -> None:
-        """Look until cancelled. Several lifespans may run this; one looks, the others stand by."""
-        async with self._looking:
+        """Poll until cancelled. Several lifespans may run this; one polls, the others wait."""
+        async with self._polling:
             while True:
-                await self._somebody.wait()
+                await self._has_watchers.wait()
                 await self._time.sleep(self._every_seconds)
                 for uri in list(self._watched):
-                    await self._look(uri)
+                    await self._poll(uri)
 
     # --- 2026-07-28 --------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def listening(self, uris: list[str]) -> AsyncIterator[None]:
-        """Held open while a stream listens to these addresses."""
-        held: list[str] = []
+        """Watch URIs while a stream listens to them."""
+        watched: list[str] = []
         try:
             for uri in uris:
-                await self._begin(uri)
-                held.append(uri)
+                await self._start(uri)
+                watched.append(uri)
             yield
         finally:
-            for uri in held:
+            for uri in watched:
                 self._end(uri)
 
     # --- 2025-11-25 and before ---------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class Subscriptions:
         if not held[uri]:
             held[uri] = 1
             try:
-                await self._begin(uri)
+                await self._start(uri)
             except MCPError:
                 del held[uri]
                 raise
@@ -114,23 +114,26 @@ class Subscriptions:
         for uri in held:
             self._end(uri)
 
-    # --- looking -----------------------------------------------------------------------------------------------
+    # --- polling -----------------------------------------------------------------------------------------------
 
-    async def _begin(self, uri: str) -> None:
-        """Note how things stand *before* the subscription is confirmed, so that no change after it is missed.
+    async def _start(self, uri: str) -> None:
+        """Record the state *before* the subscription is confirmed, so that no later change is missed.
 
-        An address that is none of ours is accepted and never fires. Raises MCPError when too many are watched.
+        A URI that is not one of ours is accepted and never notified.
+
+        Raises:
+            MCPError: If too many resources are watched.
         """
         address = parse_address(uri)
         if address is None:
             return
         if uri not in self._watched:
             if len(self._watched) >= WATCHED_MAX:
-                raise MCPError(INVALID_PARAMS, f"{WATCHED_MAX} resources are watched already; end a subscription first")
+                raise MCPError(INVALID_PARAMS, f"{WATCHED_MAX} resources are subscribed already; end one first")
             self._watched[uri] = Watched(address)
         watched = self._watched[uri]
         watched.watchers += 1
-        self._somebody.set()
+        self._has_watchers.set()
         if watched.seen is None:
             await self._refresh(watched)
 
@@ -142,9 +145,9 @@ class Subscriptions:
         if watched.watchers == 0:
             del self._watched[uri]
         if not self._watched:
-            self._somebody = anyio.Event()
+            self._has_watchers = anyio.Event()
 
-    async def _look(self, uri: str) -> None:
+    async def _poll(self, uri: str) -> None:
         watched = self._watched.get(uri)
         if watched is None or watched.final:
             return
@@ -154,7 +157,7 @@ class Subscriptions:
             await self.publish(uri)
 
     async def publish(self, uri: str) -> None:
-        """Tell everybody who watches this address."""
+        """Notify every subscriber of a URI."""
         await self.bus.publish(ResourceUpdated(uri=uri))
         for session, held in list(self._sessions.values()):
             if held[uri]:
@@ -166,11 +169,11 @@ class Subscriptions:
         except (NotFound, WrongValue):
             watched.seen = GONE
         except (Problem, ClientError) as error:
-            # Another look follows; meanwhile nothing is known to have changed.
-            log.info("could not look at %s: %s", watched.address.place.name, type(error).__name__)
+            # The next poll follows; until then no change is known.
+            log.info("cannot poll %s: %s", watched.address.place.name, type(error).__name__)
 
     async def _state(self, address: Address) -> tuple[str, bool]:
-        """What stands behind an address, as text to compare, and whether it can never change again."""
+        """Return the state of a resource, as text to compare, and whether it can no longer change."""
         client, values = self._client, address.values
         if address.place in (TASK_RUN, RESULTS):
             task_run = await client.task_runs.get(values["run_id"])

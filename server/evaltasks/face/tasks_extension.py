@@ -1,12 +1,12 @@
 """MCP's tasks extension (`io.modelcontextprotocol/tasks`, 2026-07-28): a long wait becomes a background task.
 
-A client that declares the extension, and asks `trigger_task_run` (wait=true) or `wait_for_task_run` to wait longer
-than one call may last, gets a task handle after a moment instead of `outcome=still_running`. The handle's id *is* the
-task run's id. Nothing is kept here: every `tasks/get` reads the task run through the client, so any process on the
-same service answers it, also after a restart and also for a task run that it never started.
+If a client declares the extension, and calls `trigger_task_run` (wait=true) or `wait_for_task_run` with a longer wait
+than one call may take, it gets an MCP task after a moment instead of `outcome=still_running`. The id of the MCP task
+*is* the id of the task run. No state is kept: every `tasks/get` reads the task run through the client, so any process
+on the same service answers it, even after a restart and for a task run that another process triggered.
 
-`tasks/cancel` ends the client's interest, never the task run (docs/decisions/0011-tasks-extension.md says why);
-`cancel_task_run` does that, and asks. Clients that declare nothing see no difference.
+`tasks/cancel` never cancels the task run (see docs/decisions/0011-tasks-extension.md); the tool `cancel_task_run` does,
+after a confirmation. Nothing changes for clients without the extension.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ EXTENSION = "io.modelcontextprotocol/tasks"
 ERA = frozenset({"2026-07-28"})
 
 WAITING_TOOLS = frozenset({trigger_task_run.SPEC.name, wait_for_task_run.SPEC.name})
-# What is over within this time is answered at once, as a plain result.
+# A task run that ends within this time is returned as a normal result.
 GRACE_SECONDS = 0.3
 ENGINE_POLL_SECONDS = 1.0
 
@@ -75,7 +75,7 @@ class UpdateParams(TaskParams):
 
 
 class TasksExtension(Extension):
-    """Answers for task runs as MCP background tasks. Holds no state of its own."""
+    """Serves task runs as MCP tasks. It has no state."""
 
     identifier = EXTENSION
 
@@ -96,9 +96,9 @@ class TasksExtension(Extension):
     def settings_for(
         self, spec: ToolSpec[Any, Any], arguments: Mapping[str, Any], request: RequestContext
     ) -> ToolSettings:
-        """The settings of one call: a wait that will go on in the background is given up after a moment.
+        """Return the settings of one call: a wait that continues as an MCP task ends after a moment.
 
-        A time-out that one call can hold is kept as it is: such a wait needs no background.
+        A timeout that one call can wait for is not changed.
         """
         if spec.name not in WAITING_TOOLS or not _declared(request):
             return self._settings
@@ -124,16 +124,16 @@ class TasksExtension(Extension):
         try:
             task_run = await self._client.task_runs.get(answer["task_run"]["run_id"])
         except (Problem, ClientError) as error:
-            # A handle is given only for what `tasks/get` finds; the plain answer says how to go on.
-            log.info("no background task: %s", type(error).__name__)
+            # An MCP task is returned only if `tasks/get` finds it; the normal result says how to continue.
+            log.info("no MCP task: %s", type(error).__name__)
             return result
-        # The result of a task is the wait's; what the trigger alone had to say is said here.
-        said = [progress_sentence(task_run, self._time.now()), *answer.get("notes", [])]
+        # The result of the MCP task is that of the wait, so notes of the trigger are sent here.
+        messages = [progress_sentence(task_run, self._time.now()), *answer.get("notes", [])]
         return {
             **self._task(task_run),
             "resultType": "task",
             "status": "working",
-            "statusMessage": ". ".join(part.rstrip(".") for part in said),
+            "statusMessage": ". ".join(message.rstrip(".") for message in messages),
         }
 
     # --- tasks/… -----------------------------------------------------------------------------------------------
@@ -146,39 +146,43 @@ class TasksExtension(Extension):
         return task
 
     async def _update(self, ctx: RequestContext, params: UpdateParams) -> HandlerResult:
-        """Acknowledges: a task run never asks for anything, so no answer is one that is waited for."""
+        """Acknowledge and ignore input: a task run never requests any."""
         await self._task_run(ctx, params.task_id)
         return {}
 
     async def _cancel(self, ctx: RequestContext, params: TaskParams) -> HandlerResult:
         task_run = await self._task_run(ctx, params.task_id)
         if not task_run.finished:
-            log.info("tasks/cancel: no one waits for task run %s from here any more; it goes on", task_run.id)
+            log.info("tasks/cancel: the wait for task run %s ended; the task run continues", task_run.id)
         return {}
 
     async def _task_run(self, ctx: RequestContext, task_id: str) -> TaskRun:
-        """The task run behind a task. Raises MCPError."""
+        """Return the task run of an MCP task.
+
+        Raises:
+            MCPError: If the client did not declare the extension, or the task run cannot be read.
+        """
         require_client_extension(ctx, EXTENSION)
         headers = getattr(ctx.request, "headers", None)
-        # The SDK compares this header for the methods it knows only.
+        # The SDK compares this header only for the methods that it knows.
         if headers is not None and decode_header_value(headers.get(MCP_NAME_HEADER)) != task_id:
-            raise MCPError(HEADER_MISMATCH, f"The {MCP_NAME_HEADER} header is not the request's taskId")
+            raise MCPError(HEADER_MISMATCH, f"The {MCP_NAME_HEADER} header must be the taskId of the request")
         try:
             return await self._client.task_runs.get(task_id)
         except (NotFound, WrongValue, BadRequest, Unprocessable):
             raise MCPError(
                 INVALID_PARAMS,
-                "There is no task run with this id, or the key in use cannot see it",
+                "No task run has this id, or the key in use cannot see it",
                 {"taskId": task_id},
             ) from None
         except (Problem, ClientError) as error:
-            raise MCPError(INTERNAL_ERROR, message_for(error) or "The task run cannot be read now") from None
+            raise MCPError(INTERNAL_ERROR, message_for(error) or "The task run cannot be read at the moment") from None
 
     def _task(self, task_run: TaskRun) -> dict[str, Any]:
-        """A task run as a task, without its result.
+        """Return a task run as an MCP task, without its result.
 
-        `failed` is the protocol's word for JSON-RPC errors and for nothing else: a failed task run is a completed
-        task whose result says that it failed.
+        In the protocol `failed` means a JSON-RPC error only: a failed task run is a completed MCP task whose result
+        says that it failed.
         """
         now = self._time.now()
         status = "working"
@@ -190,19 +194,23 @@ class TasksExtension(Extension):
             "status": status,
             "statusMessage": progress_sentence(task_run, now),
             "createdAt": rfc3339(task_run.created_at),
-            # Counts move all the time and carry no date: what is not over is as of now.
+            # Counts change constantly and have no date, so an unfinished task run is as of now.
             "lastUpdatedAt": rfc3339(task_run.run_finished_at or now),
-            # As long as the service keeps the task run.
+            # The MCP task exists as long as the service keeps the task run.
             "ttlMs": None,
             "pollIntervalMs": round(poll_seconds * 1000),
         }
 
     async def _result(self, task_run: TaskRun) -> dict[str, Any]:
-        """What `wait_for_task_run` answers for a task run that is over. Raises MCPError."""
+        """Return the result of `wait_for_task_run` for a finished task run.
+
+        Raises:
+            MCPError: If the task run cannot be read.
+        """
         try:
             answer = await wait_for_task_run.SPEC.call({"run_id": task_run.id}, self._context())
         except (Problem, ClientError) as error:
-            raise MCPError(INTERNAL_ERROR, message_for(error) or "The task run cannot be read now") from None
+            raise MCPError(INTERNAL_ERROR, message_for(error) or "The task run cannot be read at the moment") from None
         return answer_result(answer).model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def _context(self) -> ToolContext:
@@ -211,10 +219,13 @@ class TasksExtension(Extension):
     # --- subscriptions/listen ----------------------------------------------------------------------------------
 
     def check_listen(self, ctx: RequestContext, params: SubscriptionsListenRequestParams) -> None:
-        """Raises MCPError when a client asks for news of tasks without having declared the extension.
+        """Check that a client that subscribes to MCP tasks declared the extension.
 
-        Those who declared it are acknowledged without them: tasks are polled, and `ax://task-runs/{run_id}` tells
+        Its subscription is then acknowledged without them: MCP tasks are polled, and `ax://task-runs/{run_id}` notifies
         of changes.
+
+        Raises:
+            MCPError: If the client did not declare the extension.
         """
         if (params.notifications.model_extra or {}).get("taskIds"):
             require_client_extension(ctx, EXTENSION)

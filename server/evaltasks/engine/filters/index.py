@@ -28,7 +28,7 @@ class Index:
 
     Attributes:
         upto_us: Spans that were stored later are not in it yet; None if it does not lag.
-        finds_traces: Whether filters on trace ids find later spans all the same.
+        finds_traces: Whether filters on trace ids find later spans anyway.
         lacks_custom_columns: Whether it lacks metadata and the attributes that OpenInference does not define.
     """
 
