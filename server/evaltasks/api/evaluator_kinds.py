@@ -31,7 +31,7 @@ from evaltasks.api.plugins import add_plugins
 from evaltasks.api.wire import READING, CaseInsensitive, NonBlank, RequestModel, UnknownVariant, WireEnum, upper_case
 
 PLUGINS = "evaltasks.evaluator_kinds"
-# The labels of checks, which are passed or not.
+# The labels of checks: passed or not passed.
 CODE_LABELS = frozenset({"true", "false"})
 
 # The evaluation's column name: it becomes `eval.<name>.label`.
@@ -91,7 +91,7 @@ class StaticParam(RequestModel):
 
 # --- configurations -----------------------------------------------------------------------------------------------
 class EvaluatorConfig(RequestModel):
-    """What the configurations of all kinds have."""
+    """Base of the configurations of all kinds."""
 
     name: EvaluationName
 
@@ -131,7 +131,7 @@ class TemplateConfig(EvaluatorConfig):
 
 
 class CodeConfig(EvaluatorConfig):
-    """What the configurations of all kinds of code evaluator have.
+    """Base of the configurations of code evaluators.
 
     A kind narrows `type` to its tag: `type: Literal["WORD_COUNT"] = "WORD_COUNT"`.
     """
@@ -182,8 +182,8 @@ class EvaluatorKind:
 
     Attributes:
         config: The wire model. That of a code evaluator has its tag as the default of `type`.
-        label_source: Who makes the labels: `llm` or `code`.
-        labels: The labels that the kind itself makes; others are text of a stranger. A template has its own choices.
+        label_source: What produces the labels: `llm` or `code`.
+        labels: The labels that the kind defines. Other labels are text of a stranger. Templates define their choices.
         one_per_task: Whether a task takes at most one evaluator of this kind.
     """
 
@@ -199,6 +199,7 @@ class EvaluatorKind:
 
     @property
     def type(self) -> EvaluatorType:
+        """The type of the evaluators of this kind: TEMPLATE or CODE."""
         return EvaluatorType.CODE if issubclass(self.config, CodeConfig) else EvaluatorType.TEMPLATE
 
     @property
@@ -249,10 +250,10 @@ def code_tag(value: object) -> str | None:
 
 
 class _ByTag:
-    """Reads a code configuration with the model that its `type` names.
+    """Parses a code configuration with the model that its `type` names.
 
-    Kinds of installed packages are looked up when a value is read: loading them here, when this module is imported,
-    would import packages that import it.
+    The kinds of installed packages are looked up when a value is parsed. Loading them while this module is imported
+    would be a circular import, because the packages import it.
     """
 
     def __get_pydantic_core_schema__(self, _source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -296,7 +297,7 @@ ReadCodeConfig = Annotated[AnyCodeConfig | OtherCodeConfig, Field(union_mode="le
 
 
 class ConfigFacts:
-    """What an evaluator version says of its configuration, so that no reader needs the class of it."""
+    """Properties of an evaluator version that do not depend on the class of its configuration."""
 
     if TYPE_CHECKING:
         # Fields of the models that mix this in.
@@ -310,7 +311,7 @@ class ConfigFacts:
 
     @property
     def kind(self) -> EvaluatorKind | None:
-        """The kind of the evaluator, or None if it is remote or not known here."""
+        """The kind of the evaluator; None if it is remote or unknown."""
         return kind_of_config(self.config)
 
     @property
@@ -320,6 +321,7 @@ class ConfigFacts:
 
     @property
     def granularity(self) -> DataGranularity:
+        """What is evaluated as a unit: a span, a trace or a session."""
         return (self.config.data_granularity if self.config is not None else None) or DataGranularity.SPAN
 
     @property
@@ -334,12 +336,12 @@ class ConfigFacts:
 
     @property
     def label_source(self) -> str:
-        """Who makes the labels: `llm` or `code`."""
+        """What produces the labels: `llm` or `code`."""
         return self.kind.label_source if self.kind is not None else "code"
 
     @property
     def labels(self) -> frozenset[str]:
-        """The labels that belong to the evaluator; any other text is a stranger's."""
+        """The labels that the evaluator defines. Any other label is text of a stranger."""
         own = self.kind.labels if self.kind is not None else CODE_LABELS
         return own | frozenset(self.classification_choices or ())
 
@@ -355,10 +357,10 @@ class ConfigFacts:
 
     @property
     def prompt(self) -> str | None:
-        """The text that names the variables in braces, where there is one."""
+        """The judge's prompt, which has the variables in braces; None for code."""
         return self.template_config.template if self.template_config is not None else None
 
     @property
     def declared_variables(self) -> list[str] | None:
-        """The variables that the configuration lists, or None if they are in the prompt or not known here."""
+        """The variables that the configuration lists; None for a prompt, or if the kind is unknown."""
         return self.code_config.variables if self.code_config is not None and self.kind is not None else None

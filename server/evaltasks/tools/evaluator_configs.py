@@ -248,12 +248,14 @@ def _granularity(call: CreateEvaluatorInput) -> DataGranularity | None:
 
 
 def evaluation_name_for(name: str, context: ToolContext) -> str:
-    made = re.sub(r"[^a-zA-Z0-9_\s\-&()]+", "_", name).strip("_ ") or "evaluation"
-    if made != name:
+    """Derive the name of the evaluation from the evaluator's name; a change is reported as a note."""
+    evaluation_name = re.sub(r"[^a-zA-Z0-9_\s\-&()]+", "_", name).strip("_ ") or "evaluation"
+    if evaluation_name != name:
         context.note(
-            f"Results appear under the name '{made}', because the evaluator's name has characters that are not allowed."
+            f"Results appear under the name '{evaluation_name}', because the evaluator's name has characters that are not "
+            "allowed there."
         )
-    return made
+    return evaluation_name
 
 
 def variables_in(template: str) -> list[str]:

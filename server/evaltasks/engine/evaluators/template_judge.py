@@ -46,7 +46,7 @@ def make_template_evaluator(
 
 
 async def problems_of_template(config: TemplateConfig, _sandbox: Sandbox) -> list[str]:
-    """Return a sentence for everything that prevents a template from being judged; empty if it is in order."""
+    """Return a sentence for everything that prevents a template from being judged; empty if it is valid."""
     return template_problems(config)
 
 

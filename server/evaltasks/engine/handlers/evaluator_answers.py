@@ -16,6 +16,8 @@ from evaltasks.api.wire import READING, Page, Pagination
 
 
 class TemplateConfigAnswer(TemplateConfig):
+    """A template configuration with both spellings of the function-calling flag."""
+
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def use_function_calling_if_available(self) -> bool:
@@ -40,11 +42,12 @@ def version_answer(version: EvaluatorVersion) -> VersionAnswer:
 
 
 def evaluator_answer(evaluator: Evaluator, version: EvaluatorVersion) -> EvaluatorAnswer:
-    """Return an evaluator with one of its versions as it is answered."""
+    """Return an evaluator, with one of its versions, as it is answered."""
     return EvaluatorAnswer(**evaluator.model_dump(), version=version_answer(version))
 
 
 def version_page_answer(versions: Sequence[EvaluatorVersion], pagination: Pagination) -> VersionPageAnswer:
+    """Return a page of versions as it is answered."""
     return VersionPageAnswer(
         evaluator_versions=[version_answer(version) for version in versions], pagination=pagination
     )
