@@ -252,8 +252,8 @@ def evaluation_name_for(name: str, context: ToolContext) -> str:
     evaluation_name = re.sub(r"[^a-zA-Z0-9_\s\-&()]+", "_", name).strip("_ ") or "evaluation"
     if evaluation_name != name:
         context.note(
-            f"Results appear under the name '{evaluation_name}', because the evaluator's name has characters that are not "
-            "allowed there."
+            f"Results appear under the name '{evaluation_name}', because the evaluator's name has characters that are "
+            "not allowed there."
         )
     return evaluation_name
 
