@@ -49,7 +49,7 @@ async def list_annotation_configs(call: Call) -> AnnotationConfigPage:
 
 
 async def create_annotation_config(call: Call) -> AnnotationConfig:
-    """Create an annotation config. Raises Conflict if the space has one with this name."""
+    """Create an annotation config. Its name must be unique in the space."""
     body, services = call.body(CreateAnnotationConfig), call.services
 
     def work(tx: Transaction) -> AnnotationConfig:
@@ -73,6 +73,7 @@ async def create_annotation_config(call: Call) -> AnnotationConfig:
 
 
 async def get_annotation_config(call: Call) -> AnnotationConfig:
+    """Get an annotation config."""
     return await call.services.store.read_by_key(lambda tx: require_config(tx, call.path["annotation_config_id"]))
 
 

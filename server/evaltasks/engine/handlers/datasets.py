@@ -58,7 +58,7 @@ async def list_datasets(call: Call) -> DatasetPage:
 
 
 async def create_dataset(call: Call) -> Dataset:
-    """Create a dataset with its first version. Raises Conflict if the space has a dataset with this name."""
+    """Create a dataset with its first version. Its name must be unique in the space."""
     body, services = call.body(CreateDataset), call.services
     rows = _with_ids(call, body.examples)
 
@@ -70,11 +70,12 @@ async def create_dataset(call: Call) -> Dataset:
 
 
 async def get_dataset(call: Call) -> Dataset:
+    """Get a dataset with its versions."""
     return await call.services.store.read_by_key(lambda tx: require_dataset(tx, call.path["dataset_id"]))
 
 
 async def rename_dataset(call: Call) -> Dataset:
-    """Rename a dataset. Raises Conflict if the space has another dataset with this name."""
+    """Rename a dataset. The name must be unique in the space."""
     name, services = call.body(RenameDataset).name, call.services
 
     def work(tx: Transaction) -> Dataset:

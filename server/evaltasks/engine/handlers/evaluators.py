@@ -123,7 +123,7 @@ async def update_evaluator(call: Call) -> Evaluator:
 
 
 async def delete_evaluator(call: Call) -> None:
-    """Delete an evaluator. Raises Conflict while a task uses it."""
+    """Delete an evaluator. One that a task uses cannot be deleted."""
 
     def work(tx: Transaction) -> None:
         evaluator = require_evaluator(tx, call.path["evaluator_id"])
@@ -206,6 +206,7 @@ async def get_evaluator_version(call: Call) -> VersionAnswer:
 
 
 async def list_evaluator_templates(call: Call) -> EvaluatorTemplates:  # noqa: ARG001  every handler takes the call
+    """List the templates of evaluators that judge with a model."""
     return EvaluatorTemplates(evaluator_templates=[template.wire() for template in CATALOG])
 
 

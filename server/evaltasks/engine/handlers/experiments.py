@@ -74,6 +74,7 @@ async def create_experiment(call: Call) -> Experiment:
 
 
 async def get_experiment(call: Call) -> Experiment:
+    """Get an experiment."""
     return await call.services.store.read_by_key(lambda tx: require_experiment(tx, call.path["experiment_id"]))
 
 
@@ -120,7 +121,7 @@ async def search_experiment_runs(call: Call) -> ExperimentRunPage:
 
 
 async def append_experiment_runs(call: Call) -> ExperimentWithRunIds:
-    """Add experiment runs. Raises Unprocessable if the experiment has a dataset and a row has no example_id."""
+    """Add experiment runs. If the experiment has a dataset, each row needs an example_id."""
     body, services = call.body(AppendExperimentRuns), call.services
     runs = _new_runs(call, body.experiment_runs)
 

@@ -10,6 +10,7 @@ from evaltasks.engine.store.store import SCHEMA_VERSION
 
 
 async def get_engine_info(call: Call) -> EngineInfo:
+    """Get information by which a client recognizes an evaltasks engine."""
     space = await call.services.store.read_by_key(require_default_space)
     return EngineInfo(
         product="evaltasks",

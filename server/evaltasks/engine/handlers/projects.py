@@ -39,11 +39,12 @@ async def list_projects(call: Call) -> ProjectPage:
 
 
 async def get_project(call: Call) -> Project:
+    """Get a project."""
     return await call.services.store.read_by_key(lambda tx: require_project(tx, call.path["project_id"]))
 
 
 async def create_project(call: Call) -> Project:
-    """Create a project. Raises Conflict if the space has a project with this name."""
+    """Create a project. Its name must be unique in the space."""
     body, services = call.body(CreateProject), call.services
 
     def work(tx: Transaction) -> Project:
@@ -55,7 +56,7 @@ async def create_project(call: Call) -> Project:
 
 
 async def rename_project(call: Call) -> Project:
-    """Rename a project. Raises Conflict if the space has another project with this name."""
+    """Rename a project. The name must be unique in the space."""
     name = call.body(RenameProject).name
 
     def work(tx: Transaction) -> Project:

@@ -60,11 +60,12 @@ async def list_spaces(call: Call) -> SpacePage:
 
 
 async def get_space(call: Call) -> Space:
+    """Get a space."""
     return await call.services.store.read_by_key(lambda tx: require_space(tx, call.path["space_id"]))
 
 
 async def create_space(call: Call) -> Space:
-    """Create a space. Raises Conflict if a space has this name."""
+    """Create a space. Its name must be unique."""
     body, services = call.body(CreateSpace), call.services
 
     def work(tx: Transaction) -> Space:

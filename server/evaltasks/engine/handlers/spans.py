@@ -84,7 +84,7 @@ def pagination_after(scope: str, window_us: tuple[int, int], last: Row) -> Pagin
 
 
 async def ingest_spans(call: Call) -> IngestedSpans:
-    """Store all spans of the body or none, and wake the executor, because continuous tasks may select the new spans."""
+    """Store all spans of the body or none. Continuous tasks select the new spans."""
     body, services = call.body(IngestSpans), call.services
     rows = await to_thread.run_sync(span_rows_from, body.spans)
     ingested_us = to_us(services.clock.now())

@@ -1,4 +1,7 @@
-"""Operation → handler. A test compares this table with `api.operations.OPERATIONS`."""
+"""Operation → handler. A test compares this table with `api.operations.OPERATIONS`.
+
+The docstring of a handler is the description of its operation in the OpenAPI document, so it is written for clients.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def require_task_run(tx: Transaction, run_id: str) -> Row:
 
 
 async def trigger_task_run(call: Call) -> TaskRun:
-    """Create a pending task run and wake the executor. Raises one Problem with the details of all problems."""
+    """Create a pending task run. All problems of a request are reported together."""
     body, services = call.body(TriggerTaskRun), call.services
     now = services.clock.now()
 
@@ -215,6 +215,7 @@ async def list_task_runs(call: Call) -> TaskRunPage:
 
 
 async def get_task_run(call: Call) -> TaskRun:
+    """Get a task run."""
     row = await call.services.store.read_by_key(lambda tx: require_task_run(tx, call.path["run_id"]))
     return task_run_from_row(row)
 

@@ -64,7 +64,7 @@ async def list_tasks(call: Call) -> TaskPage:
 
 
 async def create_task(call: Call) -> Task:
-    """Create a task. Raises one Problem with the details of all problems."""
+    """Create a task. All problems of a request are reported together."""
     body, services = call.body(CreateTask), call.services
 
     def work(tx: Transaction) -> Task:
@@ -104,7 +104,7 @@ def _setting_columns(body: CreateTask | UpdateTask) -> dict[str, Any]:
 
 
 async def get_task(call: Call) -> Task:
-    """Get a task with its projected rows per day, computed again only if spans or the task have changed."""
+    """Get a task with the number of rows per day that it would evaluate as a continuous task."""
 
     def read(tx: Transaction) -> tuple[Task, int]:
         return require_task(tx, call.path["task_id"]), tasks.last_span_seq(tx)
@@ -139,7 +139,7 @@ _NO_FIELDS = (
 
 
 async def update_task(call: Call) -> Task:
-    """Update a task and wake the executor. Raises one Problem with the details of all problems."""
+    """Update a task. All problems of a request are reported together."""
     body, services = call.body(UpdateTask), call.services
     if not body.model_fields_set:
         raise BadRequest(_NO_FIELDS)
