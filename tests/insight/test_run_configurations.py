@@ -25,7 +25,7 @@ def test_run_configuration_without_a_format_is_read_with_a_note() -> None:
     read = read_run_configuration(SEED)
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is InputVariableFormat.MUSTACHE
-    assert read.notes == ["input_variable_format was missing; mustache was sent (from the placeholders)."]
+    assert read.notes == ["input_variable_format is missing; mustache is used (from the placeholders)."]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_run_configuration_issues_name_the_kind_they_were_validated_as() -> None
     assert issues == {
         "template": "is not a field of llm_generation; remove it (it belongs to template_evaluation)",
         "mesages": "is not a field of llm_generation; did you mean messages?",
-        "messages.0.role": "is not one of the allowed values (judged as llm_generation); "
+        "messages.0.role": "is not one of the allowed values (validated as llm_generation); "
         "use one of: user, assistant, system, tool",
         "messages.0.colour": "is not a field of this object; remove it or correct its spelling",
     }

@@ -61,7 +61,7 @@ async def test_the_documented_examples_are_accepted_by_create_task() -> None:
                 "ai_abc", integration
             ),
         )  # fmt: skip
-        assert "input_variable_format was missing; mustache was sent" in it.notes
+        assert "input_variable_format is missing; mustache is used" in it.notes
     assert (monitor.task.type, monitor.task.sampling_rate, monitor.task.is_continuous) == (
         "template_evaluation", 0.1, True,
     )  # fmt: skip

@@ -43,14 +43,14 @@ class Message(RequestModel):
     @field_validator("tool_calls", mode="after")
     @classmethod
     def _upper_type(cls, calls: list[JsonObject] | None) -> list[JsonObject] | None:
-        """Their type is an enumeration of AX, although providers write it in lower case."""
+        """Convert the type of tool calls, an enumeration of AX that providers write in lower case."""
         if calls is None:
             return None
         return [{**call, "type": upper_case(call["type"])} if "type" in call else call for call in calls]
 
 
 class Resource(Enum):
-    """What a field of a run configuration may refer to, as messages call it."""
+    """A kind of resource that a run configuration may refer to, by its name in messages."""
 
     AI_INTEGRATION = "AI integration"
     AGENT_INTEGRATION = "agent integration"
@@ -81,7 +81,7 @@ class Reference:
 
 
 class RunConfigurationBase(RequestModel):
-    """What every kind has. A kind adds its fields, and marks those that hold ids with `RefersTo`."""
+    """Base class of all kinds. A kind adds its fields, and marks those that hold ids with `RefersTo`."""
 
     experiment_type: str
     # What it does, for the description of a tool.
@@ -93,26 +93,26 @@ class RunConfigurationBase(RequestModel):
 
     @classmethod
     def tag(cls) -> str:
-        """Its `experiment_type`, in upper case."""
+        """Return the `experiment_type` of this kind, in upper case."""
         return str(cls.model_fields["experiment_type"].default)
 
     @classmethod
     def reference_fields(cls) -> dict[str, RefersTo]:
-        """The fields that hold ids of other resources."""
+        """Return the fields that hold ids of other resources."""
         marked = ((name, mark) for name, field in cls.model_fields.items() for mark in field.metadata)
         return {name: mark for name, mark in marked if isinstance(mark, RefersTo)}
 
     def references(self) -> Iterator[Reference]:
-        """Every reference of this configuration, set or not. The file form of a kind has those of the kind."""
+        """Yield every reference of this configuration, set or not; a file's model has those of its kind."""
         for name, mark in KINDS[self.experiment_type].reference_fields().items():
             yield Reference(name, mark.resource, getattr(self, name), mark.source_of)
 
     def id_of(self, resource: Resource) -> str | None:
-        """The id of the resource this configuration refers to, None if it refers to none."""
+        """Return the id of the resource that this configuration refers to, or None."""
         return next((found.value for found in self.references() if found.resource is resource), None)
 
     def normalized(self) -> Self:
-        """The form in which it is stored and returned, one for all spellings of the same."""
+        """Return the form in which the configuration is stored: equal for equivalent spellings."""
         return self
 
 
@@ -155,7 +155,7 @@ _DATASET_PREFIX = re.compile(r"(\{\{\{?&?\s*)dataset\.(?=[^\W\d])")
 
 
 def without_dataset_prefix(node: Any) -> Any:
-    """The same JSON value with `{{dataset.column}}` in its texts written as `{{column}}`."""
+    """Return a JSON value with `{{dataset.column}}` in its texts replaced by `{{column}}`."""
     if isinstance(node, str):
         return _DATASET_PREFIX.sub(r"\1", node)
     if isinstance(node, dict):
@@ -173,18 +173,23 @@ class AgentCall(RunConfigurationBase):
     input_template: JsonObject
 
     def normalized(self) -> Self:
-        """`{{dataset.column}}` in the template is another spelling of `{{column}}`."""
+        """Write `{{dataset.column}}` in the template as `{{column}}`, which means the same."""
         return self.model_copy(update={"input_template": without_dataset_prefix(self.input_template)})
 
 
 def experiment_type_of(value: object) -> str | None:
-    """The discriminator of a run configuration given as an object or as a model, in upper case."""
+    """Return the discriminator of a run configuration (an object or a model), in upper case."""
     tag = value.get("experiment_type") if isinstance(value, dict) else getattr(value, "experiment_type", None)
     return tag.upper() if isinstance(tag, str) else None
 
 
 def any_of(kinds: tuple[type[RunConfigurationBase], ...], error: str) -> Any:
-    """The type of a field that holds one of the kinds, by `experiment_type`; `error` names the choices."""
+    """Return the type of a field that holds one of the kinds, selected by `experiment_type`.
+
+    Args:
+        kinds: The models.
+        error: The message for any other `experiment_type`.
+    """
     members = tuple(Annotated[kind, Tag(kind.tag())] for kind in kinds)
     return Annotated[
         Union[members],  # noqa: UP007  the members are known at run time only
@@ -193,7 +198,7 @@ def any_of(kinds: tuple[type[RunConfigurationBase], ...], error: str) -> Any:
 
 
 def listed(words: list[str]) -> str:
-    """`A, B or C`."""
+    """Join words as in `A, B or C`."""
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
@@ -208,7 +213,7 @@ else:
 
 
 class OtherConfiguration(UnknownVariant):
-    """A kind that only a newer service knows; its fields are kept, and nothing is known about their meaning."""
+    """A kind that only a newer service has; its fields are kept, and their meaning is unknown."""
 
     output_is_label: ClassVar[bool] = False
 
@@ -225,5 +230,5 @@ ReadConfiguration = Annotated[RunConfiguration | OtherConfiguration, Field(union
 
 
 def references_of(configuration: RunConfiguration | OtherConfiguration | None) -> list[Reference]:
-    """What the configuration of a task refers to; empty for a task without one."""
+    """Return the references of a task's configuration; empty for a task without one."""
     return list(configuration.references()) if configuration is not None else []

@@ -1,7 +1,7 @@
-"""Reading a run configuration as an agent writes it: judged by the kind that was meant, repaired where harmless.
+"""Parse a run configuration as an agent writes it: validate it as the intended kind, and repair harmless errors.
 
-A union judged as a union answers with the problems of all three kinds at once, most of them about kinds no one meant.
-Here the discriminator decides, or, when it is missing or misspelt, the keys that only one kind has.
+Validation of a union reports the problems of every kind at once, most of them about kinds that were not intended. Here
+`experiment_type` selects the kind, or, if it is missing or misspelt, the fields that most match one kind.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ _F_STRING = re.compile(r"(?<!\{)\{\s*[\w.\-]+\s*\}(?!\})")
 
 @dataclass
 class ReadConfiguration:
-    """`configuration` is None when there are issues: (where inside it, the problem, the remedy)."""
+    """The result of parsing.
+
+    Attributes:
+        configuration: The configuration; None if there are issues.
+        notes: What was repaired.
+        issues: Every problem as (path inside the configuration, problem, remedy).
+    """
 
     configuration: RunConfiguration | None = None
     notes: list[str] = field(default_factory=list)
@@ -35,18 +41,18 @@ class ReadConfiguration:
 
 
 def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
-    """Never raises: what cannot be read is in `issues`, all of it."""
+    """Parse and validate a run configuration; all problems are in `issues` of the result, none is raised."""
     read = ReadConfiguration()
-    # JSON null for an optional field means "not given".
-    given = {str(key): part for key, part in value.items() if part is not None}
-    kind = _kind_meant(given, read)
+    # JSON null for an optional field means that it is not set.
+    fields = {str(key): part for key, part in value.items() if part is not None}
+    kind = _intended_kind(fields, read)
     if kind is None:
         return read
-    given["experiment_type"] = kind.upper()
+    fields["experiment_type"] = kind.upper()
     if "input_variable_format" in KINDS[kind].model_fields:
-        _settle_variable_format(given, read)
+        _complete_variable_format(fields, read)
     try:
-        configuration = KINDS[kind].model_validate(given)
+        configuration = KINDS[kind].model_validate(fields)
     except ValidationError as error:
         read.issues += [_issue(kind, detail) for detail in error.errors(include_url=False)]
         return read
@@ -55,65 +61,70 @@ def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
     return read
 
 
-def _kind_meant(given: Mapping[str, Any], read: ReadConfiguration) -> str | None:
+def _intended_kind(fields: Mapping[str, Any], read: ReadConfiguration) -> str | None:
     allowed = ", ".join(KINDS)
-    said = given.get("experiment_type")
-    if isinstance(said, str) and said.strip().lower() in KINDS:
-        return said.strip().lower()
-    nearest = _nearest_by_keys(given)
-    if said is None:
+    experiment_type = fields.get("experiment_type")
+    if isinstance(experiment_type, str) and experiment_type.strip().lower() in KINDS:
+        return experiment_type.strip().lower()
+    nearest = _nearest_by_keys(fields)
+    if experiment_type is None:
         if nearest is None:
-            read.issues.append((("experiment_type",), "is required", f"give one of: {allowed}"))
+            read.issues.append((("experiment_type",), "is required", f"use one of: {allowed}"))
         else:
-            read.notes.append(f"run_configuration.experiment_type was missing; its other fields mean {nearest}.")
+            read.notes.append(
+                f"run_configuration.experiment_type is missing; {nearest} is used, because the other fields match it."
+            )
         return nearest
-    meant = nearest
-    if isinstance(said, str) and (close := difflib.get_close_matches(said.lower(), KINDS, n=1, cutoff=0.6)):
-        meant = close[0]
-    hint = f" (did you mean {meant}?)" if meant else ""
-    read.issues.append((("experiment_type",), "is not a kind of run configuration", f"give one of: {allowed}{hint}"))
-    return meant
+    intended = nearest
+    if isinstance(experiment_type, str):
+        similar = difflib.get_close_matches(experiment_type.lower(), KINDS, n=1, cutoff=0.6)
+        intended = similar[0] if similar else nearest
+    hint = f" (did you mean {intended}?)" if intended else ""
+    read.issues.append((("experiment_type",), "is not a kind of run configuration", f"use one of: {allowed}{hint}"))
+    return intended
 
 
-def _nearest_by_keys(given: Mapping[str, Any]) -> str | None:
-    """The one kind that has most of the given keys; None when several have as many."""
-    scores = {kind: len(given.keys() & model.model_fields.keys()) for kind, model in KINDS.items()}
+def _nearest_by_keys(fields: Mapping[str, Any]) -> str | None:
+    """Return the kind that has most of the fields; None if several have as many."""
+    scores = {kind: len(fields.keys() & model.model_fields.keys()) for kind, model in KINDS.items()}
     best = max(scores.values())
     nearest = [kind for kind, score in scores.items() if score == best]
     return nearest[0] if len(nearest) == 1 else None
 
 
-def _settle_variable_format(given: dict[str, Any], read: ReadConfiguration) -> None:
-    """Fill in a missing format from the placeholders, and replace the deprecated alias, saying so."""
-    mustache, f_string = _placeholders(given.get("messages"))
-    said = given.get("input_variable_format")
-    if isinstance(said, str) and said.strip().lower() == "none":
-        given["input_variable_format"] = "F_STRING"
-        read.notes.append("input_variable_format 'none' is a deprecated alias; f_string was sent.")
-    elif said is None and mustache and f_string:
+def _complete_variable_format(fields: dict[str, Any], read: ReadConfiguration) -> None:
+    """Infer a missing format from the placeholders, and replace the deprecated alias; both are noted."""
+    mustache, f_string = _placeholders(fields.get("messages"))
+    variable_format = fields.get("input_variable_format")
+    if isinstance(variable_format, str) and variable_format.strip().lower() == "none":
+        fields["input_variable_format"] = "F_STRING"
+        read.notes.append("input_variable_format 'none' is a deprecated alias; f_string is used.")
+    elif variable_format is None and mustache and f_string:
         read.issues.append(
             (
                 ("input_variable_format",),
                 "is missing, and the messages have both {single} and {{double}} braces",
-                "give f_string or mustache",
+                "set f_string or mustache",
             )
         )
-        given["input_variable_format"] = "F_STRING"  # only so that it is not reported a second time
-    elif said is None:
-        # Without a placeholder either will do; mustache leaves the single braces of JSON alone.
+        fields["input_variable_format"] = "F_STRING"  # so that it is not reported a second time
+    elif variable_format is None:
+        # Without placeholders both formats work; mustache keeps the single braces of JSON.
         inferred = "f_string" if f_string else "mustache"
-        given["input_variable_format"] = inferred.upper()
+        fields["input_variable_format"] = inferred.upper()
         because = "from the placeholders" if mustache or f_string else "there are no placeholders"
-        read.notes.append(f"input_variable_format was missing; {inferred} was sent ({because}).")
-    elif isinstance(said, str) and said.strip().lower() == "mustache" and f_string and not mustache:
+        read.notes.append(f"input_variable_format is missing; {inferred} is used ({because}).")
+    elif (
+        isinstance(variable_format, str) and variable_format.strip().lower() == "mustache" and f_string and not mustache
+    ):
         read.notes.append(
             "The messages have placeholders in {single} braces only, which mustache does not fill; "
-            "write {{double}} braces or give input_variable_format=f_string."
+            "write {{double}} braces or set input_variable_format=f_string."
         )
 
 
 def _placeholders(messages: object) -> tuple[bool, bool]:
-    """Whether the messages have `{{mustache}}` and `{f_string}` placeholders."""
+    """Return whether the messages have `{{mustache}}` and `{f_string}` placeholders."""
     if not isinstance(messages, list):
         return False, False
     texts = [message.get("content") for message in messages if isinstance(message, Mapping)]
@@ -122,7 +133,7 @@ def _placeholders(messages: object) -> tuple[bool, bool]:
 
 
 def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str, str]:
-    """One problem, naming the kind it was judged by."""
+    """Return one problem, with the kind that the configuration was validated as."""
     location = tuple(detail["loc"])
     problem, remedy = problem_and_remedy(detail)
     if detail["type"] == "extra_forbidden":
@@ -130,7 +141,7 @@ def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...],
             return location, "is not a field of this object", "remove it or correct its spelling"
         name = str(location[-1])
         model = KINDS[kind]
-        others = [other for other, fields in KINDS.items() if name in fields.model_fields]
+        others = [other for other, other_model in KINDS.items() if name in other_model.model_fields]
         near = difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.7)
         if others:
             remedy = f"remove it (it belongs to {' and '.join(others)})"
@@ -139,4 +150,4 @@ def _issue(kind: str, detail: Mapping[str, Any]) -> tuple[tuple[int | str, ...],
         else:
             remedy = f"remove it; {kind} has: {', '.join(model.model_fields)}"
         return location, f"is not a field of {kind}", remedy
-    return location, f"{problem} (judged as {kind})", remedy
+    return location, f"{problem} (validated as {kind})", remedy
