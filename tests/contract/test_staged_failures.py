@@ -34,7 +34,7 @@ GONE_QUIET = ExecutorLimits(poll_seconds=0.02, continuous_seconds=0.0, quiet_sec
 
 @dataclass
 class World:
-    """A staged engine whose clock stands still, and a client of it."""
+    """An engine with injected faults and a clock that the test sets, and a client of it."""
 
     client: Client
     seed: EngineInTest

@@ -1,14 +1,14 @@
-"""Two processes work on one store and are killed with -9, again and again, at random moments.
+"""Soak test: two processes work on one store and are killed with SIGKILL repeatedly, at random moments.
 
     python -m tests.faults.soak --seed 1 --kills 200
 
-A third process, this one, asks for work at random (evaluations of spans, traces and experiment runs, experiments with a
-chained evaluation, new spans for continuous tasks, cancels, deletes) and serves the judge. In the end nothing may be
-missing, nothing that is on record may have been judged again, and no count may differ from its ledger. What is asked
-for and when somebody is killed is the seed's; what happens in between is the machine's.
+A third process, this one, makes random requests (evaluations of spans, traces and experiment runs, experiments with a
+chained evaluation, new spans for continuous tasks, cancels, deletes) and serves the judge. In the end no row may be
+missing, no recorded row may have been judged again, and no count may differ from its ledger. The requests and the times
+of the kills depend on the seed; the rest depends on the machine.
 
-The judge numbers its answers and the number is in the explanation, so every line on record says which answer it
-keeps: an answer on two lines, or a call for a line after it was recorded, is found.
+The judge numbers its answers and the number is in the explanation, so every recorded row shows which answer it has: an
+answer on two rows, or a call for a row after it was recorded, is found.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SERIAL = re.compile(r"serial (\d+)")
 
 
 class NumberedJudge:
-    """Answers with a number of its own each time, and remembers who was asked when."""
+    """A judge that numbers its answers, and records the calls with their times."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -76,12 +76,12 @@ class NumberedJudge:
 
 @dataclass
 class Asked:
-    """A task that was set to work, and how many lines a task run of it must have."""
+    """A task that was triggered, and how many rows a task run of it must have."""
 
     task: str
     rows: int
     is_judged: bool = True
-    num_runs: int | None = 1  # None: a continuous task makes as many as it likes
+    num_runs: int | None = 1  # None: any number, for a continuous task
 
 
 @dataclass
@@ -118,11 +118,11 @@ class Soak:
             self.asked.append(Asked(task, 0, num_runs=None))
 
     async def _evaluator(self, template: str, **options: str) -> str:
-        # No two tasks ask for the same prompt.
+        # No two tasks send the same prompt.
         template = f"Number {next(self._numbers)}. {template}"
         return await self.it.seed_template_evaluator(self.judge.base_url, template=template, **options)
 
-    # --- what is asked for ----------------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------
 
     async def evaluate_spans(self) -> None:
         evaluator = await self._evaluator("Is {output} an answer to {input}?")
@@ -188,14 +188,14 @@ class Soak:
 
     async def cancel_one(self) -> None:
         unfinished = [run for run in await self._runs() if run["status"] not in ENDS]
-        # A chain whose first task run is cancelled has no second; what continuous tasks leave out is lost by intent.
+        # A chain whose first task run is cancelled has no second; rows that continuous tasks leave out stay out.
         chained = {one.task for one in self.asked if not one.is_judged}
         kept = chained | self.experiments | self.streams.keys()
         plain = [run for run in unfinished if run["task_id"] not in kept]
         if not plain:
             return
         run = self.random.choice(plain)
-        # It may have ended meanwhile.
+        # It may have ended in the meantime.
         reply = await self.it.http.post(f"/v2/task-runs/{run['id']}/cancel")
         if reply.status_code == 200:
             self.cancelled.add(run["task_id"])
@@ -244,7 +244,7 @@ class Soak:
                 await anyio.sleep(0.1)
 
     async def problems(self, judge: NumberedJudge) -> list[str]:
-        """Everything that is not as it must be."""
+        """Return all violations."""
         found: list[str] = []
         kept: Counter[int] = Counter()
         for one in self.asked:
@@ -308,7 +308,7 @@ class Nursery:
     @classmethod
     @asynccontextmanager
     async def on(cls, path: Path) -> AsyncIterator[Nursery]:
-        """They all die at the end of the block."""
+        """Yield; all engines are killed at the end of the block."""
         command = [sys.executable, "-m", "tests.support.engine_process", str(path), "--nursery"]
         command += ["--lease-seconds", str(LEASE_SECONDS), "--in-flight", str(IN_FLIGHT)]
         async with await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=None) as process:
@@ -338,7 +338,7 @@ class Nursery:
                 self._open[int(pid)].set()
 
     async def bear(self) -> int:
-        """A new engine, which is just opening the store; its process id."""
+        """Start an engine and return its process id while it opens the store."""
         async with self._turn:
             self._born: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             await self._to.send(b"\n")
@@ -351,7 +351,7 @@ class Nursery:
 
 
 async def _be_killed(nursery: Nursery, random: Random, left: list[int]) -> None:
-    """An engine is killed, and a new one takes its place."""
+    """Kill an engine and start a new one."""
     while left[0] > 0:
         left[0] -= 1
         pid = await nursery.bear()
@@ -364,7 +364,7 @@ async def _be_killed(nursery: Nursery, random: Random, left: list[int]) -> None:
 
 
 async def soak(path: Path, seed: int, kills: int, at_most_seconds: float) -> tuple[list[str], str]:
-    """The problems found, and a line on what took place."""
+    """Return the violations and a summary of the run."""
     judge, began = NumberedJudge(), time.monotonic()
     async with (
         judge_server(latency_seconds=0.005, script=judge) as server,

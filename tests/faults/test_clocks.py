@@ -1,4 +1,4 @@
-"""Clocks that jump, computers that sleep: a living owner keeps its task run, a dead one's is taken over soon."""
+"""With clocks that jump and computers that sleep, living owners keep task runs and dead ones are replaced soon."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPANS = 40
 
 @dataclass
 class Pair:
-    """An owner whose judge is held in the middle of a task run, and another engine on the same store that watches."""
+    """An owner whose judge is blocked in the middle of a task run, and another engine on the same store."""
 
     judge: JudgeServer
     owner: EngineInTest
@@ -31,12 +31,12 @@ class Pair:
     task_run: str
 
     async def let_pass(self, seconds: float, *, both: bool = True) -> None:
-        """Time goes by in steps of a second, and everybody does what is due."""
+        """Advance the clocks in steps of a second; both engines do what is due."""
         for _ in range(int(seconds)):
             if both:
                 await self.owners_clock.turn(1)
             await self.clock.turn(1)
-            # The watcher looks once more; its polling is real time.
+            # The other engine polls once more; its polling uses real time.
             looked = self.other.engine.executor.poll_count
             with anyio.fail_after(10):
                 while True:
@@ -97,7 +97,7 @@ async def test_dead_owner_with_a_wrong_clock_is_replaced_within_its_lease(tmp_pa
     async with pair(tmp_path / "store.db") as it:
         it.owners_clock.jump(hours * HOUR)
         await it.let_pass(4)  # a renewal with the wrong time
-        # From here on its clock stands still: it renews no more.
+        # From here on its clock does not advance, so it does not renew.
         await it.let_pass(QUICK.lease_seconds + 2, both=False)
         assert it.other.engine.executor.active_task_run_ids == {it.task_run}
         await it.finish()
@@ -107,7 +107,7 @@ async def test_dead_owner_with_a_wrong_clock_is_replaced_within_its_lease(tmp_pa
 async def test_owner_continues_after_a_long_suspension(tmp_path: Path) -> None:
     async with pair(tmp_path / "store.db") as it:
         await it.let_pass(2)
-        # Everything stood still. The watcher wakes first, and all leases are hours old.
+        # Both were suspended. The other engine wakes first, and all leases are hours old.
         it.owners_clock.jump(8 * HOUR)
         await it.clock.turn(8 * HOUR)
         await it.let_pass(30)

@@ -20,7 +20,7 @@ from tests.support.engines import EngineInTest, engine
 from tests.support.judges import judge_server
 from tests.support.workload import PARTS, Part, asking_rows_on_record, work_to_the_end
 
-# Small batches and few places, so that a task run takes many commits. A dead owner's lease is over at once.
+# Small batches and few call slots, so that a task run takes many commits. A dead owner's lease expires at once.
 LIMITS = ExecutorLimits(
     in_flight_max=2,
     rows_per_fetch=2,
@@ -35,11 +35,11 @@ Moment = Literal["before", "after"]
 
 
 class Dead(BaseException):
-    """The process is gone; whatever still tries to commit gets this."""
+    """Raised for any commit after the simulated crash."""
 
 
 class Killer:
-    """Dies at the given commit, counted from the moment it is armed; from then on nothing is committed."""
+    """Crashes at a commit, counted from the moment it is armed; from then on nothing is committed."""
 
     def __init__(self, at: int | None, moment: Moment) -> None:
         self._at = at
@@ -62,7 +62,7 @@ class Killer:
 
 
 async def killed(path: Path, part: Part, killer: Killer) -> None:
-    """Work until the killer strikes; or to the end, because commits gather differently each time."""
+    """Run until the crash; or to the end, because the number of commits varies."""
 
     async def work(it: EngineInTest, group: anyio.abc.TaskGroup) -> None:
         await work_to_the_end(it, part)

@@ -1,4 +1,4 @@
-"""Whatever is deleted under a task run: it ends, nothing crashes, and no row refers to what is gone."""
+"""Deleting anything that a task run uses ends it without a crash, and no row refers to what was deleted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.engines import QUICK, WINDOW, EngineInTest, engine
 from tests.support.judges import JudgeServer, judge_server
 
 ROWS = 50
-# Rows are read a few at a time: most of them are not in memory yet when something is deleted.
+# Rows are read in small batches, so most of them are not in memory yet when something is deleted.
 LIMITS = replace(QUICK, rows_per_fetch=5)
 
 
 @dataclass
 class Scene:
-    """A task run with as many judge calls under way as there may be, and more rows to come."""
+    """A task run with as many judge calls under way as allowed, and more pending rows."""
 
     it: EngineInTest
     judge: JudgeServer
@@ -100,14 +100,14 @@ async def _until_under_way(judge: JudgeServer) -> None:
 
 
 async def after_deleting(scene: Scene, resource: str) -> dict[str, Any]:
-    """The task run at its end."""
+    """Delete the resource and return the ended task run."""
     await scene.it.ask("DELETE", scene.paths[resource], status=204)
     scene.judge.release()
     return await scene.it.ended(scene.task_run)
 
 
 async def delete_version_in_use(scene: Scene) -> None:
-    """A new version takes its place, because the last one of an evaluator that a task uses is not deleted."""
+    """Delete the version after adding another, because the only version of a used evaluator cannot be deleted."""
     path = scene.paths["versions"]
     (version,) = (await scene.it.ask("GET", path))["evaluator_versions"]
     asked = ("name", "template", "include_explanations", "classification_choices")

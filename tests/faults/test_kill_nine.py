@@ -27,7 +27,7 @@ IN_FLIGHT = 10
 
 @asynccontextmanager
 async def engine_process(path: Path, lease_seconds: float, *options: str) -> AsyncIterator[Process]:
-    """A process that works on the store; killed at the end of the block, if it was not before."""
+    """Yield a process that works on the store; it is killed at the end of the block at the latest."""
     bounds = ["--lease-seconds", str(lease_seconds), "--in-flight", str(IN_FLIGHT)]
     command = quick_module("tests.support.engine_process", str(path), *options, *bounds)
     async with await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=None) as process:
@@ -101,7 +101,7 @@ async def test_two_processes_finish_each_others_task_runs_after_a_kill(tmp_path:
                 done = await it.ended(run_id, at_most_seconds=40)
                 rows = await it.rows(run_id)
                 assert (done["status"], done["num_successes"], len(rows)) == ("COMPLETED", SPANS, SPANS)
-        # Made again are only the calls that were under way or whose answers were waiting for a commit.
+        # Only calls that were under way, or whose answers were not committed, are repeated.
         assert sum(judge.num_by_prompt.values()) < len(tasks) * SPANS + SPANS // 2
 
 

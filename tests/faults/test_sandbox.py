@@ -123,7 +123,7 @@ async def test_sandbox_deep_recursion_fails_only_its_row(kind: SandboxKind) -> N
 async def test_sandbox_catastrophic_pattern_fails_at_most_its_row(kind: SandboxKind) -> None:
     body = "if output == 'now':\n    re.match('(a+)+$', 'a' * 40 + 'b')\nreturn EvaluationResult(label='fine')"
     outcomes = await outcomes_of(kind, body, ["now", "b"], imports="import re")
-    # Monty's own engine does not backtrack for ever; CPython's does, and is stopped.
+    # Monty's own engine does not backtrack endlessly; CPython's does, and is stopped.
     assert isinstance(outcomes[0], Evaluated) or "longer than" in outcomes[0].reason
     assert isinstance(outcomes[1], Evaluated)
 
@@ -237,7 +237,7 @@ async def test_sandbox_reports_unavailable_modules_at_creation(kind: SandboxKind
 
 
 async def test_process_sandbox_denies_access_through_python_internals() -> None:
-    """Everything in the interpreter can be reached from within; the kernel refuses what it would be good for."""
+    """Code can reach everything in the interpreter; the kernel refuses the system calls that it would need."""
     roots = "[c for c in object.__subclasses__() if c.__name__ == '{name}'][0]"
     bodies = [
         "1 / (sys.modules['posix'].system('true') == 0)",
@@ -253,7 +253,7 @@ async def test_process_sandbox_denies_access_through_python_internals() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are of x86-64")
 async def test_process_sandbox_raw_system_calls_are_rejected_by_the_kernel() -> None:
-    """As code would make it that found its way to the libc in its own process, which it can."""
+    """Make the call as code would that reaches the libc in its own process, which is possible."""
     calls = {
         "socket": "41, 2, 1, 0", "fork": "57", "clone3": "435, 0, 0", "kill": "62, 1, 0", "execve": "59, 0, 0, 0",
         "ptrace": "101, 0, 1, 0, 0", "prctl": "157, 1, 0, 0, 0, 0", "prlimit": "302, 0, 7, 0, 0", "bpf": "321, 0, 0, 0",
@@ -269,7 +269,7 @@ async def test_process_sandbox_raw_system_calls_are_rejected_by_the_kernel() -> 
     allowed, *refused = await outcomes_of(PROCESS, dedent(body), ["getpid", *calls.values()])
     assert isinstance(allowed, Evaluated) and (allowed.score or 0) > 1
     for name, outcome in zip(calls, refused, strict=True):
-        # The foreign architecture is not answered at all: it ends the worker.
+        # A call of the foreign architecture has no answer: it ends the worker.
         assert (isinstance(outcome, Evaluated) and outcome.score == -1) or (
             name.startswith("x32") and isinstance(outcome, Failed) and outcome.reason == ENDED
         ), (name, outcome)
@@ -471,7 +471,7 @@ async def test_session_is_usable_after_a_cancelled_batch(kind: SandboxKind) -> N
 
 
 def worker_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str) -> None:
-    """Put a worker in place that is changed in one place."""
+    """Install a worker with one change."""
     source = Path(process.__file__).with_name("locked_worker.py").read_text(encoding="utf-8")
     assert source.count(old) == 1, old
     changed = tmp_path / "worker.py"

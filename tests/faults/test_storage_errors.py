@@ -1,4 +1,4 @@
-"""A full disk, a locked, damaged, removed or read-only store: said in words, survived by the process, nothing lost."""
+"""A full disk and a locked, damaged, removed or read-only store are reported, lose nothing and stop no process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPANS = 60
 
 @contextmanager
 def full_disk(it: EngineInTest) -> Iterator[None]:
-    """Not a page more for the store, while the block lasts."""
+    """Simulate a full disk: the store cannot grow during the block."""
     writer = it.engine.services.store._connections.writer
     (pages,) = writer.execute("PRAGMA page_count").fetchone()
     writer.execute(f"PRAGMA max_page_count = {pages}")
@@ -37,7 +37,7 @@ def full_disk(it: EngineInTest) -> Iterator[None]:
 
 
 async def started(it: EngineInTest, judge: JudgeServer, spans: int = SPANS) -> str:
-    """A task run whose first calls are under way and not answered."""
+    """Start a task run whose first calls are under way and not answered."""
     project = await it.seed_project()
     await it.seed_spans(project, spans, attributes={"long": "x" * 2000})
     evaluator = await it.seed_template_evaluator(judge.base_url)
@@ -50,7 +50,7 @@ async def started(it: EngineInTest, judge: JudgeServer, spans: int = SPANS) -> s
 
 
 async def refused(it: EngineInTest) -> dict[str, Any]:
-    """The answer to a request that writes, which must be a problem that says what to do and when to ask again."""
+    """Return the answer to a request that writes, which must be a problem with a repair and a Retry-After."""
     body = {"name": "p" * 200, "space_id": await it.space_id()}
     reply = await it.http.post("/v2/projects", json=body)
     assert (reply.status_code, reply.headers["content-type"]) == (503, "application/problem+json")
@@ -72,7 +72,7 @@ async def test_full_disk_pauses_the_task_run_until_space_is_free(tmp_path: Path)
             dataset = {"name": "large", "space_id": await it.space_id(), "examples": examples}
             problem = await it.ask("POST", "/v2/datasets", dataset, status=503)
             assert "the disk is full" in problem["detail"] and "Nothing of this change was kept" in problem["detail"]
-            # Calls stop coming when as many answers wait as may wait.
+            # Calls stop when the largest number of answers waits to be recorded.
             asked = -1
             with anyio.fail_after(20):
                 while True:
@@ -99,7 +99,7 @@ async def test_store_locked_too_long_answers_503_and_the_task_run_resumes_afterw
             judge.release()
             problem = await refused(it)
             assert "another process has kept it locked" in problem["detail"] and problem["retry_after"] == "5"
-            assert (await it.task_run(task_run))["status"] == "RUNNING"  # readers are not held up
+            assert (await it.task_run(task_run))["status"] == "RUNNING"  # readers are not blocked
             locker.execute("ROLLBACK")
         done = await it.ended(task_run)
         assert (done["status"], done["num_successes"]) == ("COMPLETED", SPANS)
@@ -108,7 +108,7 @@ async def test_store_locked_too_long_answers_503_and_the_task_run_resumes_afterw
 
 @pytest.mark.parametrize("then", ["put back", "left"])
 async def test_moved_store_is_no_longer_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
-    # How long leaving the engine tries to record what was answered.
+    # How long closing the engine tries to record answers.
     monkeypatch.setattr(recording, "_FLUSH_SECONDS", 0.1)
     path, elsewhere = tmp_path / "store.db", tmp_path / "elsewhere.db"
     async with judge_server() as judge, engine(path) as it:
@@ -142,7 +142,7 @@ async def test_replaced_store_is_not_written(tmp_path: Path) -> None:
 async def test_damaged_store_is_reported_and_stops_judge_calls(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     limits = replace(QUICK, lease_seconds=0.0)
-    # A call takes its time, as with a real judge: the error is noticed before a third round of calls begins.
+    # Calls are slow, as with a real judge, so the error is noticed before a third round of calls starts.
     async with judge_server(latency_seconds=0.5) as judge, engine(path, limits=limits) as it:
         task_run = await started(it, judge)
         with closing(sqlite3.connect(path)) as other:
@@ -160,7 +160,7 @@ async def test_damaged_store_is_reported_and_stops_judge_calls(tmp_path: Path) -
         problem = await it.ask("POST", "/v2/projects", {"name": "p", "space_id": "x"}, status=503)
         assert "damaged" in problem["detail"]
         assert len(judge.requests) == asked <= 2 * QUICK.in_flight_max
-        assert it.engine.executor.poll_count == turns  # it could not look for work, and lives
+        assert it.engine.executor.poll_count == turns  # it could not poll, and continues
 
 
 @contextmanager
@@ -185,7 +185,7 @@ async def test_read_only_store_is_refused_at_opening_with_the_repair(what: str) 
         folder = Path(name) / "folder"
         folder.mkdir()
         path = folder / "store.db"
-        # Made with all rights: the program's own files may be where the unprivileged user cannot read.
+        # Created with all rights: the program's own files may not be readable by the unprivileged user.
         async with Store.open(path):
             pass
         target = path if what == "file" else folder
@@ -199,7 +199,7 @@ async def test_read_only_store_is_refused_at_opening_with_the_repair(what: str) 
         ):
             async with Store.open(path):
                 pass
-        assert target.stat().st_mode & 0o200 == 0  # nothing was loosened
+        assert target.stat().st_mode & 0o200 == 0  # no permission was added
         target.chmod(0o700)
 
 
@@ -222,7 +222,7 @@ async def test_store_locked_by_another_process_is_reported_at_opening(
 
 
 async def test_leases_outlast_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No one can renew while a third process keeps the store locked; afterwards no one takes what still lives."""
+    """No owner can renew while a third process locks the store; afterwards no living owner loses its task run."""
     monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.05)
     path, clock = tmp_path / "store.db", HandClock()
     async with judge_server() as judge, engine(path, clock=clock) as owner:

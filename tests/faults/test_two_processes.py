@@ -1,4 +1,4 @@
-"""Two engines on one store: nothing is evaluated twice, and the work of a dead or stalled one is taken over."""
+"""Two engines on one store evaluate nothing twice, and take over the task runs of a dead or stalled one."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_stalled_owner_is_fenced_and_another_finishes_its_task_run(tmp_pat
             assert (done["status"], done["num_successes"], done["num_selected"]) == ("COMPLETED", 60, 60)
             rows = await other.rows(task_run["id"])
             assert Counter(row["row_id"] for row in rows) == {f"span-{i:05d}": 1 for i in range(60)}
-            # Twice only what was under way when the first one stalled.
+            # Only calls that were under way when the first engine stalled are repeated.
             assert Counter(judge.num_by_prompt.values()) == {1: 40, 2: 20}
 
 

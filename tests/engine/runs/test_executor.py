@@ -1,4 +1,4 @@
-"""The executor: what is done, in what order, and how a task run ends."""
+"""The executor: concurrency, retries, cancelling, and the end status of a task run."""
 
 from __future__ import annotations
 

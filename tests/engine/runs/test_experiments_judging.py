@@ -52,7 +52,7 @@ async def test_template_evaluation_stores_the_label_as_output() -> None:
         assert (good["model"], good["judge"], good["answered_by"]) == ("small", "llm", "tool_call")
         assert good["prompt_tokens"] > 0 and good["latency_ms"] >= 0
         assert not [name for name in good if name.startswith("eval.")]
-        # What is in an example is data: neither notation of braces is filled a second time.
+        # The text of an example is data: placeholders in it, in either notation, are not filled.
         assert judge.requests[0].prompt.endswith(" to {{answer}} {q}")
         assert (judge.requests[0].body["temperature"], judge.requests[0].body["seed"]) == (0, 7)
         rows = await it.rows(done["id"])

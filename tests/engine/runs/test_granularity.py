@@ -1,4 +1,4 @@
-"""Whole traces and sessions as rows: which there are, what the judge reads of them, and where its word stands."""
+"""Whole traces and sessions as rows: selection, the values that the judge reads, and where results are stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.judges import JudgeServer, judge_server
 
 
 async def judged(it: EngineInTest, judge: JudgeServer, task: str, **options: object) -> dict[str, str]:
-    """What the judge was asked, by row id, in the order of the rows; each row is one trace or session."""
+    """Return the prompts by row id, in the order of the rows; each row is one trace or session."""
     started = len(judge.requests)
     done = await it.finish(task, **{**WINDOW, **options})
     assert done["status"] == "COMPLETED", done
@@ -85,7 +85,7 @@ async def test_session_is_one_row_with_its_traces_in_time_order() -> None:
             it,
             project,
             [
-                # The second trace began before the first one was over.
+                # The second trace started before the first one ended.
                 span("second", 2, "c", session="chat"),
                 span("first", 0, "a", session="chat", chat="chat"),
                 span("first", 7, "b", parent="first-0"),
@@ -124,7 +124,7 @@ async def test_conversation_is_a_json_array_of_turns_from_root_spans() -> None:
                 span("t2", 10, 'He said "no"', input="And now?", session="chat"),
                 span("t1", 0, "Hello", input="Hi", session="chat"),
                 span("t1", 1, "inner", parent="t1-0", input="inner"),
-                # No root has come: the first span stands for it.
+                # There is no root span, so the first span is used.
                 span("t3", 20, "Bye", parent="lost", session="chat"),
                 span("t4", 30, session="chat"),
             ],
@@ -331,13 +331,13 @@ QUIET = ExecutorLimits(poll_seconds=0.02, continuous_seconds=0.0, quiet_seconds=
 
 
 class Watched:
-    """A continuous task over groups, with the clock in hand."""
+    """A continuous task over groups, with a clock that the test sets."""
 
     def __init__(self, it: EngineInTest, clock: HandClock, task: str) -> None:
         self.it, self.clock, self.task = it, clock, task
 
     async def rows(self, expected: int) -> list[tuple[str, str]]:
-        """(row id, outcome) of all the task's runs, once there are so many and all are over."""
+        """Return (row id, outcome) of all task runs of the task, once there are so many and all have ended."""
         with anyio.fail_after(10):
             while True:
                 runs = (await self.it.ask("GET", f"/v2/tasks/{self.task}/runs"))["task_runs"]
@@ -347,7 +347,7 @@ class Watched:
                 await anyio.sleep(0.01)
 
     async def looked(self) -> None:
-        """Once the executor has looked for work two more times: it knows everything that was there before."""
+        """Wait until the executor has polled two more times, so that it has seen all earlier changes."""
         turns = self.it.engine.executor.poll_count + 2
         with anyio.fail_after(10):
             while self.it.engine.executor.poll_count < turns:
@@ -379,7 +379,7 @@ async def test_continuous_task_evaluates_a_quiet_group_exactly_once(granularity:
         assert await watched.rows(1) == [("b", "SUCCESS")]
         await clock.turn(50)
         assert sorted(await watched.rows(3)) == [("a", "SUCCESS"), ("b", "SUCCESS"), ("c", "SUCCESS")]
-        # Whatever comes later: each was taken once.
+        # Whatever arrives later, each was evaluated once.
         await put(it, project, [turn("a", 5, "answer"), turn("d", 6, "answer"), turn("old", 7, "answer")])
         await clock.turn(61)
         assert Counter(row_id for row_id, _ in await watched.rows(5)) == dict.fromkeys(["a", "b", "c", "d", "old"], 1)
@@ -403,7 +403,7 @@ async def test_continuous_task_evaluates_a_trace_once_even_after_an_error() -> N
         )
         await put(it, project, [span("empty", 1, "answer"), span("next", 2, "answer")])
         await clock.turn(61)
-        # The evaluator that is new to the task may still have it.
+        # An evaluator that is new to the task may still evaluate it.
         assert sorted(await watched.rows(4)) == [
             ("empty", "ERROR"), ("empty", "SUCCESS"), ("next", "SUCCESS"), ("next", "SUCCESS")
         ]  # fmt: skip

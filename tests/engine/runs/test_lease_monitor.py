@@ -1,4 +1,4 @@
-"""A watcher finds dead owners in time, and takes no living one for dead, whatever the clocks say."""
+"""The lease monitor finds dead owners in time, and no living owner is found dead, whatever the clocks say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evaltasks.engine.runs.lease_monitor import Lease, LeaseMonitor
 
 LEASE, HEARTBEAT, SECOND_US = 10.0, 2.5, 1_000_000
 looks = st.lists(
-    # Seconds until the next look, and by how much the wall clock is set meanwhile.
+    # Seconds until the next check, and by how much the wall clock is changed in between.
     st.tuples(st.floats(0.01, 36_000), st.floats(-1e6, 1e6)),
     min_size=1,
     max_size=60,

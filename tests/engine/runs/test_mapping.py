@@ -1,4 +1,4 @@
-"""From variables to values: spans and experiment runs."""
+"""Mapping variables to the values of spans and experiment runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.engines import WINDOW, EngineInTest, engine
 
 
 async def looked_into(it: EngineInTest, where: dict[str, object], variable: str, path: str | None) -> dict[str, object]:
-    """What a regex that takes everything made of the variable."""
+    """Return the value of the variable that a regex evaluator matched."""
     static = [{"name": "pattern", "type": "REGEX", "default_value": "^found$"}]
     evaluator = await it.seed_code_evaluator(variables=[variable], static_params=static)
     mappings = {} if path is None else {variable: path}

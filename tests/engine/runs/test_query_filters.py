@@ -1,4 +1,4 @@
-"""`query_filters` and `query_mappings`: what a task of that shape may be, and which rows and spans it takes."""
+"""`query_filters` and `query_mappings`: validation of such a task, and the rows and spans that it selects."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ async def test_query_id_matches_a_session_with_any_span_of_its_traces() -> None:
             it,
             body["project_id"],
             [
-                # Only the roots carry the session's id.
+                # Only root spans have the session's id.
                 span("one", 0, "a", session="across two traces"),
                 span("two", 1, "b", session="across two traces", kind="CHAIN"),
                 span("two", 2, "c", parent="two-1", kind="TOOL"),
@@ -193,7 +193,7 @@ async def test_query_id_matches_spans_in_the_window_only() -> None:
         await put(it, body["project_id"], SPANS)
         window = {"data_start_time": "2026-03-01T00:00:02Z", "data_end_time": "2026-03-01T00:00:05Z"}
         done = await it.finish((await it.ask("POST", "/v2/tasks", body))["id"], **window)
-        # The tool call of "slow" comes after the window.
+        # The tool call of "slow" is after the window.
         assert [row["row_id"] for row in await it.rows(done["id"])] == ["both"]
 
 
@@ -206,7 +206,7 @@ async def test_query_mapping_reads_the_spans_that_match_its_query_ids() -> None:
         )
         output = "attributes.output.value"
         mappings = [("llm", output, ["A"]), ("tool", output, ["b"]), ("any", output), ("either", output, ["A", "B"])]
-        # B is only there to be mapped.
+        # B is used in a mapping only.
         filters = {**TWO, "expression": "A"}
         task = await seed_group_task(it, project, [mapped(evaluator, *mappings)], query_filters=filters)
         done = await it.finish(task, **WINDOW)

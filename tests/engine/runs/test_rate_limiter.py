@@ -30,7 +30,7 @@ class VirtualClock(HandClock):
 
 @dataclass
 class Provider:
-    """Admits `rate` calls a second out of a bucket of `burst`; refuses `at_random` of the others as well."""
+    """Accepts `rate` calls a second from a token bucket of `burst`, and refuses a share of `at_random` as well."""
 
     rate: float | None = None
     burst: float = 20
@@ -105,7 +105,7 @@ def play(
                 fresh -= 1
             busy += 1
             limiter.record_sent(now)
-            # The calls of one moment do not reach the provider in one.
+            # Calls that are sent at the same moment do not reach the provider at the same moment.
             reached = now + 0.0005 * busy * dice.random()
             if provider.admits(reached):
                 at(reached + latency, "accepted", now)
@@ -148,7 +148,7 @@ def test_limit_of_200_per_second_takes_near_ideal_time_with_few_refusals(places:
 def test_law_limit_is_used_and_few_calls_are_refused(
     rate: float, seconds_saved: float, latency: float, places: int, retry_after: float
 ) -> None:
-    """Nothing lost, the time within 1.4 of what limit or places ask for, refusals a fifth (and the first moment's)."""
+    """No row is lost, the time is within 1.4 of the ideal, and a fifth is refused (besides the first moment)."""
     rows = int(20 * rate) + places
     played = play(
         Provider(rate=rate, burst=max(5.0, rate * seconds_saved)),
@@ -165,7 +165,7 @@ def test_law_limit_is_used_and_few_calls_are_refused(
 @pytest.mark.parametrize("seed", range(5))
 def test_random_refusals_do_not_slow_other_calls(seed: int) -> None:
     played = play(Provider(at_random=0.1, dice=random.Random(seed)), 2000)
-    # Two seconds for the calls; a row that is refused five times in a row waits out its Retry-After each time.
+    # Two seconds for the calls; a row that is refused five times waits for its Retry-After each time.
     assert played.seconds < 2.0 + 5 * 1.1
     assert played.rate is None or played.rate > 800
 
@@ -174,7 +174,7 @@ def test_random_refusals_do_not_slow_other_calls(seed: int) -> None:
 def test_refusals_that_arrive_before_answers_are_not_overestimated(seed: int) -> None:
     provider = Provider(at_random=0.1, dice=random.Random(seed))
     played = play(provider, 500, latency=3.0, refused_after=0.02)
-    # 50 places and three seconds a call are some 17 calls a second; refusals in between come on top.
+    # 50 call slots and three seconds a call are about 17 calls a second; refused calls are additional.
     assert played.rate is None or played.rate > 50
     assert played.seconds < 500 * 3.0 / 50 + 2 * 3.0
 

@@ -1,4 +1,4 @@
-"""A run against judges that refuse for a while: slower, and nothing lost."""
+"""Task runs with judges that refuse calls for a while are slower and lose no row."""
 
 from __future__ import annotations
 

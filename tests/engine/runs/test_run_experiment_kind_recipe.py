@@ -40,7 +40,7 @@ MODEL = '''class Echo(RunConfigurationBase):
 
 '''
 WORK = '''class EchoWork:
-    """The work of `echo`: no one is asked."""
+    """The work of `echo`, without a call to a provider."""
 
     rate_limit_key: str | None = None
 
@@ -65,7 +65,7 @@ def echo_problems(tx: Transaction, configuration: Echo, space_id: str | None) ->
 
 
 '''
-# The two files to touch: what is put in, and before what.
+# The two files to touch: the text that is inserted, and the text before which it is inserted.
 EDITS = {
     "api/run_configurations.py": [
         (MODEL, "def experiment_type_of"),
@@ -192,7 +192,7 @@ OWNERS = {
 
 
 def test_no_other_module_distinguishes_the_kinds_by_their_classes() -> None:
-    """Not importing a class rules out isinstance and match on it, and every other way to ask for it."""
+    """A module that does not name a class cannot use isinstance or match on it."""
     classes = {kind.__name__ for kind in KINDS.values()}
     importers = set()
     for path in PACKAGE.rglob("*.py"):

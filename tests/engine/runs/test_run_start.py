@@ -1,4 +1,4 @@
-"""Between the walk for a task run's rows and its claim anybody may write, and whatever they write is respected."""
+"""Writes between the search for a task run's rows and its claim are possible and respected."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tests.support.engines import SPANS_START, WINDOW, EngineInTest, engine
 
 
 @dataclass
-class Walk:
-    """The walk of a task run with a sampling rate: it stands still at its first row until it is told to go on."""
+class BlockedSearch:
+    """A search with a sampling rate, which blocks at its first row until `may_continue` is set."""
 
-    began: threading.Event = field(default_factory=threading.Event)
-    goes_on: threading.Event = field(default_factory=threading.Event)
+    started: threading.Event = field(default_factory=threading.Event)
+    may_continue: threading.Event = field(default_factory=threading.Event)
 
     def is_sampled(self, task_id: str, row_id: str, rate: float | None) -> bool:
-        self.began.set()
-        assert self.goes_on.wait(20)
+        self.started.set()
+        assert self.may_continue.wait(20)
         return True
 
 
 @asynccontextmanager
-async def walking(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[EngineInTest, str, str]]:
-    """An engine in the middle of a walk over three spans; the task and its task run. The walk goes on at the end."""
-    walk = Walk()
-    monkeypatch.setattr(functions, "is_sampled", walk.is_sampled)
+async def searching(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[EngineInTest, str, str]]:
+    """Yield an engine during a search over three spans, the task and its task run. The search continues at the end."""
+    search = BlockedSearch()
+    monkeypatch.setattr(functions, "is_sampled", search.is_sampled)
     async with engine(path) as it:
         project = await it.seed_project()
         await it.seed_spans(project, 3)
@@ -42,16 +42,16 @@ async def walking(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         run_id = (await it.trigger(task, **WINDOW))["id"]
         try:
             with anyio.fail_after(10):
-                await to_thread.run_sync(walk.began.wait, 10)
+                await to_thread.run_sync(search.started.wait, 10)
                 yield it, task, run_id
-                walk.goes_on.set()
+                search.may_continue.set()
                 await it.ended(run_id)
         finally:
-            walk.goes_on.set()
+            search.may_continue.set()
 
 
 async def test_search_for_rows_does_not_block_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with walking(tmp_path / "s.db", monkeypatch) as (it, _, run_id):
+    async with searching(tmp_path / "s.db", monkeypatch) as (it, _, run_id):
         await it.seed_project("made meanwhile")
         pending = await it.task_run(run_id)
     assert (pending["status"], pending["num_selected"]) == ("PENDING", None)
@@ -61,7 +61,7 @@ async def test_task_run_cancelled_during_the_search_gets_no_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
-    async with walking(path, monkeypatch) as (it, _, run_id):
+    async with searching(path, monkeypatch) as (it, _, run_id):
         await it.ask("POST", f"/v2/task-runs/{run_id}/cancel")
     monkeypatch.undo()
     async with engine(path) as it:
@@ -74,7 +74,7 @@ async def test_task_run_uses_the_task_as_it_was_during_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
-    async with walking(path, monkeypatch) as (it, task, run_id):
+    async with searching(path, monkeypatch) as (it, task, run_id):
         await it.ask("PATCH", f"/v2/tasks/{task}", {"query_filter": "name = 'nothing'"})
     async with engine(path) as it:
         assert (await it.task_run(run_id))["num_successes"] == 3
@@ -84,7 +84,7 @@ async def test_span_deleted_after_the_search_is_an_error_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
-    async with walking(path, monkeypatch) as (it, task, run_id):
+    async with searching(path, monkeypatch) as (it, task, run_id):
         project = (await it.ask("GET", f"/v2/tasks/{task}"))["project_id"]
         body = {"project_id": project, "span_ids": ["span-00001"], "start_time": SPANS_START.isoformat()}
         await it.ask("DELETE", "/v2/spans", body)
@@ -99,10 +99,10 @@ async def test_rows_labelled_during_the_search_are_not_evaluated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
-    async with walking(path, monkeypatch) as (it, task, run_id):
+    async with searching(path, monkeypatch) as (it, task, run_id):
         evaluators = (await it.ask("GET", f"/v2/tasks/{task}"))["evaluators"]
         project = (await it.ask("GET", f"/v2/tasks/{task}"))["project_id"]
-        # Another process with the same store, which leaves this task run alone.
+        # Another process with the same store, which does not claim this task run.
         async with engine(path, fault_injection=parse_fault_injection("stuck-pending:task-*")) as other:
             same = await other.seed_task([evaluators[0]["evaluator_id"]], project_id=project, name="same")
             first = await other.finish(same, **WINDOW)

@@ -1,4 +1,4 @@
-"""Continuous tasks: new spans are evaluated by themselves, each once."""
+"""Continuous tasks evaluate new spans without a trigger, each once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RARELY = ExecutorLimits(poll_seconds=0.02, continuous_seconds=60.0)
 
 
 async def continuous_rows(it: EngineInTest, task: str, expected: int) -> list[dict[str, Any]]:
-    """All ledger lines of the task's runs, once there are as many as expected and all runs are over."""
+    """Return all rows of the task's runs, once there are as many as expected and all runs have ended."""
     with anyio.fail_after(10):
         while True:
             runs = (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]
@@ -112,7 +112,7 @@ async def test_continuous_task_runs_keep_their_shortest_interval() -> None:
         other = await it.seed_code_evaluator(evaluation_name="other")
         manual = await it.seed_task([other], project_id=project)
         window = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
-        await it.finish(manual, **window)  # the executor has had its turns
+        await it.finish(manual, **window)  # the executor has polled in the meantime
         assert len((await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]) == 1
         await clock.turn(1)
         await continuous_rows(it, task, 4)
@@ -141,7 +141,7 @@ async def test_late_spans_are_evaluated_whatever_their_start_time() -> None:
         project = await it.seed_project()
         await it.seed_spans(project, 2, first=500)
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
-        await it.seed_spans(project, 2, first=0)  # earlier than what was there before the task
+        await it.seed_spans(project, 2, first=0)  # earlier than the spans from before the task
         rows = await continuous_rows(it, task, 2)
         assert sorted(row["row_id"] for row in rows) == ["span-00000", "span-00001"]
 
@@ -158,7 +158,7 @@ async def test_spans_of_a_paused_time_are_not_evaluated_later() -> None:
         await it.seed_spans(project, 2, first=20)
         rows = await continuous_rows(it, task, 4)
         assert sorted(row["row_id"] for row in rows) == [f"span-000{i}" for i in ("00", "01", "20", "21")]
-        # What was left out is one trigger away.
+        # A trigger evaluates the spans that were left out.
         done = await it.finish(task, **WINDOW)
         assert (done["num_successes"], done["num_skipped"]) == (2, 4)
 

@@ -1,4 +1,4 @@
-"""Which rows a task run works on."""
+"""The selection of a task run's rows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""How SQLite goes about selecting rows: by the indexes made for it, whatever a row is. A plan that walks the project
-costs nothing in a test's small store and minutes in a large one, so the plan itself is looked at."""
+"""The query plans of row selection use the indexes, whatever a row is.
+
+A plan that scans the project costs nothing in the small store of a test and minutes in a large one, so the plan itself
+is checked.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ from tests.support.groups import put, span
 
 NEWEST = "USING INDEX spans_by_time (project_id=? AND start_us>? AND start_us<?)"
 NEW = "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
-# A table of the store that is walked from end to end, or a whole project of it, and not one of our own sub-selects.
+# A full scan of a table of the store, or of a whole project, but not of one of our sub-selects.
 WALKS = re.compile(r"SCAN (s|g|f|m|n|l|r|e|t)\b|\(project_id=\?\)")
 AT_ONCE = ExecutorLimits(poll_seconds=0.02, continuous_seconds=0.0, quiet_seconds=-1.0)
 
 
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The plan of every selection that is made, line by line."""
+    """Record the plan of every selection, line by line."""
     found: list[list[str]] = []
     execute = Transaction._execute
 

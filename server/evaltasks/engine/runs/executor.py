@@ -301,14 +301,14 @@ def _finish(tx: Transaction, claim: Claim, job: Job, stop_reason: str | None, no
     """End the task run with the status that follows from its ledger. Does nothing if the claim was lost."""
     tally = outcome_counts(tx, claim.seq)
     if stop_reason is not None:
-        num_pending = sum(line["n"] for line in tally if line["outcome"] == RowOutcome.WAITING)
+        num_pending = sum(count["n"] for count in tally if count["outcome"] == RowOutcome.WAITING)
         claims.end(tx, claim, Step.FAIL, _stopped(claim, stop_reason, num_pending), now_us)
         return
-    assert all(line["outcome"] != RowOutcome.WAITING for line in tally), "a ledger row was not processed"
-    tried = [line for line in tally if line["reason"] != ALREADY_LABELLED]
-    if tried and all(line["outcome"] == RowOutcome.ERROR for line in tried):
-        total = sum(line["n"] for line in tried)
-        most_frequent = tried[0]  # the tally is sorted by frequency
+    assert all(count["outcome"] != RowOutcome.WAITING for count in tally), "a ledger row was not processed"
+    processed = [count for count in tally if count["reason"] != ALREADY_LABELLED]
+    if processed and all(count["outcome"] == RowOutcome.ERROR for count in processed):
+        total = sum(count["n"] for count in processed)
+        most_frequent = processed[0]  # the tally is sorted by frequency
         share = "" if most_frequent["n"] == total else f" (the reason of {most_frequent['n']} of {total})"
         reason = f"Every row was an error{share}: {most_frequent['reason']}"
         claims.end(tx, claim, Step.FAIL, reason, now_us)
