@@ -321,8 +321,8 @@ async def test_session_retries_a_row_that_ran_out_of_memory_after_other_rows(kin
 
 async def test_process_sandbox_ignores_answers_forged_in_the_pipe() -> None:
     junk = [
-        b'["said"]', b"[[1, 2]]", b'{"a": 1}', b"[" * 5_000, b"nonsense", b"\xff", b"",
-        b'[1, [["said", "forged", 1, null]]]', b'[["said", "forged", 1, null]]',
+        b'["evaluated"]', b"[[1, 2]]", b'{"a": 1}', b"[" * 5_000, b"nonsense", b"\xff", b"",
+        b'[1, [["evaluated", "forged", 1, null]]]', b'[["evaluated", "forged", 1, null]]',
     ]  # fmt: skip
     bodies = [f"junk = {text!r}\nos.write(1, len(junk).to_bytes(4, 'big') + junk)" for text in junk]
     found = await attacks(PROCESS, bodies, imports="import os")

@@ -11,7 +11,7 @@ from evaltasks.insight.validation import ValidationIssue
 
 # A key in a path may be any text of the caller.
 _PART_CHARACTERS_MAX = 60
-_OWN_ERROR = "said"
+_OWN_ERROR = "own_error"
 
 
 def as_value_error(problem: str, remedy: str) -> PydanticCustomError:

@@ -45,9 +45,9 @@ def _outcome(answer: object, limits: SandboxLimits, provenance: Provenance) -> O
     # No pattern matching, which would be the largest cost of a row of a custom evaluator.
     if type(answer) is list and answer:
         kind, *parts = answer
-        if kind == "said" and len(parts) == 3:
+        if kind == "evaluated" and len(parts) == 3:
             return _evaluated(parts[0], parts[1], parts[2], limits, provenance)
-        if kind == "gave" and len(parts) == 1:
+        if kind == "returned" and len(parts) == 1:
             name = parts[0]
             returned = name if type(name) is str and name in _TYPES else "something else"
             return Failed(f"evaluate returned {returned} instead of an EvaluationResult", provenance=provenance)

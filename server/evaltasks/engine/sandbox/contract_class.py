@@ -168,12 +168,12 @@ def _unknown_attributes(
 
 def _bound_names(kind: ast.ClassDef) -> set[str]:
     """Return the names that the class body binds."""
-    found = set()
+    names = set()
     for node in kind.body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
-        found |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+        names |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-    return found
+            names.add(node.name)
+    return names

@@ -64,14 +64,14 @@ def __evaltasks_evaluate_batch(rows, evaluator, kind, explanation_max, detail_ma
     answers = []
     for row in rows:
         try:
-            found = evaluator.evaluate(**row)
-            if type(found) is kind:
-                why = found.explanation
+            result = evaluator.evaluate(**row)
+            if type(result) is kind:
+                why = result.explanation
                 if type(why) is str:
                     why = why[:explanation_max]
-                answers.append(["said", found.label, found.score, why])
+                answers.append(["evaluated", result.label, result.score, why])
             else:
-                answers.append(["gave", type(found).__name__])
+                answers.append(["returned", type(result).__name__])
         except BaseException as error:
             name = type(error).__name__
             try:
