@@ -25,7 +25,8 @@ import httpx2
 from bench.watchdog import watchdog
 from evaltasks.app import open_client
 from evaltasks.edge.clock import SystemClock
-from evaltasks.loading import NonInteractiveConfirm
+from evaltasks.face.confirm import NonInteractiveConfirm
+from evaltasks.face.progress import SilentProgress
 from evaltasks.settings import Settings
 from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import ToolContext, ToolSettings
@@ -123,11 +124,6 @@ async def bare_loop(options: Options) -> Measured:
     return watch.measured(options.rows, refused=refused)
 
 
-class _Quiet:
-    async def report(self, done: float, total: float | None, message: str) -> None:
-        pass
-
-
 async def engine(options: Options) -> Measured:
     """Execute a whole task run through the tools, from the trigger to its end, with everything stored in a file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +134,7 @@ async def engine(options: Options) -> Measured:
                 spec = next(spec for spec in TOOLS if spec.name == name)
                 tools = ToolSettings(call_wait_seconds_max=600)
                 answer = await spec.call(
-                    arguments, ToolContext(client, tools, _Quiet(), NonInteractiveConfirm(), SystemClock())
+                    arguments, ToolContext(client, tools, SilentProgress(), NonInteractiveConfirm(), SystemClock())
                 )
                 shown: dict[str, Any] = answer.model_dump(mode="json")
                 return shown

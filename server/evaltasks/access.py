@@ -1,7 +1,7 @@
-"""Who may come in at the engine's port, with how much, how often, and what is written down of it.
+"""Access to the engine's port: keys, allowed hosts, limits and the request log.
 
-Everything is decided where the engine is started: arguments for what may be seen, the environment for keys. No tool
-and no request changes any of it.
+Everything is fixed when the engine starts: by arguments or, for keys, by the environment. No tool and no request
+changes it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ _LOOPBACK = AllowedHosts.bound_to("127.0.0.1")
 
 @dataclass(frozen=True)
 class Access:
-    """Made by `access_from`. `body_bytes_max` None leaves each route its own bound."""
+    """The access rules of an engine that serves a port; made by `access_from`.
+
+    Attributes:
+        hosts: The allowed hosts.
+        keys: The API keys; None if requests need none.
+        body_bytes_max: The largest request body; None leaves each route its own limit.
+        rate: The rate limit of each caller, if there is one.
+        log_requests: Whether each request is logged.
+    """
 
     hosts: AllowedHosts = _LOOPBACK
     keys: Keys | None = None
@@ -39,7 +47,7 @@ class Access:
     log_requests: bool = False
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """Return the app in its middleware. The outermost comes last, so refused requests are logged too."""
+        """Wrap the app in its middleware, from the innermost to the outermost, so refused requests are logged too."""
         app = BodyLimits(app)
         if self.rate is not None:
             app = RequestRateLimit(app, self.rate)
@@ -68,21 +76,24 @@ def access_from(
     rate_limit: str | None = None,
     log_requests: bool = False,
 ) -> Access:
-    """What the command line and the environment ask for. Raises SettingsError, also for a port without a key beyond
-    this machine."""
+    """Make the access rules from the options of the command line and the keys in the environment.
+
+    Raises:
+        SettingsError: If an option is not valid, or a key is missing although other machines can send requests.
+    """
     try:
         keys = keys_from(environment.get(KEY_VARIABLE, ""))
     except WeakKey as error:
         raise SettingsError(f"{KEY_VARIABLE}: {error}") from None
     if keys is None and (host not in LOOPBACK_NAMES or allow_host):
         why = (
-            "with --allow-host requests come in under names beyond this machine"
+            "with --allow-host, other machines can send requests"
             if host in LOOPBACK_NAMES
             else f"'{host}' can be reached from other machines"
         )
         raise SettingsError(
-            f"engine: {why}, so a key is needed. Set {KEY_VARIABLE} in the environment to one that you make with "
-            f"{HOW_TO_MAKE}, and give it to clients as ARIZE_API_KEY; or bind to 127.0.0.1."
+            f"engine: {why}, so a key is required. Generate one with {HOW_TO_MAKE}, set it as "
+            f"{KEY_VARIABLE} in the environment and as ARIZE_API_KEY for clients; or bind to 127.0.0.1."
         )
     if max_body_mb is not None and not 1 <= max_body_mb <= BODY_MB_MAX:
         raise SettingsError(f"engine: --max-body-mb must be a whole number from 1 to {BODY_MB_MAX}")

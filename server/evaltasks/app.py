@@ -1,4 +1,4 @@
-"""Puts the parts together: settings → client → tools → MCP server. Remote or embedded is chosen here, once."""
+"""Assembly of the parts: settings → client → tools → MCP server. Only this module chooses the backend."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from evaltasks.tools.spec import Effect
 
 @asynccontextmanager
 async def open_client(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Client]:
-    """The client of the chosen backend; with the embedded one, its engine works as long as the block is open.
+    """Open a client of the chosen backend. The embedded engine runs while the block is open.
 
-    Raises SettingsError, StoreError and the client's errors.
+    Raises:
+        SettingsError: If a setting of the backend is missing or not valid.
+        StoreError: If the store of the embedded engine cannot be opened.
+        ClientError: If the address or the key of a remote backend is not valid, or it is unreachable.
     """
     if settings.backend == "embedded":
         limits = ExecutorLimits(in_flight_max=settings.in_flight).with_lease(settings.lease_seconds)
@@ -49,6 +52,7 @@ async def open_client(settings: Settings, environment: Mapping[str, str]) -> Asy
 
 
 def tool_settings(settings: Settings, environment: Mapping[str, str]) -> ToolSettings:
+    """Return the settings of tool calls."""
     return ToolSettings(
         call_wait_seconds_max=settings.patience_seconds,
         allowed_dirs=settings.allow_dir,
@@ -59,7 +63,11 @@ def tool_settings(settings: Settings, environment: Mapping[str, str]) -> ToolSet
 
 @asynccontextmanager
 async def open_server(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[EvaltasksServer]:
-    """The MCP server over the chosen backend, ready for a transport."""
+    """Open the MCP server of the chosen backend, for any transport.
+
+    Raises:
+        SettingsError: As `open_client`, and its other errors.
+    """
     tools = tuple(
         spec
         for spec in TOOLS

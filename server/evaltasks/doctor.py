@@ -1,4 +1,4 @@
-"""`evaltasks doctor`: looks at each thing that must work, says what is wrong and how to fix it."""
+"""`evaltasks doctor`: checks everything that must work, and says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from evaltasks.api.spaces import ListSpaces
 from evaltasks.app import open_client
 from evaltasks.client.client import Client
 from evaltasks.edge.clock import SystemClock
-from evaltasks.loading import NonInteractiveConfirm
+from evaltasks.face.confirm import NonInteractiveConfirm
+from evaltasks.face.progress import SilentProgress
 from evaltasks.settings import Settings
 from evaltasks.tools.catalog import TOOLS
 from evaltasks.tools.context import ToolContext, ToolSettings
@@ -26,11 +27,11 @@ DOCTOR_ROWS = 8
 
 
 class CheckFailed(Exception):
-    """Something is wrong; the text says what and how to fix it."""
+    """A check failed; the message says what is wrong and how to fix it."""
 
 
 async def run_checks(settings: Settings) -> int:
-    """Every examination in turn, each with its finding; 0 when all is well."""
+    """Run every check and print its result; return the exit code, 0 if all passed."""
     checks: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
         ("python and libraries", _libraries),
         ("settings", _settings),
@@ -49,7 +50,7 @@ async def run_checks(settings: Settings) -> int:
             )
             num_failed += 1
         print(f"{mark} {name}: {finding}")
-    print("All is well." if not num_failed else f"{num_failed} of {len(checks)} need fixing.")
+    print("All checks passed." if not num_failed else f"{num_failed} of {len(checks)} need fixing.")
     return 1 if num_failed else 0
 
 
@@ -59,8 +60,8 @@ async def _libraries(_: Settings) -> str:
 
 
 async def _settings(settings: Settings) -> str:
-    directories = ", ".join(str(path) for path in settings.allow_dir) or "none (tools read no files; --allow-dir)"
-    return f"space {settings.space or 'default'}, patience {settings.patience_seconds:g} s, directories: {directories}"
+    directories = ", ".join(str(path) for path in settings.allow_dir) or "none (to let tools read files: --allow-dir)"
+    return f"space {settings.space or 'default'}, wait up to {settings.patience_seconds:g} s, files in: {directories}"
 
 
 async def _backend(settings: Settings) -> str:
@@ -68,20 +69,22 @@ async def _backend(settings: Settings) -> str:
         spaces = (await client.spaces.list(ListSpaces())).spaces
         where = settings.store_path if settings.backend == "embedded" else settings.backend
         names = ", ".join(space.name for space in spaces) or "none"
-        return f"{where} answers; spaces: {names}"
+        return f"{where} is reachable; spaces: {names}"
 
 
 async def _keys(settings: Settings) -> str:
     async with open_client(settings, os.environ) as client:
         found = [item async for item in client.ai_integrations.all(ListAiIntegrations())]
-    missing = [f"'{item.name}' needs {item.api_key_env}" for item in found if item.api_key_env and not item.has_api_key]
+    missing = [
+        f"'{item.name}' requires {item.api_key_env}" for item in found if item.api_key_env and not item.has_api_key
+    ]
     if missing:
-        raise CheckFailed(f"{'; '.join(missing)}: set the variable where the server is started")
-    return f"{len(found)} integrations, none lacks its key"
+        raise CheckFailed(f"{'; '.join(missing)}: set the variable in the environment of the server")
+    return f"{len(found)} integrations, all with their keys"
 
 
 async def _evaluation(_: Settings) -> str:
-    """One task from creation to scores, through the tools, in a store that is thrown away."""
+    """Run one task from creation to scores through the tools, in a temporary store."""
     with tempfile.TemporaryDirectory() as folder:
         throwaway = Settings(store=str(Path(folder) / "doctor.sqlite"))
         async with open_client(throwaway, os.environ) as client:
@@ -110,17 +113,16 @@ async def _evaluate_once(client: Client) -> str:
     waited = await tool("trigger_task_run", task="check", wait=True, timeout=30)
     run = waited.model_dump(mode="json")["task_run"]
     if run["status"] != "completed":
-        raise CheckFailed(f"the task run ended {run['status']}: {run.get('failure_reason') or 'no reason given'}")
+        raise CheckFailed(f"the task run ended {run['status']}: {run.get('failure_reason') or 'without a reason'}")
     results = await tool("task_run_results", run_id=run["run_id"])
     return str(results.text().splitlines()[0])
 
 
 def _context(client: Client) -> ToolContext:
     return ToolContext(
-        client=client, settings=ToolSettings(), progress=_Quiet(), confirm=NonInteractiveConfirm(), time=SystemClock()
+        client=client,
+        settings=ToolSettings(),
+        progress=SilentProgress(),
+        confirm=NonInteractiveConfirm(),
+        time=SystemClock(),
     )
-
-
-class _Quiet:
-    async def report(self, done: float, total: float | None, message: str) -> None:
-        """No one watches."""

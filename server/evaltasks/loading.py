@@ -9,8 +9,9 @@ from typing import Any
 
 from evaltasks.app import open_client
 from evaltasks.edge.clock import SystemClock
+from evaltasks.face.confirm import NonInteractiveConfirm
 from evaltasks.settings import Settings
-from evaltasks.tools.context import Declined, ToolContext, ToolSettings
+from evaltasks.tools.context import ToolContext, ToolSettings
 from evaltasks.tools.create_dataset import SPEC as CREATE_DATASET
 from evaltasks.tools.import_spans import SPEC as IMPORT_SPANS
 from evaltasks.tools.spec import ToolSpec
@@ -39,13 +40,6 @@ class ProgressBar:
         if self._open:
             sys.stderr.write("\n")
             self._open = False
-
-
-class NonInteractiveConfirm:
-    """Declines every question, because the command is not interactive."""
-
-    async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"{question} Questions cannot be answered here; confirm with {confirm_with}.")
 
 
 async def load_spans(file: Path, project: str, store: str) -> int:

@@ -1,4 +1,4 @@
-"""Logging: little, to stderr, and never a secret. stdout belongs to the protocol."""
+"""Logging to stderr, without secrets; stdout is reserved for the protocol."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def configure_logs(environment: Mapping[str, str]) -> None:
-    """Send logs of this process to stderr; `EVALTASKS_LOG_LEVEL` sets how much (default WARNING).
+    """Log to stderr, at the level in `EVALTASKS_LOG_LEVEL` (default WARNING).
 
-    Must run before an MCP server is made, because the SDK otherwise configures the root logger itself. The HTTP
-    libraries stay at WARNING whatever is asked: their INFO lines would fill a host's stderr pipe.
+    It must run before an MCP server is made, because otherwise the SDK configures the root logger. The HTTP libraries
+    always log at WARNING: their INFO lines would fill the stderr pipe of a host.
     """
     level = environment.get("EVALTASKS_LOG_LEVEL", "WARNING").upper()
     logging.basicConfig(

@@ -1,4 +1,4 @@
-"""What is served on a port: MCP over streamable HTTP, and the embedded engine's REST API with its further ports."""
+"""Serving on ports: MCP over streamable HTTP, and the embedded engine's REST API with its other ports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAULT_INJECTION_WARNING = """\
 
 
 async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> int:
-    """Serve MCP on the address of the settings until a signal comes; the exit code."""
+    """Serve MCP on the address of the settings until a signal arrives; return the exit code."""
     assert settings.http is not None
     async with open_server(settings, environment) as server:
         token = environment.get("EVALTASKS_HTTP_TOKEN") or None
@@ -38,7 +38,7 @@ async def serve_on_http(settings: Settings, environment: Mapping[str, str]) -> i
 
 @dataclass(frozen=True)
 class FurtherPorts:
-    """Ports of the engine beside its REST API, for the published clients' bulk calls; None keeps one closed."""
+    """The engine's other ports, for bulk calls of the published clients; None keeps a port closed."""
 
     flight: int | None = None
     otlp_grpc: int | None = None
@@ -48,12 +48,16 @@ class FurtherPorts:
 async def open_further_ports(
     engine: Engine, host: str, ports: FurtherPorts, access: Access = OPEN
 ) -> AsyncIterator[list[str]]:
-    """Open as long as the block is, with the keys of `access`; gives their addresses. Raises SettingsError."""
+    """Open the ports while the block is open, with the keys of `access`, and yield their addresses.
+
+    Raises:
+        SettingsError: If a port cannot be opened, or its extra is not installed.
+    """
     async with AsyncExitStack() as stack:
         addresses = []
         try:
             if ports.flight is not None:
-                # Both bring libraries of an optional extra, 170 and 19 MB.
+                # Both import libraries of an optional extra, 170 and 19 MB.
                 from evaltasks.engine.flight.server import open_flight  # noqa: PLC0415  see above
 
                 opened = open_flight(engine.services, host, ports.flight, access.keys)
@@ -65,7 +69,7 @@ async def open_further_ports(
                 addresses.append(await stack.enter_async_context(opened))
         except ImportError:
             raise SettingsError(
-                "engine: --flight-port and --otlp-grpc-port need what evaltasks[flight] installs"
+                "engine: --flight-port and --otlp-grpc-port require the extra: install evaltasks[flight]"
             ) from None
         except OSError as error:
             raise SettingsError(f"engine: {error}") from None
@@ -82,10 +86,10 @@ async def serve_engine(
     fault_injection: FaultInjection = NO_FAULTS,
     limits: ExecutorLimits | None = None,
 ) -> int:
-    """Serve the embedded engine until a signal comes; the exit code.
+    """Serve the embedded engine until a signal arrives; return the exit code.
 
-    Its addresses are printed on stdout, the REST API's first, once all listen. One that is staged says so on stderr
-    before it opens its store.
+    Its addresses are printed on stdout when all ports listen, that of the REST API first. An engine with injected
+    faults warns on stderr before it opens its store.
     """
     if fault_injection.injected:
         sys.stderr.write(
@@ -113,7 +117,9 @@ async def serve_engine(
         try:
             listener = listen_on(host, port)
         except OSError as error:
-            raise SettingsError(f"engine: {host}:{port} cannot be bound ({error.strerror})") from None
+            raise SettingsError(
+                f"engine: cannot bind to {host}:{port} ({error.strerror}); choose another port or address"
+            ) from None
         with listener:
             sys.stdout.write("\n".join([f"http://{bracketed(host)}:{listener.getsockname()[1]}", *addresses, ""]))
             sys.stdout.flush()

@@ -106,7 +106,7 @@ async def _confirm_and_apply(
     if plan.changes and not options.yes:
         if not await _confirmed(plan):
             return FAILED, False
-        # The person may read for an hour. Only the plan that was confirmed is applied.
+        # The user may take an hour to read. Only the plan that was confirmed is applied.
         agreed, plan = plan_text(plan), await planned()
         if plan_text(plan) != agreed:
             return _fail(

@@ -1,6 +1,6 @@
-"""`evaltasks schemas`: the reviewed contract of what an agent sees, one JSON file a tool in `tool_schemas/`.
+"""`evaltasks schemas`: the reviewed contract of the tools, one JSON file per tool in `tool_schemas/`.
 
-The files are generated and committed; nothing reads them at run time. A change of a tool shows in every review.
+The files are generated and committed; nothing reads them at run time. So every change of a tool shows in its review.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from evaltasks.tools.catalog import TOOLS
 
 
 def schema_files() -> dict[str, str]:
-    """File name → text for every tool: name, title, description, schemas and annotations, keys sorted."""
-    found = {}
+    """Return the text of each file by its name: name, title, description, schemas and annotations of a tool."""
+    files = {}
     for spec in TOOLS:
         shown = tool_definition(spec).model_dump(mode="json", by_alias=True, exclude_none=True)
-        found[f"{spec.name}.json"] = json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return found
+        files[f"{spec.name}.json"] = json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return files
 
 
 def write_schemas(folder: Path) -> list[str]:
-    """Bring the folder up to date; the names of files written or removed."""
+    """Update the folder; return the names of the files written or removed."""
     wanted = schema_files()
     changed = []
     for name, text in wanted.items():
@@ -38,7 +38,7 @@ def write_schemas(folder: Path) -> list[str]:
 
 
 def schema_differences(folder: Path) -> str:
-    """What differs between the folder and the tools, as a diff; empty when nothing does."""
+    """Return the differences between the folder and the tools as a diff; empty if there are none."""
     wanted = schema_files()
     lines: list[str] = []
     for name in sorted(set(wanted) | set(_present(folder))):

@@ -1,4 +1,4 @@
-"""Serves the MCP server over stdio. What needs a web server is in `ports.py`, so that this start stays short."""
+"""Serving of MCP over stdio. Everything that needs a web server is in `ports.py`, so that this starts quickly."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from evaltasks.settings import Settings
 
 
 async def serve_on_stdio(settings: Settings, environment: Mapping[str, str]) -> int:
-    """Serve until the client goes away or a signal comes; the exit code."""
+    """Serve until the client disconnects or a signal arrives; return the exit code."""
     async with open_server(settings, environment) as server:
         return await serve_stdio(server)

@@ -1,7 +1,7 @@
-"""Settings: one table of options, each a command-line flag and an `EVALTASKS_…` variable.
+"""Settings: one table of options, each a command line option and an `EVALTASKS_…` variable.
 
-A flag wins over its variable, a variable over the default. The backend is embedded unless chosen otherwise: a key
-that happens to lie in the environment never switches it. Keys come from the environment only and are not options.
+An option overrides its variable, and a variable the default. The backend is embedded unless it is chosen explicitly: an
+API key in the environment does not change it. Keys come from the environment only and are not options.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LIMITS = ExecutorLimits()
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the text names it and says what it may be."""
+    """A setting is not valid; the message names it and its valid values."""
 
 
 def default_store() -> Path:
-    """The store of this user: one file under the platform's data directory."""
+    """Return the path of the user's store: one file in the data directory of the platform."""
     return Path(platformdirs.user_data_dir("evaltasks", appauthor=False)) / "store.sqlite"
 
 
@@ -65,14 +65,14 @@ def _in_flight(text: str) -> int:
 
 
 def _directories(text: str) -> tuple[Path, ...]:
-    """Several directories are separated as in PATH."""
+    """Parse directories that are separated as in PATH."""
     found = []
     for part in text.split(os.pathsep):
         if not part:
             continue
         directory = Path(part).expanduser()
         if not directory.is_dir():
-            raise SettingsError(f"allow-dir names '{part}', which is not a directory")
+            raise SettingsError(f"allow-dir: '{part}' is not a directory")
         found.append(directory.resolve())
     return tuple(found)
 
@@ -80,7 +80,7 @@ def _directories(text: str) -> tuple[Path, ...]:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise SettingsError("http must be HOST:PORT, for instance 127.0.0.1:8765")
+        raise SettingsError("http must be HOST:PORT, for example 127.0.0.1:8765")
     return host.strip("[]"), int(port)
 
 
@@ -88,7 +88,7 @@ def _host_names(text: str) -> tuple[str, ...]:
     names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
     if wrong := [name for name in names if not _HOST_NAME.fullmatch(name)]:
         raise SettingsError(
-            f"allow-host must be names without scheme, port or *, for instance evals.example.org; got '{wrong[0]}'"
+            f"allow-host must be names without scheme, port or *, for example evals.example.org; got '{wrong[0]}'"
         )
     return names
 
@@ -100,7 +100,7 @@ def _groups(text: str) -> tuple[Group, ...]:
     known = {group.value: group for group in Group}
     chosen = [part.strip() for part in text.split(",") if part.strip()]
     if wrong := [part for part in chosen if part not in known] or not chosen:
-        raise SettingsError(f"groups must name some of {', '.join(known)}; got {wrong or 'none'}")
+        raise SettingsError(f"groups must be some of {', '.join(known)}; got {wrong or 'none'}")
     return tuple(known[part] for part in chosen)
 
 
@@ -123,7 +123,7 @@ def _option(default: Any, parse: Callable[[str], Any], metavar: str | None, text
 
 @dataclass(frozen=True)
 class Settings:
-    """What `evaltasks serve` is told at start-up; nothing that comes later widens it."""
+    """The options of `evaltasks serve`, fixed at start-up: no tool and no request changes them."""
 
     backend: str = _option(
         "embedded", _backend, "BACKEND",
@@ -131,13 +131,13 @@ class Settings:
         "or the http:// address of a running 'evaltasks engine'",
     )  # fmt: skip
     allow_plain_http: bool = _option(
-        False, _yes, None, "send the key to an engine beyond this machine over http://; only where the network is yours"
+        False, _yes, None, "send the key to an engine on another machine over http://; only in a trusted network"
     )
     store: str = _option(
-        None, _store, "PATH", "the embedded engine's file (default: one file in your user data directory)"
+        None, _store, "PATH", "store file of the embedded engine (default: one file in your user data directory)"
     )
     space: str | None = _option(
-        None, str, "NAME", "space in which names are looked up when a call names none (name or id)"
+        None, str, "NAME", "space (name or id) in which names are resolved if a call names no space"
     )
     patience_seconds: float = _option(
         45.0,
@@ -145,24 +145,22 @@ class Settings:
         "SECONDS",
         "longest time one waiting call stays open (default 45; hosts drop calls at 60)",
     )
-    allow_dir: tuple[Path, ...] = _option(
-        (), _directories, "PATH", "directory whose files tools may read; may be given more than once"
-    )
+    allow_dir: tuple[Path, ...] = _option((), _directories, "PATH", "directory whose files tools may read; repeatable")
     http: tuple[str, int] | None = _option(
         None, _address, "HOST:PORT", "serve over streamable HTTP here instead of stdio"
     )
     allow_host: tuple[str, ...] = _option(
-        (), _host_names, "NAMES", "further host names HTTP requests may come in under, for instance a proxy's; by comma"
+        (), _host_names, "NAMES", "more Host header names to allow, for example that of a proxy; separated by commas"
     )
     groups: tuple[Group, ...] = _option(
         tuple(Group), _groups, "LIST", f"tool groups to offer, of {', '.join(group.value for group in Group)}"
     )
-    read_only: bool = _option(False, _yes, None, "offer only tools that change nothing; wins over --groups")
+    read_only: bool = _option(False, _yes, None, "offer only tools that change nothing; overrides --groups")
     in_flight: int = _option(
         _LIMITS.in_flight_max,
         _in_flight,
         "N",
-        f"judge calls the embedded engine keeps in flight at once (default {_LIMITS.in_flight_max})",
+        f"concurrent judge calls of the embedded engine (default {_LIMITS.in_flight_max})",
     )
     lease_seconds: float = _option(
         _LIMITS.lease_seconds, _seconds("lease-seconds", LEASE_SECONDS_MIN), "SECONDS",
@@ -171,8 +169,8 @@ class Settings:
     )  # fmt: skip
     sandbox: SandboxKind = _option(  # noqa: RUF009  it makes a field
         SandboxKind.MONTY, _sandbox, "KIND",
-        "where the embedded engine runs custom evaluators' code: 'monty' (default; a part of Python, everywhere) or "
-        "'process' (all of Python in a locked process; Linux only)",
+        "where the embedded engine runs the code of custom evaluators: 'monty' (default; a subset of Python, on every "
+        "platform) or 'process' (full Python in a restricted process; Linux only)",
     )  # fmt: skip
 
     @property
@@ -181,24 +179,29 @@ class Settings:
 
 
 def option_table() -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Every option as (field, variable, its metadata): the command line and the docs are made from this."""
+    """Return every option as (field, variable, metadata), from which the command line and the docs are made."""
     return [(item.name, PREFIX + item.name.upper(), item.metadata) for item in fields(Settings)]
 
 
-def settings_from(given: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
-    """The settings for texts given on the command line (by field name) and the environment.
+def settings_from(options: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Parse the settings.
 
-    Raises SettingsError naming the option, and for an `EVALTASKS_…` variable that is not a setting.
+    Args:
+        options: The texts of command line options, by field name.
+        environment: The environment variables.
+
+    Raises:
+        SettingsError: If a value is not valid, or an `EVALTASKS_…` variable is not a setting.
     """
     values: dict[str, Any] = {}
     known = {variable for _, variable, _ in option_table()} | OTHER_VARIABLES
     if unknown := sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
-        raise SettingsError(f"{', '.join(unknown)}: no such setting. Settings are: {', '.join(sorted(known))}.")
+        raise SettingsError(f"{', '.join(unknown)}: unknown setting. Settings are: {', '.join(sorted(known))}.")
     for name, variable, metadata in option_table():
-        text = given.get(name, environment.get(variable))
+        text = options.get(name, environment.get(variable))
         if text is None:
             continue
-        source = f"--{name.replace('_', '-')}" if name in given else variable
+        source = f"--{name.replace('_', '-')}" if name in options else variable
         try:
             values[name] = metadata["parse"](text)
         except SettingsError as error:
@@ -212,21 +215,22 @@ OTHER_VARIABLES = frozenset({PREFIX + "LOG_LEVEL", PREFIX + "HTTP_TOKEN", PREFIX
 
 @dataclass(frozen=True)
 class AxAddress:
-    """Where the AX service answers, read as the published clients read it. The key never shows in a repr."""
+    """The address and key of AX, from the same variables as in the published clients. The repr omits the key."""
 
     base_url: str
     api_key: str = field(repr=False)
 
 
 def ax_address(environment: Mapping[str, str]) -> AxAddress:
-    """`ARIZE_API_KEY`, and `ARIZE_API_HOST`, `_SCHEME`, `_PORT` when the service is not api.arize.com.
+    """Read `ARIZE_API_KEY`, and `ARIZE_API_HOST`, `_SCHEME` and `_PORT` if the service is not api.arize.com.
 
-    Raises SettingsError when the key is missing or a part cannot be used.
+    Raises:
+        SettingsError: If the key is missing or a variable is not valid.
     """
     key = environment.get("ARIZE_API_KEY", "").strip()
     if not key:
         raise SettingsError(
-            "backend 'ax' needs the key in the environment variable ARIZE_API_KEY, which is not set. "
+            "backend 'ax' requires an API key in the environment variable ARIZE_API_KEY, which is not set. "
             "Set it where the server is started (never in an argument), or use the embedded backend."
         )
     scheme = environment.get("ARIZE_API_SCHEME", "https")

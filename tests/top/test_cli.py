@@ -95,7 +95,7 @@ def test_load_spans_fills_a_project_that_doctor_reports(tmp_path: Path, spans_fi
     assert "5" in loaded.stdout
     examined = run_command("doctor", "--store", store)
     assert examined.returncode == 0, examined.stdout
-    assert "All is well." in examined.stdout
+    assert "All checks passed." in examined.stdout
 
 
 def test_load_examples_creates_a_dataset(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_doctor_names_a_missing_key_and_exits_with_1(tmp_path: Path) -> None:
     with_key = run_command("doctor", "--store", str(store), JUDGE_KEY_OF_TEST="sk-aT4mB8zQ1wX6")
     failures = [line for line in without.stdout.splitlines() if line.startswith("FAIL")]
     assert (without.returncode, len(failures)) == (1, 1)
-    assert failures[0].startswith("FAIL keys of AI integrations: 'judge' needs JUDGE_KEY_OF_TEST")
+    assert failures[0].startswith("FAIL keys of AI integrations: 'judge' requires JUDGE_KEY_OF_TEST")
     assert with_key.returncode == 0, with_key.stdout
     assert "sk-aT4mB8zQ1wX6" not in with_key.stdout + with_key.stderr
 

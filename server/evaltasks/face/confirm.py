@@ -105,10 +105,10 @@ class PersonConfirm:
 
 
 class NonInteractiveConfirm:
-    """Refuses every confirmation; for reads of resources, which cannot ask the user."""
+    """Declines every question; for commands and reads of resources, which cannot ask the user."""
 
     async def ask(self, question: str, *, confirm_with: str) -> None:
-        raise Declined(f"Not done: the user cannot be asked here ({question}, {confirm_with}).")
+        raise Declined(f"{question} Questions cannot be answered here; confirm with {confirm_with}.")
 
 
 def _form(question: str) -> ElicitRequestFormParams:
