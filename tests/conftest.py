@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Settings of all tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# How long one example takes is the machine's affair; pytest's own time-out ends what hangs.
+# The time of one example depends on the machine; pytest's timeout ends hanging tests.
 settings.register_profile("evaltasks", deadline=None)
 settings.load_profile("evaltasks")
 

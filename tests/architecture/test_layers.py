@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "promote": {"api", "client", "insight"},
     "tools": {"api", "client", "insight", "edge"},
     "face": {"tools", "insight", "client", "api", "edge"},
-    # The top: files that know everything, and the demo, which is a client of the whole.
+    # The top: modules that may import everything, and the demo, which uses the whole package.
     "": {"edge", "api", "client", "engine", "insight", "promote", "tools", "face", "demo"},
     "demo": {"", "api", "client", "tools", "insight"},
 }
@@ -153,7 +153,7 @@ def test_sql_is_only_in_sql_files() -> None:
     """No SQL statement is in Python code, except those that open and close transactions in the store."""
     verbs = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM")
     for path in _modules():
-        # Filters are compiled at run time; their text fills a slot of a named query.
+        # Filters are compiled at run time and inserted into a named query.
         if path.is_relative_to(PACKAGE / "engine/filters"):
             continue
         for node in _nodes(path):

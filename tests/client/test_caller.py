@@ -37,7 +37,7 @@ from evaltasks.client.errors import ClientError, Unreachable, Unreadable, WrongV
 from evaltasks.client.transport import open_app_client, open_remote_client
 from tests.support.transports import (
     MOMENT,
-    Naps,
+    RecordedSleeps,
     Scripted,
     answers,
     cut_mid_body,
@@ -54,7 +54,7 @@ NO_TASKS = {"tasks": [], "pagination": {"has_more": False}}
 
 
 def client_over(network: httpx2.AsyncBaseTransport, **options: object) -> AbstractAsyncContextManager[Client]:
-    settings = {"is_engine": False, "transport": network, "sleep": Naps(), **options}
+    settings = {"is_engine": False, "transport": network, "sleep": RecordedSleeps(), **options}
     return open_remote_client("https://ax.test", KEY, **settings)  # type: ignore[arg-type]
 
 
@@ -175,7 +175,7 @@ async def test_caller_sends_any_id_unchanged_or_rejects_it(value: str) -> None:
 async def test_caller_keeps_the_path_of_the_base_url() -> None:
     network = Scripted(answers(200, NO_TASKS))
     async with open_remote_client(
-        "https://gateway.test/arize/", KEY, is_engine=False, transport=network, sleep=Naps()
+        "https://gateway.test/arize/", KEY, is_engine=False, transport=network, sleep=RecordedSleeps()
     ) as client:
         await client.tasks.list(ListTasks())
     assert network.sent[0].raw_path == "/arize/v2/tasks?limit=50"
@@ -245,9 +245,9 @@ async def test_caller_accepts_any_success_status_with_a_valid_body() -> None:
 )  # fmt: skip
 @pytest.mark.promise("tell.class")
 async def test_caller_raises_the_class_and_message_of_a_problem_document(status: int, kind: type[Problem]) -> None:
-    network = Scripted(problem(status, "Said the service."))
+    network = Scripted(problem(status, "RawReply the service."))
     async with client_over(network) as client:
-        with pytest.raises(kind, match=r"^Said the service\.$") as caught:
+        with pytest.raises(kind, match=r"^RawReply the service\.$") as caught:
             await client.tasks.get("t")
     assert type(caught.value) is kind
     assert caught.value.status == status
@@ -319,7 +319,7 @@ async def test_caller_warns_that_a_creation_with_an_unreadable_reply_may_have_ta
 @pytest.mark.promise("bound.time")
 async def test_caller_times_out_on_a_slowly_dripping_response() -> None:
     network = Scripted(drips(), answers(200, NO_TASKS))
-    naps = Naps()
+    naps = RecordedSleeps()
     async with client_over(network, timeout_seconds=0.05, sleep=naps) as client:
         page = await client.tasks.list(ListTasks())
     assert page.tasks == []
@@ -434,7 +434,7 @@ async def test_open_remote_client_knows_arize_com_as_ax_but_not_a_lookalike() ->
     network = Scripted(answers(200, ENGINE_INFO))
     for address, asked in (("https://api.arize.com", 0), ("https://api.notarize.com", 1)):
         network.sent.clear()
-        async with open_remote_client(address, KEY, transport=network, sleep=Naps()) as client:
+        async with open_remote_client(address, KEY, transport=network, sleep=RecordedSleeps()) as client:
             assert client.is_engine is bool(asked)
         assert len(network.sent) == asked
 

@@ -11,7 +11,7 @@ from evaltasks.api.wire import Pagination
 from evaltasks.client.errors import Unreadable
 from evaltasks.client.pages import every_item
 from evaltasks.client.transport import open_remote_client
-from tests.support.transports import MOMENT, Naps, PagedWire, Scripted, answers
+from tests.support.transports import MOMENT, PagedWire, RecordedSleeps, Scripted, answers
 
 
 def projects(count: int) -> list[dict[str, str]]:
@@ -24,7 +24,9 @@ async def test_every_item_yields_each_item_once_in_order_for_any_page_size(
     count: int, limit: int, page_max: int
 ) -> None:
     wire = PagedWire({"/v2/projects": ("projects", projects(count))}, page_max=page_max)
-    async with open_remote_client("https://ax.test", "k", is_engine=False, transport=wire, sleep=Naps()) as client:
+    async with open_remote_client(
+        "https://ax.test", "k", is_engine=False, transport=wire, sleep=RecordedSleeps()
+    ) as client:
         found = [project.id async for project in client.projects.all(ListProjects(limit=limit))]
     assert found == [f"p{i}" for i in range(count)]
     size = min(limit, page_max)

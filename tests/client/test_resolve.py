@@ -17,7 +17,7 @@ from evaltasks.client.errors import NotResolved, Unreadable
 from evaltasks.client.references import is_id
 from evaltasks.client.resolve import Named
 from evaltasks.client.transport import open_remote_client
-from tests.support.transports import MOMENT, Naps, PagedWire, Scripted, answers, html, problem
+from tests.support.transports import MOMENT, PagedWire, RecordedSleeps, Scripted, answers, html, problem
 
 
 def gid(kind: str, number: int = 1) -> str:
@@ -39,7 +39,7 @@ def wire(**resources: list[dict[str, Any]]) -> PagedWire:
 @asynccontextmanager
 async def client_of(network: PagedWire, default_space: str | None = None) -> AsyncIterator[Client]:
     async with open_remote_client(
-        "https://ax.test", "k", is_engine=False, transport=network, sleep=Naps(), default_space=default_space
+        "https://ax.test", "k", is_engine=False, transport=network, sleep=RecordedSleeps(), default_space=default_space
     ) as client:
         yield client
 
@@ -151,7 +151,9 @@ def pages(key: str, *items: list[dict[str, Any]]) -> Scripted:
 
 @asynccontextmanager
 async def client_over(network: Scripted) -> AsyncIterator[Client]:
-    async with open_remote_client("https://ax.test", "k", is_engine=False, transport=network, sleep=Naps()) as client:
+    async with open_remote_client(
+        "https://ax.test", "k", is_engine=False, transport=network, sleep=RecordedSleeps()
+    ) as client:
         yield client
 
 

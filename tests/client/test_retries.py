@@ -20,7 +20,18 @@ from evaltasks.client.client import Client
 from evaltasks.client.errors import TimedOut, Unreachable
 from evaltasks.client.retries import RetryBudget
 from evaltasks.client.transport import open_remote_client
-from tests.support.transports import MOMENT, Naps, Scripted, Step, answers, cut_mid_body, drips, fails, html, problem
+from tests.support.transports import (
+    MOMENT,
+    RecordedSleeps,
+    Scripted,
+    Step,
+    answers,
+    cut_mid_body,
+    drips,
+    fails,
+    html,
+    problem,
+)
 
 TASK_RUN = {"id": "r", "task_id": "t", "status": "PENDING", "created_at": MOMENT}
 NO_TASKS = answers(200, {"tasks": [], "pagination": {"has_more": False}})
@@ -34,7 +45,7 @@ BROKEN_OFF = [httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError, h
 class Line:
     """A client over a scripted network, with the waits it took."""
 
-    def __init__(self, client: Client, network: Scripted, naps: Naps) -> None:
+    def __init__(self, client: Client, network: Scripted, naps: RecordedSleeps) -> None:
         self.client = client
         self.network = network
         self.naps = naps
@@ -48,7 +59,7 @@ class Line:
 async def line(
     *steps: Step, retry_budget: RetryBudget | None = None, timeout_seconds: float = 30
 ) -> AsyncIterator[Line]:
-    network, naps = Scripted(*steps), Naps()
+    network, naps = Scripted(*steps), RecordedSleeps()
     async with open_remote_client(
         "https://ax.test", "key", is_engine=False, transport=network, sleep=naps, retry_budget=retry_budget,
         timeout_seconds=timeout_seconds,

@@ -81,7 +81,7 @@ async def _ax(clients: Path, home: Path, world: dict[str, str]) -> AsyncIterator
     (home / "embedded.toml").write_text(PROFILE.format(authority=world["authority"], key=KEY))
     (home / "run_config.json").write_text(filled(RUN_CONFIGURATION, world))
     (home / "runs.csv").write_text(f"example_id,output\n{world['example_id']},answer\n")
-    # Once as people type it; later commands come from a process that has the imports behind it.
+    # The first command is started as a user does; later ones are forked from a process with the imports loaded.
     command = [str(clients / "venv" / "bin" / "ax"), "profiles", "create", "embedded", "--from-file", "embedded.toml"]
     await anyio.run_process(command, cwd=home, env=environment)
     forks = [python, str(HERE / "ax_forks.py")]

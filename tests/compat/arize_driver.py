@@ -17,7 +17,7 @@ from tests.compat.arize_tasks import TASK_ROWS
 def issue_of(row: SdkRow, client: Any, world: Any) -> str | None:
     try:
         found = row.does(client, world)
-    except Exception as error:  # whatever the SDK raises is what is judged here
+    except Exception as error:  # any exception of the SDK is a result
         if row.fails is None:
             return f"{type(error).__name__}: {error}"
         kind, text = row.fails

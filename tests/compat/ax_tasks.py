@@ -83,7 +83,7 @@ RUN_CONFIGURATION = json.dumps(
     {"experiment_type": "LLM_GENERATION", "ai_integration_id": "{ai_integration_id}", "model_name": "gpt-4o",
      "messages": [{"role": "USER", "content": "{{input}}"}], "input_variable_format": "MUSTACHE"}
 )  # fmt: skip
-# As the vendor's page shows it: without the format of its variables.
+# As on the vendor's page: without input_variable_format.
 SEED_RUN_CONFIGURATION = json.dumps(
     {"experiment_type": "LLM_GENERATION", "ai_integration_id": "{ai_integration_id}", "model_name": "gpt-4o",
      "messages": [{"role": "USER", "content": "{{input}}"}]}

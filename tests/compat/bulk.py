@@ -111,7 +111,7 @@ def _ax_calls(ax: Ax, home: Path) -> Iterator[tuple[str, str]]:
                 "experiments", "run", "--name", "e", "--dataset", "small", *space, "--task", "task.py")  # fmt: skip
     yield tried("ax experiments export --all", 3,
                 "experiments", "export", "e", "--dataset", "small", *space, "--all", "--stdout")  # fmt: skip
-    # Made by bulk_calls.py before.
+    # Created by bulk_calls.py.
     yield tried("ax spans export --all", 3, "spans", "export", "logged", *space, "--all", "--stdout")
 
 

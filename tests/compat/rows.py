@@ -12,7 +12,7 @@ Client: TypeAlias = Literal["ax", "arize", "npm"]
 World: TypeAlias = Mapping[str, str]
 
 SHOWN_MAX = 48
-# Every engine of this suite asks for it, and every client sends it.
+# Every engine of this suite requires it, and every client sends it.
 KEY = "compat-mX4vT8qL1zR6nW3bK9sD"
 
 CLIENTS: dict[Client, str] = {
@@ -21,7 +21,7 @@ CLIENTS: dict[Client, str] = {
     "npm": "TypeScript SDK (npm `@arizeai/ax-client` 1.28.0)",
 }
 Verdict: TypeAlias = Literal["works", "refused", "differs"]
-# Why a call does not go through, by the word a row says. "refused" is as it should be; "differs" is where AX and the
+# Why a call fails, by the word of its row. "refused" is expected; "differs" is where AX and the
 # engine part on purpose.
 WHY_NOT: dict[str, tuple[Verdict, str]] = {
     "refused": ("refused", "as documented"),

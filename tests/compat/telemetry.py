@@ -25,7 +25,7 @@ from tests.compat.rows import KEY
 SECONDS_MAX = 120
 HERE = Path(__file__).parent
 WRONG_KEY = "unknown-key-0123456789abcdef"
-# Each call with why it does not go through, by a word of `rows.WHY_NOT`; None where it does.
+# Each call with the reason why it fails, a key of `rows.WHY_NOT`, or None if it succeeds.
 CALLS: Mapping[str, str | None] = {
     "tasks.create_evaluation_task(is_continuous=True)": None,
     "OTLPSpanExporter (OpenTelemetry SDK, OTLP/HTTP, key in OTEL_EXPORTER_OTLP_HEADERS)": None,

@@ -37,6 +37,6 @@ def test_every_list_of_the_engine_is_read_in_pages_of_one() -> None:
         row for row in OPERATIONS
         if row.path.startswith("/v2/") and row.reply is not None and "pagination" in row.reply.model_fields
     ]  # fmt: skip
-    # The SDK reads examples and experiment runs over their search routes; npm walks the two others.
+    # The SDK reads examples and experiment runs over their search routes; npm reads the two others.
     assert len(walked) == len(lists) - 2
     assert {"listDatasetExamples, pages of one", "listExperimentRuns, pages of one"} <= set(calls_in_tables()["npm"])

@@ -19,7 +19,7 @@ from tests.support.ax_calls import BY_NAME, CALLS
 from tests.support.ax_shapes import operation_of, problems_of
 from tests.support.backends import served
 from tests.support.replay import Exchange, differences, exchanges, replaying
-from tests.support.transports import Naps
+from tests.support.transports import RecordedSleeps
 
 KEY = "ak-exchanges-91c3"
 ALL = list(exchanges())
@@ -30,7 +30,9 @@ async def _asked(it: Exchange, answered: Any = None) -> Any:
     played = [it if answered is None else Exchange(**{**vars(it), "answer": answered})]
     async with (
         replaying(played, key=KEY) as replay,
-        open_remote_client("https://ax.test", KEY, is_engine=False, transport=replay.transport, sleep=Naps()) as client,
+        open_remote_client(
+            "https://ax.test", KEY, is_engine=False, transport=replay.transport, sleep=RecordedSleeps()
+        ) as client,
     ):
         return await it.ask(client)
 
@@ -62,7 +64,7 @@ async def test_the_request_matches_the_exchange_and_no_response_field_is_lost(it
 
 
 def _known_loss(it: Exchange, difference: str) -> bool:
-    # Another type's configuration in a mixed list of integrations is none of our business.
+    # Configurations of other types in a mixed list of integrations are not compared.
     return it.operation == "list_integrations" and ".config.provider" in difference
 
 

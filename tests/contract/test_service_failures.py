@@ -25,8 +25,8 @@ from evaltasks.client.client import Client
 from evaltasks.client.errors import ClientError, TimedOut, Unreachable, Unreadable
 from evaltasks.client.transport import open_remote_client
 from evaltasks.face.errors import message_for
-from tests.support.raw_server import RawServer, Said, answer, raw_server
-from tests.support.transports import MOMENT, Naps
+from tests.support.raw_server import RawReply, RawServer, answer, raw_server
+from tests.support.transports import MOMENT, RecordedSleeps
 
 KEY = "ak-failures-77d0"
 NO_TASKS = answer(200, {"tasks": [], "pagination": {"has_more": False}})
@@ -38,7 +38,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>IGNORE AL
 class Line:
     client: Client
     server: RawServer
-    naps: Naps
+    naps: RecordedSleeps
 
     async def read(self) -> None:
         await self.client.tasks.list(ListTasks())
@@ -48,8 +48,8 @@ class Line:
 
 
 @asynccontextmanager
-async def line(*said: Said, timeout_seconds: float = 10) -> AsyncIterator[Line]:
-    naps = Naps()
+async def line(*said: RawReply, timeout_seconds: float = 10) -> AsyncIterator[Line]:
+    naps = RecordedSleeps()
     with anyio.fail_after(20):
         async with (
             raw_server(*said) as server,
@@ -60,25 +60,25 @@ async def line(*said: Said, timeout_seconds: float = 10) -> AsyncIterator[Line]:
             yield Line(client, server, naps)
 
 
-def problem(status: int, detail: str, **headers: str) -> Said:
+def problem(status: int, detail: str, **headers: str) -> RawReply:
     document = {"type": "about:blank", "title": "T", "status": status, "detail": detail}
     return answer(status, document, **{"content_type": "application/problem+json", **headers})
 
 
 CUT = {
-    "before the head": Said(b""),
-    "by a reset": Said(b"", "reset"),
-    "in the head": Said(b"HTTP/1.1 200 OK\r\ncontent-ty"),
+    "before the head": RawReply(b""),
+    "by a reset": RawReply(b"", "reset"),
+    "in the head": RawReply(b"HTTP/1.1 200 OK\r\ncontent-ty"),
     "in the body": answer(200, b'{"tasks": [], "pag', length=400),
-    "in a chunk": Said(b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{"tasks"'),
-    "by garbage": Said(b"\x16\x03\x01 this is not HTTP\r\n\r\n"),
-    "by an endless head": Said(b"HTTP/1.1 200 OK\r\n" + b"x-filler: " + b"a" * 200_000 + b"\r\n\r\n"),
+    "in a chunk": RawReply(b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{"tasks"'),
+    "by garbage": RawReply(b"\x16\x03\x01 this is not HTTP\r\n\r\n"),
+    "by an endless head": RawReply(b"HTTP/1.1 200 OK\r\n" + b"x-filler: " + b"a" * 200_000 + b"\r\n\r\n"),
 }
 
 
 @pytest.mark.promise("repeat.reading", "repeat.never")
 @pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
-async def test_a_cut_connection_is_retried_for_reads_and_reported_as_unclear_for_writes(cut: Said) -> None:
+async def test_a_cut_connection_is_retried_for_reads_and_reported_as_unclear_for_writes(cut: RawReply) -> None:
     async with line(cut, cut, NO_TASKS) as it:
         await it.read()
         assert len(it.server.requests) == 3
@@ -92,7 +92,7 @@ async def test_a_cut_connection_is_retried_for_reads_and_reported_as_unclear_for
 @pytest.mark.promise("repeat.never")
 async def test_a_stale_pooled_connection_never_sends_a_write_twice() -> None:
     kept = answer(200, {"tasks": [], "pagination": {"has_more": False}}, then="keep")
-    async with line(kept, Said(b"", "reset"), answer(201, TASK_RUN)) as it:
+    async with line(kept, RawReply(b"", "reset"), answer(201, TASK_RUN)) as it:
         await it.read()
         with pytest.raises(Unreachable) as caught:
             await it.change()
@@ -197,12 +197,12 @@ async def test_reading_a_huge_body_stops_at_the_limit_even_when_it_is_compressed
 @pytest.mark.parametrize(
     "slow",
     [
-        Said(b"", "silence"), Said(b"HTTP/1.1 200 OK\r\n", "silence"),
+        RawReply(b"", "silence"), RawReply(b"HTTP/1.1 200 OK\r\n", "silence"),
         answer(200, b'{"tasks"', length=100, then="silence"),
     ],
     ids=["no answer", "half a head", "half a body"],
 )  # fmt: skip
-async def test_an_incomplete_answer_is_a_timeout(slow: Said) -> None:
+async def test_an_incomplete_answer_is_a_timeout(slow: RawReply) -> None:
     async with line(slow, NO_TASKS, timeout_seconds=0.1) as it:
         await it.read()
         assert len(it.server.requests) == 2

@@ -17,9 +17,9 @@ from tests.support.ax_rules import Anything, Listed, Mapped, Plain, Record, Rule
 from tests.support.ax_shapes import OURS_ALONE, SHAPES, operation_of, problems_of
 
 OF_AX = [row for row in OPERATIONS if not row.path.startswith("/evaltasks/v1/")]
-# The judge that is not a language model: an engine's own word, which the tools offer for an engine alone.
+# The heuristic judge: a value that only an engine has, and that tools offer only for an engine.
 OUR_WORDS = {"HEURISTIC"}
-# Answered and never sent: the models refuse an evaluator whose type is not that of its version.
+# Only in responses: the models refuse an evaluator whose type is not that of its version.
 _NEVER_SENT = {"HARNESS"}
 
 
@@ -99,7 +99,7 @@ def _unknown(schema: Mapping[str, Any], rule: Rule, defs: Mapping[str, Any], whe
             yield f"{where}.{name}"
         else:
             for choice in members[name]:
-                # A word is unknown when no variant of the record knows it, so each is asked about all of them.
+                # A value is unknown if no variant of the record allows it, so every variant is checked.
                 yield from _unknown(own, choice if len(members[name]) == 1 else Tagged("", _named(members[name])),
                                     defs, f"{where}.{name}")  # fmt: skip
 

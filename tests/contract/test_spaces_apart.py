@@ -85,11 +85,11 @@ async def test_a_list_of_one_space_contains_nothing_of_another(resource: str) ->
 
         async def listed(**query: Any) -> set[str]:
             page = await it.ask("GET", path, **{"limit": 50, **query})
-            # The judge that is built in is seen from everywhere.
+            # The built-in judge is visible in every space.
             return {item["id"] for item in page[resource] if not item.get("is_heuristic")}
 
         theirs = {space: await listed(space_id=space) for space in (one, two)}
-        # AX's list of experiments knows no names of spaces.
+        # The list of experiments of AX has no space name.
         by_name = await listed(**({"space_id": two} if resource == "experiments" else {"space_name": "TEAM-b"}))
         everywhere = await listed()
         cursor = (await it.ask("GET", path, limit=1))["pagination"]["next_cursor"]

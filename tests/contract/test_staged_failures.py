@@ -20,7 +20,7 @@ from evaltasks.client.transport import open_app_client, open_remote_client
 from evaltasks.engine.fault_injection import parse_fault_injection
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.backends import BACKENDS, KEY, served
-from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import QUICK, WINDOW, EngineInTest, ManualClock, engine
 from tests.support.groups import put, span
 from tests.support.judges import judge_server
 
@@ -38,7 +38,7 @@ class World:
 
     client: Client
     seed: EngineInTest
-    clock: HandClock
+    clock: ManualClock
 
     async def trigger(self, task: str, **options: Any) -> TaskRun:
         return await self.client.tasks.trigger(task, TriggerTaskRun(**options))
@@ -71,7 +71,7 @@ class World:
 async def world(
     backend: str, stage: str, path: str | Path = ":memory:", limits: ExecutorLimits = QUICK
 ) -> AsyncIterator[World]:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(path, fault_injection=parse_fault_injection(stage), clock=clock, limits=limits) as it:
         if backend == "in_process":
             async with open_app_client(it.engine.app, default_space="default") as client:

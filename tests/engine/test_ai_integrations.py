@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.engines import EngineInTest, HandClock, engine
+from tests.support.engines import EngineInTest, ManualClock, engine
 
 NOWHERE = "TGxtSW50ZWdyYXRpb246MTpub25l"
 SECRET = "sk-live-0123456789abcdef0123456789abcdef"
@@ -159,7 +159,7 @@ async def test_settings_that_cannot_work_are_refused_when_they_are_made(fields: 
 
 
 async def test_an_update_keeps_what_is_not_given_and_null_clears() -> None:
-    async with engine(clock=HandClock()) as it:
+    async with engine(clock=ManualClock()) as it:
         made = await _create(it, api_key_env="A", model_names=["m"], base_url="https://host/v1", headers={"X": "y"})
         one = f"{PATH}/{made['id']}"
         renamed = await it.ask("PATCH", one, {"name": "other", "function_calling_enabled": False}, status=200)

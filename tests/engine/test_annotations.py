@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.engines import EngineInTest, HandClock, engine
+from tests.support.engines import EngineInTest, ManualClock, engine
 
 # A day after the seeded spans, so that they are in every default window.
 SOON = datetime(2026, 3, 2, tzinfo=UTC)
@@ -100,7 +100,7 @@ async def test_create_annotation_config_refuses_invalid_fields(fields: dict[str,
 
 
 async def test_annotate_spans_stores_each_field_and_filters_find_it() -> None:
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 3)
         await _config(it)
@@ -125,7 +125,7 @@ async def test_annotate_spans_stores_each_field_and_filters_find_it() -> None:
 
 
 async def test_annotate_spans_stores_all_records_or_none() -> None:
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 2)
         await _config(it)
@@ -151,7 +151,7 @@ async def test_annotate_traces_and_sessions_on_their_root_span() -> None:
     def span(id_: str, second: int, **fields: Any) -> dict[str, Any]:
         return {"span_id": id_, "trace_id": "t", "start_time": f"2026-03-01T00:00:{second:02}Z", **fields}
 
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         project = await it.seed_project()
         await _config(it)
         session = {"session.id": "talk"}
@@ -212,7 +212,7 @@ async def test_annotate_experiment_runs_and_filters_find_it() -> None:
 
 
 async def test_annotations_are_deleted_with_their_rows_but_not_with_their_config() -> None:
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 2)
         config = await _config(it)

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from tests.support.engines import EngineInTest, HandClock, engine
+from tests.support.engines import EngineInTest, ManualClock, engine
 
 NOWHERE = "RGF0YXNldDoxOm5vbmU="
 
@@ -95,7 +95,7 @@ async def test_create_dataset_refuses_nan_and_infinity_and_names_the_example() -
 
 
 async def test_append_examples_changes_the_latest_version_and_updated_at() -> None:
-    async with engine(clock=HandClock()) as it:
+    async with engine(clock=ManualClock()) as it:
         made = await _create(it, "growing", [{"n": 0}])
         path = f"/v2/datasets/{made['id']}/examples"
         first = await it.ask("POST", path, {"examples": [{"n": 1}, {"n": 2}]}, status=201)

@@ -12,7 +12,7 @@ from evaltasks import __version__
 from evaltasks.api.operations import OPERATIONS
 from evaltasks.api.problems import NotFound, Problem, ProblemDocument
 from evaltasks.engine.document import answer_model, openapi_document
-from tests.support.documented import objection
+from tests.support.documented import contract_violation
 from tests.support.engines import engine
 from tests.support.requests import address, one_request_each
 
@@ -109,7 +109,7 @@ async def test_good_requests_of_every_operation_are_answered_as_described() -> N
         for name in sorted(requests, key=lambda name: name.startswith("delete")):
             row, sent = rows[name.partition(",")[0]], requests[name]
             reply = await it.http.request(row.method, address(row.path, sent.path, sent.query), json=sent.body)
-            assert objection(row.name, reply) is None, f"{name}: {reply.text}"
+            assert contract_violation(row.name, reply) is None, f"{name}: {reply.text}"
             if reply.status_code == row.status:
                 done.append(name)
     # Some come too late for others: an ended task run is not cancelled, a renamed thing is not found by its name.

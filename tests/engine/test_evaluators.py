@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.engines import EngineInTest, HandClock, engine
+from tests.support.engines import EngineInTest, ManualClock, engine
 
 NOWHERE = "RXZhbHVhdG9yOjE6bm9uZQ=="
 REGEX = {"name": "pattern", "type": "REGEX", "default_value": "a+"}
@@ -242,7 +242,7 @@ async def test_type_and_configuration_must_agree_at_creation_and_for_later_versi
 
 
 async def test_a_new_version_is_the_latest_and_moves_the_evaluator_to_the_front() -> None:
-    async with engine(clock=HandClock()) as it:
+    async with engine(clock=ManualClock()) as it:
         first, second = await _create(it, name="first"), await _create(it, name="second")
         path = f"/v2/evaluators/{first['id']}"
         before = await it.ask("GET", "/v2/evaluators")
@@ -328,7 +328,7 @@ async def test_versions_of_another_evaluator_are_not_deleted() -> None:
 
 
 async def test_pages_of_one_lose_and_repeat_nothing() -> None:
-    async with engine(clock=HandClock()) as it:
+    async with engine(clock=ManualClock()) as it:
         made = [(await _create(it, name=f"e{i}"))["id"] for i in range(4)]
         for number in range(3):
             body = {"commit_message": str(number), "code_config": _code()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.engines import EngineInTest, HandClock, engine
+from tests.support.engines import EngineInTest, ManualClock, engine
 
 NOWHERE = "RXhwZXJpbWVudDoxOm5vbmU="
 
@@ -130,7 +130,7 @@ async def test_search_experiment_runs_in_pages_of_one_is_complete() -> None:
 
 
 async def test_append_experiment_runs_returns_new_ids_and_changes_updated_at() -> None:
-    async with engine(clock=HandClock()) as it:
+    async with engine(clock=ManualClock()) as it:
         experiment_id = await it.seed_experiment(await it.seed_dataset([{"n": 1}]))
         path = f"/v2/experiments/{experiment_id}"
         before = await it.ask("GET", path)

@@ -14,7 +14,7 @@ from evaltasks.client.transport import open_remote_client
 from evaltasks.engine.keys import KeyCheck, keys_from
 from evaltasks.engine.request_rate import Rate, RequestRateLimit, rate_from
 from tests.support.engine_command import KEY, OTHER_KEY
-from tests.support.engines import HandClock, engine
+from tests.support.engines import ManualClock, engine
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 
 
 async def test_each_key_has_a_rate_of_its_own_and_learns_when_to_come_back() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     keys = keys_from(f"{KEY} {OTHER_KEY}")
     assert keys is not None
     async with engine() as it:
@@ -70,7 +70,7 @@ async def test_each_key_has_a_rate_of_its_own_and_learns_when_to_come_back() -> 
 def test_never_more_is_granted_than_the_burst_and_the_time_since_allow(
     rate: float, burst: int, gaps: list[float]
 ) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     limit = RequestRateLimit(_nothing, Rate(rate, burst), clock.monotonic_seconds)
     granted: list[float] = []
     for gap in gaps:
@@ -92,7 +92,7 @@ async def _nothing(*_: object) -> None:
 
 async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaltasks.engine.request_rate._CALLERS_MAX", 10)
-    clock = HandClock()
+    clock = ManualClock()
     limit = RequestRateLimit(_nothing, Rate(1, 1), clock.monotonic_seconds)
     for number in range(100):
         await clock.turn(0.5)
@@ -101,7 +101,7 @@ async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPat
 
 
 async def test_our_client_waits_as_it_is_asked_to_and_loses_nothing() -> None:
-    clock = HandClock()
+    clock = ManualClock()
 
     async def sleep(seconds: float) -> None:
         await clock.turn(seconds)

@@ -10,7 +10,7 @@ import pytest
 
 from evaltasks.api.operations import OPERATIONS
 from evaltasks.engine.app import BODY_BYTES_MAX
-from tests.support.documented import objection
+from tests.support.documented import contract_violation
 from tests.support.engines import WINDOW, engine
 from tests.support.hostile import spoilt_requests
 from tests.support.requests import address, one_request_each
@@ -35,7 +35,7 @@ async def test_every_operation_refuses_what_is_spoilt_and_answers_as_described(
             for what, sent, body in choice.sample(spoilt, min(SAMPLE, len(spoilt))):
                 url = address(row.path, sent.path, sent.query)
                 reply = await it.http.request(row.method, url, content=body, headers=JSON)
-                assert objection(row.name, reply) is None, f"{name}, {what}: {reply.text[:500]}"
+                assert contract_violation(row.name, reply) is None, f"{name}, {what}: {reply.text[:500]}"
         await it.idle()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import SPANS_START, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import SPANS_START, WINDOW, EngineInTest, ManualClock, engine
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 ALL = {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-12-31T00:00:00Z"}
@@ -148,7 +148,7 @@ async def test_ingest_names_all_invalid_spans_and_stores_nothing() -> None:
 
 
 async def test_list_spans_window_is_seven_days_by_default_and_includes_both_ends() -> None:
-    async with engine(clock=HandClock(NOW)) as it:
+    async with engine(clock=ManualClock(NOW)) as it:
         project = await it.seed_project()
         times = ["2026-03-25T11:59:59Z", "2026-03-25T12:00:00Z", "2026-04-01T12:00:00Z", "2026-04-01T12:00:01Z"]
         await _ingest(it, project, *({"span_id": time, "start_time": time} for time in times))
@@ -165,7 +165,7 @@ async def test_list_spans_window_is_seven_days_by_default_and_includes_both_ends
 
 
 async def test_list_spans_pages_are_complete_while_the_default_window_moves() -> None:
-    clock = HandClock(NOW)
+    clock = ManualClock(NOW)
     async with engine(clock=clock) as it:
         project = await it.seed_project()
         keys = [
@@ -274,7 +274,7 @@ async def test_ingest_wakes_the_executor() -> None:
 
 
 async def test_delete_spans_deletes_by_id_in_a_window_with_an_exclusive_end() -> None:
-    async with engine(clock=HandClock(SPANS_START + timedelta(days=1))) as it:
+    async with engine(clock=ManualClock(SPANS_START + timedelta(days=1))) as it:
         project = await it.seed_project()
         ids = await it.seed_spans(project, 4)
         start = SPANS_START + timedelta(seconds=1)

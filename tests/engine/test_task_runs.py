@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import QUICK, WINDOW, EngineInTest, ManualClock, engine
 
 # An executor that claims nothing: task runs stay pending.
 IDLE = ExecutorLimits(task_runs_max=0)
@@ -84,7 +84,7 @@ async def test_trigger_accepts_a_window_of_30_days_and_reads_times_without_offse
 
 
 async def test_trigger_without_window_continues_after_the_last_run() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(clock=clock) as it:
         task = await project_task(it)
         await it.finish(task, data_start_time="2026-03-20T00:00:00Z")
@@ -95,7 +95,7 @@ async def test_trigger_without_window_continues_after_the_last_run() -> None:
 
 
 async def test_trigger_without_window_repeats_a_window_that_was_not_finished() -> None:
-    async with engine(clock=HandClock(), limits=IDLE) as it:
+    async with engine(clock=ManualClock(), limits=IDLE) as it:
         task = await project_task(it)
         first = await it.trigger(task, data_start_time="2026-03-20T00:00:00Z")
         await it.ask("POST", f"/v2/task-runs/{first['id']}/cancel")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.engines import EngineInTest, HandClock, engine
+from tests.support.engines import EngineInTest, ManualClock, engine
 
 SOON = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ async def test_list_traces_returns_root_and_spans_newest_first() -> None:
         _span("a", "a1", 1), _span("a", "a2", 2, "a1"), _span("b", "b1", 5), _span("b", "b2", 7, "b1"),
         _span("c", "c1", 3), _span("c", "c2", 4), _span("orphan", "o1", 9, "elsewhere"),
     ]  # fmt: skip
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         project = await _seed(it, spans)
         found: list[dict[str, Any]] = []
         cursor: str | None = None
@@ -52,7 +52,7 @@ async def test_list_traces_filter_is_passed_by_any_span_in_the_window() -> None:
         _span("a", "a1", 1), _span("a", "a2", 30, "a1", name="tool", attributes={"input.value": "x"}),
         _span("b", "b1", 5, name="tool-free"),
     ]  # fmt: skip
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         body = {"project_id": await _seed(it, spans), "filter": "name = 'tool' OR attributes.input.value = 'x'"}
         found = await it.ask("POST", "/v2/traces", body)
         cut = await it.ask("POST", "/v2/traces", {**body, "end_time": "2026-03-01T00:00:10Z"})
@@ -70,7 +70,7 @@ async def test_list_traces_filter_is_passed_by_any_span_in_the_window() -> None:
 
 async def test_list_traces_truncates_long_traces_and_reports_it() -> None:
     spans = [_span("a", "root", 0)] + [_span("a", f"s{i:04}", 1 + i // 100, "root") for i in range(1000)]
-    async with engine(clock=HandClock(SOON)) as it:
+    async with engine(clock=ManualClock(SOON)) as it:
         (trace,) = (await it.ask("POST", "/v2/traces", {"project_id": await _seed(it, spans)}))["traces"]
     assert (trace["spans_truncated"], len(trace["spans"])) == (True, 1000)
     assert trace["spans"][0]["context"]["span_id"] == "root"

@@ -20,7 +20,7 @@ class Word(Input):
     confirm: str = Field(default="", description="The word again, to confirm.")
 
 
-class Said(Output):
+class RawReply(Output):
     """What a probe says."""
 
     said: str
@@ -32,10 +32,10 @@ class Said(Output):
 
 
 def probe(
-    handler: Callable[[Word, ToolContext], Awaitable[Said]],
+    handler: Callable[[Word, ToolContext], Awaitable[RawReply]],
     name: str = "say_word",
     effect: Effect = Effect.READS,
-) -> ToolSpec[Word, Said]:
+) -> ToolSpec[Word, RawReply]:
     return ToolSpec(
         name=name,
         title="Say a word",
@@ -43,50 +43,50 @@ def probe(
         effect=effect,
         group=Group.TASKS,
         input=Word,
-        output=Said,
+        output=RawReply,
         handler=handler,
         example={"word": "hello"},
     )
 
 
-def saying(said: str = "", **fields: Any) -> ToolSpec[Word, Said]:
-    async def handler(given: Word, _: ToolContext) -> Said:
-        return Said(said=said or given.word, **fields)
+def saying(said: str = "", **fields: Any) -> ToolSpec[Word, RawReply]:
+    async def handler(given: Word, _: ToolContext) -> RawReply:
+        return RawReply(said=said or given.word, **fields)
 
     return probe(handler)
 
 
-def raising(error: Exception) -> ToolSpec[Word, Said]:
-    async def handler(_: Word, __: ToolContext) -> Said:
+def raising(error: Exception) -> ToolSpec[Word, RawReply]:
+    async def handler(_: Word, __: ToolContext) -> RawReply:
         raise error
 
     return probe(handler)
 
 
-def reporting(*values: tuple[float, float | None]) -> ToolSpec[Word, Said]:
-    async def handler(_: Word, context: ToolContext) -> Said:
+def reporting(*values: tuple[float, float | None]) -> ToolSpec[Word, RawReply]:
+    async def handler(_: Word, context: ToolContext) -> RawReply:
         for done, total in values:
             await context.progress.report(done, total, f"{done} done")
-        return Said(said="reported")
+        return RawReply(said="reported")
 
     return probe(handler)
 
 
-def deleting(question: Callable[[], str] = lambda: "Delete 'word' and its 3 runs?") -> ToolSpec[Word, Said]:
+def deleting(question: Callable[[], str] = lambda: "Delete 'word' and its 3 runs?") -> ToolSpec[Word, RawReply]:
     """Asks for confirmation first; the argument `confirm` replaces the question."""
 
-    async def handler(given: Word, context: ToolContext) -> Said:
+    async def handler(given: Word, context: ToolContext) -> RawReply:
         if given.confirm != given.word:
             await context.confirm.ask(question(), confirm_with=given.word)
-        return Said(said=f"deleted {given.word}")
+        return RawReply(said=f"deleted {given.word}")
 
     return probe(handler, "delete_word", Effect.DESTROYS)
 
 
-def waiting(started: anyio.Event, ended: anyio.Event) -> ToolSpec[Word, Said]:
+def waiting(started: anyio.Event, ended: anyio.Event) -> ToolSpec[Word, RawReply]:
     """Works until it is cancelled."""
 
-    async def handler(_: Word, __: ToolContext) -> Said:
+    async def handler(_: Word, __: ToolContext) -> RawReply:
         started.set()
         try:
             await anyio.sleep_forever()

@@ -7,12 +7,12 @@ import pytest
 from evaltasks.face.progress import REPEAT_SECONDS, MonotonicProgress
 from tests.face.probes import reporting
 from tests.support.agents import MODES, agent
-from tests.support.engines import HandClock
+from tests.support.engines import ManualClock
 
 Sent = list[tuple[float, float | None, str | None]]
 
 
-def _progress(clock: HandClock) -> tuple[MonotonicProgress, Sent]:
+def _progress(clock: ManualClock) -> tuple[MonotonicProgress, Sent]:
     sent: Sent = []
 
     async def send(value: float, total: float | None, message: str | None) -> None:
@@ -39,7 +39,7 @@ async def test_a_call_without_a_progress_token_gets_no_progress(mode: str) -> No
 
 
 async def test_progress_without_change_is_repeated_with_a_rising_value() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     progress, sent = _progress(clock)
 
     await progress.report(5, 10, "five")
@@ -54,7 +54,7 @@ async def test_progress_without_change_is_repeated_with_a_rising_value() -> None
 
 
 async def test_progress_never_exceeds_the_total() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     progress, sent = _progress(clock)
 
     await progress.report(10, 10, "all")

@@ -43,7 +43,7 @@ from tests.support.background import (
 )
 from tests.support.engines import QUICK, WINDOW, EngineInTest, engine
 from tests.support.judges import JudgeServer, judge_server
-from tests.support.tool_calls import JumpingTime
+from tests.support.tool_calls import SimulatedTime
 
 TRIGGER = {"task": "judged", "wait": True, **WINDOW}
 
@@ -62,7 +62,7 @@ async def _held(**options: Any) -> AsyncIterator[tuple[Agent, JudgeServer, Backg
     tasks = BackgroundTasks()
     async with (
         judge_server() as judge,
-        agent(extensions=[tasks], **{"time": JumpingTime(), **options}) as it,
+        agent(extensions=[tasks], **{"time": SimulatedTime(), **options}) as it,
     ):
         judge.hold()
         await _task(it.seed, judge)
@@ -140,7 +140,7 @@ async def test_the_message_of_the_trigger_comes_with_the_mcp_task() -> None:
 
 async def test_finished_refused_short_and_unawaited_calls_return_no_mcp_task() -> None:
     tasks = BackgroundTasks()
-    async with judge_server() as judge, agent(extensions=[tasks], call_wait_seconds_max=2, time=JumpingTime()) as it:
+    async with judge_server() as judge, agent(extensions=[tasks], call_wait_seconds_max=2, time=SimulatedTime()) as it:
         await _task(it.seed, judge)
         judge.hold()
         triggered = await it.answer("trigger_task_run", {**TRIGGER, "wait": False})
@@ -158,7 +158,7 @@ async def test_finished_refused_short_and_unawaited_calls_return_no_mcp_task() -
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_client_without_the_extension_gets_a_normal_result(mode: str) -> None:
-    async with judge_server() as judge, agent(mode, time=JumpingTime(), call_wait_seconds_max=0.2) as it:
+    async with judge_server() as judge, agent(mode, time=SimulatedTime(), call_wait_seconds_max=0.2) as it:
         judge.hold()
         await _task(it.seed, judge)
         answer = await it.answer("trigger_task_run", TRIGGER)
@@ -172,7 +172,7 @@ async def test_the_older_protocol_has_no_mcp_tasks_even_if_declared() -> None:
     tasks = BackgroundTasks()
     async with (
         judge_server() as judge,
-        agent("legacy", extensions=[tasks], time=JumpingTime(), call_wait_seconds_max=0.2) as it,
+        agent("legacy", extensions=[tasks], time=SimulatedTime(), call_wait_seconds_max=0.2) as it,
     ):
         judge.hold()
         await _task(it.seed, judge)
@@ -215,7 +215,7 @@ async def test_another_process_on_the_store_answers_for_an_mcp_task(tmp_path: Pa
 
 async def test_an_mcp_task_outlives_its_server(tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
-    options: dict[str, Any] = {"extensions": [BackgroundTasks()], "time": JumpingTime()}
+    options: dict[str, Any] = {"extensions": [BackgroundTasks()], "time": SimulatedTime()}
     async with judge_server() as judge:
         async with agent(store=store, **options) as first:
             judge.hold()

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import QUICK, WINDOW, EngineInTest, ManualClock, engine
 from tests.support.judges import JudgeServer, judge_server
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -26,8 +26,8 @@ class Pair:
     judge: JudgeServer
     owner: EngineInTest
     other: EngineInTest
-    owners_clock: HandClock
-    clock: HandClock
+    owners_clock: ManualClock
+    clock: ManualClock
     task_run: str
 
     async def let_pass(self, seconds: float, *, both: bool = True) -> None:
@@ -57,7 +57,7 @@ class Pair:
 
 @asynccontextmanager
 async def pair(path: Path) -> AsyncIterator[Pair]:
-    owners_clock, clock = HandClock(NOW), HandClock(NOW)
+    owners_clock, clock = ManualClock(NOW), ManualClock(NOW)
     async with judge_server() as judge, engine(path, clock=owners_clock) as owner:
         project = await owner.seed_project()
         await owner.seed_spans(project, SPANS)

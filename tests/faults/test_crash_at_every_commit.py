@@ -18,7 +18,7 @@ from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.contradictions import contradictions
 from tests.support.engines import EngineInTest, engine
 from tests.support.judges import judge_server
-from tests.support.workload import PARTS, Part, asking_rows_on_record, work_to_the_end
+from tests.support.workload import PARTS, Part, num_judge_answers, run_part_to_end
 
 # Small batches and few call slots, so that a task run takes many commits. A dead owner's lease expires at once.
 LIMITS = ExecutorLimits(
@@ -65,7 +65,7 @@ async def killed(path: Path, part: Part, killer: Killer) -> None:
     """Run until the crash; or to the end, because the number of commits varies."""
 
     async def work(it: EngineInTest, group: anyio.abc.TaskGroup) -> None:
-        await work_to_the_end(it, part)
+        await run_part_to_end(it, part)
         group.cancel_scope.cancel()
 
     try:
@@ -96,7 +96,7 @@ async def test_kill_at_any_commit_leads_to_the_same_end_without_repeated_rows(tm
         counter = Killer(None, "before")
         async with engine(tmp_path / "undisturbed.db", limits=LIMITS, on_commit=counter) as it:
             counter.is_armed = True
-            expected = await work_to_the_end(it, part)
+            expected = await run_part_to_end(it, part)
         assert contradictions(tmp_path / "undisturbed.db") == []
         assert counter.commits >= 4 and len(judge.requests) == rows
         for moment in ("before", "after"):
@@ -104,9 +104,9 @@ async def test_kill_at_any_commit_leads_to_the_same_end_without_repeated_rows(tm
                 path, where = tmp_path / f"{at} {moment}.db", f"killed {moment} commit {at}"
                 shutil.copy(seed, path)
                 await killed(path, part, Killer(at, moment))
-                on_record = asking_rows_on_record(path, part)
+                on_record = num_judge_answers(path, part)
                 asked = len(judge.requests)
                 async with engine(path, limits=LIMITS) as it:
-                    assert await work_to_the_end(it, part) == expected, where
+                    assert await run_part_to_end(it, part) == expected, where
                 assert len(judge.requests) - asked == rows - on_record, where
                 assert contradictions(path) == [], where

@@ -18,7 +18,7 @@ import pytest
 from evaltasks.engine.runs import recording
 from evaltasks.engine.store import opening
 from evaltasks.engine.store.store import Store, StoreError
-from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import QUICK, WINDOW, EngineInTest, ManualClock, engine
 from tests.support.judges import JudgeServer, judge_server
 
 SPANS = 60
@@ -224,7 +224,7 @@ async def test_store_locked_by_another_process_is_reported_at_opening(
 async def test_leases_outlast_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No owner can renew while a third process locks the store; afterwards no living owner loses its task run."""
     monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.05)
-    path, clock = tmp_path / "store.db", HandClock()
+    path, clock = tmp_path / "store.db", ManualClock()
     async with judge_server() as judge, engine(path, clock=clock) as owner:
         task_run = await started(owner, judge)
         async with engine(path, clock=clock) as other:

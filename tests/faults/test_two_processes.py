@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import QUICK, WINDOW, EngineInTest, ManualClock, engine
 from tests.support.judges import JudgeServer, judge_server
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ async def test_two_living_engines_evaluate_nothing_twice(tmp_path: Path) -> None
 
 
 async def test_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path: Path) -> None:
-    path, clock = tmp_path / "store.db", HandClock(NOW)
+    path, clock = tmp_path / "store.db", ManualClock(NOW)
     async with (
         judge_server() as judge,
         engine(path, clock=clock) as one,
@@ -64,7 +64,7 @@ async def test_living_owner_keeps_its_task_run_however_long_it_takes(tmp_path: P
 @pytest.mark.promise("survive.finished")
 async def test_stalled_owner_is_fenced_and_another_finishes_its_task_run(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    stalled_clock, clock = HandClock(NOW), HandClock(NOW)
+    stalled_clock, clock = ManualClock(NOW), ManualClock(NOW)
     async with judge_server() as judge, engine(path, clock=stalled_clock) as stalled:
         task = await judged_task(stalled, judge, 60)
         judge.hold()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 from evaltasks.api.operations import OPERATIONS
-from tests.support.documented import objection
+from tests.support.documented import contract_violation
 from tests.support.engines import EngineInTest, engine
 from tests.support.otlp import span_request
 from tests.support.requests import WINDOW, Sent, address, one_request_each
@@ -52,7 +52,7 @@ async def _send(it: EngineInTest, name: str, sent: Sent) -> int:
     """Send a request, assert that the answer is documented, and return its status."""
     row = ROWS[name.partition(",")[0]]
     reply = await it.http.request(row.method, address(row.path, sent.path, sent.query), json=sent.body)
-    assert objection(row.name, reply) is None, f"{name} {sent}: {reply.text[:500]}"
+    assert contract_violation(row.name, reply) is None, f"{name} {sent}: {reply.text[:500]}"
     return reply.status_code
 
 

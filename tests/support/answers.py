@@ -88,7 +88,7 @@ def _choices(schema: Mapping[str, Any]) -> Iterator[Choose]:
         yield choose
         _made(schema, choose)
         for place, count in inside.items():
-            # What only this alternative has inside.
+            # Members that only this alternative has.
             for nth in range(1, count) if place not in seen else ():
                 further = {**given, place: nth}
                 key = tuple(sorted(further.items(), key=str))
@@ -98,11 +98,11 @@ def _choices(schema: Mapping[str, Any]) -> Iterator[Choose]:
         seen.update(inside)
 
 
-def _ways(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _alternatives(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Return the alternatives at a place, without null and without free text beside an enum."""
     for way in part.get("anyOf", part.get("oneOf", ())):
         if "anyOf" in way or "oneOf" in way:
-            yield from _ways(way)
+            yield from _alternatives(way)
         elif way.get("type") != "null" and not (way == {"type": "string"} and "$ref" in part["anyOf"][0]):
             yield way
 
@@ -115,7 +115,7 @@ def _made(schema: Mapping[str, Any], choose: Choose) -> Whole:
         assert len(place) < _DEPTH_MAX
         if "$ref" in part:
             return make(schema["$defs"][part["$ref"].rsplit("/", 1)[1]], place)
-        if ways := list(_ways(part)):
+        if ways := list(_alternatives(part)):
             return make(ways[choose(len(ways), place) if len(ways) > 1 else 0], place)
         if "const" in part or "enum" in part:
             words.append(place)

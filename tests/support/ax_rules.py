@@ -27,7 +27,7 @@ class Plain:
     words: tuple[str, ...] = ()
 
     def issues(self, value: object, where: str) -> Iterator[str]:
-        # True is an int in Python and none in JSON.
+        # True is an int in Python, but not a number in JSON.
         if not isinstance(value, self.types) or (isinstance(value, bool) and bool not in self.types):
             yield f"{where} must be {self.called}, not {value!r}"
             return
@@ -87,7 +87,7 @@ class Record:
     nullable: frozenset[str]
     open_: bool = False
     refused: frozenset[str] = frozenset()
-    # A change needs at least so many members.
+    # An update needs at least this many members.
     least: int = 0
 
     def issues(self, value: object, where: str) -> Iterator[str]:

@@ -198,7 +198,7 @@ SHAPES: dict[str, Shape] = {
     "delete_annotation_config": Shape("DELETE", "/v2/annotation-configs/{annotation_config_id}"),
 }  # fmt: skip
 
-# Members of our own models that AX does not know: an engine alone is sent them, and each is optional.
+# Members of our models that AX does not know. They are sent only to an engine, and each is optional.
 OURS_ALONE: dict[str, frozenset[str]] = {
     "create_ai_integration": frozenset({"body.api_key_env"}),
     "update_ai_integration": frozenset({"body.api_key_env"}),

@@ -28,7 +28,7 @@ async def served(app: AsgiApp) -> AsyncIterator[str]:
     # The protocol is named because asyncio sets TCP_NODELAY only then; without it every answer takes 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        # Listening from now on: who connects before the server is up waits in the queue, no one is refused.
+        # The socket listens before the server runs, so that early connections wait in the backlog and are not refused.
         listener.listen(64)
         settings = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
         server = uvicorn.Server(settings)
@@ -56,7 +56,7 @@ async def client_of(backend: str, *, default_space: str | None = "default", **op
                 "https://strict.test", KEY, is_engine=True, default_space=default_space, transport=network
             ) as client:
                 yield client
-            # A change of nothing is refused on either side, and a test may ask for that.
+            # An empty update is refused on both sides, and a test may send one.
             if reported := [issue for issue in strict.refused if not issue.endswith("changes nothing")]:
                 raise AssertionError("AX would refuse this: " + "; ".join(reported))
             return

@@ -120,7 +120,7 @@ async def _ended(session: ClientSession, task_id: str) -> dict[str, Any]:
             task = await _sent(session, GetTask(params=TaskParams(task_id=task_id)))
             if task["status"] != "working":
                 return task
-            await anyio.sleep(0.005)  # a poll, as every client of a task waits; bounded above
+            await anyio.sleep(0.005)  # a poll, as in every client of a task; the timeout is above
 
 
 async def _sent(session: ClientSession, request: Request[Any, Any]) -> dict[str, Any]:

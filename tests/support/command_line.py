@@ -36,7 +36,7 @@ def run_command(*arguments: str, **environment: str) -> CompletedProcess[str]:
     ):
         try:
             code = main(arguments)
-        except SystemExit as ended:  # argparse's way out
+        except SystemExit as ended:  # argparse exits this way
             code = int(ended.code or 0)
     return CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
 

@@ -17,7 +17,7 @@ from evaltasks.engine.document import openapi_document
 _NAME = "urn:document"
 _PARTS = "#/components/"
 PATHS = {row.name: (row.path, row.method.lower()) for row in OPERATIONS}
-# The engine says on purpose that it does not do this; every other 5xx is a problem.
+# The engine does not implement this intentionally; every other 5xx is a problem.
 NOT_BUILT = 501
 
 
@@ -49,7 +49,7 @@ def _described(operation: str, status: int) -> tuple[str | None, Draft202012Vali
     return media_type, Draft202012Validator(content["schema"], registry=_registry())
 
 
-def objection(operation: str, reply: httpx2.Response) -> str | None:
+def contract_violation(operation: str, reply: httpx2.Response) -> str | None:
     """Return what is wrong with the response, or None."""
     if reply.status_code >= 500 and reply.status_code != NOT_BUILT:
         return f"a server problem, {reply.status_code}"

@@ -23,7 +23,7 @@ from tests.support.engines import EngineInTest
 
 
 def say(*words: object) -> None:
-    # One write for a line: several processes share this output.
+    # One write per line, because several processes share this output.
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
@@ -44,8 +44,8 @@ async def ingest(engine: Engine, project: str, first: int, count: int) -> None:
 
 
 def nurse(options: argparse.Namespace, limits: ExecutorLimits) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no one has to wait for the dead
-    theirs, ours = os.pipe()  # ends for them when we do
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
+    theirs, ours = os.pipe()  # reaches its end in the children when this process ends
     say("ready")
     for _ in sys.stdin:
         pid = os.fork()

@@ -28,11 +28,11 @@ SPANS_START = datetime(2026, 3, 1, tzinfo=UTC)
 WINDOW = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
-# Tests wait for outcomes, not for time: another process's work is noticed at once.
+# Tests wait for outcomes, not for time: changes of another process are seen at once.
 QUICK = ExecutorLimits(poll_seconds=0.02, retry_seconds=0.01, continuous_seconds=0.0)
 
 
-class HandClock:
+class ManualClock:
     """A clock that only the test advances; sleeping tasks wake when their time is reached."""
 
     def __init__(self, now: datetime = datetime(2026, 4, 1, 12, tzinfo=UTC)) -> None:
@@ -261,7 +261,7 @@ class EngineInTest:
                 task_run = await self.task_run(run_id)
                 if task_run["status"] in ENDS:
                     return task_run
-                await anyio.sleep(0.005)  # a poll, as every client waits; bounded above
+                await anyio.sleep(0.005)  # a poll, as in every client; the timeout is above
 
     async def idle(self, at_most_seconds: float = 20) -> None:
         """Wait until the executor is idle."""

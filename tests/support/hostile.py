@@ -49,7 +49,7 @@ _TEXTS = [
     "not " * 2_000 + "a = 1",
     "[",
 ]
-# As they are in a body, because some cannot be written by an honest writer of JSON.
+# Raw texts, because a JSON encoder cannot write some of them.
 SPOILT_JSON = [
     *(json.dumps(text) for text in _TEXTS),
     '"\\ud800"',

@@ -228,7 +228,7 @@ async def judge_server(
         connection = asyncio.ensure_future(judge.serve(reader, writer))
         connections.add(connection)
         connection.add_done_callback(connections.discard)
-        # Also when it is cancelled before it began: then `serve` never ran, and closes nothing.
+        # Needed if the task is cancelled before it starts: then `serve` never runs and closes nothing.
         connection.add_done_callback(lambda _: writer.close())
 
     server = await asyncio.start_server(accept, "127.0.0.1", port, backlog=512)
@@ -236,7 +236,7 @@ async def judge_server(
     try:
         yield judge
     finally:
-        # A connection just taken needs two turns of the loop to reach `accept`; a server closed meanwhile loses it
+        # A new connection needs two iterations of the loop to reach `accept`; a server closed in between loses it
         # (an assertion in asyncio 3.11), and its socket is closed by no one. So: take no more, wait, then close.
         for listener in server.sockets:
             asyncio.get_running_loop().remove_reader(listener.fileno())

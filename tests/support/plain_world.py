@@ -17,7 +17,7 @@ Thing: TypeAlias = dict[str, Any]
 Kind: TypeAlias = dict[str, Thing]
 Refusal: TypeAlias = type[Problem] | None
 
-# What is wrong in several ways is refused as the first of these.
+# If several of these are wrong, the first is reported.
 _ORDER: tuple[type[Problem], ...] = (BadRequest, NotFound, Unprocessable, Conflict)
 
 

@@ -34,7 +34,7 @@ def install_plugin(
     (info / "entry_points.txt").write_text(f"[{group}]\n{lines}", encoding="utf-8")
     for name, source in modules.items():
         (directory / f"{name}.py").write_text(source, encoding="utf-8")
-        # A module that a test imports must not be left over for the next.
+        # A module that one test imports must not be visible to the next.
         monkeypatch.setitem(sys.modules, name, None)
         del sys.modules[name]
     monkeypatch.syspath_prepend(str(directory))

@@ -27,7 +27,7 @@ from evaltasks.promote.folder import Bundle
 from evaltasks.promote.plan import ContinuousPolicy, Plan
 from tests.support.custom_code import IMPORTS, custom_code
 from tests.support.engines import EngineInTest, engine
-from tests.support.transports import Naps
+from tests.support.transports import RecordedSleeps
 
 SECRET_HEADER = "sk-proj-Z4tQ9mW2xL7vB1nK8sD3"
 KEY = "sk-live-H7rP2wX9cV4bN6mQ1zA5"
@@ -111,7 +111,7 @@ async def place(
             "ak-a-key",
             is_engine=is_engine,
             transport=network,
-            retry_budget=RetryBudget(sleep=Naps()),
+            retry_budget=RetryBudget(sleep=RecordedSleeps()),
         ) as client:
             made = Place(it, client, Named(await it.space_id(), "default"), network)
             if not bare:

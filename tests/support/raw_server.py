@@ -1,6 +1,6 @@
 """A server on loopback TCP that sends given bytes, then closes, resets or stalls the connection.
 
-async with raw_server(Said(b"HTTP/1.1 200 OK\r\n..."), ...) as it:   # one for each request, the last one forever
+async with raw_server(RawReply(b"HTTP/1.1 200 OK\r\n..."), ...) as it:   # one for each request, the last one forever
     ...open_remote_client(it.address, key)...
     it.requests                                                       # request lines, in order
 """
@@ -18,12 +18,12 @@ from typing import Literal
 
 import anyio
 
-# A reset instead of a farewell: lingering for no time at all.
+# A linger time of zero sends a reset instead of a FIN.
 _RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
-class Said:
+class RawReply:
     """Bytes to send. `then`: close the connection, reset it, keep it for the next request, or stall until the client
     leaves."""
 
@@ -34,7 +34,7 @@ class Said:
 def answer(
     status: int, body: bytes | object = b"", *, then: Literal["close", "keep", "reset", "silence"] = "close",
     length: int | None = None, **headers: str,
-) -> Said:  # fmt: skip
+) -> RawReply:  # fmt: skip
     """Return a complete response; `length` may be wrong. A body that is not bytes is written as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     reported = {
@@ -43,7 +43,7 @@ def answer(
     }
     reported["content-length"] = str(len(content) if length is None else length)
     head = "".join(f"{name}: {value}\r\n" for name, value in reported.items())
-    return Said(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode("latin-1") + content, then)
+    return RawReply(f"HTTP/1.1 {status} RawReply\r\n{head}\r\n".encode("latin-1") + content, then)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(*said: Said) -> AsyncIterator[RawServer]:
+async def raw_server(*said: RawReply) -> AsyncIterator[RawServer]:
     it = RawServer("")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,6 @@
 """Replays exchanges with AX from `tests/fixtures/ax`. The server accepts only the expected requests.
 
-async with replaying([exchange], key=KEY) as it:          # a failure of the test when anything else came, or too little
+async with replaying([exchange], key=KEY) as it:          # fails the test on other or missing requests
     async with open_remote_client("https://ax.test", KEY, transport=it.transport) as client: ...
 
 Method, path as encoded, query, body, key and content type are compared exactly; differences are listed member by
@@ -125,7 +125,7 @@ async def replaying(expected: Sequence[Exchange], *, key: str) -> AsyncIterator[
     try:
         yield replay
     finally:
-        # Told before what the client made of the refusal: the difference is the cause.
+        # Reported first: the difference is the cause of the client's error.
         missing = [f"{each.operation}, {each.case}: was not asked for" for each in replay.left]
         if reported := replay.differences + missing:
             raise AssertionError("\n".join(reported))

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from tests.support.engines import EngineInTest
 
 WINDOW = {"start_time": "2026-03-01T00:00:00Z", "end_time": "2026-03-02T00:00:00Z"}
-# Nothing listens there; an engine that calls it is refused at once.
+# A closed port, so that calls of the engine fail at once.
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -242,7 +242,7 @@ async def one_request_each(it: EngineInTest) -> dict[str, Sent]:
         ),
         "delete_annotation_config": Sent(remark_path),
         "get_engine_info": Sent(),
-        # Beyond one each: the other shapes of the same bodies.
+        # Additional requests: other forms of the same bodies.
         "create_task, an experiment": Sent(
             body={"name": "made", "type": "RUN_EXPERIMENT", "dataset_id": dataset, "run_configuration": generation}
         ),

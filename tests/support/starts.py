@@ -79,9 +79,9 @@ def _serve(path: str) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(16)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers report to their launcher, no one waits for them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers report to their launcher, so they need not be reaped
     os.write(1, b"ready\n")
-    # Without a thread: a process that forks should have none.
+    # No threads, because this process forks.
     while select.select([listener, 0], [], [])[0] == [listener]:
         connection, _ = listener.accept()
         if os.fork() == 0:
@@ -109,7 +109,7 @@ def _keep(connection: socket.socket) -> None:
         _, status = os.waitpid(pid, 0)
         connection.sendall(b"%d\n" % status)
     except OSError:
-        pass  # the launcher was killed, and so will be the command
+        pass  # the launcher was killed, so the command will be killed too
     os._exit(0)
 
 

@@ -20,7 +20,7 @@ from evaltasks.client.transport import AsgiApp
 from tests.support.ax_shapes import OURS_ALONE, operation_of, problems_of
 
 OURS = "/evaltasks/v1/"
-# What only an engine answers, wherever it is in an answer.
+# Members that only an engine returns, at any depth.
 OUR_ANSWERS = frozenset(
     {"num_selected", "chained_task_run_ids", "projected_rows_per_day", "is_heuristic", "api_key_env", "headers_env",
      "output_path", "has_headers", "provider_plugin"}
@@ -28,7 +28,7 @@ OUR_ANSWERS = frozenset(
 
 
 @dataclass(frozen=True)
-class Came:
+class ReceivedRequest:
     """One request as the server received it."""
 
     method: str
@@ -38,7 +38,7 @@ class Came:
     body: Any
 
 
-async def came(scope: Mapping[str, Any], receive: Any) -> Came:
+async def came(scope: Mapping[str, Any], receive: Any) -> ReceivedRequest:
     content = b""
     while True:
         message = await receive()
@@ -48,7 +48,7 @@ async def came(scope: Mapping[str, Any], receive: Any) -> Came:
     query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
     headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
     path = scope.get("raw_path", scope["path"].encode()).decode().partition("?")[0]
-    return Came(scope["method"], path, query, headers, json.loads(content) if content else None)
+    return ReceivedRequest(scope["method"], path, query, headers, json.loads(content) if content else None)
 
 
 async def reply(send: Any, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -61,7 +61,7 @@ def problem_bytes(status: int, detail: str) -> bytes:
     return json.dumps({"status": status, "title": "Refused", "detail": detail}).encode()
 
 
-def head_issues(request: Came, key: str | None) -> list[str]:
+def head_issues(request: ReceivedRequest, key: str | None) -> list[str]:
     """Return the problems that do not depend on the path."""
     reported = []
     if key is not None and request.headers.get("authorization") != f"Bearer {key}":
@@ -106,7 +106,7 @@ class StrictAx:
         kept = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
         await reply(send, answer.status_code, kept, body)
 
-    def _judged(self, request: Came) -> tuple[int, list[str]]:
+    def _judged(self, request: ReceivedRequest) -> tuple[int, list[str]]:
         reported = head_issues(request, self.key)
         if reported:
             return 401, reported
@@ -114,7 +114,7 @@ class StrictAx:
             return (404, ["no such operation"]) if self.is_ax else (200, [])
         operation = operation_of(request.method, request.path)
         if operation is None:
-            # An id that walks about is not an operation either; the engine says so itself.
+            # A path with dot segments matches no operation; the engine reports it.
             return (404, ["no such operation"]) if self.is_ax else (200, [])
         self.operations.add(operation)
         allowed = frozenset() if self.is_ax else OURS_ALONE.get(operation, frozenset())

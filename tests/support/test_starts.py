@@ -35,5 +35,5 @@ def test_a_signal_ends_a_background_command_and_closes_its_streams(start: Start,
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(number)
         assert process.stdout.read() == ""  # returns once no process holds the stream any more
-    # A signal that comes before the engine listens for it ends it in the operating system's way.
+    # A signal before the engine installs its handler has the default effect of the operating system.
     assert process.returncode in ({143, -number} if number == signal.SIGTERM else {-number})

@@ -50,7 +50,7 @@ class Person:
 
 
 @dataclass
-class JumpingTime:
+class SimulatedTime:
     """Simulated time that passes only in sleeps."""
 
     start: datetime = datetime(2026, 4, 1, 12, tzinfo=UTC)

@@ -127,7 +127,7 @@ class Scripted(httpx2.AsyncBaseTransport):
 
 
 @dataclass
-class Naps:
+class RecordedSleeps:
     """A sleep that returns at once and records the requested seconds."""
 
     seconds: list[float] = field(default_factory=list)

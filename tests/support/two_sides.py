@@ -25,7 +25,7 @@ from evaltasks.api.task_runs import TaskRun, TriggerTaskRun
 from evaltasks.client.client import Client
 from evaltasks.client.transport import open_app_client
 from evaltasks.engine.engine import Engine
-from tests.support.engines import QUICK, HandClock
+from tests.support.engines import QUICK, ManualClock
 from tests.support.plain_world import Kind, PlainWorld, Refusal, Thing
 
 T = TypeVar("T")
@@ -34,28 +34,28 @@ NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 UNKNOWN = "Tm90aGluZzo5OTk6YUIzZA=="
 WINDOW = {"data_start_time": NOW - timedelta(days=2), "data_end_time": NOW}
 
-# Few of each, so that names are taken, parts of others, and different in case alone.
+# Few names, so that some are in use, parts of others, or differ only in case.
 names = st.sampled_from(["a", "A", "ab", "b%_", "größe"])
 outputs = st.lists(st.sampled_from(["yes", "no", "yes and no"]), min_size=1, max_size=3)
 patterns = st.sampled_from(["yes", "^no", "maybe"])
 evaluations = st.sampled_from(["tone", "length"])
 filters = st.sampled_from([None, "= 'yes'", "= 'no'"])
-# Any number names one of what there is, or something that is not there.
+# A number selects an existing resource, or an unknown one.
 picks = st.integers(0, 40)
-# Which evaluator, and which of its versions is pinned.
+# The evaluator, and its pinned version.
 Attachments: TypeAlias = list[tuple[int, int | None]]
 attachments = st.lists(st.tuples(picks, picks | st.none()), max_size=2) | st.lists(
     st.tuples(picks, picks | st.none()), min_size=1, max_size=1
 )
 sizes = st.integers(1, 5)
-# What takes much with it is rarer than the rest.
+# Deletions of large resources are rarer than the others.
 sure = st.sampled_from([False, False, True])
 
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[Client]:
     async with (
-        Engine.open(":memory:", clock=HandClock(NOW), limits=QUICK, environment={}) as engine,
+        Engine.open(":memory:", clock=ManualClock(NOW), limits=QUICK, environment={}) as engine,
         open_app_client(engine.app) as client,
     ):
         yield client

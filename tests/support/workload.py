@@ -30,8 +30,8 @@ class Part:
     """A request and its expected result. The request is sent again if there was no response."""
 
     request: Request
-    tasks: Mapping[str, int]  # by task, how many lines its task runs have in the end
-    asking: frozenset[str]  # those of them whose lines ask a judge once each
+    tasks: Mapping[str, int]  # by task, how many rows its task runs have in the end
+    asking: frozenset[str]  # the tasks whose rows call a judge once each
 
 
 async def trigger_once(it: EngineInTest, task: str, body: Mapping[str, Any]) -> None:
@@ -150,7 +150,7 @@ async def continuous(it: EngineInTest, judge: JudgeServer) -> Part:
 
     async def request(it: EngineInTest) -> None:
         for first in (0, 10):
-            await it.seed_spans(project, ROWS // 2, first=first)  # the same again is not a new span
+            await it.seed_spans(project, ROWS // 2, first=first)  # a span sent again is not a new span
 
     return Part(request, {task: ROWS}, frozenset({task}))
 
@@ -169,7 +169,7 @@ PARTS: dict[str, Callable[[EngineInTest, JudgeServer], Awaitable[Part]]] = {
 }
 
 
-async def work_to_the_end(it: EngineInTest, part: Part, at_most_seconds: float = 20) -> dict[str, Any]:
+async def run_part_to_end(it: EngineInTest, part: Part, at_most_seconds: float = 20) -> dict[str, Any]:
     """Send the request of a part and wait for its results; return everything except ids and times."""
     await part.request(it)
     with anyio.fail_after(at_most_seconds):
@@ -183,7 +183,7 @@ async def _ended(it: EngineInTest, task: str, rows: int) -> dict[str, Any]:
         runs = (await it.ask("GET", f"/v2/tasks/{task}/runs"))["task_runs"]
         if sum(run["num_selected"] or 0 for run in runs) >= rows and all(run["status"] in ENDS for run in runs):
             break
-        await anyio.sleep(0.01)  # a poll, as every client waits; bounded by the caller
+        await anyio.sleep(0.01)  # a poll, as in every client; the caller sets the timeout
     lines = [line for run in runs for line in await it.rows(run["id"])]
     return {
         "ends": {(run["status"], run["failure_reason"]) for run in runs},
@@ -192,7 +192,7 @@ async def _ended(it: EngineInTest, task: str, rows: int) -> dict[str, Any]:
     }
 
 
-def asking_rows_on_record(path: Path, part: Part) -> int:
+def num_judge_answers(path: Path, part: Part) -> int:
     """Count the judges' answers in a store file that no engine has open."""
     query = """
         SELECT count(*) FROM task_run_rows AS l

@@ -144,7 +144,7 @@ def test_what_is_ambiguous_or_wrong_is_refused(argument: str, value: object) -> 
 
 def test_an_evaluator_is_accepted_in_every_documented_form() -> None:
     ways: list[object] = [
-        [{"evaluator_id": "e", "query_filter": None, "column_mappings": None}],  # the documents' own example
+        [{"evaluator_id": "e", "query_filter": None, "column_mappings": None}],  # the example in the AX documents
         {"evaluator_id": "e"},
         ["e"],
         "e",
@@ -197,7 +197,7 @@ def _around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
 
 
-# Three levels written out: st.recursive takes five times as long to make the same.
+# Three explicit levels: st.recursive takes five times as long to generate the same.
 JUNK = LEAVES | _around(LEAVES | _around(LEAVES | _around(LEAVES)))
 
 

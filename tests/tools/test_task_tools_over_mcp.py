@@ -136,7 +136,7 @@ async def test_a_wait_returns_within_its_limit_reports_rising_progress_and_can_b
         answer = await it.answer("trigger_task_run", {"task": "judged", "wait": True, "timeout": 50, **WINDOW})
         assert answer["outcome"] == "still_running"
         assert answer["next_call"]["arguments"]["timeout"] < 50
-        # Each call has its own progress token; within one the values only rise.
+        # Each call has a separate progress token; its values only increase.
         values = [value for value, _, _ in it.progress]
         assert values == sorted(values)
         assert len(set(values)) == len(values)

@@ -17,9 +17,9 @@ from evaltasks.client.errors import TimedOut, Unreachable
 from evaltasks.tools import wait_for_task_run
 from evaltasks.tools.context import ToolSettings
 from evaltasks.tools.views import progress_sentence
-from tests.support.tool_calls import JumpingTime, ToolsInTest
+from tests.support.tool_calls import SimulatedTime, ToolsInTest
 
-START = JumpingTime().start
+START = SimulatedTime().start
 
 
 def task_run(done: int = 0, of: int | None = None, status: str = "RUNNING", errors: int = 0) -> TaskRun:
@@ -40,7 +40,7 @@ class ScriptedRuns:
     """Returns the steps of the script in order, then the last one forever."""
 
     script: Script
-    time: JumpingTime
+    time: SimulatedTime
     looked_at: list[float] = field(default_factory=list)
 
     async def get(self, run_id: str) -> TaskRun:
@@ -64,14 +64,14 @@ class Things:
 class ScriptedClient:
     """The part of a client that a wait uses."""
 
-    def __init__(self, script: Script, time: JumpingTime, is_engine: bool) -> None:
+    def __init__(self, script: Script, time: SimulatedTime, is_engine: bool) -> None:
         self.task_runs = ScriptedRuns(script, time)
         self.tasks = self.experiments = Things()
         self.is_engine = is_engine
 
 
 def scripted(script: Script, *, is_engine: bool = True, call_wait_seconds_max: float = 45) -> ToolsInTest:
-    time = JumpingTime()
+    time = SimulatedTime()
     client = cast(Client, ScriptedClient(script, time, is_engine))
     return ToolsInTest(client, None, time, ToolSettings(call_wait_seconds_max=call_wait_seconds_max))
 

@@ -10,7 +10,7 @@ import pytest
 
 from evaltasks.engine.runs import evaluation
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import QUICK, WINDOW, EngineInTest, ManualClock, engine
 from tests.support.judges import Answer, JudgeServer, judge_server
 
 
@@ -272,13 +272,13 @@ async def test_internal_error_fails_the_task_run_with_a_reference_and_the_execut
 async def test_closing_the_engine_releases_the_task_run_and_the_next_engine_resumes_it(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with judge_server() as judge:
-        async with engine(path, clock=HandClock()) as it:
+        async with engine(path, clock=ManualClock()) as it:
             task = await judged_task(it, judge, 60)
             judge.hold()
             task_run = await it.trigger(task, **WINDOW)
             with anyio.fail_after(10):
                 await judge.wait_for_requests(QUICK.in_flight_max)
         judge.release()
-        async with engine(path, clock=HandClock()) as it:
+        async with engine(path, clock=ManualClock()) as it:
             done = await it.ended(task_run["id"])
             assert (done["status"], done["num_successes"], done["num_selected"]) == ("COMPLETED", 60, 60)

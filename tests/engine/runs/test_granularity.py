@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
-from tests.support.engines import ENDS, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import ENDS, WINDOW, EngineInTest, ManualClock, engine
 from tests.support.groups import mapped, put, seed_group_task, span, spans_of
 from tests.support.judges import JudgeServer, judge_server
 
@@ -333,7 +333,7 @@ QUIET = ExecutorLimits(poll_seconds=0.02, continuous_seconds=0.0, quiet_seconds=
 class Watched:
     """A continuous task over groups, with a clock that the test sets."""
 
-    def __init__(self, it: EngineInTest, clock: HandClock, task: str) -> None:
+    def __init__(self, it: EngineInTest, clock: ManualClock, task: str) -> None:
         self.it, self.clock, self.task = it, clock, task
 
     async def rows(self, expected: int) -> list[tuple[str, str]]:
@@ -358,7 +358,7 @@ class Watched:
 @pytest.mark.promise("continuous.once")
 @pytest.mark.parametrize("granularity", ["TRACE", "SESSION"])
 async def test_continuous_task_evaluates_a_quiet_group_exactly_once(granularity: str) -> None:
-    clock = HandClock()
+    clock = ManualClock()
 
     def turn(group: str, at: float, output: str) -> dict[str, Any]:
         trace = group if granularity == "TRACE" else f"{group}-{at}"
@@ -388,7 +388,7 @@ async def test_continuous_task_evaluates_a_quiet_group_exactly_once(granularity:
 
 
 async def test_continuous_task_evaluates_a_trace_once_even_after_an_error() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(clock=clock, limits=QUIET) as it:
         project = await it.seed_project()
         evaluator = await it.seed_code_evaluator(granularity="TRACE")
@@ -410,7 +410,7 @@ async def test_continuous_task_evaluates_a_trace_once_even_after_an_error() -> N
 
 
 async def test_two_processes_evaluate_every_quiet_trace_once(tmp_path: Path) -> None:
-    path, clock = tmp_path / "store.db", HandClock()
+    path, clock = tmp_path / "store.db", ManualClock()
     async with engine(path, clock=clock, limits=QUIET) as one, engine(path, clock=clock, limits=QUIET) as two:
         project = await one.seed_project()
         task = await one.seed_task(

@@ -18,10 +18,10 @@ from evaltasks.engine.providers.rate_limit_headers import (
     rate_limit_status_from,
 )
 from evaltasks.engine.runs.rate_limiter import AdaptiveRateLimiter, RateLimiters
-from tests.support.engines import HandClock
+from tests.support.engines import ManualClock
 
 
-class VirtualClock(HandClock):
+class VirtualClock(ManualClock):
     seconds = 0.0
 
     def monotonic_seconds(self) -> float:
@@ -245,7 +245,7 @@ def test_rate_limiter_is_shared_by_integration() -> None:
 
 
 async def test_retries_go_before_new_calls_and_a_cancelled_wait_lets_the_next_go() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     limiter = AdaptiveRateLimiter(clock)
     for _ in range(5):
         limiter.record_sent(0.0)

@@ -11,7 +11,7 @@ import pytest
 
 from evaltasks.engine.runs.executor import ExecutorLimits
 from evaltasks.engine.store.functions import is_sampled
-from tests.support.engines import ENDS, QUICK, WINDOW, EngineInTest, HandClock, engine
+from tests.support.engines import ENDS, QUICK, WINDOW, EngineInTest, ManualClock, engine
 
 IDLE = ExecutorLimits(task_runs_max=0, poll_seconds=0.02, continuous_seconds=0.0)
 RARELY = ExecutorLimits(poll_seconds=0.02, continuous_seconds=60.0)
@@ -101,7 +101,7 @@ async def test_two_processes_evaluate_every_new_span_once(tmp_path: Path) -> Non
 
 
 async def test_continuous_task_runs_keep_their_shortest_interval() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(clock=clock, limits=RARELY) as it:
         project = await it.seed_project()
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
@@ -164,7 +164,7 @@ async def test_spans_of_a_paused_time_are_not_evaluated_later() -> None:
 
 
 async def test_clock_set_back_does_not_stop_a_continuous_task() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(clock=clock, limits=RARELY) as it:
         project = await it.seed_project()
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=project, is_continuous=True)
@@ -179,7 +179,7 @@ DAY = 24 * 3600.0
 
 
 async def test_task_reports_its_projected_rows_per_day() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(clock=clock) as it:
         project, other = await it.seed_project(), await it.seed_project()
         await it.seed_spans(project, 50)
@@ -207,7 +207,7 @@ async def test_task_reports_its_projected_rows_per_day() -> None:
 
 
 async def test_projection_is_computed_again_after_a_change_a_new_span_or_a_new_day() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     async with engine(clock=clock) as it:
         project = await it.seed_project()
         await it.seed_spans(project, 10)
