@@ -174,12 +174,12 @@ async def measure(pairs: list[Pair]) -> None:
                 {"question": pair["question"], "context": pair["knowledge"], "answer": answer}
             )
             judged = outcome if isinstance(outcome, Evaluated) else Evaluated()
-            said = None if judged.label is None else judged.label == "supported"
-            rows.append(Judged(label == "right", said, judged.score, len(answer.split())))
+            judged_right = None if judged.label is None else judged.label == "supported"
+            rows.append(Judged(label == "right", judged_right, judged.score, len(answer.split())))
     for name, value in vars(agreement(rows)).items():
         print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
-    cut = [(row.score or 0.0) >= 0.75 for row in rows]
-    agreed = sum(said == row.is_right for said, row in zip(cut, rows, strict=True))
+    above_cut = [(row.score or 0.0) >= 0.75 for row in rows]
+    agreed = sum(above == row.is_right for above, row in zip(above_cut, rows, strict=True))
     print(f"accuracy at 0.75 over all rows: {agreed / len(rows):.3f}")
 
 

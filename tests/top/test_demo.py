@@ -27,10 +27,10 @@ def test_the_demo_completes_and_keeps_its_store(tmp_path: Path) -> None:
 
 def test_agreement_counts_what_the_judge_said_against_what_is_true() -> None:
     rows = [
-        Judged(is_right=True, said_right=True, score=0.9, words=3),
-        Judged(is_right=True, said_right=False, score=0.2, words=3),
-        Judged(is_right=False, said_right=False, score=0.1, words=9),
-        Judged(is_right=False, said_right=None, score=0.5, words=9),
+        Judged(is_right=True, judged_right=True, score=0.9, words=3),
+        Judged(is_right=True, judged_right=False, score=0.2, words=3),
+        Judged(is_right=False, judged_right=False, score=0.1, words=9),
+        Judged(is_right=False, judged_right=None, score=0.5, words=9),
     ]
     found = agreement(rows)
     assert (found.right_called_right, found.right_called_wrong) == (1, 1)

@@ -15,7 +15,7 @@ class Judged:
     """One row: its true label, the judge's label (None if it abstained or was unsure), its score and its length."""
 
     is_right: bool
-    said_right: bool | None
+    judged_right: bool | None
     score: float | None
     words: int
 
@@ -39,10 +39,10 @@ class Agreement:
 
 def agreement(rows: Sequence[Judged]) -> Agreement:
     """Compare labels and scores with the true labels. There must be at least one row of each true label."""
-    cells = {(truth, said): 0 for truth in (True, False) for said in (True, False)}
+    cells = {(truth, verdict): 0 for truth in (True, False) for verdict in (True, False)}
     for row in rows:
-        if row.said_right is not None:
-            cells[row.is_right, row.said_right] += 1
+        if row.judged_right is not None:
+            cells[row.is_right, row.judged_right] += 1
     decided = sum(cells.values())
     agreed = cells[True, True] + cells[False, False]
     by_chance = sum(

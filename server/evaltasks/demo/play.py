@@ -141,7 +141,7 @@ def _compare(spans: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Mapping[
         judged.append(
             Judged(
                 is_right=labels[span["span_id"]] == "right",
-                said_right=None if label is None or label == "unsure" else label == FAITHFUL,
+                judged_right=None if label is None or label == "unsure" else label == FAITHFUL,
                 score=row.get("score"),
                 words=len(span["attributes"]["output.value"].split()),
             )
