@@ -33,7 +33,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     execute = Transaction._execute
 
     def explained(self: Transaction, query: str, values: Mapping[str, Any], slots: Mapping[str, str]) -> Any:
-        if query in {"ledger.choose_spans", "groups.choose", "ledger.select_rows"}:
+        if query in {"ledger.select_spans", "groups.select_groups", "ledger.insert_selected"}:
             text = f"EXPLAIN QUERY PLAN {named_queries()[query].format_map(slots)}"
             found.append([row["detail"] for row in self._connection.execute(text, values)])
         return execute(self, query, values, slots)

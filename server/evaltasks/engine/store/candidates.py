@@ -84,20 +84,20 @@ def select_spans(tx: Transaction, scope: SpanScope, filters: RowFilters, rows_ma
     """Return the newest spans that pass the task's filter and at least one evaluator's filter."""
     part = named_parts()["ledger.spans_of_window" if scope.new_spans is None else "ledger.new_spans"]
     values = {**filters.values(), **scope.values(), "rows_max": rows_max}
-    return _selected(tx.fetch_one("ledger.choose_spans", values, rows=part, **filters.slots()))
+    return _selected(tx.fetch_one("ledger.select_spans", values, rows=part, **filters.slots()))
 
 
 def select_groups(tx: Transaction, kind: GroupKind, scope: SpanScope, filters: RowFilters, rows_max: int) -> str:
     """Return the newest traces or sessions that pass; of new spans, only those that got no span after them."""
     part = named_parts()[f"groups.{kind}s_of_window" if scope.new_spans is None else f"groups.new_{kind}s"]
     values = {**filters.values(), **scope.values(), "rows_max": rows_max, "row_kind": kind}
-    return _selected(tx.fetch_one("groups.choose", values, key=_GROUP_KEYS[kind], rows=part, **filters.slots()))
+    return _selected(tx.fetch_one("groups.select_groups", values, key=_GROUP_KEYS[kind], rows=part, **filters.slots()))
 
 
 def select_experiment_runs(tx: Transaction, experiment_ids: Sequence[str], filters: RowFilters, rows_max: int) -> str:
     """Return the newest experiment runs of these experiments that pass."""
     values = {**filters.values(), "rows_max": rows_max, "experiment_ids": json.dumps(experiment_ids)}
-    return _selected(tx.fetch_one("ledger.choose_experiment_runs", values, **filters.slots()))
+    return _selected(tx.fetch_one("ledger.select_experiment_runs", values, **filters.slots()))
 
 
 def any_span_of_group(kind: GroupKind, span_filter: CompiledFilter) -> CompiledFilter:

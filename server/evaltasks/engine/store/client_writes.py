@@ -49,7 +49,7 @@ def put_evaluations(
     """
     spans = spans_by_id(tx, project_id, [evaluation.span_id for evaluation in evaluations])
     tx.run_many(
-        "ledger.evaluate_span",
+        "ledger.put_span_evaluation",
         [
             {
                 "row_seq": span["seq"],

@@ -34,7 +34,7 @@ def put_evaluation(
 ) -> None:
     """Store an evaluation on a row, replacing one of the same name. Does nothing if the row does not exist."""
     tx.run(
-        f"ledger.evaluate_{row_kind}",
+        f"ledger.put_{row_kind}_evaluation",
         {
             "row_seq": row_seq,
             "name": evaluation.name,
@@ -55,7 +55,7 @@ def put_group_evaluation(
     Does nothing if the trace or session has no spans.
     """
     tx.run(
-        "groups.evaluate",
+        "groups.put_evaluation",
         {
             "project_id": project_id,
             "row_kind": row_kind,

@@ -11,13 +11,13 @@ from evaltasks.engine.store.store import Row, Transaction
 def quiet_upto_seq(tx: Transaction, *, project_id: str, after_seq: int, quiet_since_us: int, now_us: int) -> int | None:
     """Return the newest span after `after_seq` such that every span up to it was ingested by `quiet_since_us`."""
     values = {"project_id": project_id, "after_seq": after_seq, "quiet_since_us": quiet_since_us, "now_us": now_us}
-    row = tx.fetch_one("groups.quiet_upto", values)
+    row = tx.fetch_one("groups.quiet_upto_seq", values)
     return None if row is None else row["upto_seq"]
 
 
 def trace_ids_of_session(tx: Transaction, project_id: str, session_id: str) -> list[str]:
     """Return the traces of a session in the order of their first spans."""
-    rows = tx.fetch_all("groups.traces_of_session", {"project_id": project_id, "row_id": session_id})
+    rows = tx.fetch_all("groups.trace_ids_of_session", {"project_id": project_id, "row_id": session_id})
     return [row["trace_id"] for row in rows]
 
 

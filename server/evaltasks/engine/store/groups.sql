@@ -2,8 +2,8 @@
 -- session that one of its spans names.
 
 -- part: traces_of_window
--- For `choose`: g is the first span in the window of its trace. One index lookup for each span of the window, starting
--- with the newest, until enough traces are selected.
+-- For `select_groups`: g is the first span in the window of its trace. One index lookup for each span of the window,
+-- starting with the newest, until enough traces are selected.
 g.project_id = :project_id AND g.start_us BETWEEN :first_us AND :last_us
 AND g.seq = (
     SELECT f.seq FROM spans AS f
@@ -21,8 +21,8 @@ AND g.seq = (
 );
 
 -- part: new_traces
--- For `choose`: g is the first span of a trace that got new spans up to :upto_seq and none after it. A trace that got
--- later spans is still active; a later task run selects it by its last span.
+-- For `select_groups`: g is the first span of a trace that got new spans up to :upto_seq and none after it. A trace
+-- that got later spans is still active; a later task run selects it by its last span.
 g.seq IN (
     SELECT (
         SELECT f.seq FROM spans AS f
@@ -53,7 +53,7 @@ AND NOT EXISTS (
 );
 
 -- part: some_span_of_trace
--- For `choose`: a span of the trace in the window passes <filter>, which is compiled over the alias s.
+-- For `select_groups`: a span of the trace in the window passes <filter>, which is compiled over the alias s.
 EXISTS (
     SELECT 1 FROM spans AS s
     WHERE s.project_id = g.project_id AND s.trace_id = g.trace_id
@@ -70,8 +70,8 @@ EXISTS (
     WHERE s.start_us BETWEEN :first_us AND :last_us AND ({filter})
 );
 
--- name: choose
--- As ledger.choose_spans: the newest groups, by their first span, that pass the filters of the task and of at least one
+-- name: select_groups
+-- As ledger.select_spans: the newest groups, by their first span, that pass the filters of the task and of at least one
 -- evaluator. <key> is the group's id, <rows> one of the parts above.
 SELECT json_group_array(json_array(place, seq, row_id, iif(:row_kind = 'trace', row_id, NULL), {marks})) AS chosen
 FROM (
@@ -88,7 +88,7 @@ FROM (
 );
 
 -- part: group_is_labelled
--- For ledger.select_rows.
+-- For ledger.insert_selected.
 EXISTS (
     SELECT 1 FROM group_evaluations AS e
     WHERE e.project_id = :project_id AND e.row_kind = :row_kind AND e.row_id = lines.row_id
@@ -96,7 +96,7 @@ EXISTS (
 );
 
 -- part: group_is_open
--- For ledger.select_rows. A continuous task evaluates a group once with each evaluator, even if further spans of it
+-- For ledger.insert_selected. A continuous task evaluates a group once with each evaluator, even if further spans of it
 -- arrive later.
 :after_seq IS NULL OR NOT EXISTS (
     SELECT 1 FROM task_run_rows AS l JOIN task_runs AS t ON t.seq = l.task_run_seq
@@ -104,7 +104,7 @@ EXISTS (
         AND l.evaluator_id = lines.evaluator_id AND t.task_id = :task_id AND t.after_span_seq IS NOT NULL
 );
 
--- name: waiting
+-- name: pending
 -- The next ledger rows to process. The spans of a group are read when the group is processed.
 SELECT
     position, row_kind, row_seq, evaluator_id, evaluator_version_id, evaluation_name, row_id
@@ -112,7 +112,7 @@ FROM task_run_rows
 WHERE task_run_seq = :seq AND position > :after AND outcome = 'WAITING'
 ORDER BY position LIMIT :limit;
 
--- name: traces_of_session
+-- name: trace_ids_of_session
 -- Sorted by the start of their first spans.
 SELECT traces.trace_id FROM (
     SELECT DISTINCT +m.trace_id AS trace_id FROM spans AS m
@@ -128,7 +128,7 @@ SELECT s.*{takes} FROM spans AS s
 WHERE s.project_id = :project_id AND s.trace_id = :trace_id
 ORDER BY s.start_us, s.seq;
 
--- name: evaluate
+-- name: put_evaluation
 -- Writes nothing if the spans of the group were deleted in the meantime.
 INSERT INTO group_evaluations (
     project_id, row_kind, row_id, name, label, score, explanation, metadata, recorded_us
@@ -166,7 +166,7 @@ FROM spans AS s JOIN group_evaluations AS e
 WHERE s.seq IN (SELECT value FROM json_each(:seqs))
 ORDER BY row_seq, name;
 
--- name: quiet_upto
+-- name: quiet_upto_seq
 -- The newest span of the project after :after_seq such that every span up to it was ingested by :quiet_since_us. A span
 -- that was ingested in the future (the clock was set back) counts as old.
 SELECT max(n.seq) AS upto_seq FROM spans AS n

@@ -53,7 +53,7 @@ def task_run_row_from_row(row: Row) -> TaskRunRow:
 
 def outcome_counts(tx: Transaction, seq: int) -> list[Row]:
     """Return outcome, reason and their count `n`, most frequent first."""
-    return tx.fetch_all("ledger.tally", {"seq": seq})
+    return tx.fetch_all("ledger.outcome_counts", {"seq": seq})
 
 
 def pending_rows(
@@ -69,7 +69,7 @@ def pending_rows(
     Each has the columns of its span, experiment run or example; `found` is NULL if that was deleted. A ledger row of a
     group (trace or session) has neither, because the spans of a group are read when the group is processed.
     """
-    query = "groups.waiting" if row_kind == "group" else f"ledger.waiting_{row_kind}s"
+    query = "groups.pending" if row_kind == "group" else f"ledger.pending_{row_kind}s"
     return tx.fetch_all(query, {"seq": seq, "after": after_position, "limit": limit})
 
 
@@ -136,7 +136,7 @@ def insert_examples(
         "example_ids": json.dumps(example_ids) if example_ids else None,
         "rows_max": limit or _NO_LIMIT,
     }
-    return tx.run("ledger.select_examples", values, filter=example_filter.sql)
+    return tx.run("ledger.insert_examples", values, filter=example_filter.sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def insert_selected(
         values[f"name_{nth}"] = version.evaluation_name
     parts, is_group = named_parts(), selected.row_kind in ("trace", "session")
     tx.run(
-        "ledger.select_rows",
+        "ledger.insert_selected",
         values,
         lines=" UNION ALL ".join(
             parts["ledger.lines_of_evaluator"].format(nth=nth, mark=nth + 1) for nth in range(len(selected.versions))
@@ -202,7 +202,7 @@ def insert_selected(
 
 def discard_rows(tx: Transaction, seq: int) -> None:
     """Delete all ledger rows of a task run."""
-    tx.run("ledger.discard", {"seq": seq})
+    tx.run("ledger.discard_rows", {"seq": seq})
 
 
 def span_time_bounds(tx: Transaction, seq: int) -> tuple[int | None, int | None]:

@@ -5,22 +5,22 @@ WHERE task_run_seq = :seq AND position > :after
     AND (:evaluator_id IS NULL OR evaluator_id = :evaluator_id)
 ORDER BY position LIMIT :limit;
 
--- name: tally
+-- name: outcome_counts
 SELECT outcome, reason, count(*) AS n FROM task_run_rows
 WHERE task_run_seq = :seq GROUP BY outcome, reason ORDER BY n DESC, reason;
 
--- name: discard
+-- name: discard_rows
 DELETE FROM task_run_rows WHERE task_run_seq = :seq;
 
 -- part: spans_of_window
--- For choose_spans: the window of a task run.
+-- For select_spans: the window of a task run.
 s.project_id = :project_id AND s.start_us BETWEEN :first_us AND :last_us;
 
 -- part: new_spans
--- For choose_spans: the new spans of a continuous task. The unary plus keeps SQLite from scanning the project.
+-- For select_spans: the new spans of a continuous task. The unary plus keeps SQLite from scanning the project.
 +s.project_id = :project_id AND s.seq > :after_seq AND s.seq <= :upto_seq;
 
--- name: choose_spans
+-- name: select_spans
 -- The newest spans that pass the task's filter and at least one evaluator's filter, as one JSON array of
 -- [place, seq, row id, trace id, marks]; the marks are a text with a 1 or 0 for each evaluator. Slots: <rows> is one of
 -- the parts above; <task_filter>, <any_fit> and <fits> (one column per evaluator) are compiled filters over the alias
@@ -40,8 +40,8 @@ FROM (
     ) AS picked
 );
 
--- name: choose_experiment_runs
--- As choose_spans, for the experiment runs (alias r) of the experiments in the JSON array :experiment_ids.
+-- name: select_experiment_runs
+-- As select_spans, for the experiment runs (alias r) of the experiments in the JSON array :experiment_ids.
 SELECT json_group_array(json_array(place, seq, id, NULL, {marks})) AS chosen
 FROM (
     SELECT picked.*, row_number() OVER (ORDER BY picked.seq DESC) AS place
@@ -56,7 +56,7 @@ FROM (
 );
 
 -- part: row_is_labelled
--- For select_rows: a span or an experiment run has the evaluation already.
+-- For insert_selected: a span or an experiment run has the evaluation already.
 EXISTS (
     SELECT 1 FROM evaluations
     WHERE evaluations.row_kind = :row_kind AND evaluations.row_seq = lines.row_seq
@@ -64,14 +64,14 @@ EXISTS (
 );
 
 -- part: lines_of_evaluator
--- For select_rows: the chosen rows that pass the filter of one evaluator. Slots: <nth> is the index of the evaluator,
--- <mark> the position of its mark, counted from 1.
+-- For insert_selected: the chosen rows that pass the filter of one evaluator. Slots: <nth> is the index of the
+-- evaluator, <mark> the position of its mark, counted from 1.
 SELECT
     place, {nth} AS nth, row_seq, row_id, trace_id, :evaluator_{nth} AS evaluator_id,
     :version_{nth} AS evaluator_version_id, :name_{nth} AS evaluation_name
 FROM chosen WHERE substr(marks, {mark}, 1) = '1';
 
--- name: select_rows
+-- name: insert_selected
 -- Adds a ledger row for each chosen row and each evaluator whose filter it passes. Slots: <lines> is lines_of_evaluator
 -- for each evaluator, joined by UNION ALL; <labelled> and <is_open> are parts: the row has the evaluation already, and
 -- this task run may evaluate the row.
@@ -94,7 +94,7 @@ SELECT
 FROM (SELECT lines.*, NOT :override AND {labelled} AS labelled FROM lines) AS lines
 WHERE {is_open};
 
--- name: select_examples
+-- name: insert_examples
 -- Adds a ledger row for each example (alias x) of a version that passes <filter>: those of the JSON array
 -- :example_ids, or all if it is NULL.
 INSERT INTO task_run_rows (task_run_seq, position, row_kind, row_seq, row_id)
@@ -110,7 +110,7 @@ SELECT min(spans.start_us) AS first_us, max(spans.start_us) AS last_us
 FROM task_run_rows JOIN spans ON spans.seq = task_run_rows.row_seq
 WHERE task_run_rows.task_run_seq = :seq;
 
--- name: waiting_spans
+-- name: pending_spans
 -- The next ledger rows to process, each with its span. The columns are NULL if the span was deleted.
 SELECT
     l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
@@ -120,8 +120,8 @@ FROM task_run_rows AS l LEFT JOIN spans AS s ON s.seq = l.row_seq
 WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
 ORDER BY l.position LIMIT :limit;
 
--- name: waiting_experiment_runs
--- As waiting_spans, also with the example in the version of the dataset that the experiment was made on.
+-- name: pending_experiment_runs
+-- As pending_spans, also with the example in the version of the dataset that the experiment was made on.
 SELECT
     l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
     r.seq AS found, r.id, r.example_id, r.output, r.error, r.columns, (
@@ -134,7 +134,7 @@ LEFT JOIN experiments AS e ON e.id = r.experiment_id
 WHERE l.task_run_seq = :seq AND l.position > :after AND l.outcome = 'WAITING'
 ORDER BY l.position LIMIT :limit;
 
--- name: waiting_examples
+-- name: pending_examples
 SELECT
     l.position, l.row_kind, l.row_seq, l.evaluator_id, l.evaluator_version_id, l.evaluation_name, l.row_id,
     x.seq AS found, x.id, x.columns
@@ -154,7 +154,7 @@ UPDATE task_run_rows SET
     detail = :detail, provenance = :provenance, recorded_us = :now_us
 WHERE task_run_seq = :seq AND position = :position AND outcome = 'WAITING';
 
--- name: evaluate_span
+-- name: put_span_evaluation
 -- Writes nothing if the span was deleted in the meantime.
 INSERT INTO evaluations (row_kind, row_seq, name, label, score, explanation, metadata, recorded_us)
 SELECT 'span', :row_seq, :name, :label, :score, :explanation, :metadata, :now_us
@@ -163,7 +163,7 @@ ON CONFLICT (row_kind, row_seq, name) DO UPDATE SET
     label = excluded.label, score = excluded.score, explanation = excluded.explanation,
     metadata = excluded.metadata, recorded_us = excluded.recorded_us;
 
--- name: evaluate_experiment_run
+-- name: put_experiment_run_evaluation
 INSERT INTO evaluations (row_kind, row_seq, name, label, score, explanation, metadata, recorded_us)
 SELECT 'experiment_run', :row_seq, :name, :label, :score, :explanation, :metadata, :now_us
 WHERE EXISTS (SELECT 1 FROM experiment_runs WHERE experiment_runs.seq = :row_seq)

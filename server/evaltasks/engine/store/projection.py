@@ -11,7 +11,7 @@ from evaltasks.engine.store.store import Row, Transaction
 
 def first_span_from(tx: Transaction, seq: int) -> Row | None:
     """Return seq and ingested_us of the span with this number, or of the next one that exists."""
-    return tx.fetch_one("projection.next_from", {"seq": seq})
+    return tx.fetch_one("projection.first_span_from", {"seq": seq})
 
 
 def count_rows_of_spans(
@@ -29,6 +29,6 @@ def count_rows_of_spans(
     for evaluator_filter in evaluator_filters:
         values.update(evaluator_filter.values)
     fits = " + ".join(f"(({evaluator_filter.sql}) IS TRUE)" for evaluator_filter in evaluator_filters)
-    row = tx.fetch_one("projection.rows_of_sample", values, task_filter=task_filter.sql, fits=fits)
+    row = tx.fetch_one("projection.count_rows_of_spans", values, task_filter=task_filter.sql, fits=fits)
     assert row is not None
     return int(row["n"])

@@ -70,7 +70,7 @@ def add_task_run(
             "now_us": now_us,
         },
     )
-    tx.run("tasks.ran", {"id": task_id, "now_us": now_us})
+    tx.run("tasks.set_last_run", {"id": task_id, "now_us": now_us})
 
 
 def task_run_row(tx: Transaction, run_id: str) -> Row | None:
@@ -93,12 +93,12 @@ def task_run_rows(
 
 def recent_windows(tx: Transaction, task_id: str) -> list[Row]:
     """Return status and window of the task's last triggered runs that have a window, newest first."""
-    return tx.fetch_all("task_runs.last_windows", {"task_id": task_id})
+    return tx.fetch_all("task_runs.recent_windows", {"task_id": task_id})
 
 
 def is_experiment_name_reserved(tx: Transaction, dataset_id: str, name: str) -> bool:
     """Return True if a pending task run of the dataset is going to create an experiment of this name."""
-    return tx.fetch_one("task_runs.provisional_name", {"dataset_id": dataset_id, "name": name}) is not None
+    return tx.fetch_one("task_runs.reserved_experiment_name", {"dataset_id": dataset_id, "name": name}) is not None
 
 
 # --- claims: see `engine.runs.claims` for the rules
@@ -109,7 +109,7 @@ def unclaimed_rows(tx: Transaction) -> Generator[Row]:
 
     Close the generator before the transaction ends.
     """
-    return tx.iterate("task_runs.free")
+    return tx.iterate("task_runs.unclaimed")
 
 
 def leased_rows(tx: Transaction, except_seqs: Iterable[int]) -> list[Row]:
@@ -119,7 +119,7 @@ def leased_rows(tx: Transaction, except_seqs: Iterable[int]) -> list[Row]:
 
 def claimable_row(tx: Transaction, seq: int, *, owner: str | None, lease_until_us: int | None) -> Row | None:
     """Return the unfinished task run if it still has this owner and this lease."""
-    return tx.fetch_one("task_runs.still_claimable", {"seq": seq, "owner": owner, "until_us": lease_until_us})
+    return tx.fetch_one("task_runs.claimable", {"seq": seq, "owner": owner, "until_us": lease_until_us})
 
 
 def claim_task_run(
@@ -137,15 +137,15 @@ def owned_row(tx: Transaction, seq: int, owner: str) -> Row | None:
 
 def current_owners(tx: Transaction, owners: Iterable[str]) -> set[str]:
     """Return those of the owners that hold a running task run."""
-    return {row["owner"] for row in tx.fetch_all("task_runs.held", {"owners": json.dumps(list(owners))})}
+    return {row["owner"] for row in tx.fetch_all("task_runs.current_owners", {"owners": json.dumps(list(owners))})}
 
 
 def renew_leases(tx: Transaction, owners: Iterable[str], lease_until_us: int) -> None:
-    tx.run("task_runs.renew", {"owners": json.dumps(list(owners)), "lease_until_us": lease_until_us})
+    tx.run("task_runs.renew_leases", {"owners": json.dumps(list(owners)), "lease_until_us": lease_until_us})
 
 
 def release_leases(tx: Transaction, owners: Iterable[str]) -> None:
-    tx.run("task_runs.release", {"owners": json.dumps(list(owners))})
+    tx.run("task_runs.release_leases", {"owners": json.dumps(list(owners))})
 
 
 # --- progress and end
@@ -156,22 +156,22 @@ def set_selected(
 ) -> None:
     """Store how many rows were selected, and the plan (JSON) by which they are processed."""
     values = {"num_selected": num_selected, "num_skipped": num_skipped, "experiment_id": experiment_id, "plan": plan}
-    tx.run("task_runs.selected", {**values, "seq": seq})
+    tx.run("task_runs.set_selected", {**values, "seq": seq})
 
 
 def set_window(tx: Transaction, seq: int, start_us: int | None, end_us: int | None) -> None:
     """Store the window that a continuous task run covers."""
-    tx.run("task_runs.covers", {"seq": seq, "data_start_us": start_us, "data_end_us": end_us})
+    tx.run("task_runs.set_window", {"seq": seq, "data_start_us": start_us, "data_end_us": end_us})
 
 
 def set_chained_task_runs(tx: Transaction, seq: int, run_ids: list[str]) -> None:
     """Store the ids of the task runs that the completion of this one triggered."""
-    tx.run("task_runs.chain", {"seq": seq, "ids": json.dumps(run_ids)})
+    tx.run("task_runs.set_chained_task_runs", {"seq": seq, "ids": json.dumps(run_ids)})
 
 
 def add_counts(tx: Transaction, seq: int, *, successes: int, errors: int, skipped: int) -> None:
     """Add to the counts of a task run."""
-    tx.run("task_runs.count", {"seq": seq, "successes": successes, "errors": errors, "skipped": skipped})
+    tx.run("task_runs.add_counts", {"seq": seq, "successes": successes, "errors": errors, "skipped": skipped})
 
 
 def end_task_run(

@@ -34,7 +34,7 @@ WHERE id = :id;
 -- name: delete
 DELETE FROM tasks WHERE id = :id;
 
--- name: ran
+-- name: set_last_run
 UPDATE tasks SET last_run_us = :now_us WHERE id = :id;
 
 -- name: last_span_seq
