@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from evaltasks.api.run_configurations import AgentCall, InputVariableFormat, LlmGeneration, TemplateEvaluation
-from evaltasks.insight.run_configurations import read_run_configuration
+from evaltasks.insight.run_configurations import parse_run_configuration
 
 SEED = {
     "experiment_type": "llm_generation",
@@ -16,13 +16,13 @@ SEED = {
 
 
 def problems_of(value: dict[str, Any]) -> dict[str, str]:
-    read = read_run_configuration(value)
+    read = parse_run_configuration(value)
     assert read.configuration is None
     return {".".join(map(str, place)): f"{problem}; {remedy}" for place, problem, remedy in read.issues}
 
 
 def test_run_configuration_without_a_format_is_read_with_a_note() -> None:
-    read = read_run_configuration(SEED)
+    read = parse_run_configuration(SEED)
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is InputVariableFormat.MUSTACHE
     assert read.notes == ["input_variable_format is missing; mustache is used (from the placeholders)."]
@@ -38,7 +38,7 @@ def test_run_configuration_without_a_format_is_read_with_a_note() -> None:
     ],
 )
 def test_run_configuration_infers_the_format_from_the_placeholders(content: str, inferred: InputVariableFormat) -> None:
-    read = read_run_configuration({**SEED, "messages": [{"role": "user", "content": content}]})
+    read = parse_run_configuration({**SEED, "messages": [{"role": "user", "content": content}]})
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is inferred
 
@@ -49,7 +49,7 @@ def test_run_configuration_with_both_kinds_of_braces_is_rejected_as_ambiguous() 
 
 
 def test_run_configuration_sends_format_none_as_f_string_with_a_note() -> None:
-    read = read_run_configuration({**SEED, "input_variable_format": "none"})
+    read = parse_run_configuration({**SEED, "input_variable_format": "none"})
     assert isinstance(read.configuration, LlmGeneration)
     assert read.configuration.input_variable_format is InputVariableFormat.F_STRING
     assert "deprecated" in read.notes[0]
@@ -75,8 +75,8 @@ def test_run_configuration_of_a_misspelt_kind_is_validated_as_the_nearest_kind()
 
 
 def test_run_configuration_infers_a_missing_kind_from_its_fields() -> None:
-    template = read_run_configuration({"ai_integration_id": "a", "template": "judge {{x}}"})
-    agent = read_run_configuration({"integration_id": "a", "input_template": {"q": "{{x}}"}})
+    template = parse_run_configuration({"ai_integration_id": "a", "template": "judge {{x}}"})
+    agent = parse_run_configuration({"integration_id": "a", "input_template": {"q": "{{x}}"}})
     assert isinstance(template.configuration, TemplateEvaluation)
     assert isinstance(agent.configuration, AgentCall)
     assert "template_evaluation" in template.notes[0]
@@ -87,4 +87,4 @@ def test_run_configuration_without_an_inferable_kind_is_rejected() -> None:
 
 
 def test_run_configuration_treats_null_as_missing() -> None:
-    assert read_run_configuration({**SEED, "tool_config": None, "model_name": None}).issues == []
+    assert parse_run_configuration({**SEED, "tool_config": None, "model_name": None}).issues == []

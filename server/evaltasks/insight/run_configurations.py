@@ -26,7 +26,7 @@ _F_STRING = re.compile(r"(?<!\{)\{\s*[\w.\-]+\s*\}(?!\})")
 
 
 @dataclass
-class ReadConfiguration:
+class ParsedConfiguration:
     """The result of parsing.
 
     Attributes:
@@ -40,28 +40,28 @@ class ReadConfiguration:
     issues: list[tuple[tuple[int | str, ...], str, str]] = field(default_factory=list)
 
 
-def read_run_configuration(value: Mapping[str, Any]) -> ReadConfiguration:
+def parse_run_configuration(value: Mapping[str, Any]) -> ParsedConfiguration:
     """Parse and validate a run configuration; all problems are in `issues` of the result, none is raised."""
-    read = ReadConfiguration()
+    parsed = ParsedConfiguration()
     # JSON null for an optional field means that it is not set.
     fields = {str(key): part for key, part in value.items() if part is not None}
-    kind = _intended_kind(fields, read)
+    kind = _intended_kind(fields, parsed)
     if kind is None:
-        return read
+        return parsed
     fields["experiment_type"] = kind.upper()
     if "input_variable_format" in KINDS[kind].model_fields:
-        _complete_variable_format(fields, read)
+        _complete_variable_format(fields, parsed)
     try:
         configuration = KINDS[kind].model_validate(fields)
     except ValidationError as error:
-        read.issues += [_issue(kind, detail) for detail in error.errors(include_url=False)]
-        return read
-    if not read.issues:
-        read.configuration = configuration
-    return read
+        parsed.issues += [_issue(kind, detail) for detail in error.errors(include_url=False)]
+        return parsed
+    if not parsed.issues:
+        parsed.configuration = configuration
+    return parsed
 
 
-def _intended_kind(fields: Mapping[str, Any], read: ReadConfiguration) -> str | None:
+def _intended_kind(fields: Mapping[str, Any], parsed: ParsedConfiguration) -> str | None:
     allowed = ", ".join(KINDS)
     experiment_type = fields.get("experiment_type")
     if isinstance(experiment_type, str) and experiment_type.strip().lower() in KINDS:
@@ -69,9 +69,9 @@ def _intended_kind(fields: Mapping[str, Any], read: ReadConfiguration) -> str | 
     nearest = _nearest_by_keys(fields)
     if experiment_type is None:
         if nearest is None:
-            read.issues.append((("experiment_type",), "is required", f"use one of: {allowed}"))
+            parsed.issues.append((("experiment_type",), "is required", f"use one of: {allowed}"))
         else:
-            read.notes.append(
+            parsed.notes.append(
                 f"run_configuration.experiment_type is missing; {nearest} is used, because the other fields match it."
             )
         return nearest
@@ -80,7 +80,7 @@ def _intended_kind(fields: Mapping[str, Any], read: ReadConfiguration) -> str | 
         similar = difflib.get_close_matches(experiment_type.lower(), KINDS, n=1, cutoff=0.6)
         intended = similar[0] if similar else nearest
     hint = f" (did you mean {intended}?)" if intended else ""
-    read.issues.append((("experiment_type",), "is not a kind of run configuration", f"use one of: {allowed}{hint}"))
+    parsed.issues.append((("experiment_type",), "is not a kind of run configuration", f"use one of: {allowed}{hint}"))
     return intended
 
 
@@ -92,15 +92,15 @@ def _nearest_by_keys(fields: Mapping[str, Any]) -> str | None:
     return nearest[0] if len(nearest) == 1 else None
 
 
-def _complete_variable_format(fields: dict[str, Any], read: ReadConfiguration) -> None:
+def _complete_variable_format(fields: dict[str, Any], parsed: ParsedConfiguration) -> None:
     """Infer a missing format from the placeholders, and replace the deprecated alias; both are noted."""
     mustache, f_string = _placeholders(fields.get("messages"))
     variable_format = fields.get("input_variable_format")
     if isinstance(variable_format, str) and variable_format.strip().lower() == "none":
         fields["input_variable_format"] = "F_STRING"
-        read.notes.append("input_variable_format 'none' is a deprecated alias; f_string is used.")
+        parsed.notes.append("input_variable_format 'none' is a deprecated alias; f_string is used.")
     elif variable_format is None and mustache and f_string:
-        read.issues.append(
+        parsed.issues.append(
             (
                 ("input_variable_format",),
                 "is missing, and the messages have both {single} and {{double}} braces",
@@ -113,11 +113,11 @@ def _complete_variable_format(fields: dict[str, Any], read: ReadConfiguration) -
         inferred = "f_string" if f_string else "mustache"
         fields["input_variable_format"] = inferred.upper()
         because = "from the placeholders" if mustache or f_string else "there are no placeholders"
-        read.notes.append(f"input_variable_format is missing; {inferred} is used ({because}).")
+        parsed.notes.append(f"input_variable_format is missing; {inferred} is used ({because}).")
     elif (
         isinstance(variable_format, str) and variable_format.strip().lower() == "mustache" and f_string and not mustache
     ):
-        read.notes.append(
+        parsed.notes.append(
             "The messages have placeholders in {single} braces only, which mustache does not fill; "
             "write {{double}} braces or set input_variable_format=f_string."
         )

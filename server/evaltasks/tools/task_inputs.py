@@ -15,7 +15,7 @@ from pydantic_core import InitErrorDetails
 
 from evaltasks.api.run_configurations import KINDS, RunConfiguration
 from evaltasks.api.tasks import TASK_SETTINGS, EvaluatorAttachment, QueryFilters
-from evaltasks.insight.run_configurations import read_run_configuration
+from evaltasks.insight.run_configurations import parse_run_configuration
 from evaltasks.insight.unreadable import as_value_error, problem_and_remedy
 from evaltasks.tools.inputs import (
     FilterText,
@@ -180,7 +180,7 @@ def _read_run_configuration(value: object, info: ValidationInfo) -> RunConfigura
     value = read_file_or_json(value, info)
     if not isinstance(value, Mapping):
         raise as_value_error("must be an object", "pass the object, or @file.json")
-    read = read_run_configuration(value)
+    read = parse_run_configuration(value)
     raise_errors(argument_of(info), read.issues)
     add_note: Callable[[str], None] | None = (info.context or {}).get("note")
     if add_note is not None:

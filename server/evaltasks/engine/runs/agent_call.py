@@ -68,10 +68,10 @@ class AgentCallWork:
         except CallRejected as refusal:
             return Failed(refusal.reason, refusal.detail, provenance)
         provenance |= {"latency_ms": reply.latency_ms, **_tokens(reply.document)}
-        found, missing = _output(reply.document, config.output_path)
-        if found is None:
+        output, missing = _output(reply.document, config.output_path)
+        if output is None:
             return Failed(missing, text_of(reply.document)[:_DETAIL_CHARS_MAX], provenance)
-        return Evaluated(explanation=text_of(found), provenance=provenance)
+        return Evaluated(explanation=text_of(output), provenance=provenance)
 
     def extra_columns(self, outcome: Outcome) -> dict[str, object]:  # noqa: ARG002  no columns besides the output
         return {}

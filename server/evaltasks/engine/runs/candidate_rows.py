@@ -98,10 +98,10 @@ def _filters(
         task_filter = all_of(task_filter, _combined(task.query_filters, plan, index))
     evaluator_filters = [
         all_of(
-            compiled(one.query_filter, f"e{nth}"),
+            compiled(attached.query_filter, f"e{nth}"),
             compiled(version.query_filter, f"v{nth}"),
         )
-        for nth, (one, version) in enumerate(zip(task.evaluators, versions, strict=True))
+        for nth, (attached, version) in enumerate(zip(task.evaluators, versions, strict=True))
     ]
     return RowFilters(task_filter, evaluator_filters)
 

@@ -61,11 +61,11 @@ class EvaluationJob:
         return ledger_rows
 
     def _evaluations(self, tx: Transaction, rows: Sequence[Row]) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
+        evaluations: dict[int, dict[str, Any]] = {}
         for row in evaluation_rows(tx, self._row_kind, [row["row_seq"] for row in rows]):
-            columns = found.setdefault(row["row_seq"], {})
+            columns = evaluations.setdefault(row["row_seq"], {})
             columns.update({f"eval.{row['name']}.{field}": row[field] for field in _EVALUATION_FIELDS})
-        return found
+        return evaluations
 
     async def rate_limit_key(self, ledger_row: LedgerRow) -> str | None:
         await self._evaluator(ledger_row)
@@ -82,8 +82,8 @@ class EvaluationJob:
 
     async def _evaluator(self, ledger_row: LedgerRow) -> Evaluator:
         assert ledger_row.evaluator_version_id is not None
-        found = self._evaluators.get(ledger_row.evaluator_version_id)
-        return await self._create_evaluator(ledger_row.evaluator_version_id) if found is None else found
+        evaluator = self._evaluators.get(ledger_row.evaluator_version_id)
+        return await self._create_evaluator(ledger_row.evaluator_version_id) if evaluator is None else evaluator
 
     async def _create_evaluator(self, version_id: str) -> Evaluator:
         def read(tx: Transaction) -> Any:

@@ -52,13 +52,15 @@ class GroupReader:
         self._is_session = plan.granularity is DataGranularity.SESSION
         self._kind = ROW_KINDS[plan.granularity]
         self._mappings = plan.query_mappings
-        query_ids = {id_ for mappings in plan.query_mappings.values() for one in mappings for id_ in one.query_ids}
+        query_ids = {
+            id_ for mappings in plan.query_mappings.values() for mapping in mappings for id_ in mapping.query_ids
+        }
         compiled = {
             id_: compile_filter(plan.filters[id_], Target.SPAN, prefix=f"q{id_.lower()}", field=f"query_filters.{id_}")
             for id_ in sorted(query_ids)
         }
-        self._query_columns = "".join(f", ({one.sql}) AS takes_{id_}" for id_, one in compiled.items())
-        self._filter_values = {key: value for one in compiled.values() for key, value in one.values.items()}
+        self._query_columns = "".join(f", ({filter_.sql}) AS takes_{id_}" for id_, filter_ in compiled.items())
+        self._filter_values = {key: value for filter_ in compiled.values() for key, value in filter_.values.items()}
         self._reads_evaluations = any(path.startswith(_EVALUATIONS) for path in plan.paths)
 
     def read(self, tx: Transaction, row_id: str, version_id: str, variables: Sequence[str]) -> GroupValues | Failed:
@@ -95,11 +97,11 @@ class GroupReader:
     def _columns(self, tx: Transaction, row: Row) -> Columns:
         if not self._reads_evaluations:
             return span_columns(row)
-        found: dict[str, Any] = {}
-        for one in evaluations_for(tx, [row["seq"]]).get(row["seq"], ()):
-            name = one.name if one.name.startswith(_EVALUATIONS) else f"eval.{one.name}"
-            found.update({f"{name}.{part}": getattr(one, part) for part in _EVALUATION_FIELDS})
-        return span_columns(row, found)
+        columns: dict[str, Any] = {}
+        for evaluation in evaluations_for(tx, [row["seq"]]).get(row["seq"], ()):
+            name = evaluation.name if evaluation.name.startswith(_EVALUATIONS) else f"eval.{evaluation.name}"
+            columns.update({f"{name}.{part}": getattr(evaluation, part) for part in _EVALUATION_FIELDS})
+        return span_columns(row, columns)
 
 
 class _VariableCollector:
@@ -107,8 +109,8 @@ class _VariableCollector:
 
     def __init__(self, variables: Sequence[str], mappings: Sequence[QueryMapping], is_session: bool) -> None:
         self._variables = variables
-        self._mappings = [one for one in mappings if one.variable_name in variables]
-        mapped = {one.variable_name for one in self._mappings}
+        self._mappings = [mapping for mapping in mappings if mapping.variable_name in variables]
+        mapped = {mapping.variable_name for mapping in self._mappings}
         self._mapped = {name: JoinedText() for name in variables if name in mapped}
         unmapped = [name for name in variables if name not in mapped]
         has_conversation = is_session and CONVERSATION in unmapped
@@ -129,9 +131,9 @@ class _VariableCollector:
     def add_span(self, row: Row, columns: Columns) -> None:
         """Add the next span of the trace."""
         is_root = row["parent_id"] is None
-        for one in self._mappings:
-            if not one.query_ids or any(row[f"takes_{QueryId(id_).value}"] for id_ in one.query_ids):
-                _add(self._mapped[one.variable_name], value_at(one.attribute_path, columns))
+        for mapping in self._mappings:
+            if not mapping.query_ids or any(row[f"takes_{QueryId(id_).value}"] for id_ in mapping.query_ids):
+                _add(self._mapped[mapping.variable_name], value_at(mapping.attribute_path, columns))
         for name, text in self._of_all.items():
             value = unmapped_value(name, columns)
             _add(text, value)
@@ -191,13 +193,13 @@ def _text(value: object) -> str | None:
 
 
 def _no_value_reason(variable: str, mappings: Sequence[QueryMapping], kind: str) -> str:
-    paths = [one for one in mappings if one.variable_name == variable]
-    if not paths:
+    of_variable = [mapping for mapping in mappings if mapping.variable_name == variable]
+    if not of_variable:
         wanted = "a turn" if variable == CONVERSATION else "a column of that name"
         return f"variable '{variable}' has no value: it is not mapped, and no span of the {kind} has {wanted}"
-    ids = " or ".join(sorted({id_.value for one in paths for id_ in one.query_ids}))
-    which = f" that query {ids} matches" if all(one.query_ids for one in paths) else ""
-    where = " or ".join(f"'{path}'" for path in dict.fromkeys(one.attribute_path for one in paths))
+    ids = " or ".join(sorted({id_.value for mapping in of_variable for id_ in mapping.query_ids}))
+    which = f" that query {ids} matches" if all(mapping.query_ids for mapping in of_variable) else ""
+    where = " or ".join(f"'{path}'" for path in dict.fromkeys(mapping.attribute_path for mapping in of_variable))
     return (
         f"variable '{variable}' has no value: no span of the {kind}{which} has anything at {where}, "
         "which it is mapped to"

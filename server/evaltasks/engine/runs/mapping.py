@@ -83,7 +83,7 @@ def values_for(
 
 def unmapped_value(variable: str, columns: Columns) -> object:
     """Return the value of a variable without a mapping; None if the row has none."""
-    value = next((found for document in columns if (found := document.get(variable)) is not None), None)
+    value = next((own for document in columns if (own := document.get(variable)) is not None), None)
     if value is None and variable in _DEFAULT_PATHS:
         # Before the general look-up, which would collect all of `input.*` into one object.
         value = value_at(_DEFAULT_PATHS[variable], columns)

@@ -44,7 +44,7 @@ class EvaluationPlan(BaseModel):
     def paths(self) -> set[str]:
         """All paths in the mappings."""
         columns = {path for mapping in self.column_mappings.values() for path in mapping.values()}
-        return columns | {one.attribute_path for mappings in self.query_mappings.values() for one in mappings}
+        return columns | {mapping.attribute_path for mappings in self.query_mappings.values() for mapping in mappings}
 
 
 def _versions(tx: Transaction, evaluators: Sequence[TaskEvaluator]) -> list[EvaluatorVersion]:
@@ -72,7 +72,7 @@ def make_plan(tx: Transaction, task: Task) -> tuple[EvaluationPlan, list[Evaluat
         )
     granularity = scopes.pop()
     filters = task.query_filters.filters if task.query_filters is not None else []
-    is_shaped_for_groups = bool(filters) or any(one.query_mappings is not None for one in task.evaluators)
+    is_shaped_for_groups = bool(filters) or any(attached.query_mappings is not None for attached in task.evaluators)
     fits = granularity is DataGranularity.SPAN or task.project_id is not None
     if not fits or (granularity is DataGranularity.SPAN and is_shaped_for_groups):
         raise PermanentFailure(
@@ -82,12 +82,12 @@ def make_plan(tx: Transaction, task: Task) -> tuple[EvaluationPlan, list[Evaluat
     attached_versions = zip(task.evaluators, versions, strict=True)
     if granularity is DataGranularity.SPAN:
         return EvaluationPlan(
-            column_mappings={version.id: one.column_mappings or {} for one, version in attached_versions}
+            column_mappings={version.id: attached.column_mappings or {} for attached, version in attached_versions}
         ), versions
     plan = EvaluationPlan(
         granularity=granularity,
         filters={named.id: named.filter for named in filters},
-        query_mappings={version.id: _query_mappings(one) for one, version in attached_versions},
+        query_mappings={version.id: _query_mappings(attached) for attached, version in attached_versions},
     )
     return plan, versions
 

@@ -34,8 +34,8 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
             return None
         own = [version.query_filter for version in versions]
         attached = [
-            all_of(_compiled(one.query_filter, f"e{nth}"), _compiled(query_filter, f"v{nth}"))
-            for nth, (one, query_filter) in enumerate(zip(task.evaluators, own, strict=True))
+            all_of(_compiled(evaluator.query_filter, f"e{nth}"), _compiled(query_filter, f"v{nth}"))
+            for nth, (evaluator, query_filter) in enumerate(zip(task.evaluators, own, strict=True))
         ]
         task_filter = _compiled(task.query_filter, "t")
     except (PermanentFailure, Problem):

@@ -47,7 +47,7 @@ def select_rows(tx: Transaction, claim: Claim, candidates: CandidateRows, now_us
         skip_reason=ALREADY_LABELLED,
         now_us=now_us,
     )
-    tally = {found["outcome"]: found["n"] for found in ledger.outcome_counts(tx, claim.seq)}
+    tally = {count["outcome"]: count["n"] for count in ledger.outcome_counts(tx, claim.seq)}
     ledger_rows = sum(tally.values())
     skipped = tally.get(RowOutcome.SKIPPED, 0)
     all_labelled = ledger_rows > 0 and skipped == ledger_rows
