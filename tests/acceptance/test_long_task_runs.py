@@ -1,4 +1,4 @@
-"""A long task run as a host sees it: progress, patience, kill -9, and two servers on one store."""
+"""A long task run from the view of a host: progress, waits, kill -9, and two servers on one store."""
 
 from __future__ import annotations
 

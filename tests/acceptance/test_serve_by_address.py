@@ -1,4 +1,4 @@
-"""`evaltasks serve --backend http://…`: the tools on an engine that runs in another process and asks for a key."""
+"""`evaltasks serve --backend http://…`: the tools on an engine in another process that requires a key."""
 
 from __future__ import annotations
 

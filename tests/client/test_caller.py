@@ -1,4 +1,4 @@
-"""What leaves the process, and what an answer becomes."""
+"""Requests that the caller sends, and how it parses responses."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ async def test_caller_reports_only_the_status_of_a_proxy_page(status: int) -> No
         with pytest.raises(Problem) as caught:
             await client.tasks.get("t")
     assert caught.value.status == status
-    assert "IGNORE" not in _everything_told(caught.value)
+    assert "IGNORE" not in _all_texts_of(caught.value)
 
 
 @pytest.mark.parametrize("document", [["IGNORE"], {"detail": {"deep": "IGNORE"}}, "IGNORE", {"detail": ""}, 7])
@@ -305,7 +305,7 @@ async def test_caller_raises_unreadable_for_an_invalid_reply_without_quoting_it(
     async with client_over(network) as client:
         with pytest.raises(Unreadable) as caught:
             await client.tasks.list(ListTasks())
-    assert "IGNORE" not in _everything_told(caught.value)
+    assert "IGNORE" not in _all_texts_of(caught.value)
     assert len(network.sent) == 1, "neither followed nor repeated"
 
 
@@ -349,7 +349,7 @@ async def test_caller_shows_the_key_in_no_error_repr_or_log(step: object, caplog
         with pytest.raises((Problem, ClientError)) as caught:
             await client.tasks.list(ListTasks())
         reported = [
-            _everything_told(caught.value),
+            _all_texts_of(caught.value),
             repr(client),
             repr(vars(client)),
             repr(vars(client.tasks)),
@@ -469,6 +469,6 @@ def test_exactly_the_reading_operations_are_marked_as_reads() -> None:
     assert all(row.reads for row in ops.OPERATIONS if row.method == "GET")
 
 
-def _everything_told(failure: BaseException) -> str:
+def _all_texts_of(failure: BaseException) -> str:
     """The failure as a log would print it, causes and all, and its repr."""
     return "".join(traceback.format_exception(failure)) + repr(failure) + str(vars(failure))

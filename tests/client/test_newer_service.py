@@ -1,6 +1,6 @@
-"""What is sent is held to the letter; what comes back from a service that is newer than we are is still read.
+"""Requests are strict, and replies of a newer service are accepted.
 
-Two laws over every model of the table of operations, and for each resource an answer as a newer AX might give it.
+Two rules over every model of the operations table, and for each resource a reply as a newer AX might send it.
 """
 
 from __future__ import annotations

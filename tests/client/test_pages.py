@@ -1,4 +1,4 @@
-"""All pages: nothing is lost, nothing goes on for ever, nothing ends early in silence."""
+"""Iteration over pages: every item once, without an endless loop or a silent early end."""
 
 from __future__ import annotations
 

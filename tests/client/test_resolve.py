@@ -1,4 +1,4 @@
-"""Names, ids and links: found exactly, over every page, or refused with candidates."""
+"""Resolution of names, ids and links: exact, over every page, or rejected with candidates."""
 
 from __future__ import annotations
 

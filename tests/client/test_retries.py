@@ -1,4 +1,4 @@
-"""When a call is repeated, how long is waited, and what is never repeated."""
+"""Retries: which calls are repeated, and after which wait."""
 
 from __future__ import annotations
 

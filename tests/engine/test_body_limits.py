@@ -1,4 +1,4 @@
-"""Bodies of requests: how large, packed and unpacked, how long they may take, and that slow ones hold no one up."""
+"""Limits of request bodies: size before and after decompression, time and memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def _stuck(*parts: bytes) -> AsyncIterator[bytes]:
         ("/v1/pandas_arrow", {}, b"\x00" * (MIB + 1)),
     ],
 )
-async def test_one_bound_holds_on_every_route_as_sent_and_unpacked(
+async def test_body_size_limit_applies_to_every_route_before_and_after_decompression(
     path: str, headers: dict[str, str], content: bytes
 ) -> None:
     async def in_parts() -> AsyncIterator[bytes]:
@@ -61,7 +61,7 @@ async def test_one_bound_holds_on_every_route_as_sent_and_unpacked(
     assert b"1 MiB" in whole.content and b"1 MiB" in chunked.content
 
 
-async def test_a_body_whose_length_says_too_much_is_not_read() -> None:
+async def test_body_with_a_too_large_content_length_is_not_read() -> None:
     read = []
 
     async def body() -> AsyncIterator[bytes]:
@@ -73,7 +73,7 @@ async def test_a_body_whose_length_says_too_much_is_not_read() -> None:
     assert (reply.status_code, reply.json()["title"], read) == (413, "Content Too Large", [])
 
 
-async def test_a_body_that_does_not_come_is_a_408_in_the_protocol_of_its_route() -> None:
+async def test_stalled_body_is_a_408_in_the_protocol_of_its_route() -> None:
     async with limited(grace_seconds=0.05) as it:
         with anyio.fail_after(5):
             rest = await it.http.post("/v2/projects", content=_stuck(b"{"))
@@ -85,7 +85,7 @@ async def test_a_body_that_does_not_come_is_a_408_in_the_protocol_of_its_route()
     assert telemetry.headers["content-type"] == PROTOBUF["content-type"]
 
 
-async def test_what_was_sent_buys_time_for_the_rest() -> None:
+async def test_received_bytes_extend_the_time_limit_of_a_body() -> None:
     """A megabyte that came is a minute at the slowest rate that is taken, so the pause after it ends well."""
     more = anyio.Event()
 
@@ -103,7 +103,7 @@ async def test_what_was_sent_buys_time_for_the_rest() -> None:
     assert reply.status_code == 404
 
 
-async def test_what_all_bodies_hold_together_is_bounded_and_given_back() -> None:
+async def test_memory_of_all_bodies_is_limited_and_released() -> None:
     async with limited(buffered_bytes_max=MIB) as it, anyio.create_task_group() as tasks:
         started = anyio.Event()
 
@@ -127,7 +127,7 @@ async def test_what_all_bodies_hold_together_is_bounded_and_given_back() -> None
             assert (await it.http.post("/v2/spaces", content=content)).status_code == 201
 
 
-async def test_fifty_slow_clients_do_not_hold_the_engine_and_are_sent_away() -> None:
+async def test_fifty_slow_clients_do_not_block_the_engine_and_time_out() -> None:
     """Over TCP: more slow uploads than there are places for uploads, and everybody else is served meanwhile."""
     async with engine() as it, served(BodyLimits(it.engine.app, grace_seconds=1.0)) as address:
         host, port = address.removeprefix("http://").split(":")
@@ -153,7 +153,7 @@ async def test_fifty_slow_clients_do_not_hold_the_engine_and_are_sent_away() -> 
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers)
 
 
-async def test_a_client_that_goes_away_in_the_middle_is_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+async def test_client_that_disconnects_is_not_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     async with engine() as it, served(BodyLimits(it.engine.app)) as address:
         host, port = address.removeprefix("http://").split(":")
         with anyio.fail_after(10):

@@ -1,4 +1,4 @@
-"""The engine's own OpenAPI document says what the engine does."""
+"""The OpenAPI document of the engine agrees with its behaviour."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def _operation(name: str) -> dict[str, Any]:
     )
 
 
-def test_it_is_an_openapi_3_1_document() -> None:
+def test_document_is_valid_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
-async def test_the_engine_serves_it_and_it_is_the_same_every_time() -> None:
+async def test_document_is_served_and_deterministic() -> None:
     async with engine() as it:
         served = [await it.http.get("/openapi.json") for _ in range(2)]
     assert served[0].headers["content-type"] == "application/json"
@@ -41,7 +41,7 @@ async def test_the_engine_serves_it_and_it_is_the_same_every_time() -> None:
     assert served[0].json() == served[1].json() == json.loads(json.dumps(openapi_document()))
 
 
-def test_every_operation_is_described_with_its_path_method_and_status() -> None:
+def test_document_has_path_method_and_status_of_every_operation() -> None:
     for row in OPERATIONS:
         operation = DOCUMENT["paths"][row.path][row.method.lower()]
         assert operation["operationId"] == row.name
@@ -50,7 +50,7 @@ def test_every_operation_is_described_with_its_path_method_and_status() -> None:
         assert in_path == row.parameters
 
 
-def test_the_addresses_of_telemetry_are_described_too() -> None:
+def test_document_has_the_telemetry_routes() -> None:
     assert set(DOCUMENT["paths"]["/v1/traces"]["post"]["requestBody"]["content"]) == {
         "application/x-protobuf",
         "application/json",
@@ -58,14 +58,14 @@ def test_the_addresses_of_telemetry_are_described_too() -> None:
     assert "post" in DOCUMENT["paths"]["/v1/pandas_arrow"]
 
 
-def test_query_parameters_have_their_bounds_and_are_never_null() -> None:
+def test_document_query_parameters_have_limits_and_are_not_nullable() -> None:
     limit, cursor, *_ = _operation("list_tasks")["parameters"]
     assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}
     assert cursor["schema"] == {"type": "string"}
     assert not cursor["required"]
 
 
-def test_what_is_always_written_is_required_in_an_answer_and_may_be_left_out_of_a_request() -> None:
+def test_document_requires_written_fields_in_responses_only() -> None:
     assert SCHEMAS["Pagination"]["required"] == ["has_more", "next_cursor"]
     assert set(SCHEMAS["Task"]["required"]) == set(SCHEMAS["Task"]["properties"])
     assert SCHEMAS["CreateTask"]["required"] == ["name", "type"]
@@ -74,13 +74,13 @@ def test_what_is_always_written_is_required_in_an_answer_and_may_be_left_out_of_
     assert SCHEMAS["AnnotationConfig"]["properties"].keys() >= {"values", "minimum_score"}
 
 
-def test_requests_refuse_unknown_fields_and_a_body_without_needed_fields_may_be_left_out() -> None:
+def test_document_requests_forbid_unknown_fields_and_may_omit_an_optional_body() -> None:
     assert SCHEMAS["CreateTask"]["additionalProperties"] is False
     assert _operation("create_task")["requestBody"]["required"]
     assert not _operation("trigger_task_run")["requestBody"]["required"]
 
 
-def test_an_answer_that_the_engine_extends_is_described_as_it_is_answered() -> None:
+def test_document_describes_responses_that_the_engine_extends() -> None:
     assert "use_function_calling_if_available" in SCHEMAS["TemplateConfigAnswer"]["required"]
     for row in OPERATIONS:
         model = answer_model(row)
@@ -88,7 +88,7 @@ def test_an_answer_that_the_engine_extends_is_described_as_it_is_answered() -> N
         assert model is None or row.reply is None or row.reply.model_fields.keys() <= model.model_fields.keys()
 
 
-def test_every_problem_is_described_as_the_problem_document_it_is() -> None:
+def test_document_describes_every_error_as_a_problem_document() -> None:
     responses = _operation("create_task")["responses"]
     assert set(responses) >= {"400", "401", "404", "409", "413", "415", "422", "429", "500", "503"}
     for name, response in DOCUMENT["components"]["responses"].items():
@@ -99,7 +99,7 @@ def test_every_problem_is_described_as_the_problem_document_it_is() -> None:
     ProblemDocument.model_validate(NotFound("gone", extra={"corrected_template": "x"}).document())
 
 
-async def test_good_requests_of_every_operation_are_answered_as_described() -> None:
+async def test_valid_requests_of_every_operation_are_answered_as_documented() -> None:
     rows = {row.name: row for row in OPERATIONS}
     async with engine() as it:
         requests = await one_request_each(it)
@@ -117,7 +117,7 @@ async def test_good_requests_of_every_operation_are_answered_as_described() -> N
 
 
 @pytest.mark.parametrize("path", ["/v2/tasks", "/v2/tasks/x"])
-async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(path: str) -> None:
+async def test_unsupported_method_is_a_405_with_the_allowed_methods(path: str) -> None:
     async with engine() as it:
         reply = await it.http.request("PUT", path)
     assert (reply.status_code, reply.headers["content-type"]) == (405, "application/problem+json")

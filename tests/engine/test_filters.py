@@ -1,4 +1,4 @@
-"""The query filter language: what each form selects, and what a wrong one is told."""
+"""Query filters: which rows each form selects, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ SELECTED = [
 
 
 @pytest.mark.parametrize(("text", "seqs"), SELECTED)
-def test_a_filter_selects(store: SpanStore, text: str, seqs: list[int]) -> None:
+def test_filter_selects_the_matching_rows(store: SpanStore, text: str, seqs: list[int]) -> None:
     assert store.select(compile_filter(text, Target.SPAN)) == seqs
 
 
 @pytest.mark.parametrize("text", [text for text, _ in SELECTED])
-def test_a_filter_written_down_again_is_the_same_filter(text: str) -> None:
+def test_print_filter_parses_to_the_same_filter(text: str) -> None:
     tree = parse_filter(text)
     assert parse_filter(print_filter(tree)) == tree
 
@@ -167,7 +167,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message", "kind"), REFUSED)
-def test_a_wrong_filter_is_reported_with_its_place_and_what_was_expected(
+def test_invalid_filter_is_rejected_with_its_column_and_what_was_expected(
     text: str, message: str, kind: type[Problem]
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -185,32 +185,32 @@ def test_a_wrong_filter_is_reported_with_its_place_and_what_was_expected(
         (" OR ".join(["a.b=1"] * (NODES_MAX + 1)), f"more than {NODES_MAX} parts"),
     ],
 )
-def test_a_filter_over_a_limit_is_refused(text: str, message: str) -> None:
+def test_filter_over_a_limit_is_rejected(text: str, message: str) -> None:
     with pytest.raises(Unprocessable) as caught:
         parse_filter(text)
     assert message in caught.value.detail
 
 
-def test_filters_at_the_limits_are_taken(store: SpanStore) -> None:
+def test_filter_at_the_limits_is_accepted(store: SpanStore) -> None:
     deep = "(" * DEPTH_MAX + "parent_id IS NULL" + ")" * DEPTH_MAX
     wide = " OR ".join(["latency_ms = 1"] * (NODES_MAX - 1))
     for text, seqs in ((deep, [1]), (wide, [])):
         assert store.select(compile_filter(text, Target.SPAN)) == seqs
 
 
-def test_messages_call_the_filter_what_the_caller_calls_it() -> None:
+def test_filter_errors_start_with_the_name_of_the_field() -> None:
     with pytest.raises(Unprocessable, match=r"^evaluators\[1\]\.query_filter, column 1: "):
         compile_filter("nme = 'x'", Target.SPAN, field="evaluators[1].query_filter")
 
 
-def test_two_filters_of_one_query_keep_their_values_apart(store: SpanStore) -> None:
+def test_filters_of_one_query_bind_separate_parameters(store: SpanStore) -> None:
     of_task = compile_filter("latency_ms > 10", Target.SPAN, prefix="task")
     of_evaluator = compile_filter("status_code = 'ERROR' OR name = 'x'", Target.SPAN, prefix="evaluator")
     assert store.select(all_of(of_task, of_evaluator)) == [2]
     assert store.select(all_of()) == [1, 2, 3]
 
 
-def test_examples_have_the_users_columns(store: SpanStore) -> None:
+def test_filter_on_examples_reads_user_columns(store: SpanStore) -> None:
     store.add_example(1, {"question": "why", "meta": {"tier": "gold"}, "n": 3})
     store.add_example(2, {"question": "who", "eval.x.label": "own", "n": "3"})
     for text, seqs in (
@@ -224,7 +224,7 @@ def test_examples_have_the_users_columns(store: SpanStore) -> None:
         assert store.select(compile_filter(text, Target.EXAMPLE), Target.EXAMPLE) == seqs
 
 
-def test_experiment_runs_have_their_output_their_own_columns_and_evaluations(store: SpanStore) -> None:
+def test_filter_on_experiment_runs_reads_output_user_columns_and_evaluations(store: SpanStore) -> None:
     store.add_experiment_run(1, {"latency": 5}, output="good answer")
     store.add_experiment_run(2, {}, output=None)
     store.evaluate(2, "correct", row_kind="experiment_run", label="no", score=0.0)
@@ -237,7 +237,7 @@ def test_experiment_runs_have_their_output_their_own_columns_and_evaluations(sto
         assert store.select(compile_filter(text, Target.EXPERIMENT_RUN), Target.EXPERIMENT_RUN) == seqs
 
 
-def test_the_common_filters_use_an_index(store: SpanStore) -> None:
+def test_common_filters_use_an_index(store: SpanStore) -> None:
     where = compile_filter("span_kind = 'LLM'", Target.SPAN)
     text = f"EXPLAIN QUERY PLAN SELECT seq FROM spans s WHERE project_id = 'p' AND {where.sql} ORDER BY start_us DESC"
     plan = " ".join(row[3] for row in store.connection.execute(text, where.values))

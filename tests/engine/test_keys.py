@@ -1,4 +1,4 @@
-"""Keys of an engine on a port: who comes in, what the others are told, and that no answer echoes anything."""
+"""API keys of an engine that serves a port: which requests are accepted, and messages that never quote a key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def locked(keys: str = f"{KEY},{OTHER_KEY}") -> AsyncIterator[EngineInTest
 
 
 @pytest.mark.parametrize("sent", [f"Bearer {KEY}", f"bearer  {KEY}", KEY, f"Bearer {OTHER_KEY}", OTHER_KEY])
-async def test_each_of_the_keys_opens_as_a_bearer_token_and_bare(sent: str) -> None:
+async def test_every_key_is_accepted_with_and_without_bearer(sent: str) -> None:
     async with locked() as it:
         reply = await it.http.get("/v2/spaces", headers={"authorization": sent})
     assert reply.status_code == 200
@@ -48,7 +48,7 @@ async def test_each_of_the_keys_opens_as_a_bearer_token_and_bare(sent: str) -> N
     ["", "Bearer", "Bearer ", KEY[:-1], f"{KEY}x", KEY.lower(), f"Basic {KEY}", f"{KEY},{OTHER_KEY}",
      f"Bearer Bearer {KEY}", "ключ", "x" * 10_000],
 )  # fmt: skip
-async def test_anything_else_is_a_401_in_the_services_shape_without_echo(sent: str) -> None:
+async def test_any_other_key_is_a_401_problem_that_does_not_quote_it(sent: str) -> None:
     async with locked() as it:
         reply = await it.http.get("/v2/spaces", headers={"authorization": sent.encode()})
     problem = reply.json()
@@ -60,7 +60,7 @@ async def test_anything_else_is_a_401_in_the_services_shape_without_echo(sent: s
     assert KEY[:6] not in reply.text and "xxxx" not in reply.text
 
 
-async def test_no_key_and_a_wrong_key_are_distinguished() -> None:
+async def test_missing_and_invalid_keys_have_different_messages() -> None:
     async with locked() as it:
         none = (await it.http.get("/v2/tasks")).json()["detail"]
         wrong = (await it.http.get("/v2/tasks", headers={"authorization": "Bearer wrong"})).json()["detail"]
@@ -76,7 +76,7 @@ def _routes() -> Iterator[tuple[str, str]]:
     yield from [("POST", "/v1/traces"), ("POST", "/v1/pandas_arrow"), ("GET", "/v2/users"), ("GET", "/nowhere")]
 
 
-async def test_no_route_answers_without_a_key_nor_reads_a_byte_of_the_body() -> None:
+async def test_every_route_requires_a_key_before_the_body_is_read() -> None:
     read = []
 
     async def body() -> AsyncIterator[bytes]:
@@ -90,7 +90,7 @@ async def test_no_route_answers_without_a_key_nor_reads_a_byte_of_the_body() -> 
     assert read == []
 
 
-async def test_telemetry_is_refused_in_its_own_protocol() -> None:
+async def test_telemetry_without_a_key_is_refused_in_its_protocol() -> None:
     content = span_request().SerializeToString()
     async with locked() as it:
         binary = await it.http.post("/v1/traces", content=content, headers=PROTOBUF)
@@ -102,7 +102,7 @@ async def test_telemetry_is_refused_in_its_own_protocol() -> None:
     assert stored.status_code == 200
 
 
-def test_a_comparison_never_stops_at_the_key_that_fits_and_never_sees_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_comparison_compares_every_digest_and_never_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[int, int]] = []
     compare = hmac.compare_digest
 
@@ -127,7 +127,7 @@ def test_a_comparison_never_stops_at_the_key_that_fits_and_never_sees_the_text(m
         (f"{KEY}ü", "header"),
     ],
 )
-def test_a_weak_key_is_refused_with_how_to_make_a_good_one_and_is_not_shown(text: str, word: str) -> None:
+def test_weak_key_is_rejected_with_a_command_and_not_shown(text: str, word: str) -> None:
     with pytest.raises(WeakKey) as refused:
         keys_from(text)
     assert word in str(refused.value)
@@ -136,12 +136,12 @@ def test_a_weak_key_is_refused_with_how_to_make_a_good_one_and_is_not_shown(text
 
 
 @pytest.mark.parametrize("text", ["", "  ", ",", "\n , \n"])
-def test_no_key_at_all_is_no_key(text: str) -> None:
+def test_keys_from_a_blank_text_is_none(text: str) -> None:
     assert keys_from(text) is None
 
 
 @given(keys=st.lists(_TEXTS, min_size=1, max_size=5, unique=True), separator=st.sampled_from([",", " ", "\n", " ,\t"]))
-def test_every_key_of_a_text_is_distinguished_and_no_other_passes(keys: list[str], separator: str) -> None:
+def test_keys_from_accepts_exactly_the_keys_of_a_text(keys: list[str], separator: str) -> None:
     found = keys_from(separator.join(keys))
     assert found is not None
     callers = [found.caller(f"Bearer {key}".encode()) for key in keys]
@@ -151,7 +151,7 @@ def test_every_key_of_a_text_is_distinguished_and_no_other_passes(keys: list[str
     assert all(key not in shown and found.caller(key[1:].encode()) is None for key in keys)
 
 
-async def test_what_is_evaltasks_own_in_the_environment_can_be_sent_nowhere() -> None:
+async def test_integrations_cannot_read_variables_of_evaltasks() -> None:
     environment = {"EVALTASKS_ENGINE_KEY": KEY, "EVALTASKS_HTTP_TOKEN": "t", "JUDGE_KEY": "j"}
     async with engine(environment=environment) as it:
         found: dict[str, Any] = {}

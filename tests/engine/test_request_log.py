@@ -1,4 +1,4 @@
-"""The request log: what a line tells, and what never is in it."""
+"""The request log: what a line contains, and what it never contains."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, str]]:
     return [match.groupdict() for match in found if match]
 
 
-async def test_a_line_says_who_asked_what_with_which_answer_and_the_answer_carries_its_id(
+async def test_request_log_line_has_caller_request_and_status_and_the_response_its_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keys = keys_from(f"{KEY} {OTHER_KEY}")
@@ -69,7 +69,9 @@ async def test_a_line_says_who_asked_what_with_which_answer_and_the_answer_carri
     assert (health.status_code, "x-request-id" in health.headers) == (200, False)
 
 
-async def test_no_key_no_body_no_header_and_nothing_of_a_query_is_written(caplog: pytest.LogCaptureFixture) -> None:
+async def test_request_log_contains_neither_key_nor_body_nor_headers_nor_query(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with logged() as it:
         await it.http.post(
             "/v2/spaces?api_key=query-secret",
@@ -80,7 +82,7 @@ async def test_no_key_no_body_no_header_and_nothing_of_a_query_is_written(caplog
     assert not [word for word in (KEY, "secret", "stranger", "?") if word in caplog.text.split("POST")[1]]
 
 
-async def test_no_one_writes_a_line_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+async def test_request_log_lines_cannot_be_injected(caplog: pytest.LogCaptureFixture) -> None:
     path = "/v2/tasks/a%0A2026-01-01 WARNING root: all is lost%1b[31m" + "é" * 300
     async with logged() as it:
         await it.http.get(path)
@@ -90,7 +92,7 @@ async def test_no_one_writes_a_line_of_their_own(caplog: pytest.LogCaptureFixtur
 
 
 @given(raw=st.binary(max_size=300), method=st.text(max_size=30))
-def test_whatever_the_path_and_method_a_line_stays_one_plain_line(raw: bytes, method: str) -> None:
+def test_request_log_writes_one_line_for_any_path_and_method(raw: bytes, method: str) -> None:
     records: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
@@ -123,7 +125,7 @@ async def _send(message: Message) -> None:
     raise AssertionError("nothing is sent")
 
 
-async def test_without_being_asked_nothing_is_written(caplog: pytest.LogCaptureFixture) -> None:
+async def test_request_log_is_off_by_default(caplog: pytest.LogCaptureFixture) -> None:
     async with engine() as it:
         transport = httpx2.ASGITransport(app=Access().around(it.engine.app))
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:

@@ -1,4 +1,4 @@
-"""429 on request: who gets it, when to come back, and that a client that does is answered."""
+"""The rate limit: who gets a 429, with which wait, and that a client that waits is served."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tests.support.engines import ManualClock, engine
 @pytest.mark.parametrize(
     ("text", "rate"), [("10", Rate(10, 10)), ("0.5", Rate(0.5, 1)), ("2.5", Rate(2.5, 3)), ("10/20", Rate(10, 20))]
 )
-def test_a_rate_is_requests_a_second_and_how_many_at_once(text: str, rate: Rate) -> None:
+def test_rate_from_parses_requests_per_second_and_burst(text: str, rate: Rate) -> None:
     assert rate_from(text) == rate
 
 
 @pytest.mark.parametrize("text", ["", "0", "0.0/5", "5/0", "-1", "fast", "1/2/3", "1e9", "nan"])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_rate_from_rejects_other_texts(text: str) -> None:
     with pytest.raises(ValueError, match="10/20"):
         rate_from(text)
 
 
-async def test_each_key_has_a_rate_of_its_own_and_learns_when_to_come_back() -> None:
+async def test_each_key_has_its_own_rate_limit_with_retry_after() -> None:
     clock = ManualClock()
     keys = keys_from(f"{KEY} {OTHER_KEY}")
     assert keys is not None
@@ -67,7 +67,7 @@ async def test_each_key_has_a_rate_of_its_own_and_learns_when_to_come_back() -> 
     burst=st.integers(1, 10),
     gaps=st.lists(st.floats(0, 2), max_size=60),
 )
-def test_never_more_is_granted_than_the_burst_and_the_time_since_allow(
+def test_rate_limit_never_grants_more_than_burst_and_elapsed_time_allow(
     rate: float, burst: int, gaps: list[float]
 ) -> None:
     clock = ManualClock()
@@ -90,7 +90,7 @@ async def _nothing(*_: object) -> None:
     raise AssertionError("nothing is sent here")
 
 
-async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rate_limit_forgets_idle_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaltasks.engine.request_rate._CALLERS_MAX", 10)
     clock = ManualClock()
     limit = RequestRateLimit(_nothing, Rate(1, 1), clock.monotonic_seconds)
@@ -100,7 +100,7 @@ async def test_callers_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPat
     assert len(limit._used_up_at) <= 10
 
 
-async def test_our_client_waits_as_it_is_asked_to_and_loses_nothing() -> None:
+async def test_client_waits_for_the_rate_limit_and_loses_no_call() -> None:
     clock = ManualClock()
 
     async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Requests that no one should send end in problems that say what is wrong, and never in a crash of the engine."""
+"""Invalid requests get problems that say what is wrong, and never cause an internal error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLE = int(os.environ.get("FUZZ_SPOILT", "24"))
 
 
 @pytest.mark.timeout(600)
-async def test_every_operation_refuses_what_is_spoilt_and_answers_as_described(
+async def test_every_operation_rejects_invalid_requests_as_documented(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A sample of them; which one is the same every time."""
@@ -61,14 +61,14 @@ async def test_every_operation_refuses_what_is_spoilt_and_answers_as_described(
         (b'{"name": "a', "Invalid JSON"),
     ],
 )
-async def test_a_body_that_not_everybody_reads_alike_is_refused(body: bytes, detail: str) -> None:
+async def test_body_with_ambiguous_json_is_rejected(body: bytes, detail: str) -> None:
     async with engine() as it:
         reply = await it.http.post("/v2/datasets", content=body, headers=JSON)
     assert (reply.status_code, reply.headers["content-type"]) == (400, "application/problem+json")
     assert detail in reply.json()["detail"]
 
 
-async def test_a_body_that_says_it_is_no_json_is_refused_and_an_empty_one_may_say_anything() -> None:
+async def test_body_with_another_content_type_is_rejected_unless_it_is_empty() -> None:
     async with engine() as it:
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=await it.seed_project())
         form = {"content-type": "application/x-www-form-urlencoded"}
@@ -83,33 +83,33 @@ async def test_a_body_that_says_it_is_no_json_is_refused_and_an_empty_one_may_sa
     assert charset.status_code == 201
 
 
-async def test_a_query_parameter_given_twice_is_refused() -> None:
+async def test_repeated_query_parameter_is_rejected() -> None:
     async with engine() as it:
         reply = await it.http.get("/v2/tasks?limit=1&name=a&limit=2")
     assert reply.status_code == 400
     assert "limit" in reply.json()["detail"]
 
 
-async def test_a_body_over_the_limit_is_reported_as_too_large() -> None:
+async def test_body_over_the_limit_is_a_413() -> None:
     async with engine() as it:
         reply = await it.http.post("/v2/projects", content=b" " * (BODY_BYTES_MAX + 1), headers=JSON)
     assert (reply.status_code, reply.json()["title"]) == (413, "Content Too Large")
 
 
-async def test_an_empty_id_does_not_become_the_list_above_it() -> None:
+async def test_empty_id_in_a_path_is_not_redirected_to_the_list() -> None:
     async with engine() as it:
         reply = await it.http.get("/v2/tasks/")
     assert (reply.status_code, reply.headers["content-type"]) == (404, "application/problem+json")
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-async def test_a_time_that_is_outside_of_all_years_in_utc_is_refused(moment: str) -> None:
+async def test_time_outside_the_years_of_utc_is_rejected(moment: str) -> None:
     async with engine() as it:
         problem = await it.ask("POST", "/v2/spans", {"project_id": "x", "start_time": moment}, status=422)
     assert "start_time: in UTC this time is outside the years 1 to 9999" in problem["detail"]
 
 
-async def test_a_name_with_a_nul_in_it_is_refused() -> None:
+async def test_name_with_a_null_character_is_rejected() -> None:
     async with engine() as it:
         problem = await it.ask("POST", "/v2/spaces", {"name": "a\0b"}, status=422)
         dataset = await it.seed_dataset()
@@ -120,14 +120,14 @@ async def test_a_name_with_a_nul_in_it_is_refused() -> None:
 
 
 @pytest.mark.parametrize("field", ["max_spans", "max_examples"])
-async def test_a_number_of_rows_that_no_store_counts_to_is_refused(field: str) -> None:
+async def test_too_large_number_of_rows_is_rejected(field: str) -> None:
     async with engine() as it:
         task = await it.seed_task([await it.seed_code_evaluator()], project_id=await it.seed_project())
         problem = await it.ask("POST", f"/v2/tasks/{task}/trigger", {**WINDOW, field: 2**63}, status=400)
     assert field in problem["detail"]
 
 
-async def test_an_evaluators_own_filter_that_is_none_is_refused_with_the_evaluator_or_with_the_task() -> None:
+async def test_invalid_filter_of_an_evaluator_is_rejected() -> None:
     code = {"type": "MANAGED", "name": "n", "managed_evaluator": "JSON_PARSEABLE", "variables": ["output"]}
 
     def body(name: str, own_filter: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a model reads of a call: the answer, the problems, the refusal, and of a crash nothing but a number."""
+"""Results of tool calls: output, validation errors, refusals, and internal errors with a reference number only."""
 
 from __future__ import annotations
 

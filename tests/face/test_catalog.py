@@ -1,4 +1,4 @@
-"""What holds for every tool, whoever writes it: names, words, schemas, hints, and what the list costs an agent."""
+"""Rules for every tool: names, descriptions, schemas, hints, and the size of the tool list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person is asked before something is lost: the same in both eras, and never twice after a no."""
+"""Confirmation by the user before a deletion or cancellation, in both protocol eras."""
 
 from __future__ import annotations
 

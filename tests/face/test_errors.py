@@ -1,4 +1,4 @@
-"""The table from error to words: complete, two readings where there are two, never a bare code."""
+"""The table of error messages: complete, and with every cause where there are several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streamable HTTP: both eras over a real port, and who is kept out."""
+"""Streamable HTTP: both protocol eras over a real port, and which requests are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress rises, shows life while nothing moves, and is silent for whoever did not ask."""
+"""Progress notifications rise, repeat without change, and are not sent without a progress token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resources: what a tool gives, under an address; listed in pages, completed from what really exists."""
+"""Resources: the content of a tool under a URI; pages and completion."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ async def _completed(it: Agent, template: str, argument: str, typed: str) -> lis
 
 
 def _still(answer: object) -> object:
-    """Without what moves by itself between two readings."""
+    """Remove what changes between two reads without any change of the resource."""
     if isinstance(answer, dict):
         return {key: _still(value) for key, value in answer.items() if not key.endswith("age") and key != "notes"}
     return [_still(item) for item in answer] if isinstance(answer, list) else answer

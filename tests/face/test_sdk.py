@@ -1,4 +1,4 @@
-"""The SDK's private seams are where we reach for them; each failure here names what a new release moved."""
+"""The private parts of the MCP SDK that are used; each failure names what a new release changed."""
 
 from __future__ import annotations
 

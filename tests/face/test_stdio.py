@@ -1,4 +1,4 @@
-"""The real command over real pipes: pure on stdout, and ended well however it ends."""
+"""The command over real pipes: only the protocol on stdout, and a graceful end in every case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from tests.support.agents import MODES, stdio_agent
 from tests.support.starts import quick_code, true_command
 
-# Serves the real server on an empty store, prints and logs all the while, and tells on stderr when it was closed.
+# Serves the real server on an empty store, prints and logs meanwhile, and writes to stderr when it is closed.
 NOISY = """
 import os, subprocess, sys
 import anyio
@@ -43,7 +43,7 @@ async def main():
 
         @server.tool()
         async def work_long() -> str:
-            "Never ends by itself."
+            "Never ends on its own."
             print("working", file=sys.stderr, flush=True)
             try:
                 await anyio.sleep_forever()
@@ -90,7 +90,7 @@ class Pipes:
         assert message["jsonrpc"] == "2.0"
         return dict(message)
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         await self.send(INITIALIZE)
         assert (await self.answer())["id"] == 1
         await self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -140,7 +140,7 @@ def _environment() -> dict[str, str]:
 
 async def test_the_end_of_stdin_ends_the_server_with_exit_code_0() -> None:
     async with noisy_server() as it:
-        await it.begin()
+        await it.start()
         assert it.process.stdin is not None
         await it.process.stdin.aclose()
         code, errors, rest = await it.end()
@@ -154,7 +154,7 @@ async def test_the_end_of_stdin_ends_the_server_with_exit_code_0() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 async def test_a_signal_cancels_calls_and_sets_the_exit_code(number: int, code: int) -> None:
     async with noisy_server() as it:
-        await it.begin()
+        await it.start()
         await it.call("work_long")
         await it.until_said("working")
         it.process.send_signal(number)
@@ -166,7 +166,7 @@ async def test_a_signal_cancels_calls_and_sets_the_exit_code(number: int, code: 
 
 async def test_output_of_tools_and_their_child_processes_never_reaches_stdout() -> None:
     async with noisy_server() as it:
-        await it.begin()
+        await it.start()
         await it.call("make_noise", 7)
         answer = await it.answer()
         assert it.process.stdin is not None
@@ -180,7 +180,7 @@ async def test_output_of_tools_and_their_child_processes_never_reaches_stdout() 
 
 async def test_an_invalid_line_does_not_end_the_server() -> None:
     async with noisy_server() as it:
-        await it.begin()
+        await it.start()
         assert it.process.stdin is not None
         await it.process.stdin.send(b"this is not JSON\n\xff\xfe\n")
         await it.send({"jsonrpc": "2.0", "id": 3, "method": "tools/list"})
@@ -193,7 +193,7 @@ async def test_an_invalid_line_does_not_end_the_server() -> None:
 
 async def test_a_client_that_stops_reading_ends_the_server_quietly() -> None:
     async with noisy_server() as it:
-        await it.begin()
+        await it.start()
         assert it.process.stdout is not None
         await it.process.stdout.aclose()
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Whoever subscribes is told: when a run moves, a task changes or a run appears; and no one else causes any work."""
+"""Subscribers are notified of changed task runs, tasks and lists; without subscribers nothing is polled."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ async def test_a_task_run_is_reported_on_progress_and_at_its_end(mode: str) -> N
         await judge.wait_for_requests(3)
         async with (
             subscribed(it, mode, TASK_RUN.uri(run_id=task_run)) as next_update,
-            subscribed(it, mode, RESULTS.uri(run_id=task_run)) as told_of_results,
+            subscribed(it, mode, RESULTS.uri(run_id=task_run)) as results_changed,
         ):
             judge.release()
             await next_update()
-            await told_of_results()
+            await results_changed()
         assert (await it.seed.ended(task_run))["status"] == "COMPLETED"
 
 

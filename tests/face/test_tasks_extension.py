@@ -1,4 +1,4 @@
-"""The tasks extension: a long wait becomes a background task that any process answers for."""
+"""The tasks extension: a long wait becomes an MCP task that any process answers."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ async def test_every_method_rejects_an_unknown_mcp_task_by_id(task_id: str) -> N
             assert refused.value.error.data == {"taskId": task_id}
 
 
-async def test_a_client_without_the_extension_is_told_what_to_declare() -> None:
+async def test_a_client_without_the_extension_gets_the_name_to_declare() -> None:
     async with agent() as it:
         for kind in (GetTask, CancelTask):
             with pytest.raises(MCPError) as refused:

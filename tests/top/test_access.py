@@ -1,4 +1,4 @@
-"""What the command line and the environment let in: keys, names, and what is refused before anything starts."""
+"""Access to the engine: keys, allowed hosts, and options that are rejected before anything starts."""
 
 from __future__ import annotations
 

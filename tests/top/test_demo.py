@@ -1,4 +1,4 @@
-"""The demo comes to its end on its real data, and its figures are computed right."""
+"""The demo completes on its real data, and its figures are correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and the example configuration promise is so."""
+"""README, the documents and the example configuration agree with the code."""
 
 from __future__ import annotations
 

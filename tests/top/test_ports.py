@@ -1,4 +1,4 @@
-"""`evaltasks engine` with the ports for bulk calls beside its REST port."""
+"""`evaltasks engine` with its ports for bulk calls."""
 
 from __future__ import annotations
 
@@ -48,4 +48,4 @@ async def test_a_taken_port_is_reported_and_not_shared() -> None:
         for taken in (FurtherPorts(flight=flight), FurtherPorts(otlp_grpc=otlp)):
             with pytest.raises(SettingsError, match="cannot serve on"):
                 async with open_further_ports(engine, "127.0.0.1", taken):
-                    raise AssertionError("the port was given twice")
+                    raise AssertionError("the port was bound twice")

@@ -1,4 +1,4 @@
-"""The commands `evaltasks export` and `evaltasks apply`, as a person and a CI job use them."""
+"""The commands `evaltasks export` and `evaltasks apply`, as a user and a CI job use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings come from flags and `EVALTASKS_…` variables; nothing else chooses the backend."""
+"""Settings come from options and `EVALTASKS_…` variables; nothing else chooses the backend."""
 
 from __future__ import annotations
 
