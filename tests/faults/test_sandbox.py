@@ -5,15 +5,22 @@ Every case is a body of `evaluate` that attacks when the row says `now`; the row
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
+import re
+import select
 import signal
 import socket
+import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import anyio
 import pytest
@@ -21,12 +28,23 @@ import pytest
 from evaltasks.engine.evaluators.custom import CustomCodeEvaluator
 from evaltasks.engine.evaluators.outcome import Evaluated, Failed, Outcome
 from evaltasks.engine.providers.provider import PermanentFailure
-from evaltasks.engine.sandbox import process
+from evaltasks.engine.sandbox import locked_worker, process
 from evaltasks.engine.sandbox.contract import read_contract
 from evaltasks.engine.sandbox.limits import SandboxKind, SandboxLimits
+from evaltasks.engine.sandbox.process import ProcessBackend
+from evaltasks.engine.sandbox.program import Program
 from evaltasks.engine.sandbox.sandbox import Sandbox, open_sandbox
-from evaltasks.engine.sandbox.worker import ENDED, SLEPT, TOO_MUCH_MEMORY, SandboxUnavailable
-from tests.support.custom_code import custom_config
+from evaltasks.engine.sandbox.session import Session
+from evaltasks.engine.sandbox.worker import (
+    ENDED,
+    SLEPT,
+    TOO_MUCH_MEMORY,
+    TOO_MUCH_PRINTED,
+    UNREADABLE,
+    SandboxUnavailable,
+    Values,
+)
+from tests.support.custom_code import IMPORTS, custom_config
 
 LIMITS = SandboxLimits(batch_seconds=0.25, request_seconds=2.5)
 BOTH = [SandboxKind.MONTY, SandboxKind.PROCESS]
@@ -455,6 +473,58 @@ async def test_sandbox_static_parameters_are_attributes_of_self(kind: SandboxKin
     assert [getattr(outcome, "label", None) for outcome in outcomes] == ["yes", "no"]
 
 
+async def test_sandbox_knows_the_classes_of_the_contract_under_their_aliases(kind: SandboxKind) -> None:
+    code = "class A(Base):\n    def evaluate(self, *, output=None, **kwargs):\n        return R(label=output)"
+    imports = IMPORTS.replace("EvaluationResult, CodeEvaluator", "EvaluationResult as R, CodeEvaluator as Base")
+    config = custom_config(code=code).model_copy(update={"imports": imports})
+    async with sandbox_of(kind) as sandbox:
+        evaluator = CustomCodeEvaluator(config, sandbox)
+        outcome = await evaluator.evaluate({"output": "fine"})
+        await evaluator.close()
+    assert getattr(outcome, "label", None) == "fine"
+
+
+async def test_custom_evaluator_releases_its_worker_when_it_is_closed() -> None:
+    async with sandbox_of(PROCESS) as sandbox:
+        before = _children()
+        unused, used = (CustomCodeEvaluator(custom_config(), sandbox) for _ in range(2))
+        await used.evaluate({"output": "a"})
+        assert len(_children() - before) == 1
+        for evaluator in (unused, used, used):
+            await evaluator.close()
+        assert _children() == before
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches"),
+    [
+        ([1] * 7, [3, 3, 1]),  # rows_per_batch
+        ([5, 5, 5, 5, 5], [2, 2, 1]),  # row_chars_max, reached exactly
+        ([4, 4, 4], [2, 1]),
+        ([10, 10, 1], [1, 1, 1]),
+        ([4, 11, 4], [1, 1]),  # the row that is too long by itself is in no batch
+    ],
+)
+async def test_session_fills_batches_up_to_their_rows_and_characters(lengths: list[int], batches: list[int]) -> None:
+    sent: list[int] = []
+
+    class Worker:
+        async def evaluate_batch(self, rows: Sequence[Values]) -> object:
+            sent.append(len(rows))
+            return [["said", "fine", 1, None]] * len(rows)
+
+        async def close(self) -> None: ...
+
+    class Backend(Worker):
+        async def start(self, _program: Program) -> Worker:
+            return Worker()
+
+    session = Session(Backend(), Program(), SandboxLimits(rows_per_batch=3, row_chars_max=10), {})
+    outcomes = await session.evaluate([{"a": "x" * (length - 1), "b": "x"} for length in lengths])
+    assert sent == batches
+    assert [type(outcome) for outcome in outcomes] == [Failed if length > 10 else Evaluated for length in lengths]
+
+
 async def test_session_is_usable_after_a_cancelled_batch(kind: SandboxKind) -> None:
     body = "while output == 'loop': pass\nreturn EvaluationResult(label=output)"
     async with sandbox_of(kind) as sandbox:
@@ -514,3 +584,208 @@ async def test_process_sandbox_does_not_start_on_another_system(monkeypatch: pyt
     with pytest.raises(SandboxUnavailable, match=r"needs Linux.*never run without protection"):
         async with open_sandbox(PROCESS):
             pass
+
+
+# --- what the kernel is asked for -------------------------------------------------------------------------------------
+
+
+class FakeLibc:
+    """A libc that performs no call, of a kernel whose Landlock has the given version; it keeps what it was asked."""
+
+    def __init__(self, landlock: int = 0) -> None:
+        self.landlock = landlock
+        self.rules: tuple[int, ...] = ()
+        self.filter: list[tuple[int, int, int, int]] = []
+
+    def syscall(self, number: int, *arguments: Any) -> int:
+        if number == 446:  # landlock_restrict_self
+            return 0
+        assert number == 444  # landlock_create_ruleset
+        rules, size, flags = arguments
+        if flags == 1:  # LANDLOCK_CREATE_RULESET_VERSION
+            return self.landlock
+        fields = bytes(rules._obj)[: size.value]
+        self.rules = struct.unpack(f"{len(fields) // 8}Q", fields)
+        return os.open(os.devnull, os.O_RDONLY)
+
+    def prctl(self, option: int, mode: int, program: Any, *_zeros: int) -> int:
+        assert (option, mode) == (22, 2)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        length, steps = struct.unpack("H6xP", bytes(program._obj))  # struct sock_fprog of linux/filter.h
+        self.filter = list(struct.iter_unpack("HBBI", ctypes.string_at(steps, 8 * length)))
+        return 0
+
+
+# Each right to access files by its bit in linux/landlock.h, and the version of Landlock that added it.
+FILE_RIGHTS = {
+    1: "EXECUTE WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_CHAR MAKE_DIR MAKE_REG MAKE_SOCK MAKE_FIFO "
+    "MAKE_BLOCK MAKE_SYM",
+    2: "REFER",
+    3: "TRUNCATE",
+    5: "IOCTL_DEV",
+}
+
+
+@pytest.mark.parametrize("version", range(1, 9))
+def test_process_sandbox_denies_every_right_that_its_version_of_landlock_has(version: int) -> None:
+    libc = FakeLibc(version)
+    locked_worker._restrict_files(libc)
+    files = sum(len(names.split()) for since, names in FILE_RIGHTS.items() if since <= version)
+    # Since version 4 BIND_TCP and CONNECT_TCP, since version 6 the scopes ABSTRACT_UNIX_SOCKET and SIGNAL.
+    further = [0b11] * ((version >= 4) + (version >= 6))
+    assert libc.rules == (2**files - 1, *further)
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_process_sandbox_does_not_start_without_landlock(version: int) -> None:
+    with pytest.raises(locked_worker.NotLocked, match="the kernel has no Landlock"):
+        locked_worker._restrict_files(FakeLibc(version))
+
+
+# The numbers of Linux: asm/unistd_64.h for x86-64, asm-generic/unistd.h for aarch64; AUDIT_ARCH_… of linux/audit.h.
+CALLS = """
+read 0 63, write 1 64, close 3 57, fstat 5 80, lseek 8 62, mmap 9 222, mprotect 10 226, munmap 11 215, brk 12 214,
+rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, sched_yield 24 124, mremap 25 216, madvise 28 233,
+getpid 39 172, exit 60 93, gettimeofday 96 169, getrusage 98 165, times 100 153, sigaltstack 131 132, gettid 186 178,
+futex 202 98, restart_syscall 219 128, clock_gettime 228 113, clock_getres 229 114, exit_group 231 94,
+getrandom 318 278, rseq 334 293
+"""
+NUMBERS = {name: (int(x86), int(arm)) for name, x86, arm in (call.split() for call in CALLS.split(","))}
+ARCHITECTURES = {"x86_64": 62 | 0xC0000000, "aarch64": 183 | 0xC0000000}
+ALLOW, EPERM, KILL = 0x7FFF0000, 0x00050001, 0x80000000  # SECCOMP_RET_… of linux/seccomp.h
+
+
+def answer_of(steps: list[tuple[int, int, int, int]], architecture: int, number: int, third_argument: int = 0) -> int:
+    """Run a filter as the kernel does (linux/bpf_common.h) on a call (struct seccomp_data of linux/seccomp.h)."""
+    data = struct.pack("iIQ6Q", number, architecture, 0, 0, 0, third_argument, 0, 0, 0)
+    at, loaded = 0, 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        match code:
+            case 0x20:  # BPF_LD | BPF_W | BPF_ABS
+                (loaded,) = struct.unpack_from("I", data, value)
+            case 0x06:  # BPF_RET | BPF_K
+                return value
+            case 0x15 | 0x35 | 0x45:  # BPF_JMP | BPF_JEQ, BPF_JGE, BPF_JSET
+                holds = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+                at += if_true if holds else if_false
+            case _:
+                raise AssertionError(f"the filter has the unknown instruction {code:#x}")
+
+
+@pytest.mark.parametrize(("column", "machine"), list(enumerate(ARCHITECTURES)))
+def test_process_sandbox_filter_allows_exactly_the_calls_of_its_list(column: int, machine: str) -> None:
+    libc, architecture = FakeLibc(), ARCHITECTURES[machine]
+    locked_worker._restrict_calls(libc, *locked_worker._CALLS[machine])
+    allowed = {number for number in range(1000) if answer_of(libc.filter, architecture, number) == ALLOW}
+    assert allowed == {numbers[column] for numbers in NUMBERS.values()}
+    others = {answer_of(libc.filter, architecture, number) for number in {*range(1000), 0x3FFFFFFF} - allowed}
+    assert others == {EPERM}
+
+
+@pytest.mark.parametrize(("column", "machine"), list(enumerate(ARCHITECTURES)))
+def test_process_sandbox_filter_refuses_executable_memory(column: int, machine: str) -> None:
+    libc, architecture = FakeLibc(), ARCHITECTURES[machine]
+    locked_worker._restrict_calls(libc, *locked_worker._CALLS[machine])
+    for name in ("mmap", "mprotect"):
+        number = NUMBERS[name][column]
+        answers = {rights: answer_of(libc.filter, architecture, number, rights) for rights in range(8)}
+        # PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4 (asm-generic/mman-common.h)
+        assert answers == {rights: EPERM if rights >= 4 else ALLOW for rights in range(8)}
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_process_sandbox_filter_kills_calls_of_another_architecture(machine: str) -> None:
+    libc, architecture = FakeLibc(), ARCHITECTURES[machine]
+    locked_worker._restrict_calls(libc, *locked_worker._CALLS[machine])
+    number = locked_worker._CALLS[machine][1]["getpid"]
+    assert answer_of(libc.filter, architecture, number) == ALLOW
+    assert answer_of(libc.filter, 3 | 0x40000000, number) == KILL  # AUDIT_ARCH_I386
+    assert answer_of(libc.filter, architecture, 0x40000000) == KILL  # __X32_SYSCALL_BIT
+    assert answer_of(libc.filter, architecture, 0x40000000 | number) == KILL
+
+
+async def test_process_sandbox_worker_has_its_limits_in_the_kernel() -> None:
+    backend = ProcessBackend(SandboxLimits(process_memory_bytes=300_000_000, worker_cpu_seconds=77))
+    try:
+        worker = await backend.start(Program())
+    except SandboxUnavailable as missing:
+        pytest.skip(str(missing))
+    folder = Path(f"/proc/{worker._process.pid}")
+    found = {
+        name: (soft, hard)
+        for name, soft, hard in re.findall(r"^(Max .*?) {2,}(\S+) +(\S+)", (folder / "limits").read_text(), re.M)
+    }
+    status = dict(re.findall(r"^(\w+):\t(\d+)$", (folder / "status").read_text(), re.M))
+    await backend.close()
+    expected = {
+        "Max address space": "300000000", "Max cpu time": "77", "Max file size": "0", "Max open files": "16",
+        "Max core file size": "0",
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == {name: (value, value) for name, value in expected.items()}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+def test_process_sandbox_worker_ends_when_the_engine_is_killed() -> None:
+    """Its pipes stay open here, so only the kernel's signal can end it."""
+    worker_limits = json.dumps({"memory_bytes": 2**28, "cpu_seconds": 60})
+    command = [sys.executable, "-I", "-S", locked_worker.__file__, worker_limits]
+    engine = [sys.executable, "-I", "-S", "-c", f"import subprocess\nsubprocess.run({command!r})"]
+    with subprocess.Popen(engine, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as started:
+        assert started.stdout is not None
+        size = int.from_bytes(started.stdout.read(4), "big")
+        answer = json.loads(started.stdout.read(size))
+        started.kill()
+        if answer != {"locked": True}:
+            pytest.skip(answer["failed"])
+        is_readable, _, _ = select.select([started.stdout], [], [], 10)
+        assert is_readable and started.stdout.read(1) == b""
+
+
+# --- the limits themselves --------------------------------------------------------------------------------------------
+
+
+async def test_sandbox_has_the_limits_that_the_document_names() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "engine.md").read_text(encoding="utf-8")
+    async with open_sandbox() as sandbox:
+        limits = sandbox.limits
+    for sentence in (
+        f"{limits.batch_seconds:g} s for a batch of up to {limits.rows_per_batch} rows",
+        f"| {limits.memory_bytes / 2**20:g} MB | {limits.process_memory_bytes / 2**20:g} MB, including the interpreter",
+        f"After {limits.rows_lost_max} such rows in succession the task run fails",
+        f"Labels have at\nmost {limits.label_chars_max:,} characters, explanations are cut at "
+        f"{limits.explanation_chars_max:,}, and the values of a row have at most {limits.row_chars_max:,}",
+    ):
+        assert sentence in document
+
+
+async def test_monty_sandbox_limits_its_heap_to_64_mebibytes() -> None:
+    body = "text = 'x' * int(output)\nreturn EvaluationResult(score=1)"
+    fits, exceeds = await outcomes_of(MONTY, body, [str(2**26 - 2**19), str(2**26)], limits=SandboxLimits())
+    assert isinstance(fits, Evaluated)
+    assert isinstance(exceeds, Failed) and exceeds.reason == TOO_MUCH_MEMORY
+
+
+async def test_monty_sandbox_limits_printed_text_to_one_mebibyte() -> None:
+    body = "print('x' * int(output), end='')\nreturn EvaluationResult(score=1)"
+    limits = SandboxLimits(rows_per_batch=1)
+    fits, exceeds = await outcomes_of(MONTY, body, [str(2**20), str(2**20 + 1)], limits=limits)
+    assert isinstance(fits, Evaluated)
+    assert isinstance(exceeds, Failed) and exceeds.reason == TOO_MUCH_PRINTED
+
+
+async def test_process_sandbox_reads_an_answer_up_to_its_limit() -> None:
+    body = "os.write(1, (output).to_bytes(4, 'big') + b'x' * output)\nreturn EvaluationResult(score=1)"
+    limits = SandboxLimits(answer_bytes_max=1000, rows_per_batch=1)
+    outcomes = await outcomes_of(PROCESS, body, [1000, 1001], limits=limits, imports="import os")
+    assert [getattr(outcome, "reason", None) for outcome in outcomes] == [UNREADABLE, TOO_MUCH_PRINTED]
+
+
+async def test_sandbox_label_and_explanation_are_limited_in_length(kind: SandboxKind) -> None:
+    limits = SandboxLimits(label_chars_max=10, explanation_chars_max=20)
+    body = "return EvaluationResult(label='l' * output, explanation='e' * 2 * output)"
+    short, longest, exceeds = await outcomes_of(kind, body, [9, 10, 11], limits=limits)
+    provenance = {"judge": "code", "sandbox": kind.value}
+    assert short == Evaluated("l" * 9, None, "e" * 18, provenance)
+    assert longest == Evaluated("l" * 10, None, "e" * 19 + "…", provenance)
+    assert exceeds == Failed("the EvaluationResult's label is longer than 10 characters", provenance=provenance)
