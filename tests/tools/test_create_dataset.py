@@ -50,3 +50,25 @@ async def test_json_text_and_a_single_row_are_accepted_with_a_note() -> None:
         answer = await it.call(SPEC, name="faq", rows='{"question": "a"}')
     assert answer.num_examples == 1
     assert len(answer.notes or []) == 2
+
+
+async def test_a_call_takes_1000_rows_and_refuses_more() -> None:
+    async with tools() as it:
+        answer = await it.call(SPEC, name="most", rows=[{"n": n} for n in range(1000)])
+        words = await it.refused(SPEC, name="more", rows=[{"n": n} for n in range(1001)])
+    assert answer.num_examples == 1000
+    assert "rows: has more than 1000 rows; pass a file" in words
+
+
+async def test_problems_list_five_rows_each_and_the_number_of_the_others() -> None:
+    async with tools() as it:
+        five = await it.refused(SPEC, name="d", rows=[{}] * 5)
+        seven = await it.refused(SPEC, name="d", rows=[{}] * 7)
+    assert "rows 1, 2, 3, 4, 5: is empty" in five
+    assert "rows 1, 2, 3, 4, 5 and 2 more: is empty" in seven
+
+
+async def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n\n")
+    async with tools(tmp_path) as it:
+        assert "file: has no rows; pass at least one" in await it.refused(SPEC, name="d", file="rows.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -208,3 +209,28 @@ async def test_all_errors_of_static_params_are_reported_together_each_with_its_p
     assert "static_params[0].name: is also a variable" in both
     assert "static_params: is only for custom_code" in foreign
     assert "static_params: must be a list" in nothing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"managed": "exact_match", "variables": ["output", "answer"]}, None),
+        ({"managed": "exact_match", "variables": ["output"], "expected": "yes"}, None),
+        ({"managed": "exact_match", "variables": ["output"]}, "exact_match takes two variables, or one and expected"),
+        ({"managed": "exact_match", "variables": ["output", "answer", "input"]}, "exact_match takes two variables"),
+        (
+            {"managed": "exact_match", "variables": ["a", "b"], "expected": "yes"},
+            "exact_match takes exactly one variable",
+        ),
+        ({"managed": "json_parseable", "variables": ["a"]}, None),
+        ({"managed": "json_parseable", "variables": ["a", "b"]}, "json_parseable takes exactly one variable"),
+    ],
+)
+async def test_a_managed_check_takes_exactly_its_number_of_variables(
+    arguments: dict[str, Any], problem: str | None
+) -> None:
+    async with tools() as it:
+        if problem is None:
+            assert (await it.call(SPEC, name="check", **arguments)).variables == arguments["variables"]
+        else:
+            assert f"variables: {problem}" in await it.refused(SPEC, name="check", **arguments)

@@ -77,3 +77,14 @@ async def test_an_unknown_dataset_is_reported_with_the_nearest_names() -> None:
         await dataset(it)
         words = await it.refused(SPEC, name="v1", dataset="faqs", rows=[{"example_id": "x", "output": "y"}])
     assert "'faqs'" in words
+
+
+async def test_examples_with_several_outputs_are_counted_once_and_noted() -> None:
+    async with tools() as it:
+        ids = await dataset(it)
+        rows = [{"example_id": id_, "output": "x"} for id_ in (ids[0], ids[0], ids[1], ids[1], ids[2])]
+        answer = await it.call(SPEC, name="v1", dataset="faq", rows=rows)
+        once = await it.call(SPEC, name="v2", dataset="faq", rows=rows[3:])
+    assert (answer.examples_covered, answer.num_experiment_runs) == ("3 of 3", 5)
+    assert answer.notes == ["2 examples have more than one output; each is evaluated."]
+    assert (once.examples_covered, once.notes) == ("2 of 3", None)

@@ -67,6 +67,25 @@ async def test_without_text_some_resources_of_every_kind_are_listed_and_the_cut_
     assert answer.cut.startswith("7 of 15 are shown")
 
 
+async def test_a_small_limit_still_shows_one_resource_of_every_kind() -> None:
+    async with tools() as it:
+        for number in range(5):
+            await it.seed.seed_project(f"a{number}")
+        await it.seed.seed_dataset(name="z")
+        answer = await it.call(SPEC, limit=4)
+        whole = await it.call(SPEC, limit=8)
+    assert [m.kind for m in answer.matches] == ["ai_integration", "dataset", "project", "space"]
+    assert (answer.cut, whole.cut) == ("4 of 8 are shown. Pass text, kind, or a larger limit.", None)
+
+
+async def test_a_name_inside_the_text_matches_from_four_characters() -> None:
+    async with tools() as it:
+        await it.seed.seed_project("faqs")
+        await it.seed.seed_project("faq")
+        answer = await it.call(SPEC, text="the faqs of our customers in Europe", kind="project")
+    assert [(m.name, m.match) for m in answer.matches] == [("faqs", "part of the name")]
+
+
 async def test_names_are_searched_in_the_requested_space() -> None:
     async with tools() as it:
         await it.seed.seed_project("here")

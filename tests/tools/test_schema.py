@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema
@@ -10,7 +11,7 @@ import pytest
 from evaltasks.api.run_configurations import AgentCall, LlmGeneration, Message, TemplateEvaluation
 from evaltasks.api.tasks import EvaluatorAttachment, QueryFilters
 from evaltasks.tools.catalog import BY_NAME, TOOLS
-from evaltasks.tools.schema import input_schema, output_schema
+from evaltasks.tools.schema import compact, input_schema, output_schema
 from evaltasks.tools.task_inputs import ATTACHMENT_SCHEMA, QUERY_FILTERS_SCHEMA, RUN_CONFIGURATION_SCHEMA
 
 # agent-surface.md 1.1; the contract of the mission.
@@ -91,3 +92,57 @@ def test_handwritten_schemas_have_the_fields_of_their_models() -> None:
     assert set(RUN_CONFIGURATION_SCHEMA["properties"]) == kinds
     message = RUN_CONFIGURATION_SCHEMA["properties"]["messages"]["items"]
     assert set(message["properties"]) == set(Message.model_fields)
+
+
+def _chain(length: int) -> dict[str, Any]:
+    """Return a schema whose reference leads over `length` references to a text."""
+    links = {f"n{number}": {"$ref": f"#/$defs/n{number + 1}"} for number in range(1, length)}
+    return {"$ref": "#/$defs/n1", "$defs": {**links, f"n{length}": {"type": "string"}}}
+
+
+def test_compact_inlines_twelve_levels_and_refuses_deeper_and_recursive_schemas() -> None:
+    assert compact(_chain(12)) == {"type": "string"}
+    recursive = {"$ref": "#/$defs/node", "$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}}
+    for schema in (_chain(13), recursive):
+        with pytest.raises(RecursionError, match="nests too deeply"):
+            compact(schema)
+
+
+@pytest.mark.parametrize(
+    ("spec", "argument"),
+    [
+        pytest.param(spec, argument, id=f"{spec.name}-{argument}")
+        for spec in TOOLS
+        for argument, shown in input_schema(spec)["properties"].items()
+        if re.search(r"\d+-\d+[.,]", shown["description"]) and shown["type"] != "array"
+    ],
+)
+def test_the_range_in_a_description_is_the_range_that_is_accepted(spec: Any, argument: str) -> None:
+    shown = input_schema(spec)["properties"][argument]
+    lowest, highest = re.findall(r"(\d+)-(\d+)[.,]", shown["description"])[0]
+    assert (shown["minimum"], shown["maximum"]) == (int(lowest), int(highest))
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in TOOLS if spec.name.startswith("create_")], ids=lambda spec: spec.name
+)
+def test_a_new_name_has_at_most_255_characters(spec: Any) -> None:
+    assert input_schema(spec)["properties"]["name"]["maxLength"] == 255
+
+
+@pytest.mark.parametrize(
+    ("tool", "argument", "value"),
+    [
+        ("create_evaluation_task", "evaluators", [{"evaluator_id": "tone"}]),
+        ("create_evaluation_task", "query_filters", {"filters": [{"id": "A", "filter": "x = 1"}]}),
+        ("create_run_experiment_task", "run_configuration", {"experiment_type": "llm_generation"}),
+        ("update_task", "evaluators", {"remove": ["tone"]}),
+        ("create_evaluator", "static_params", [{"name": "limit", "default_value": "3"}]),
+    ],
+)
+def test_the_schema_of_an_object_argument_refuses_unknown_fields(tool: str, argument: str, value: Any) -> None:
+    schema = input_schema(BY_NAME[tool])["properties"][argument]
+    jsonschema.validate(value, schema)
+    (value[0] if isinstance(value, list) else value)["unknown"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, schema)

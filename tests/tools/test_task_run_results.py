@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from evaltasks.api.spans import Span, SpanEvaluation
 from evaltasks.api.task_runs import TaskRun
+from evaltasks.tools import result_views
 from evaltasks.tools.create_evaluator import SPEC as CREATE_EVALUATOR
 from evaltasks.tools.import_spans import SPEC as IMPORT_SPANS
-from evaltasks.tools.result_views import EvaluatorResults
+from evaltasks.tools.result_views import Budget, EvaluatorResults
 from evaltasks.tools.task_run_results import SPEC
 from tests.support.agents import MODES, agent
 from tests.support.authoring import AuthoringTools, tools
@@ -257,3 +259,36 @@ async def test_an_agent_goes_from_an_empty_engine_to_results(mode: str) -> None:
     assert "null" not in json.dumps(answer)
     assert found["matches"][0]["kind"] == "evaluator"
     assert "row 1: is empty" in words
+
+
+async def test_rows_zero_shows_no_row_and_has_no_cursor_and_50_is_the_most() -> None:
+    async with tools() as it:
+        run = await a_code_run(it, ["please"] * 51)
+        none = await it.call(SPEC, run_id=run["id"], rows=0)
+        most = await it.call(SPEC, run_id=run["id"], rows=50)
+        rest = await it.call(SPEC, run_id=run["id"], rows=50, cursor=most.next_cursor)
+        whole = await it.call(SPEC, run_id=run["id"], rows=17, cursor=_cursor_at(run["id"], 34))
+        words = await it.refused(SPEC, run_id=run["id"], rows=51)
+    assert (none.evaluators[0].worst_rows, none.next_cursor) == ([], None)
+    assert [len(one.evaluators[0].worst_rows) for one in (most, rest, whole)] == [50, 1, 17]
+    assert (rest.next_cursor, whole.next_cursor) == (None, None)
+    assert "rows: must be at most 50" in words
+
+
+def _cursor_at(run_id: str, offset: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([run_id, None, offset]).encode()).decode()
+
+
+def test_budget_is_shared_by_the_texts_of_an_answer_and_blank_texts_use_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_views, "CHARACTERS_TOTAL_MAX", 5)
+    budget = Budget(full=False)
+    shown = [budget.fenced(text) for text in ("", None, "", "abc", "de", "f")]
+    assert [one.untrusted if one else None for one in shown] == [None, None, None, "abc", "de", None]
+
+
+@pytest.mark.parametrize(("full", "characters"), [(False, 240), (True, 2000)])
+def test_budget_cuts_a_long_text_by_the_level_of_detail(full: bool, characters: int) -> None:
+    budget = Budget(full=full)
+    whole, cut = budget.fenced("x" * characters), budget.fenced("x" * (characters + 1))
+    assert whole is not None and whole.untrusted == "x" * characters
+    assert cut is not None and cut.untrusted == "x" * characters + "… (1 more characters)"

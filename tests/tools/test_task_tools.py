@@ -19,6 +19,7 @@ from evaltasks.tools import (
     update_task,
 )
 from evaltasks.tools.context import Declined, ToolSettings
+from tests.support.engines import WINDOW
 from tests.support.tool_calls import ToolsInTest, tools_in_test
 
 JUDGE = "http://127.0.0.1:9"  # never called: these tasks are not triggered
@@ -240,6 +241,18 @@ async def test_each_field_is_updated_and_the_answer_shows_the_difference() -> No
         assert (await it.call(get_task.SPEC, task="t2")).task.query_filter is None
 
 
+async def test_an_update_notes_labels_that_the_prompt_does_not_mention() -> None:
+    async with tools_in_test() as it:
+        ids = await world(it)
+        silent = await it.seed.seed_template_evaluator(
+            JUDGE, "Silent", evaluation_name="silent", template="Judge it: {output}"
+        )
+        await it.seed.seed_task([ids["Judge"]], "TEMPLATE_EVALUATION", name="t", project_id=ids["support-bot"])
+        for evaluators in ({"add": [{"evaluator_id": "Silent"}]}, [{"evaluator_id": silent}]):
+            answer = await it.call(update_task.SPEC, task="t", evaluators=evaluators)
+            assert any("never mentions 2 of its 2 labels" in note for note in answer.notes or [])
+
+
 async def test_a_list_replaces_the_evaluators_and_an_object_changes_single_ones() -> None:
     async with tools_in_test() as it:
         ids = await world(it)
@@ -326,6 +339,29 @@ async def test_deleting_asks_the_person_and_lists_what_would_be_lost() -> None:
         assert (await it.call(delete_task.SPEC, task="t")).deleted
         with pytest.raises(NotFound):
             await it.call(get_task.SPEC, task=id_)
+
+
+async def test_the_question_before_deleting_counts_the_task_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with tools_in_test() as it:
+        ids = await world(it)
+        id_ = await it.seed.seed_task([ids["Regex"]], name="t", project_id=ids["support-bot"])
+        it.person.agrees = False
+
+        async def question() -> str:
+            with pytest.raises(Declined):
+                await it.call(delete_task.SPEC, task="t")
+            return it.person.asked[-1][0]
+
+        assert "This also deletes 0 task runs and its configuration, and cannot be undone." in await question()
+        assert "continuously" not in await question()
+        await it.seed.finish(id_, **WINDOW)
+        assert "deletes 1 task run and its" in await question()
+        await it.seed.finish(id_, **WINDOW)
+        assert "deletes 2 task runs and its" in await question()
+        monkeypatch.setattr(delete_task, "_COUNTED_MAX", 3)
+        assert "deletes 2 task runs and its" in await question()
+        await it.seed.finish(id_, **WINDOW)
+        assert "deletes at least 3 task runs and its" in await question()
 
 
 @pytest.mark.parametrize("how", [{"force": True}, {"confirm": "t"}, {"confirm": "the id"}])

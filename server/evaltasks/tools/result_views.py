@@ -112,7 +112,7 @@ class Budget:
 
     def fenced(self, text: str | None) -> Untrusted | None:
         """Return the text in its fence, cut to what is left; None for no text, or if nothing is left."""
-        if not text or self._left <= 0:
+        if self._left <= 0:
             return None
         shown = as_untrusted(text, min(self._each, self._left))
         self._left -= len(shown.untrusted) if shown else 0

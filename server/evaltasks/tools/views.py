@@ -240,7 +240,7 @@ def chained_view(task_run: TaskRun, names: Names) -> ChainedRunView:
 def chained_line(chained: ChainedRunView) -> str:
     """Format a chained task run as one line: `trn_2 of Relevance: completed, 500 of 500 rows`."""
     name = f" of {chained.task_name}" if chained.task_name else ""
-    errors = f", {chained.num_errors} errors" if chained.num_errors else ""
+    errors = f", {_errors(chained.num_errors)}" if chained.num_errors else ""
     reason = f". {chained.failure_reason}" if chained.failure_reason else ""
     return f"{chained.run_id}{name}: {chained.status}, {chained.done} rows{errors}{reason}"
 
@@ -250,6 +250,10 @@ def done_of(task_run: TaskRun) -> str:
     if task_run.num_selected is None:
         return str(task_run.num_done)
     return f"{task_run.num_done} of {task_run.num_selected}"
+
+
+def _errors(count: int) -> str:
+    return "1 error" if count == 1 else f"{count} errors"
 
 
 def rows_per_second(task_run: TaskRun, now: datetime) -> float | None:
@@ -276,7 +280,7 @@ def progress_sentence(task_run: TaskRun, now: datetime) -> str:
         return "started, " + (f"0 of {task_run.num_selected} rows" if task_run.num_selected else "no row done yet")
     parts = [f"{done_of(task_run)} rows"]
     if task_run.num_errors:
-        parts.append("1 error" if task_run.num_errors == 1 else f"{task_run.num_errors} errors")
+        parts.append(_errors(task_run.num_errors))
     if task_run.num_skipped:
         parts.append(f"{task_run.num_skipped} skipped")
     left = seconds_left(task_run, now)
@@ -307,7 +311,7 @@ def unexplained(task_run: TaskRun) -> str | None:
 def task_run_line(task_run: TaskRunView) -> str:
     """Format a task run as one line: `trn_1 of Relevance: completed, 500 of 500 rows, 3 errors; 2 min ago`."""
     name = f" of {task_run.task_name}" if task_run.task_name else ""
-    errors = f", {task_run.num_errors} errors" if task_run.num_errors else ""
+    errors = f", {_errors(task_run.num_errors)}" if task_run.num_errors else ""
     skipped = f", {task_run.num_skipped} skipped" if task_run.num_skipped else ""
     reason = f". {task_run.failure_reason}" if task_run.failure_reason else ""
     return (
