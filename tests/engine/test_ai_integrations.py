@@ -148,7 +148,7 @@ async def test_providers_without_an_address_of_their_own_need_one(provider: str)
         ({"provider": "AWS_BEDROCK", "provider_metadata": {**ROLE, "role_arn": "admin"}}, 400),
         ({"provider": "VERTEX_AI", "provider_metadata": {**PLACE, "location": "evil.example/x"}}, 400),
         ({"auth_type": "OAUTH2_CLIENT_CREDENTIALS"}, 501),
-        ({"provider": "NOBODY"}, 400),
+        ({"provider": "UNKNOWN"}, 400),
     ],
 )
 async def test_settings_that_cannot_work_are_refused_when_they_are_made(fields: dict[str, Any], status: int) -> None:

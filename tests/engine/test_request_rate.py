@@ -77,7 +77,7 @@ def test_rate_limit_never_grants_more_than_burst_and_elapsed_time_allow(
         anyio.run(clock.turn, gap)
         early = limit.early_seconds("one")
         if early > 0:
-            # Whoever comes back when they were told to is answered.
+            # A request after the reported delay is accepted.
             anyio.run(clock.turn, math.ceil(early))
             assert limit.early_seconds("one") == 0
         granted.append(clock.monotonic_seconds())

@@ -42,8 +42,7 @@ class AnnotateRows(RequestModel):
 
 
 class AnnotateSpans(RequestModel):
-    """Annotate spans, traces or sessions of a project, which are looked up in a window. All records are written or
-    none."""
+    """Annotate spans, traces or sessions of a project in a time window. All records are written, or none."""
 
     project_id: NonBlank
     annotations: list[AnnotatedRecord] = Field(min_length=1, max_length=1000)

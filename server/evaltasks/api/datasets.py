@@ -64,6 +64,7 @@ class Example(ExtraFieldsModel):
 
     @property
     def columns(self) -> JsonObject:
+        """The columns of the user."""
         return dict(self.model_extra or {})
 
 
@@ -102,8 +103,7 @@ class AppendExamples(RequestModel):
 
 
 class UpdateExamples(RequestModel):
-    """Update columns of examples; absent columns stay unchanged. `new_version` writes them to a new version of that
-    name."""
+    """Update columns of examples and keep absent columns. `new_version` names a new version to write to."""
 
     examples: list[JsonObject] = Field(min_length=1, max_length=1000)
     new_version: str | None = Field(default=None, max_length=255)

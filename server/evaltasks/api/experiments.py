@@ -68,6 +68,7 @@ class ExperimentRun(ExtraFieldsModel):
 
     @property
     def columns(self) -> JsonObject:
+        """The columns of the user and of evaluations."""
         return dict(self.model_extra or {})
 
 

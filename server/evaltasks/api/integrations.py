@@ -54,8 +54,7 @@ class CreateAgentConfig(_WrittenAgentConfig):
 
 
 class UpdateAgentConfig(_WrittenAgentConfig):
-    """Update the configuration of an agent. Fields that are present replace the old value; null clears optional
-    ones."""
+    """Update the configuration of an agent. Present fields replace old values; null clears optional ones."""
 
     endpoint: Endpoint | None = None
     input_schema: JsonObject | None = None

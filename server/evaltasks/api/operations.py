@@ -68,6 +68,7 @@ class Operation(Generic[ArgumentsP, ReplyT]):
 
     @property
     def parameters(self) -> list[str]:
+        """The names of the path parameters, in order."""
         return _PARAMETER.findall(self.path)
 
     def path_for(self, values: Mapping[str, str]) -> str:

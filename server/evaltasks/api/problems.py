@@ -70,57 +70,77 @@ class Problem(Exception):
 
 
 class BadRequest(Problem):
+    """The request is malformed."""
+
     status = 400
     title = "Bad Request"
     anchor = "invalid-request"
 
 
 class WrongMethod(BadRequest):
+    """The path does not support the method."""
+
     status = 405
     title = "Method Not Allowed"
 
 
 class TooLarge(BadRequest):
+    """The body is too large."""
+
     status = 413
     title = "Content Too Large"
 
 
 class UnknownMedia(BadRequest):
+    """The content type of the body is not supported."""
+
     status = 415
     title = "Unsupported Media Type"
 
 
 class Unauthorized(Problem):
+    """The key is missing or not valid."""
+
     status = 401
     title = "Authentication required"
     anchor = "authentication-required"
 
 
 class Forbidden(Problem):
+    """The key does not permit the request."""
+
     status = 403
     title = "Access forbidden"
     anchor = "access-forbidden"
 
 
 class NotFound(Problem):
+    """The resource does not exist, or the key cannot see it."""
+
     status = 404
     title = "Resource not found"
     anchor = "resource-not-found"
 
 
 class Conflict(Problem):
+    """The request conflicts with the current state."""
+
     status = 409
     title = "Resource conflict"
     anchor = "resource-conflict"
 
 
 class Unprocessable(Problem):
+    """The request is well-formed, but its values are not valid."""
+
     status = 422
     title = "Unprocessable Entity"
     anchor = "validation-error"
 
 
 class RateLimited(Problem):
+    """There were too many requests. `retry_after_seconds` is how long the service asks to wait."""
+
     status = 429
     title = "Rate limit exceeded"
     anchor = "rate-limit-exceeded"
@@ -142,12 +162,16 @@ class ServerError(Problem):
 
 
 class NotBuilt(ServerError):
+    """The service does not implement the request."""
+
     status = 501
     title = "Not Implemented"
     anchor = "not-implemented"
 
 
 class Unavailable(ServerError):
+    """The service is temporarily unavailable. `retry_after_seconds` is how long it asks to wait."""
+
     status = 503
     title = "Service Unavailable"
     anchor = "service-unavailable"

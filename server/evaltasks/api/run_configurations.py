@@ -220,9 +220,11 @@ class OtherConfiguration(UnknownVariant):
     experiment_type: str | None = None
 
     def references(self) -> Iterator[Reference]:
+        """Yield nothing: the references of an unknown kind are unknown."""
         yield from ()
 
     def id_of(self, resource: Resource) -> str | None:  # noqa: ARG002  nothing is known of its references
+        """Return None: the references of an unknown kind are unknown."""
         return None
 
 

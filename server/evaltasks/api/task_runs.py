@@ -81,10 +81,12 @@ class TaskRun(ResponseModel):
 
     @property
     def finished(self) -> bool:
+        """Whether the status is final."""
         return self.status in TERMINAL_STATUSES
 
     @property
     def num_done(self) -> int:
+        """The number of rows with an outcome."""
         return self.num_successes + self.num_errors + self.num_skipped
 
 

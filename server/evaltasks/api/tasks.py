@@ -124,6 +124,7 @@ class EvaluatorAttachment(RequestModel):
 
     @property
     def trace_shaped(self) -> bool:
+        """Whether variables are mapped by queries over spans, as for traces and sessions."""
         return self.query_mappings is not None
 
 

@@ -1,0 +1,1 @@
+"""The asynchronous REST client: retries, pages, and names to ids."""

@@ -1,0 +1,1 @@
+"""Code shared by client, engine and MCP server."""

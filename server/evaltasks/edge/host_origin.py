@@ -97,6 +97,7 @@ class HostOriginMiddleware:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
         if scope["type"] == "http" and (error := self._check(Headers(scope=scope))):
             await self._refuse(error)(scope, receive, send)
             return

@@ -1,0 +1,1 @@
+"""Pure logic: validation by task type, and results of task runs."""

@@ -70,6 +70,7 @@ class Group:
 
     @property
     def rows(self) -> int:
+        """The number of rows."""
         return self.counts.total()
 
     @property
@@ -86,6 +87,7 @@ class Group:
         )
 
     def add(self, row: TaskRunRow) -> None:
+        """Add a row to the counts, labels, scores and costs."""
         outcome = _outcome(row)
         self.counts[outcome] += 1
         provenance = row.provenance or {}

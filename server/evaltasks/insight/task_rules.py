@@ -58,8 +58,7 @@ def creation_issues(arguments: Provided) -> tuple[str, list[ValidationIssue]]:
 
 
 def subject_of(task_type: TaskType | str, on_project: bool, on_dataset: bool) -> str:
-    """Return what issues are about, such as `template_evaluation on a project`; without the target if it is
-    ambiguous."""
+    """Return the subject of issues, such as `template_evaluation on a project`, without an ambiguous target."""
     word = str(task_type).lower()
     if word == "run_experiment" or on_project == on_dataset:
         return word

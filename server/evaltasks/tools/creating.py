@@ -35,6 +35,7 @@ class CreatedTask(Output):
     next_call: NextCall
 
     def text(self) -> str:
+        """Return the task and the next call as text."""
         return f"Created {task_line(self.task)}\nNext: {self.next_call.written()}"
 
 

@@ -123,6 +123,7 @@ def task_name_keys(task: Task) -> list[ResourceKey | None]:
 
 
 def task_view(task: Task, names: Names, now: datetime) -> TaskView:
+    """Return a task as tools show it, with the names of the resources it refers to."""
     settings = {name: getattr(task, name) for name in TaskSettings.model_fields if _is_shown(name, task)}
     return TaskView(
         task_id=task.id,
@@ -154,6 +155,7 @@ def _is_shown(setting: str, task: Task) -> bool:
 
 
 def attachment_view(evaluator: TaskEvaluator) -> AttachmentView:
+    """Return an evaluator of a task as tools show it."""
     return AttachmentView(
         evaluator_id=evaluator.evaluator_id,
         evaluator_name=evaluator.evaluator_name,
@@ -165,8 +167,7 @@ def attachment_view(evaluator: TaskEvaluator) -> AttachmentView:
 
 
 def task_line(task: TaskView) -> str:
-    """Format a task as one line: `Relevance (tsk_1): template_evaluation on project support, continuous, 0.1
-    sampled`."""
+    """Format a task as one line: `Relevance (tsk_1): template_evaluation on project support, continuous`."""
     target = task.project or task.dataset
     parts = [task.type]
     if target is not None:
@@ -193,6 +194,7 @@ def task_run_name_keys(task_run: TaskRun) -> list[ResourceKey | None]:
 
 
 def task_run_view(task_run: TaskRun, names: Names, now: datetime) -> TaskRunView:
+    """Return a task run as tools show it, with pace and estimated end."""
     pace = rows_per_second(task_run, now)
     left = seconds_left(task_run, now)
     ended = task_run.run_finished_at
@@ -226,6 +228,7 @@ def task_run_view(task_run: TaskRun, names: Names, now: datetime) -> TaskRunView
 
 
 def chained_view(task_run: TaskRun, names: Names) -> ChainedRunView:
+    """Return a chained task run as tools show it."""
     return ChainedRunView(
         run_id=task_run.id,
         task_id=task_run.task_id,
@@ -327,10 +330,12 @@ def lower(word: str) -> str:
 
 
 def moment(time: datetime | None) -> str | None:
+    """Format a time as RFC 3339."""
     return rfc3339(time) if time is not None else None
 
 
 def age(now: datetime, then: datetime | None) -> str | None:
+    """Format the time since `then`, such as `3 min`."""
     return span_words(max(0.0, (now - then).total_seconds())) if then is not None else None
 
 
