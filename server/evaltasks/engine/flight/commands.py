@@ -91,12 +91,12 @@ CommandT = TypeVar("CommandT", bound=Command)
 
 def put_from(text: bytes) -> Command:
     """Parse the command of a DoPut. Raises BadRequest or NotBuilt."""
-    return _parse_named(_PUTS, _object_from(text))
+    return _parse_named(_PUTS, _parse_object(text))
 
 
 def action_from(text: bytes) -> Command:
     """Parse the command of a DoAction. Raises BadRequest or NotBuilt."""
-    return _parse_named(_ACTIONS, _object_from(text))
+    return _parse_named(_ACTIONS, _parse_object(text))
 
 
 def get_from(text: bytes) -> Command:
@@ -106,7 +106,7 @@ def get_from(text: bytes) -> Command:
         BadRequest: The command is not valid.
         NotBuilt: The engine does not support it.
     """
-    document = _object_from(text)
+    document = _parse_object(text)
     return _parse(ExportSpans, document) if "modelId" in document else _parse_named(_GETS, document)
 
 
@@ -126,7 +126,7 @@ def _parse(command_type: type[CommandT], document: object) -> CommandT:
         raise BadRequest(f"The command is not valid: {errors}.") from None
 
 
-def _object_from(text: bytes) -> dict[str, object]:
+def _parse_object(text: bytes) -> dict[str, object]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

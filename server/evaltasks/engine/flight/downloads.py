@@ -162,8 +162,10 @@ def _span_row(row: Row, feedback: SpanFeedback) -> JsonObject:
         "status_message": row["status_message"],
     }
     if events := json.loads(row["events"]):
-        columns["events"] = [_json(event) for event in events]
-    columns.update({f"attributes.{name}": value for name, value in _attributes(json.loads(row["attributes"])).items()})
+        columns["events"] = [_json_text(event) for event in events]
+    columns.update(
+        {f"attributes.{name}": value for name, value in _assembled_attributes(json.loads(row["attributes"])).items()}
+    )
     for evaluation in feedback.evaluations:
         for field in ("label", "score", "explanation"):
             columns[f"eval.{evaluation.name}.{field}"] = getattr(evaluation, field)
@@ -173,7 +175,7 @@ def _span_row(row: Row, feedback: SpanFeedback) -> JsonObject:
     return columns
 
 
-def _attributes(flat: JsonObject) -> JsonObject:
+def _assembled_attributes(flat: JsonObject) -> JsonObject:
     """Return flat attributes in which known lists and objects are assembled from their parts."""
     whole: JsonObject = {}
     for name in (*_OBJECT_LISTS, *_OBJECTS):
@@ -183,28 +185,30 @@ def _attributes(flat: JsonObject) -> JsonObject:
         flat = {key: value for key, value in flat.items() if key not in parts}
         value = lookup(parts, name)
         if name in _OBJECTS:
-            whole[name] = value if isinstance(value, str) else _json(value)
+            whole[name] = value if isinstance(value, str) else _json_text(value)
         else:
             members = value if isinstance(value, list) else [value]
-            whole[name] = [member if isinstance(member, str) else _json(_dotted(member)) for member in members]
+            whole[name] = [
+                member if isinstance(member, str) else _json_text(_with_dotted_keys(member)) for member in members
+            ]
     return {**flat, **whole}
 
 
-def _dotted(value: Any, prefix: str = "") -> Any:
+def _with_dotted_keys(value: Any, prefix: str = "") -> Any:
     """Return `{"message": {"role": …}}` as `{"message.role": …}` at every depth, as OpenInference writes list
     members."""
     if isinstance(value, list):
-        return [_dotted(member) for member in value]
+        return [_with_dotted_keys(member) for member in value]
     if not isinstance(value, dict):
         return value
     flat: JsonObject = {}
     for name, member in value.items():
         if isinstance(member, dict) and member:
-            flat.update(_dotted(member, f"{prefix}{name}."))
+            flat.update(_with_dotted_keys(member, f"{prefix}{name}."))
         else:
-            flat[f"{prefix}{name}"] = _dotted(member)
+            flat[f"{prefix}{name}"] = _with_dotted_keys(member)
     return flat
 
 
-def _json(value: object) -> str:
+def _json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)

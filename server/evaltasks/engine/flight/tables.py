@@ -63,11 +63,11 @@ def _common_type(first: pa.DataType | None, second: pa.DataType) -> pa.DataType:
 def _array(page: Sequence[JsonObject], name: str, type_: pa.DataType) -> pa.Array:
     values = [row.get(name) for row in page]
     if type_ == pa.string():
-        values = [_text(value) for value in values]
+        values = [_as_string(value) for value in values]
     elif type_ == pa.float64():
         values = [None if value is None else float(value) for value in values]
     return pa.array(values, type=type_)
 
 
-def _text(value: Any) -> str | None:
+def _as_string(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -157,7 +157,7 @@ async def write_annotations(services: Services, command: WriteAnnotations, rows:
         NotFound: There is no such space or project.
         BadRequest: A row has no span id, or an annotation is not valid.
     """
-    records = [record for index, row in enumerate(rows) if (record := _annotated(row, index))]
+    records = [record for index, row in enumerate(rows) if (record := _annotated_record(row, index))]
 
     def work(tx: Transaction) -> bytes:
         project = project_by_name_or_id(tx, space_by_name_or_id(tx, command.space_id).id, command.external_model_id)
@@ -170,7 +170,7 @@ async def write_annotations(services: Services, command: WriteAnnotations, rows:
     return await services.store.write(work)
 
 
-def _annotated(row: JsonObject, index: int) -> AnnotatedRecord | None:
+def _annotated_record(row: JsonObject, index: int) -> AnnotatedRecord | None:
     fields_by_name: dict[str, dict[str, Any]] = {}
     for column, value in row.items():
         if match := _ANNOTATION.fullmatch(column):
@@ -207,7 +207,7 @@ async def write_metadata(services: Services, command: WriteMetadata, rows: Rows)
     Raises:
         NotFound: There is no such space or project.
     """
-    patches = [(str(row.get(SPAN_ID) or ""), _patch(row.get("patch_document"))) for row in rows]
+    patches = [(str(row.get(SPAN_ID) or ""), _parse_patch(row.get("patch_document"))) for row in rows]
 
     def work(tx: Transaction) -> bytes:
         project = project_by_name_or_id(tx, space_by_name_or_id(tx, command.space_id).id, command.external_model_id)
@@ -230,7 +230,7 @@ async def write_metadata(services: Services, command: WriteMetadata, rows: Rows)
     return await services.store.write(work)
 
 
-def _patch(document: object) -> JsonObject | None:
+def _parse_patch(document: object) -> JsonObject | None:
     if isinstance(document, str):
         try:
             document = json.loads(document)

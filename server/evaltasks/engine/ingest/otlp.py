@@ -185,10 +185,10 @@ def _datetime(nanoseconds: int, field: str) -> datetime:
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> JsonObject:
-    return {pair.key: _value(pair.value) for pair in pairs}
+    return {pair.key: _json_value(pair.value) for pair in pairs}
 
 
-def _value(value: AnyValue) -> Any:  # noqa: PLR0911  one for each kind of value
+def _json_value(value: AnyValue) -> Any:  # noqa: PLR0911  one for each kind of value
     """Return the value as JSON: bytes become base64 text, an empty value becomes null."""
     match value.WhichOneof("value"):
         case "string_value":
@@ -200,7 +200,7 @@ def _value(value: AnyValue) -> Any:  # noqa: PLR0911  one for each kind of value
         case "double_value":
             return value.double_value
         case "array_value":
-            return [_value(member) for member in value.array_value.values]
+            return [_json_value(member) for member in value.array_value.values]
         case "kvlist_value":
             return _attributes(value.kvlist_value.values)
         case "bytes_value":

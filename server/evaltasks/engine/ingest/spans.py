@@ -70,7 +70,7 @@ def flatten(attributes: JsonObject) -> JsonObject:
     flat: JsonObject = {}
     for name, value in _leaves("", attributes):
         name = name.removeprefix(_PREFIX)  # noqa: PLW2901  the prefix is not part of the name
-        if name == "metadata" and isinstance(value, str) and (members := _object_from(value)):
+        if name == "metadata" and isinstance(value, str) and (members := _parse_object(value)):
             flat.update({f"metadata.{key}": member for key, member in _leaves("", members)})
         else:
             flat[name] = value
@@ -85,18 +85,18 @@ def _leaves(name: str, value: object) -> Iterator[tuple[str, Any]]:
         for i, member in enumerate(value):
             yield from _leaves(f"{name}.{i}", member)
     else:
-        yield name, _finite(value)
+        yield name, _without_nan(value)
 
 
-def _finite(value: object) -> object:
+def _without_nan(value: object) -> object:
     if isinstance(value, list):
-        return [_finite(member) for member in value]
+        return [_without_nan(member) for member in value]
     if isinstance(value, Mapping):
-        return {key: _finite(member) for key, member in value.items()}
+        return {key: _without_nan(member) for key, member in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _object_from(text: str) -> JsonObject:
+def _parse_object(text: str) -> JsonObject:
     """Parse a JSON object; return an empty one if the text is not a JSON object."""
     try:
         value = json.loads(text)
@@ -133,8 +133,8 @@ def span_row_from(span: IncomingSpan) -> SpanRow:
         end_us=end_us,
         latency_ms=(end_us - start_us) / 1000,
         session_id=session_id,
-        attributes=_json(attributes),
-        events=_json([_event_from(event, span) for event in span.events]) if span.events else "[]",
+        attributes=_json_text(attributes),
+        events=_json_text([_event(event, span) for event in span.events]) if span.events else "[]",
     )
 
 
@@ -166,7 +166,7 @@ class _IncomingEvent(BaseModel):
     attributes: JsonObject = {}
 
 
-def _event_from(event: JsonObject, span: IncomingSpan) -> JsonObject:
+def _event(event: JsonObject, span: IncomingSpan) -> JsonObject:
     """Return the event to store. An event without a timestamp gets the start time of its span.
 
     Raises:
@@ -181,5 +181,5 @@ def _event_from(event: JsonObject, span: IncomingSpan) -> JsonObject:
     return {"name": parsed.name, "timestamp": rfc3339(timestamp), "attributes": flatten(parsed.attributes)}
 
 
-def _json(value: object) -> str:
+def _json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

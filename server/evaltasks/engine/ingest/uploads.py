@@ -74,7 +74,7 @@ def upload_from(body: bytes) -> Upload:
     evaluations = evaluations_from(rows)
     if "name" not in schema.names and "start_time" not in schema.names:
         return Upload(project_name, (), evaluations)
-    return Upload(project_name, span_rows_from(_incoming(rows)), evaluations)
+    return Upload(project_name, span_rows_from(_incoming_spans(rows)), evaluations)
 
 
 async def put_upload(ingestor: Ingestor, space: str | None, upload: Upload) -> JsonObject:
@@ -104,7 +104,9 @@ async def put_upload(ingestor: Ingestor, space: str | None, upload: Upload) -> J
 def rows_of(batch: pa.RecordBatch) -> list[JsonObject]:
     """Return the rows as JSON values, without null columns. Raises BadRequest for a value that cannot be read."""
     try:
-        return [{name: _plain(value) for name, value in row.items() if value is not None} for row in batch.to_pylist()]
+        return [
+            {name: _json_value(value) for name, value in row.items() if value is not None} for row in batch.to_pylist()
+        ]
     except (pa.ArrowException, ValueError, OverflowError):
         raise BadRequest("A value of the table cannot be read; times must be in the years 1 to 9999.") from None
 
@@ -152,12 +154,12 @@ def _evaluation_value(field: str, value: object, index: int) -> str | float:
     return value
 
 
-def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
+def _incoming_spans(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
     """Return the spans of the rows. Raises Unprocessable, which names the rows that are not valid spans."""
     spans, errors = [], []
     for index, row in enumerate(rows):
         try:
-            spans.append(_span_from(row))
+            spans.append(_incoming_span(row))
         except ValidationError as error:
             detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
             errors.append(f"rows[{index}].{'.'.join(map(str, detail['loc']))}: {detail['msg']}")
@@ -168,11 +170,11 @@ def _incoming(rows: Sequence[JsonObject]) -> list[IncomingSpan]:
     return spans
 
 
-def _span_from(row: JsonObject) -> IncomingSpan:
-    events = [event for event in _unpacked(row.get("events") or []) if isinstance(event, dict)]
+def _incoming_span(row: JsonObject) -> IncomingSpan:
+    events = [event for event in _parse_json_objects(row.get("events") or []) if isinstance(event, dict)]
     for event in events:
         if isinstance(packed := event.get("attributes"), str):  # JSON text inside the JSON text of the event
-            event["attributes"] = _object_from(packed)
+            event["attributes"] = _parse_or_keep(packed)
     return IncomingSpan(
         name=row.get("name") or "span",
         trace_id=row.get(_TRACE_ID),
@@ -183,7 +185,7 @@ def _span_from(row: JsonObject) -> IncomingSpan:
         end_time=_datetime(row["end_time"]) if "end_time" in row else None,
         status_code=row.get("status_code"),
         status_message=row.get("status_message"),
-        attributes={name: _unpacked(value) for name, value in row.items() if name.startswith(_ATTRIBUTES)},
+        attributes={name: _parse_json_objects(value) for name, value in row.items() if name.startswith(_ATTRIBUTES)},
         events=events,
     )
 
@@ -195,21 +197,23 @@ def _datetime(value: object) -> datetime:
     return from_us(int(value) // 1000)  # type: ignore[call-overload]  # the caller handles its TypeError
 
 
-def _unpacked(value: Any) -> Any:
+def _parse_json_objects(value: Any) -> Any:
     """Parse the JSON texts in a list: that is how the SDK sends messages, documents and events."""
     if not isinstance(value, list):
         return value
-    return [_object_from(member) if isinstance(member, str) and member.startswith("{") else member for member in value]
+    return [
+        _parse_or_keep(member) if isinstance(member, str) and member.startswith("{") else member for member in value
+    ]
 
 
-def _object_from(text: str) -> Any:
+def _parse_or_keep(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
 
 
-def _plain(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
+def _json_value(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
     """Return the value as JSON: times as RFC 3339 text, bytes as base64 text, NaN and infinity as null."""
     match value:
         case None | bool() | int() | str():
@@ -217,9 +221,9 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
         case float():
             return value if math.isfinite(value) else None
         case list() | tuple():
-            return [_plain(member) for member in value]
+            return [_json_value(member) for member in value]
         case dict():
-            return {str(name): _plain(member) for name, member in value.items()}
+            return {str(name): _json_value(member) for name, member in value.items()}
         case datetime():
             return rfc3339(value) if value.tzinfo else value.isoformat() + "Z"
         case date() | time():
