@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from evaltasks.api.problems import NotFound, Problem, RateLimited, ServerError, problem_from
-from evaltasks.api.task_runs import TaskRun, TaskRunStatus
+from evaltasks.api.task_runs import TaskRun, TaskRunStatus, TriggerTaskRun
 from evaltasks.api.tasks import CreateTask, Task, TaskType
+from evaltasks.api.wire import ExtraFieldsModel, ListQuery, NamedListQuery, Pagination
 
 
 def test_enum_accepts_any_letter_case_and_sends_upper_case() -> None:
@@ -69,3 +71,42 @@ def test_problem_from_uses_the_status_without_a_readable_body() -> None:
     limited = problem_from(429, {}, retry_after_seconds=7)
     assert isinstance(limited, RateLimited) and limited.retry_after_seconds == 7
     assert isinstance(limited, Problem)
+
+
+def test_task_run_without_counts_has_done_nothing() -> None:
+    run = TaskRun.model_validate({"id": "r", "task_id": "t", "status": "pending", "created_at": "2026-01-01T00:00:00"})
+    assert (run.num_successes, run.num_errors, run.num_skipped, run.num_done) == (0, 0, 0, 0)
+    assert (run.num_selected, run.chained_task_run_ids) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["max_spans", "max_examples"])
+@pytest.mark.parametrize(("count", "allowed"), [(0, False), (1, True), (2147483647, True), (2147483648, False)])
+def test_trigger_limits_rows_to_a_positive_32_bit_integer(field: str, count: int, allowed: bool) -> None:
+    with nullcontext() if allowed else pytest.raises(ValidationError, match=field):
+        assert TriggerTaskRun.model_validate({field: count}).model_dump()[field] == count
+
+
+@pytest.mark.parametrize("field", ["space_name", "name"])
+@pytest.mark.parametrize("characters", [255, 256])
+def test_list_query_accepts_names_of_255_characters(field: str, characters: int) -> None:
+    with nullcontext() if characters == 255 else pytest.raises(ValidationError, match=field):
+        NamedListQuery.model_validate({field: "n" * characters})
+
+
+@pytest.mark.parametrize("limit", [0, 1, 100, 101])
+def test_list_query_limit_is_1_to_100(limit: int) -> None:
+    with nullcontext() if 1 <= limit <= 100 else pytest.raises(ValidationError, match="limit"):
+        ListQuery.model_validate({"limit": limit})
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (ListQuery(limit=1), "limit"), (Pagination(), "has_more"),
+        (ExtraFieldsModel.model_validate({"user": 1}), "user"),
+    ],
+    ids=["request", "response", "extra fields"],
+)  # fmt: skip
+def test_wire_model_cannot_be_changed(model: BaseModel, field: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(model, field, 2)

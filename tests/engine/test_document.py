@@ -124,3 +124,9 @@ async def test_unsupported_method_is_a_405_with_the_allowed_methods(path: str) -
     assert set(reply.headers["allow"].split(", ")) - {"HEAD"} == {
         method.upper() for method in DOCUMENT["paths"]["/v2/tasks" if path == "/v2/tasks" else "/v2/tasks/{task_id}"]
     }
+
+
+def test_responses_that_ask_to_wait_describe_retry_after_as_whole_seconds_from_zero() -> None:
+    described = {name: one["headers"] for name, one in DOCUMENT["components"]["responses"].items() if "headers" in one}
+    header = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}}
+    assert described == {"RateLimited": {"Retry-After": header}, "Unavailable": {"Retry-After": header}}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from evaltasks.engine.handlers.addresses import HEADERS_BYTES_MAX, header_problems
 from tests.support.engines import EngineInTest, engine
 
 SCHEMA = {"type": "object", "properties": {"question": {"type": "string"}}, "required": ["question"]}
@@ -177,3 +178,14 @@ async def test_an_ai_integration_that_a_run_experiment_task_uses_is_kept() -> No
         changed = {"run_configuration": {**configuration, "ai_integration_id": other}}
         await it.ask("PATCH", f"/v2/tasks/{task}", changed)
         await it.ask("DELETE", f"/v2/ai-integrations/{integration}", status=204)
+
+
+@pytest.mark.parametrize("value", ["a", "é"], ids=["ASCII", "two bytes a character"])
+def test_headers_of_exactly_the_size_limit_are_accepted_counted_in_bytes(value: str) -> None:
+    def size_problems(num_bytes: int) -> list[str]:
+        headers = {"x-name": value * (num_bytes // len(value.encode())) + "a" * (num_bytes % len(value.encode()))}
+        return [problem for problem in header_problems(headers) if "larger" in problem]
+
+    at_limit = HEADERS_BYTES_MAX - len("x-name")
+    assert size_problems(at_limit) == []
+    assert size_problems(at_limit + 1) == ["headers are larger than 8175 bytes"]

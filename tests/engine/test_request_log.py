@@ -113,6 +113,25 @@ def test_request_log_writes_one_line_for_any_path_and_method(raw: bytes, method:
     assert "unanswered" in line
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (b"/!~", "/!~"), (b"/a b", "/a\\x20b"), (b"/\x7f", "/\\x7f"), (b"/?token=a", "/"),
+        (b"/" + b"a" * 199, "/" + "a" * 199), (b"/" + b"a" * 200, "/" + "a" * 199 + "…"),
+    ],
+    ids=["first and last printable", "space", "delete", "query", "200 characters", "201 characters"],
+)  # fmt: skip
+def test_line_shows_printable_ascii_unchanged_up_to_200_characters(
+    path: bytes, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "evaltasks.requests")
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "raw_path": path, "headers": []}
+    with pytest.raises(StopIteration):
+        RequestLog(_silent)(scope, _receive, _send).send(None)
+    (line,) = _lines(caplog)
+    assert line["path"] == shown
+
+
 async def _silent(scope: Scope, receive: Receive, send: Send) -> None:
     """An app that says nothing."""
 

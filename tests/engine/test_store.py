@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import threading
 from pathlib import Path
 
@@ -130,6 +131,25 @@ async def test_open_refuses_a_damaged_file_with_the_repair(tmp_path: Path) -> No
     with pytest.raises(StoreError, match="--store"):
         async with Store.open(path):
             pass
+
+
+async def test_open_refuses_a_path_below_a_file_with_the_repair(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "store.db"
+    with pytest.raises(StoreError) as refused:
+        async with Store.open(path):
+            pass
+    assert str(refused.value) == (
+        f"The store '{path}' cannot be opened ([Errno 17] File exists: '{path.parent}'). "
+        "Choose another path with --store, or move the file away to start with an empty store."
+    )
+
+
+async def test_open_creates_folder_and_file_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "store.db"
+    async with Store.open(path):
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
 async def test_open_refuses_a_store_of_a_newer_version(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from evaltasks.api.ai_integrations import AiIntegration
 from evaltasks.promote.export import SecretsFound, export_space
 from evaltasks.promote.folder import write_folder
+from evaltasks.promote.integration_files import ai_integration_file, notes_of_ai
 from evaltasks.promote.report import export_text, plan_json, plan_text
 from tests.support.promoting import KEY, SECRET_HEADER, evaluator, managed, place, planned, tasks_of, template, world
 
@@ -72,3 +74,19 @@ async def test_url_with_a_password_is_never_in_a_file_or_a_plan() -> None:
             await export_space(target.client, target.space.id)
     assert not [text for text in (plan_text(plan), plan_json(plan, applied=False), str(held.value)) if KEY in text]
     assert "base_url: [not shown: it looks like a key] → none" in plan_text(plan)
+
+
+@pytest.mark.parametrize("num_spaces", [0, 1, 2])
+def test_export_notes_an_integration_of_several_spaces_because_its_file_says_one(num_spaces: int) -> None:
+    integration = AiIntegration.model_validate(
+        {
+            "id": "a",
+            "name": "judge",
+            "provider": "OPEN_AI",
+            "scopings": [{"space_id": f"s{n}"} for n in range(num_spaces)],
+        }
+        | {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+    )
+    note = "AI integration 'judge': its file says this_space_only, but other spaces see it too."
+    assert notes_of_ai(integration) == ([note] if num_spaces > 1 else [])
+    assert ai_integration_file(integration).this_space_only is (num_spaces > 0)

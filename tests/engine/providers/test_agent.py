@@ -89,3 +89,18 @@ async def test_agent_errors_have_no_header_values_and_a_short_detail() -> None:
     assert refused.value.reason == "the agent answered 418"
     assert refused.value.detail is not None and len(refused.value.detail) <= 500
     assert "secret-1" not in repr(vars(refused.value))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        Answer(200, b"Sign in", headers={"content-type": "text/html; charset=utf-8"}),
+        Answer(200, b"\n <!DOCTYPE html><p>Sign in", headers={"content-type": "text/plain"}),
+        Answer(200, b"<HTML>", headers={"content-type": "application/json"}),
+    ],
+    ids=["by content type", "by doctype", "by first element"],
+)
+async def test_web_page_is_recognised_by_its_content_type_or_its_start(page: Answer) -> None:
+    async with judge_server(script=[page]) as server, agent_at(server.base_url) as agent:
+        with pytest.raises(CallRejected, match="answered with a web page"):
+            await agent.call({})

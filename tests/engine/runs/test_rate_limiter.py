@@ -303,6 +303,11 @@ def test_reset_time_is_read_from_the_header(text: str | None, seconds: float | N
             RateLimitStatus(calls_left=20, calls_per_second=20),
         ),
         ({"limit-requests": "many", "remaining-requests": "x", "reset-requests": "1s"}, None),
+        # Nothing is used up, although there is a reset.
+        ({"limit-requests": "5000", "remaining-requests": "5000", "reset-requests": "1s"}, None),
+        ({"limit-requests": "5000", "remaining-requests": "4999", "reset-requests": "1s"}, RateLimitStatus(4999, 1)),
+        # Only tokens are reported.
+        ({"limit-tokens": "100000", "remaining-tokens": "10000", "reset-tokens": "9s"}, RateLimitStatus(20, 20)),
     ],
 )
 def test_rate_limit_status_is_read_from_the_scarcer_of_requests_and_tokens(
