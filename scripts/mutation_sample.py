@@ -59,8 +59,9 @@ OPERATORS = [
 # of them is left out: a mutant that only such a test would kill is counted as a survivor.
 GROUP_SECONDS = (1.0, 8.0, 40.0)
 SECONDS_MAX = 600  # for all groups of one mutant
+# What runs in processes of its own, where no coverage is measured, and the tests that start those.
+OTHER_PROCESS = {"server/evaltasks/engine/sandbox/locked_worker.py": "tests/faults/test_sandbox.py"}
 _SECONDS = itertools.count(1_000_000_000)
-DEFAULT_TEST_SECONDS = 0.05  # for a test without a measured time
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,12 @@ def _nodes(node: parso.tree.NodeOrLeaf) -> Iterator[parso.tree.NodeOrLeaf]:
 
 
 def read_times(path: Path) -> dict[str, float]:
-    """Return the seconds of each test by its node id, read from a JUnit report of pytest."""
+    """Return the seconds of each test that passed, by its node id, read from a JUnit report of pytest."""
     times: dict[str, float] = {}
     for case in ElementTree.parse(path).iter("testcase"):
         module = case.get("classname", "").replace(".", "/")
-        times[f"{module}.py::{case.get('name')}"] = float(case.get("time", "0"))
+        if not any(child.tag in {"failure", "error", "skipped"} for child in case):
+            times[f"{module}.py::{case.get('name')}"] = float(case.get("time", "0"))
     return times
 
 
@@ -108,11 +110,13 @@ def tests_of(mutant: Mutant, data: CoverageData, measured: dict[str, str], times
     lines = range(mutant.line, mutant.end_line + 1)
     folder = str(Path(mutant.file).parent)
     tests = (
-        _recorded(data, measured, [mutant.file], lines)
+        {test for test in times if test.startswith(OTHER_PROCESS.get(mutant.file, "-"))}
+        or _recorded(data, measured, [mutant.file], lines)
         or _recorded(data, measured, [mutant.file])
         or _recorded(data, measured, [name for name in measured if str(Path(name).parent) == folder])
     )
-    return sorted(tests, key=lambda test: (times.get(test, DEFAULT_TEST_SECONDS), test))
+    # A test that fails by itself, or did not run, says nothing about a mutant.
+    return sorted(tests & times.keys(), key=lambda test: (times[test], test))
 
 
 def _recorded(data: CoverageData, measured: dict[str, str], files: list[str], lines: range | None = None) -> set[str]:
@@ -133,7 +137,7 @@ def groups(tests: list[str], times: dict[str, float]) -> Iterator[list[str]]:
         group: list[str] = []
         seconds = 0.0
         while rest and seconds < seconds_max:
-            seconds += times.get(rest[0], DEFAULT_TEST_SECONDS)
+            seconds += times[rest[0]]
             group.append(rest.pop(0))
         if group:
             yield group
@@ -249,7 +253,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--coverage", type=Path, default=ROOT / ".coverage")
-    parser.add_argument("--times", type=Path, help="a JUnit report of the suite")
+    parser.add_argument("--times", type=Path, required=True, help="a JUnit report of the suite")
     parser.add_argument("--again", nargs="*", default=[], metavar="FILE:LINE", help="forget these and run them again")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
