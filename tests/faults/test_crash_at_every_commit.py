@@ -1,8 +1,8 @@
-"""A process that dies at any commit, before or after it, costs nothing but the calls then under way.
+"""A crash at any commit, before or after it, costs nothing but the calls that are under way.
 
-Each kind of task run (`tests.support.workload`) is run once undisturbed to count its commits. Then for each commit, the
-engine is killed right before and right after it, the same file is opened again, and the end must equal the undisturbed
-end, with exactly as many further calls as answers were not on record.
+Each kind of task run (`tests.support.workload`) first runs without a crash to count its commits. Then for each commit,
+the engine is killed right before and right after it, and the same file is opened again. The result must equal that of
+the run without a crash, with exactly as many further calls as answers were not recorded.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ async def test_a_task_is_created_by_each_of_the_three_tools(mode: str) -> None:
         "code_evaluation", "code_evaluation", "run_experiment",
     ]  # fmt: skip
     assert {task["name"] for task in listed["tasks"]} == {"one", "two", "three"}
-    assert any("mustache was sent" in note for note in three["notes"])
+    assert any("mustache is used" in note for note in three["notes"])
     assert "project" not in three["task"], "nulls are dropped"
 
 
