@@ -93,7 +93,7 @@ def _add_engine_options(engine: argparse.ArgumentParser) -> None:
     engine.add_argument(
         "--rate-limit",
         metavar="N[/BURST]",
-        help="for tests of clients: answer 429 to more than N requests a second of one key or address",
+        help="for tests of clients: answer 429 to more than N requests per second of one key or address",
     )
     engine.add_argument(
         "--stage",

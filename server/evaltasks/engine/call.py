@@ -30,7 +30,7 @@ class Services:
         environment: The environment variables with the keys that AI integrations name.
         sandbox: Runs the code of custom evaluators.
         fault_injection: The AX failures that are simulated on purpose.
-        projections: Which columns of rows each task run reads.
+        projections: Estimates of how many rows a day tasks would evaluate, cached.
         new_id: Makes global ids.
         new_row_id: Makes ids of examples and experiment runs.
     """

@@ -76,7 +76,7 @@ class Engine:
             environment: The variables with the keys of AI integrations; by default those of the process.
             limits: Concurrency, timeouts and retries of the executor.
             default_space: The name of the space that is created if the store has none.
-            on_commit: Is called after every transaction that changed something.
+            on_commit: Is called before and after every commit, for crash tests.
             providers: Replaces the LLM providers, including their network access.
             sandbox: What runs the code of custom evaluators.
             sandbox_limits: Time and memory of that code.
