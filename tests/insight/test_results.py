@@ -107,6 +107,20 @@ def test_completeness_is_partial_when_rows_are_missing(run: TaskRun, why: str) -
     assert (complete.final, complete.why) == (False, [why])
 
 
+def test_completeness_names_every_count_that_disagrees_in_its_place() -> None:
+    rows = [row(n, score=1.0) for n in range(4)] + [row(n, "ERROR", reason="x") for n in range(5)]
+    rows += [row(n, "SKIPPED", reason="y") for n in range(6)] + [row(n, "WAITING") for n in range(7)]
+    assert completeness(task_run(TaskRunStatus.COMPLETED, 1, 2, 3), grouped(rows)).why == [
+        "7 of 22 evaluations were not made",
+        "the run counts 1 successes, 2 errors and 3 skipped, the rows read are 4, 5 and 6",
+    ]
+
+
+def test_grouped_keeps_rows_without_a_judge_apart_if_two_judges_fit() -> None:
+    rows = [row(1, judge="llm"), row(2, judge=HEURISTIC), row(3, "WAITING", judge=None)]
+    assert [(group.key.judge.kind, group.rows) for group in grouped(rows)] == [("llm", 1), (HEURISTIC, 1), (None, 1)]
+
+
 def test_group_sums_known_costs_and_counts_calls_without_a_price() -> None:
     llm = {"judge": "llm", "provider": "OPEN_AI", "model": "m"}
     rows = [

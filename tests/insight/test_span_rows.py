@@ -45,6 +45,19 @@ def test_incoming_span_infers_the_unit_of_a_numeric_time_from_its_size(seconds: 
     assert incoming_span({"start_time": seconds}, 1).start_time == START
 
 
+@pytest.mark.parametrize(
+    ("number", "start"),
+    [
+        (99_999_999_999, "5138-11-16T09:46:39"),  # the last number that is seconds
+        (100_000_000_000, "1973-03-03T09:46:40"),  # milliseconds
+        (100_000_000_000_000, "1973-03-03T09:46:40"),  # microseconds
+        (100_000_000_000_000_000, "1973-03-03T09:46:40"),  # nanoseconds
+    ],
+)
+def test_incoming_span_reads_a_numeric_time_as_a_year_after_1972(number: int, start: str) -> None:
+    assert incoming_span({"start_time": number}, 1).start_time == datetime.fromisoformat(start).replace(tzinfo=UTC)
+
+
 def test_incoming_span_reads_plain_input_and_output_columns_as_values() -> None:
     span = incoming_span({"start_time": 1795255200, "input": "why?", "output": "so", "customer": "c1"}, 1)
     assert span.attributes == {"input.value": "why?", "output.value": "so", "customer": "c1"}
@@ -55,6 +68,21 @@ def test_incoming_span_derives_missing_ids_from_content_and_row_number() -> None
     first, again, neighbour = incoming_span(row, 1), incoming_span(row, 1), incoming_span(row, 2)
     assert (first.span_id, first.trace_id) == (again.span_id, again.trace_id)
     assert first.span_id != neighbour.span_id
+    assert first.trace_id != neighbour.trace_id
+    assert (len(first.span_id or ""), len(first.trace_id or "")) == (16, 32)
+    assert int(f"{first.span_id}{first.trace_id}", 16) > 0
+
+
+@pytest.mark.parametrize(("given", "derived"), [("span_id", "trace_id"), ("trace_id", "span_id")])
+def test_incoming_span_keeps_one_id_and_derives_the_other(given: str, derived: str) -> None:
+    span = incoming_span({"start_time": 1795255200, given: "mine"}, 1)
+    assert getattr(span, given) == "mine"
+    assert getattr(span, derived) not in {None, "mine"}
+
+
+def test_incoming_span_may_end_when_it_starts() -> None:
+    assert incoming_span({"start_time": 1795255200, "end_time": 1795255200}, 1).end_time == START
+    assert incoming_span({"start_time": 1795255200, "latency_ms": 0}, 1).end_time == START
 
 
 def test_incoming_span_computes_a_missing_end_from_the_latency() -> None:
@@ -68,6 +96,8 @@ def test_incoming_span_computes_a_missing_end_from_the_latency() -> None:
         ({"name": "x"}, "start_time is missing"),
         ({"start_time": "yesterday"}, "neither RFC 3339"),
         ({"start_time": 0}, "1970"),
+        ({"start_time": True}, "neither RFC 3339"),
+        ({"start_time": [1795255200]}, "neither RFC 3339"),
         ({"start_time": 1e300}, "out of range"),
         ({"start_time": 1795255200, "end_time": 1795255100}, "end_time is before start_time"),
         ({"start_time": 1795255200, "status_code": "WEIRD"}, "status_code must be"),

@@ -137,6 +137,33 @@ def test_merge_issues_reports_a_misplaced_argument_once() -> None:
     assert merge_issues([unreadable, other], [misplaced]) == [other, misplaced]
 
 
+@pytest.mark.parametrize(
+    ("task_type", "target", "argument"),
+    [
+        ("run_experiment", "dataset", "project"),
+        ("run_experiment", "dataset", "sampling_rate"),
+        ("code_evaluation", "project", "run_configuration"),
+        ("code_evaluation", "project", "experiment_ids"),
+        ("code_evaluation", "dataset", "sampling_rate"),
+    ],
+)
+def test_an_unreadable_argument_that_does_not_belong_is_only_to_be_removed(
+    task_type: str, target: str, argument: str
+) -> None:
+    given = ReadArguments({"name": "t", "task_type": task_type, target: "x"})
+    given.unreadable = frozenset({argument, "evaluators" if task_type == "code_evaluation" else "run_configuration"})
+    unreadable = ValidationIssue(argument, "must be text", "write it in quotes")
+    merged = merge_issues([unreadable], creation_issues(given)[1])
+    assert [(issue.argument, issue.remedy.split()[0]) for issue in merged] == [(argument, "remove")]
+
+
+def test_merge_issues_keeps_the_reading_error_of_an_argument_that_belongs() -> None:
+    reading = ValidationIssue("dataset", "must be text", "write it in quotes")
+    rule = ValidationIssue("dataset", "project and dataset exclude each other", "keep exactly one of them")
+    nested = ValidationIssue("dataset.name", "is unknown", "look it up")
+    assert merge_issues([reading], [rule, nested]) == [reading, nested]
+
+
 # --- updating -----------------------------------------------------------------------------------------------------
 def task(type_: str, **fields: Any) -> Task:
     return Task.model_validate({"id": "t", "name": "n", "type": type_, "created_at": NOW, "updated_at": NOW, **fields})

@@ -48,3 +48,29 @@ def test_same_window_matches_any_missing_time() -> None:
     assert same_window(task_run, None, None)
     assert same_window(task_run, NOW - DAY, None)
     assert not same_window(task_run, NOW - 2 * DAY, NOW)
+
+
+def test_default_window_at_the_age_at_which_the_last_run_is_too_old() -> None:
+    at_limit = default_window(None, None, [ran(None, NOW - 30 * DAY)], NOW)
+    beyond = default_window(None, None, [ran(None, NOW - 30 * DAY - timedelta(seconds=1))], NOW)
+    assert (at_limit.start, at_limit.note) == (None, None)
+    assert beyond.start == NOW - 30 * DAY
+
+
+def test_default_window_leaves_an_end_before_the_last_run_to_the_service() -> None:
+    for last_end in (NOW, NOW + DAY):
+        window = default_window(None, NOW, [ran(None, last_end)], NOW)
+        assert (window.start, window.end, window.note) == (None, NOW, None)
+
+
+def test_default_window_continues_from_the_latest_end_of_all_runs() -> None:
+    history = [ran(None, NOW - 60 * DAY), ran(None, None), ran(None, NOW - DAY)]
+    assert default_window(None, None, history, NOW).start is None
+
+
+def test_same_window_ignores_differences_below_a_second() -> None:
+    task_run = ran(NOW - DAY, NOW)
+    almost, second = timedelta(milliseconds=999), timedelta(seconds=1)
+    assert same_window(task_run, NOW - DAY + almost, NOW - almost)
+    assert not same_window(task_run, NOW - DAY, NOW - second)
+    assert not same_window(task_run, NOW - DAY + second, NOW)

@@ -11,6 +11,8 @@ import anyio
 import httpx2
 import pytest
 
+from evaltasks.cli import HANDLERS
+from evaltasks.tools.context import Refused
 from tests.support.command_line import ROOT, run_command, start_command
 from tests.support.engines import engine
 from tests.support.starts import quick_command
@@ -96,6 +98,7 @@ def test_load_spans_fills_a_project_that_doctor_reports(tmp_path: Path, spans_fi
     examined = run_command("doctor", "--store", store)
     assert examined.returncode == 0, examined.stdout
     assert "All checks passed." in examined.stdout
+    assert "final results (8 of 8 done: 8 ok, 0 errors, 0 skipped)" in examined.stdout
 
 
 def test_load_examples_creates_a_dataset(tmp_path: Path) -> None:
@@ -206,3 +209,29 @@ def test_a_checkout_runs_without_installation() -> None:
         [sys.executable, "server", "--version"], capture_output=True, text=True, timeout=30, cwd=ROOT, check=False
     )
     assert shown.stdout.startswith("evaltasks ")
+
+
+def test_an_interrupted_command_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(HANDLERS, "schemas", interrupt)
+    assert run_command("schemas", "--check").returncode == 130
+
+
+def test_of_several_errors_the_expected_one_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise BaseExceptionGroup("a task group", [ValueError("a bug"), ExceptionGroup("inner", [Refused("no rows")])])
+
+    monkeypatch.setitem(HANDLERS, "schemas", fail)
+    failed = run_command("schemas", "--check")
+    assert (failed.returncode, failed.stderr) == (1, "evaltasks: no rows\n")
+
+
+def test_an_unexpected_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise ExceptionGroup("a task group", [ValueError("a bug")])
+
+    monkeypatch.setitem(HANDLERS, "schemas", fail)
+    with pytest.raises(ExceptionGroup):
+        run_command("schemas", "--check")

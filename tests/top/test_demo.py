@@ -5,10 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from mcp import Client
 
+from evaltasks.demo import small_llm
+from evaltasks.demo.agent import DemoAgent
 from evaltasks.demo.agreement import Judged, agreement, area_under_curve
+from evaltasks.tools.context import ToolFailed
 
 
 def test_the_demo_completes_and_keeps_its_store(tmp_path: Path) -> None:
@@ -40,6 +46,92 @@ def test_agreement_counts_what_the_judge_said_against_what_is_true() -> None:
     assert found.auc == pytest.approx(0.75)
     assert found.length_auc == 1.0
     assert found.majority_accuracy == 0.5
+
+
+def test_agreement_puts_each_verdict_into_its_own_count() -> None:
+    def judged(count: int, is_right: bool, said_right: bool | None) -> list[Judged]:
+        return [Judged(is_right, said_right, None, 1)] * count
+
+    found = agreement(
+        judged(5, True, True) + judged(4, True, False) + judged(3, False, True) + judged(2, False, False)
+        + judged(1, True, None)
+    )  # fmt: skip
+    assert (found.right_called_right, found.right_called_wrong) == (5, 4)
+    assert (found.wrong_called_right, found.wrong_called_wrong) == (3, 2)
+    assert (found.rows, found.unsure, found.auc) == (15, 1, 0.5)
+    assert found.accuracy == pytest.approx(7 / 14)
+    # By chance: (9 * 8 + 5 * 6) of 14 * 14.
+    assert found.kappa == pytest.approx((7 / 14 - 102 / 196) / (1 - 102 / 196))
+    assert found.majority_accuracy == pytest.approx(10 / 15)
+
+
+def test_agreement_without_a_verdict_has_no_accuracy() -> None:
+    found = agreement([Judged(True, None, None, 1), Judged(False, None, None, 1)])
+    assert (found.unsure, found.accuracy, found.kappa) == (2, 0, 0)
+
+
+def test_the_small_model_names_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "weights_of_test").mkdir()
+    (tmp_path / "weights_of_test" / "__init__.py").touch()
+    for package in ("no_such_package_of_test", "weights_of_test"):
+        monkeypatch.setattr(small_llm, "_WEIGHTS_PACKAGE", package)
+        with pytest.raises(small_llm.NotInstalled, match="python scripts/install_llm"):
+            small_llm.weights()
+    file = tmp_path / "weights_of_test" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    file.touch()
+    assert small_llm.weights() == file
+
+
+async def test_the_demo_waits_until_a_run_is_finished_and_shows_every_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run = {"run_id": "r1", "task_name": "tone", "status": "running", "done": "1 of 2", "num_errors": 0}
+    ended = {**run, "status": "completed", "done": "2 of 2"}
+    chained = {"run_id": "r2", "status": "failed", "done": "0", "num_errors": 3}
+    results = {
+        "evaluators": [
+            {"evaluator_name": "kind", "labels": [{"label": "yes", "rows": "1 of 2"}], "score": {"mean": 0.5}},
+            {
+                "evaluation_name": "open",
+                "labels": [{"other_label": {"untrusted": "oh"}, "rows": "1 of 2"}, {"rows": "1"}],
+            },
+            {"evaluator_name": "empty", "labels": []},
+        ]
+    }
+    script = [
+        {"finished": False, "task_run": run},
+        {"finished": False, "task_run": run},
+        {"finished": True, "task_run": ended, "chained_task_runs": [chained]},
+        results,
+        {"evaluators": []},
+    ]
+    calls: list[tuple[str, str | None]] = []
+
+    class Server:
+        async def call_tool(self, tool: str, arguments: dict[str, Any], **_: Any) -> Any:
+            calls.append((tool, arguments.get("run_id")))
+            return SimpleNamespace(is_error=False, structured_content=script.pop(0))
+
+    answer = await DemoAgent(cast(Client, Server())).finish("trigger_task_run", task="tone", wait=True)
+    assert answer["task_run"] == ended
+    assert calls == [
+        ("trigger_task_run", None), ("wait_for_task_run", "r1"), ("wait_for_task_run", "r1"),
+        ("task_run_results", "r1"), ("task_run_results", "r2"),
+    ]  # fmt: skip
+    assert capsys.readouterr().out.splitlines() == [
+        "  task run 'tone' completed: 2 of 2 rows, 0 errors",
+        "  kind: yes 1 of 2; mean score 0.50",
+        "  open: oh 1, no label 2",
+        "  task run failed: 0 rows, 3 errors",
+    ]
+
+
+async def test_the_demo_stops_at_a_tool_error() -> None:
+    class Server:
+        async def call_tool(self, *_: Any, **__: Any) -> Any:
+            return SimpleNamespace(is_error=True, content=[SimpleNamespace(text="no such task")])
+
+    with pytest.raises(ToolFailed, match="get_task: no such task"):
+        await DemoAgent(cast(Client, Server())).call("get_task", task="x")
 
 
 def test_a_score_that_says_nothing_has_half_the_area() -> None:
