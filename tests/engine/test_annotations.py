@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -222,3 +222,29 @@ async def test_annotations_are_deleted_with_their_rows_but_not_with_their_config
         await it.seed_spans(project, 1)
         spans = await _spans(it, project)
     assert [len(spans[id_]["annotations"]) for id_ in ids] == [0, 1]
+
+
+@pytest.mark.parametrize(("granularity", "days"), [("span", 31), ("trace", 31), ("session", 7)])
+async def test_annotate_window_may_be_as_long_as_its_granularity_allows(granularity: str, days: int) -> None:
+    async with engine(clock=ManualClock(SOON)) as it:
+        body: dict[str, Any] = {"project_id": await it.seed_project(), "annotations": _records(["gone"], label="x")}
+        await _config(it)
+
+        async def refused(status: int, start: timedelta) -> str:
+            window = {"start_time": (SOON - start).isoformat(), "granularity": granularity}
+            return str((await it.ask("POST", "/v2/spans/annotate", {**body, **window}, status=status))["detail"])
+
+        longest = timedelta(days=days)
+        too_long = f"The window must not be longer than {days} days; change start_time or end_time."
+        assert await refused(422, longest + timedelta(milliseconds=1)) == too_long
+        assert f"the window is the last {days} days" in await refused(404, longest)
+
+
+@pytest.mark.parametrize(("num_names", "rest"), [(5, "'t4'."), (6, "'t4' and 1 more.")])
+async def test_annotate_names_up_to_five_unknown_configs(num_names: int, rest: str) -> None:
+    async with engine(clock=ManualClock(SOON)) as it:
+        values = [{"name": f"t{n}", "label": "x"} for n in range(num_names)]
+        body = {"project_id": await it.seed_project(), "annotations": [{"record_id": "s", "values": values}]}
+        problem = await it.ask("POST", "/v2/spans/annotate", body, status=422)
+    names = f"'t0', 't1', 't2', 't3', {rest}"
+    assert problem["detail"] == f"The space has no annotation config with these names: {names} Create one first."

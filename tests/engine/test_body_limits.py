@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import anyio
 import httpx2
 import pytest
 
+from evaltasks.api.problems import TooLarge
 from evaltasks.engine.body_limits import BodyLimits
 from evaltasks.engine.ingest.ingestor import IN_FLIGHT_MAX
+from evaltasks.engine.request_body import decompress
 from tests.support.backends import served
 from tests.support.engines import EngineInTest, engine
 from tests.support.otlp import span_request
@@ -162,3 +164,23 @@ async def test_client_that_disconnects_is_not_an_internal_error(caplog: pytest.L
             async with httpx2.AsyncClient(base_url=address, trust_env=False) as http:
                 assert (await http.get("/v2/spaces")).status_code == 200
     assert "internal error" not in caplog.text
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(MIB, True), (MIB + 1, False)])
+def test_decompress_allows_exactly_the_size_limit(size: int, allowed: bool) -> None:
+    with nullcontext() if allowed else pytest.raises(TooLarge, match="larger than 1 MiB"):
+        assert len(decompress(gzip.compress(b"x" * size), MIB)) == MIB
+
+
+@pytest.mark.parametrize(("size", "status"), [(MIB, 201), (MIB + 1, 413)])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_body_of_exactly_the_size_limit_is_accepted(size: int, status: int, chunked: bool) -> None:
+    async def in_parts(content: bytes) -> AsyncIterator[bytes]:
+        yield content[: size // 2]
+        yield content[size // 2 :]
+
+    async with engine(body_bytes_max=MIB) as it:
+        content = b'{"name": "s"}'.ljust(size)
+        sent = in_parts(content) if chunked else content
+        reply = await it.http.post("/v2/spaces", content=sent, headers={"content-type": "application/json"})
+    assert reply.status_code == status

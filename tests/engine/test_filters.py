@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -242,3 +243,19 @@ def test_common_filters_use_an_index(store: SpanStore) -> None:
     text = f"EXPLAIN QUERY PLAN SELECT seq FROM spans s WHERE project_id = 'p' AND {where.sql} ORDER BY start_us DESC"
     plan = " ".join(row[3] for row in store.connection.execute(text, where.values))
     assert "spans_by_kind" in plan
+
+
+def test_filter_compares_64_bit_integers_exactly_and_larger_ones_as_floats(store: SpanStore) -> None:
+    store.add_span(4, attributes={"n": 2**53})
+    store.add_span(5, attributes={"n": 2**53 + 1})
+    store.add_span(6, attributes={"n": 2**63 - 1})
+    for number, seqs in ((2**53, [4]), (2**53 + 1, [5]), (2**63 - 1, [6]), (-(2**63) + 1, [])):
+        assert store.select(compile_filter(f"attributes.n = {number}", Target.SPAN)) == seqs
+    assert store.select(compile_filter(f"attributes.n < {2**63}", Target.SPAN)) == [4, 5, 6]
+
+
+@pytest.mark.parametrize(("characters", "allowed"), [(4000, True), (4001, False)])
+def test_filter_may_have_4000_characters(characters: int, allowed: bool) -> None:
+    text = "name = '" + "x" * (characters - len("name = ''")) + "'"
+    with nullcontext() if allowed else pytest.raises(Unprocessable, match="4,001 characters long"):
+        parse_filter(text)

@@ -6,7 +6,7 @@ import hmac
 import json
 import string
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import httpx2
@@ -160,3 +160,13 @@ async def test_integrations_cannot_read_variables_of_evaltasks() -> None:
             found[name] = (await it.ask("POST", "/v2/ai-integrations", body))["has_api_key"]
         assert dict(it.engine.services.environment) == {"JUDGE_KEY": "j"}
     assert found == {"EVALTASKS_ENGINE_KEY": False, "EVALTASKS_HTTP_TOKEN": False, "JUDGE_KEY": True}
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [("abcdefgh" * 3, True), (("abcdefgh" * 3)[1:], False), ("abcdefga" * 3, False)],
+    ids=["24 characters, 8 different", "23 characters", "7 different"],
+)
+def test_key_needs_24_characters_and_8_different_ones(key: str, allowed: bool) -> None:
+    with nullcontext() if allowed else pytest.raises(WeakKey, match="at least 24 characters, 8 of them different"):
+        assert keys_from(key) is not None

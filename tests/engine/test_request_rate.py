@@ -18,7 +18,8 @@ from tests.support.engines import ManualClock, engine
 
 
 @pytest.mark.parametrize(
-    ("text", "rate"), [("10", Rate(10, 10)), ("0.5", Rate(0.5, 1)), ("2.5", Rate(2.5, 3)), ("10/20", Rate(10, 20))]
+    ("text", "rate"),
+    [("10", Rate(10, 10)), ("0.5", Rate(0.5, 1)), ("2.5", Rate(2.5, 3)), ("10/20", Rate(10, 20)), ("5/1", Rate(5, 1))],
 )
 def test_rate_from_parses_requests_per_second_and_burst(text: str, rate: Rate) -> None:
     assert rate_from(text) == rate

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
+from pydantic import ValidationError
 
+from evaltasks.api.spans import IncomingSpan
 from evaltasks.engine.runs.executor import ExecutorLimits
 from tests.support.engines import SPANS_START, WINDOW, EngineInTest, ManualClock, engine
 
@@ -290,3 +293,13 @@ async def test_delete_spans_deletes_by_id_in_a_window_with_an_exclusive_end() ->
     }  # fmt: skip
     assert rest["deleted_span_ids"] == [ids[0], ids[2]]
     assert [span["context"]["span_id"] for span in left] == [ids[3]]
+
+
+@pytest.mark.parametrize(
+    ("moment", "allowed"),
+    [("1970-01-01T00:00:00Z", False), ("1970-12-31T23:59:59.999Z", False), ("1971-01-01T00:00:00Z", True)],
+)
+def test_incoming_span_takes_a_time_in_1970_for_a_mistake_of_unit(moment: str, allowed: bool) -> None:
+    span = {"start_time": moment, "end_time": "1971-01-02T00:00:00Z", "attributes": {}}
+    with nullcontext() if allowed else pytest.raises(ValidationError, match=r"start_time\n.*unit mistake"):
+        IncomingSpan.model_validate(span)

@@ -199,6 +199,8 @@ async def test_trigger_of_an_experiment_reports_all_problems_at_once() -> None:
         }
         problem = await it.ask("POST", f"/v2/tasks/{task}/trigger", wrong, status=400)
         assert all(name in problem["detail"] for name in wrong)
+        assert "example_ids[0] is not an example of this version of the dataset" in problem["detail"]
+        assert "example_ids and max_examples exclude each other" in problem["detail"]
         await it.ask("POST", f"/v2/tasks/{task}/trigger", {}, status=400)
         await it.ask("POST", f"/v2/tasks/{task}/trigger", {"experiment_name": "taken"}, status=409)
         await it.ask("POST", f"/v2/tasks/{task}/trigger", {"experiment_name": 'a"b'}, status=400)

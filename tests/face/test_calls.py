@@ -41,6 +41,13 @@ async def test_an_unknown_tool_is_answered_with_the_most_similar_name(mode: str)
     assert words == "Unknown tool; did you mean say_word?"
 
 
+async def test_an_unknown_tool_is_answered_with_up_to_three_similar_names(mode: str) -> None:
+    async with agent(mode) as it:
+        words = await it.refusal("list_task")
+
+    assert words == "Unknown tool; did you mean list_tasks or list_task_runs or get_task?"
+
+
 async def test_an_internal_error_shows_only_its_reference_number(mode: str, caplog: pytest.LogCaptureFixture) -> None:
     async with agent(mode, tools=[raising(RuntimeError("secret-span-text"))]) as it:
         with caplog.at_level(logging.ERROR):

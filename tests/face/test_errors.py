@@ -134,3 +134,21 @@ def test_a_result_that_fits_is_not_changed() -> None:
     answer = {"a": ["x" * 5000], "notes": ["one"]}
 
     assert truncated_to_fit(answer) == answer
+
+
+@pytest.mark.parametrize(("num_candidates", "rest"), [(1, ""), (8, ""), (9, "; and 1 more")])
+def test_the_message_of_an_unresolved_name_shows_up_to_eight_candidates(num_candidates: int, rest: str) -> None:
+    candidates = [(f"task {i}", f"id-{i}") for i in range(num_candidates)]
+    shown = "; ".join(f"{name} ({id_})" for name, id_ in candidates[:8])
+    assert message_for(NotResolved("No task is called 'tsk'", candidates=candidates)) == (
+        f"No task is called 'tsk'. Candidates, as name (id): {shown}{rest}. Call again with one of these ids."
+    )
+
+
+def test_the_note_of_a_truncated_list_advises_a_limit_of_at_least_one() -> None:
+    rows = [{"rows": [{"text": "x" * 200}] * n} for n in (1000, 1000)]
+    whole = truncated_to_fit({"rows": rows[0]["rows"]})
+    kept = len(whole["rows"])
+    assert f"rows shows {kept} of 1000; call again with limit={kept} (and the cursor" in whole["notes"][0]
+    huge = truncated_to_fit({"rows": [{f"k{n}": "x" for n in range(ANSWER_CHARACTERS_MAX)}]})
+    assert "rows shows 0 of 1; call again with limit=1 (and the cursor" in huge["notes"][0]

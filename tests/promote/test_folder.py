@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evaltasks.promote.documents import EvaluatorFile, TaskFile
-from evaltasks.promote.folder import BadFiles, read_folder, write_folder
+from evaltasks.promote.documents import AgentIntegrationFile, AiIntegrationFile, EvaluatorFile, TaskFile
+from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
 from evaltasks.promote.yaml_text import BYTES_MAX
 from tests.support.promoting import KEY
 
@@ -150,3 +151,41 @@ def test_write_folder_writes_prompts_as_block_texts(tmp_path: Path) -> None:
     write_folder(tmp_path, [EvaluatorFile.model_validate(file)])
     written = (tmp_path / "evaluators/e.yaml").read_text()
     assert "    template: |\n      First {output}\n\n      Second: #1\n" in written
+
+
+def test_write_folder_cuts_file_names_at_80_characters(tmp_path: Path) -> None:
+    longest = write_folder(tmp_path / "a", [task("n" * 80)]).changed
+    cut = write_folder(tmp_path / "b", [task("n" * 81)]).changed
+    assert longest == cut == [f"tasks/{'n' * 80}.yaml"]
+    both = write_folder(tmp_path / "c", [task("n" * 80), task("n" * 81)]).changed
+    assert len({*both}) == 2 and {*longest} & {*both} == set()
+
+
+@pytest.mark.parametrize(
+    ("task_name", "ai_integrations", "agent_integrations"),
+    [("model", ["same"], []), ("agent", [], ["same"])],
+)
+def test_bundle_select_tells_ai_and_agent_integrations_of_one_name_apart(
+    task_name: str, ai_integrations: list[str], agent_integrations: list[str]
+) -> None:
+    generation = {"experiment_type": "llm_generation", "ai_integration": "same", "input_variable_format": "mustache"}
+    configurations: dict[str, dict[str, Any]] = {
+        "model": {**generation, "messages": [{"role": "user", "content": "{{question}}"}]},
+        "agent": {"experiment_type": "agent_call", "agent_integration": "same", "input_template": {}},
+    }
+    bundle = Bundle.from_files(
+        [
+            *(
+                TaskFile.model_validate(
+                    {"name": name, "type": "run_experiment", "dataset": "d", "run_configuration": configuration}
+                )
+                for name, configuration in configurations.items()
+            ),
+            AiIntegrationFile.model_validate({"name": "same", "provider": "open_ai"}),
+            AgentIntegrationFile.model_validate({"name": "same", "endpoint": "http://127.0.0.1:9/ask"}),
+        ]
+    )
+    chosen = bundle.select([task_name])
+    assert (list(chosen.tasks), list(chosen.ai_integrations), list(chosen.agent_integrations)) == (
+        [task_name], ai_integrations, agent_integrations,
+    )  # fmt: skip
