@@ -313,6 +313,12 @@ async def test_process_sandbox_cannot_connect_to_a_local_port() -> None:
             server.accept()
 
 
+async def test_process_sandbox_ends_a_worker_that_waits_without_using_the_cpu() -> None:
+    limits = SandboxLimits(batch_seconds=60, request_seconds=1.5, rows_per_batch=1)
+    (bad,) = await attacks(PROCESS, ["os.read(0, 10)"], limits=limits, imports="import os")
+    assert bad.reason == "the evaluator's code ran longer than 60 s"
+
+
 async def test_process_sandbox_worker_that_kills_itself_fails_only_its_row() -> None:
     bodies = ["os._exit(0)", "os.abort()", "os.write(1, b'x' * 100)", "os.close(1)", "os.read(0, 10)"]
     assert len(await attacks(PROCESS, bodies, imports="import os")) == len(bodies)

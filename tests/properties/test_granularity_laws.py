@@ -100,6 +100,17 @@ def test_conversation_is_json_of_its_first_turns_within_the_limit(turns: list[Tu
         assert all((theirs[key] or "").startswith(mine[key] or "") for key in ("input", "output"))
 
 
+def test_conversation_that_fits_exactly_is_whole_and_otherwise_loses_its_last_characters() -> None:
+    turns = [Turn("question 1", "answer 1"), Turn("question 2", "the longer answer 2")]
+    whole = json.dumps([{"input": turn.input, "output": turn.output} for turn in turns], ensure_ascii=False)
+    for lost in range(3):
+        talk = Conversation(len(whole) - lost)
+        for turn in turns:
+            talk.add(turn)
+        expected = f"{whole[: len(whole) - 3 - lost]}{whole[-3:]}"
+        assert (talk.text(), talk.is_truncated) == (expected, lost > 0)
+
+
 @given(st.dictionaries(TEXTS, st.integers(0, 500), min_size=1, max_size=6), st.integers(0, 1000))
 def test_allot_characters_is_fair_and_within_the_total(lengths: dict[str, int], total: int) -> None:
     kept = allot_characters(lengths, total)

@@ -89,6 +89,21 @@ def test_contract_reports_all_problems_together() -> None:
     assert problems[-1].startswith("code line 4: return EvaluationResult")
 
 
+def test_contract_quotes_80_characters_of_a_name() -> None:
+    long = "n" * 81
+    code = custom_code(RESULT, variables=["output", long]).replace(f"{long}=None", long)
+    (needs_default,) = read_contract(custom_config(code=code, variables=["output", long])).problems
+    assert needs_default == f"code line 2: the parameter '{long[:80]}' needs a default; write {long[:80]}=None"
+    (missing,) = read_contract(custom_config(code=code)).problems
+    assert f"the parameter '{long[:80]}' is missing from variables" in missing
+    (twice,) = read_contract(
+        custom_config(
+            code=custom_code(RESULT, variables=[long]).replace("label=output", f"label={long}"), variables=[long, long]
+        )
+    ).problems
+    assert twice == f"variable '{long[:80]}' is in variables twice"
+
+
 def test_valid_code_becomes_a_program_with_the_same_line_numbers() -> None:
     code = '"""A check."""\n\nclass Check(CodeEvaluator):  # base\n' + custom_code(RESULT).partition("\n")[2]
     config = custom_config(code=code, imports="from __future__ import annotations\nimport re, json as j")

@@ -58,6 +58,29 @@ async def test_faithfulness_quotes_the_words_missing_from_the_context() -> None:
     assert HONESTY in str(outcome.explanation)
 
 
+@pytest.mark.parametrize(("missing", "more"), [(12, ""), (13, " and 1 more"), (15, " and 3 more")])
+async def test_faithfulness_quotes_twelve_words_and_counts_the_others(missing: int, more: str) -> None:
+    words = [chr(ord("a") + place) * 6 for place in range(missing)]
+    outcome = await evaluated(judge(), input="", context="Oslo", output=" ".join(words))
+
+    quoted = ", ".join(f"“{word}”" for word in words[:12])
+    assert f"not found: {quoted}{more}. (" in str(outcome.explanation)
+
+
+@pytest.mark.parametrize(
+    ("context", "output", "score"),
+    [
+        ("founding", "founders", 1.0),  # five letters alike
+        ("foundry", "fountain", 0.0),
+        ("covid19", "covid20", 1.0),
+        ("12345kg", "12345lb", 0.0),  # a number with its unit is compared as a whole
+        ("1234567", "1234568", 0.0),
+    ],
+)
+async def test_words_are_compared_by_five_letters_and_numbers_whole(context: str, output: str, score: float) -> None:
+    assert (await evaluated(judge(), input="", context=context, output=output)).score == score
+
+
 async def test_heuristic_is_unsure_between_the_thresholds() -> None:
     values = {"input": "", "context": "red green blue", "output": "red green blue yellow"}
 
@@ -123,6 +146,27 @@ async def test_refusal_is_detected_at_the_start_of_the_answer(answer: str, label
         evaluator = judge("heuristic-refusal", "{response}", classification_choices=choices)
 
         assert (await evaluated(evaluator, response=answer)).label == label
+
+
+@pytest.mark.parametrize(("at", "label"), [(400, "refused"), (401, "answered")])
+async def test_refusal_must_end_within_the_first_400_characters(at: int, label: str) -> None:
+    evaluator = judge("heuristic-refusal", "{response}", classification_choices={"refused": 1, "answered": 0})
+    refusal = "I cannot"
+
+    outcome = await evaluated(evaluator, response=f"{' ' * (at - len(refusal))}{refusal} say.")
+
+    assert outcome.label == label
+
+
+@pytest.mark.parametrize(
+    ("found", "label"), [(9, "supported"), (8, None), (7, None), (6, "unsupported"), (5, "unsupported")]
+)
+async def test_label_is_high_from_nine_tenths_and_low_up_to_six(found: int, label: str | None) -> None:
+    words = [chr(ord("a") + place) * 6 for place in range(10)]
+
+    outcome = await evaluated(judge(), input="", context=" ".join(words[:found]), output=" ".join(words))
+
+    assert (outcome.score, outcome.label) == (found / 10, label)
 
 
 @pytest.mark.parametrize(

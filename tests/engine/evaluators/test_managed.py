@@ -97,6 +97,7 @@ async def test_managed_evaluator_fails_rows_with_a_value_that_is_too_long() -> N
         (config("MATCHES_REGEX", ("a", "b"), pattern="a"), "takes 1 variable(s), not 2"),
         (config("CONTAINS_ANY_KEYWORD", keywords=[]), "at least one keyword"),
         (config("CONTAINS_ALL_KEYWORDS", keywords=["a", " "]), "no keyword must be blank"),
+        (config("CONTAINS_ALL_KEYWORDS", keywords=["a"] * 1001), "at most 1000 keywords, not 1001"),
         (config("CONTAINS_ALL_KEYWORDS", pattern="a"), "needs the static parameter 'keywords' of type STRING_ARRAY"),
         (config("JSON_PARSEABLE", schema="{}"), "takes no static parameter 'schema'; it takes: none"),
         (config("EXACT_MATCH"), "needs the static parameter 'expected' of type STRING"),
@@ -108,6 +109,22 @@ def test_invalid_managed_config_is_refused_at_creation(wrong: ManagedCodeConfig,
     assert any(words in problem for problem in problems_of_managed(wrong)), problems_of_managed(wrong)
     with pytest.raises(ValueError, match=r"\w"):
         ManagedCodeEvaluator(wrong)
+
+
+@pytest.mark.parametrize(
+    "largest",
+    [
+        config("CONTAINS_ANY_KEYWORD", keywords=["a"] * 1000),
+        config("MATCHES_REGEX", pattern="a" * 10_000),
+        config("EXACT_MATCH", ("a", "b")),
+    ],
+)
+def test_managed_config_at_its_limits_is_accepted(largest: ManagedCodeConfig) -> None:
+    assert problems_of_managed(largest) == []
+
+
+async def test_managed_evaluator_reads_a_value_of_the_greatest_length() -> None:
+    assert await passes("EXACT_MATCH", "a" * 5_000_000, expected="a" * 5_000_000)
 
 
 def test_every_managed_evaluator_has_its_requirements() -> None:

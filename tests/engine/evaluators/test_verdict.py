@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaltasks.engine.evaluators.verdict import read_verdict
+from evaltasks.engine.evaluators.verdict import cut, read_verdict
 from evaltasks.engine.providers.provider import ChatReply
 
 RELEVANCE = {"relevant": 1.0, "not relevant": 0.0}
@@ -78,6 +78,10 @@ def test_read_verdict_prefers_a_structured_answer_to_text() -> None:
 
     assert verdict is not None
     assert (verdict.label, verdict.answered_by, verdict.explanation) == ("factual", "tool_call", None)
+
+
+def test_cut_shortens_a_reply_of_more_than_500_characters() -> None:
+    assert [cut("x" * length) for length in (500, 501)] == ["x" * 500, "x" * 500 + "…"]
 
 
 REPLIES = st.one_of(

@@ -145,6 +145,29 @@ async def test_task_run_fails_with_the_most_frequent_reason_if_every_row_is_an_e
         assert "'tone'" in done["failure_reason"] and "attributes.voice.tone" in done["failure_reason"]
 
 
+@pytest.mark.parametrize(("others", "share"), [(0, ""), (1, " (the reason of 3 of 4)")])
+async def test_failure_reason_says_how_many_rows_it_is_the_reason_of(others: int, share: str) -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, others, attributes={"tone": "a" * 5_000_001})
+        await it.seed_spans(project, 3, first=others)
+        task = await it.seed_task([await it.seed_code_evaluator(variables=["tone"])], project_id=project)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_errors"]) == ("FAILED", 3 + others)
+        assert done["failure_reason"].startswith(f"Every row was an error{share}: variable 'tone' has no value")
+
+
+@pytest.mark.parametrize(("spans", "words"), [(1, "1 row was"), (2, "2 rows were")])
+async def test_stopped_task_run_says_how_many_rows_were_not_processed(spans: int, words: str) -> None:
+    async with engine() as it, judge_server(key="right") as judge:
+        done = await it.finish(await judged_task(it, judge, spans), **WINDOW)
+        assert (done["status"], done["num_errors"]) == ("FAILED", 0)
+        assert done["failure_reason"].endswith(
+            f". {words} not processed; once that is fixed, trigger the task again: "
+            "rows that already have its evaluation are skipped."
+        )
+
+
 @pytest.mark.promise("finish.completed")
 async def test_task_run_with_some_errors_completes() -> None:
     async with engine() as it:
@@ -218,6 +241,14 @@ async def test_provider_that_accepts_nothing_ends_the_task_run_and_keeps_rows_pe
         assert len(judge.requests) < 60
         down = False
         assert (await it.finish(task, **WINDOW))["num_successes"] == 60
+
+
+async def test_row_is_not_retried_when_its_provider_accepts_no_call_of_any_row() -> None:
+    limits = ExecutorLimits(row_retry_seconds_max=0.02, poll_seconds=0.02)
+    async with engine(limits=limits) as it, judge_server(script=lambda _: Answer.rate_limited("0")) as judge:
+        done = await it.finish(await judged_task(it, judge, 1), **WINDOW)
+        assert (done["status"], done["num_errors"]) == ("FAILED", 0)
+        assert "the provider accepted no call for 0 s. 1 row was not processed" in done["failure_reason"]
 
 
 async def test_judge_that_refuses_every_row_for_the_same_reason_stops_the_task_run() -> None:

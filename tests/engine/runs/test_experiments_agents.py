@@ -161,6 +161,17 @@ async def test_agent_reply_without_the_output_path_is_an_error_with_the_reply_as
         assert "output_path 'text'" in failed["error"] and failed["error_detail"] == '{"a": 1}'
 
 
+async def test_detail_of_a_failed_example_has_500_characters_of_the_reply_at_most() -> None:
+    def script(request: SeenRequest) -> Answer:
+        return says("x" * int(request.body["question"]))
+
+    async with engine() as it, judge_server(script=script) as agent:
+        dataset = await it.seed_dataset([{"question": "500"}, {"question": "501"}])
+        task = await agent_task(it, agent, dataset, output_path="text")
+        done = await it.finish(task, experiment_name="first")
+        assert [run["error_detail"] for run in await runs_of(it, done["experiment_id"])] == ["x" * 500] * 2
+
+
 async def test_agent_that_asks_to_wait_is_called_again_later() -> None:
     script = [Answer.rate_limited("0"), says({}, 503), says("a")]
     async with engine() as it, judge_server(script=script) as agent:

@@ -163,6 +163,18 @@ async def test_trace_values_are_truncated_at_100_000_characters_and_reported() -
         assert evaluation["metadata"]["cut_to_characters"] == {"output": 100_000}
 
 
+async def test_session_is_read_until_every_value_is_truncated() -> None:
+    async with engine() as it, judge_server() as judge:
+        project = await it.seed_project()
+        long = [span(f"t{i}", i, "x" * 60_000, session="s") for i in range(4)]
+        child = span("t1", 1.5, "x", session="s", parent="t1-1")
+        await put(it, project, [*long, child])
+        evaluator = await evaluator_of(it, judge, "SESSION", "{output}")
+        row = await one_row(it, await seed_group_task(it, project, [mapped(evaluator, OUTPUT)]))
+        assert row["provenance"]["cut_to_characters"] == {"output": 100_000}
+        assert row["provenance"]["num_spans"] == 2
+
+
 async def test_session_values_share_100_000_characters_and_conversation_stays_json() -> None:
     async with engine() as it, judge_server() as judge:
         project = await it.seed_project()

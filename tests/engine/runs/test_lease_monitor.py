@@ -42,6 +42,14 @@ def test_expired_lease_needs_two_heartbeats_without_renewal() -> None:
     assert found == [[], [], [], [], [], [lease], [lease]]
 
 
+def test_lease_is_expired_from_the_time_it_names() -> None:
+    for until_us, is_dead in ((SECOND_US, True), (SECOND_US + 1, False)):
+        monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", until_us)
+        for second in range(6):
+            dead = monitor.find_dead([lease], now_us=SECOND_US, monotonic_seconds=float(second))
+        assert dead == ([lease] if is_dead else [])
+
+
 def test_time_without_a_check_counts_for_one_heartbeat() -> None:
     monitor, lease = LeaseMonitor(LEASE, HEARTBEAT), Lease(1, "owner", 0)
     for monotonic in (0.0, 1.0, 30_000.0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -217,6 +218,139 @@ def test_few_refusals_set_no_limit_and_many_pause_calls_at_once() -> None:
     assert limiter.wait_seconds(clock.seconds) > 0
 
 
+@pytest.mark.parametrize(
+    ("accepted", "refused", "is_paused"),
+    [
+        # Five refusals, if more than half of the calls were refused.
+        (0, 4, False),
+        (0, 5, True),
+        (5, 5, False),
+        (4, 5, True),
+        # Ten refusals, if more than a fifth were refused.
+        (35, 9, False),
+        (40, 10, False),
+        (39, 10, True),
+    ],
+)
+def test_provider_is_at_its_limit_from_enough_refusals(accepted: int, refused: int, is_paused: bool) -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    _send(limiter, clock, accepted, refused)
+    assert limiter.wait_seconds(clock.seconds) == (pytest.approx(0.1) if is_paused else 0.0)
+
+
+def test_pause_ends_with_the_rate_that_was_accepted() -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    _send(limiter, clock, accepted=4, refused=5)
+    clock.seconds += 0.125
+    assert limiter.wait_seconds(clock.seconds) == 0.0
+    # Four calls, which may have used up saved permits, count as those of a quarter of a second.
+    assert limiter.rate == pytest.approx(1.05 * 4 / 0.25)
+
+
+@pytest.mark.parametrize(("accepted", "is_false_alarm"), [(20, True), (19, False)])
+def test_pause_is_a_false_alarm_if_at_most_a_fifth_was_refused_after_all(accepted: int, is_false_alarm: bool) -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    for _ in range(5 + accepted):
+        limiter.record_sent(0.0)
+    clock.seconds = 0.0625
+    for _ in range(5):
+        limiter.record_refused(0.0)
+    assert limiter.wait_seconds(clock.seconds) > 0
+    for _ in range(accepted):
+        limiter.record_accepted(0.0)
+    limiter.wait_seconds(1.0)
+    assert (limiter.rate is None) is is_false_alarm
+
+
+def _limited(clock: VirtualClock) -> AdaptiveRateLimiter:
+    """Return a limiter of 40 calls per second, with an empty window."""
+    limiter = AdaptiveRateLimiter(clock, lambda: RateLimitStatus(calls_left=0.0, calls_per_second=40.0))
+    _send(limiter, clock, accepted=1, refused=0)
+    assert limiter.rate == 40.0
+    return limiter
+
+
+def _window(limiter: AdaptiveRateLimiter, clock: VirtualClock, accepted: int, refused: int, seconds: float) -> None:
+    """Send all calls but the last at once, and the last one `seconds` later; the refused ones are the last."""
+    clock.seconds = started_at = float(int(clock.seconds) + 1)
+    sent_at = [started_at] * (accepted + refused - 1) + [started_at + seconds]
+    for at in sent_at:
+        limiter.record_sent(at)
+    for place, at in enumerate(sent_at):
+        clock.seconds = at
+        if place < accepted:
+            limiter.record_accepted(at)
+        else:
+            limiter.record_refused(at)
+
+
+def test_rate_grows_by_a_twentieth_then_twice_as_much_up_to_a_half() -> None:
+    clock = VirtualClock()
+    limiter = _limited(clock)
+    rates = [40.0]
+    for _ in range(6):
+        _window(limiter, clock, accepted=10, refused=0, seconds=0.5)
+        assert limiter.rate is not None
+        rates.append(limiter.rate)
+    growth = [after / before for before, after in itertools.pairwise(rates)]
+    assert growth == pytest.approx([1.05, 1.05**2, 1.05**4, 1.05**8, 1.5, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("accepted", "refused", "seconds", "rate"),
+    [
+        (10, 0, 0.25, 40.0),  # a shorter window goes on
+        (9, 0, 0.5, 40.0),  # one with fewer answers, too
+        (10, 0, 0.5, 40.0 * 1.05),
+        (16, 4, 0.5, 40.0 * 1.05),  # a fifth
+        (15, 4, 0.5, 40.0),  # more, but few: it may be chance
+        (12, 5, 0.5, 1.05 * 12 / 0.5),
+        (6, 6, 0.5, 40.0 / 2),  # at most halved
+    ],
+)
+def test_window_changes_the_rate_by_what_was_accepted(accepted: int, refused: int, seconds: float, rate: float) -> None:
+    clock = VirtualClock()
+    limiter = _limited(clock)
+    _window(limiter, clock, accepted, refused, seconds)
+    assert limiter.rate == pytest.approx(rate)
+
+
+def test_provider_that_accepts_nothing_is_probed_after_doubled_pauses_up_to_30_seconds() -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    _send(limiter, clock, accepted=0, refused=5)
+    clock.seconds += 0.25
+    pauses = []
+    for _ in range(9):
+        pauses.append(limiter.wait_seconds(clock.seconds))
+        clock.seconds += pauses[-1]
+        assert limiter.wait_seconds(clock.seconds) == 0.0
+        limiter.record_sent(clock.seconds)
+        limiter.record_refused(clock.seconds)
+    assert pauses == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 16, 30, 30])
+
+
+def test_rate_grows_by_half_with_each_accepted_call_after_an_outage() -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    for _ in range(5):
+        limiter.record_sent(0.0)
+        limiter.record_refused(0.0)
+    clock.seconds = 0.25
+    clock.seconds += limiter.wait_seconds(clock.seconds)
+    rates = []
+    for _ in range(4):
+        limiter.record_sent(clock.seconds)
+        limiter.record_accepted(clock.seconds)
+        assert limiter.rate is not None
+        rates.append(limiter.rate)
+        assert limiter.wait_seconds(clock.seconds) == pytest.approx(1 / limiter.rate)
+    assert rates == [6.0, 9.0, 13.5, 20.25]
+
+
 def test_answers_to_calls_sent_before_the_pause_are_ignored() -> None:
     clock = VirtualClock()
     limiter = AdaptiveRateLimiter(clock)
@@ -233,9 +367,13 @@ def test_provider_that_reports_its_limit_is_limited_before_it_refuses() -> None:
     limiter = AdaptiveRateLimiter(clock, lambda: RateLimitStatus(calls_left=left, calls_per_second=40.0))
     _send(limiter, clock, accepted=10, refused=0)
     assert limiter.rate is None
-    left = 3.0
+    left = 20.0  # enough for half a second
+    _send(limiter, clock, accepted=1, refused=0)
+    assert limiter.rate is None
+    left = 19.0
     _send(limiter, clock, accepted=1, refused=0)
     assert limiter.rate == 40.0
+    assert limiter.wait_seconds(clock.seconds) == pytest.approx(1 / 40)
 
 
 def test_rate_limiter_is_shared_by_integration() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from evaltasks.api.tasks import Task, TaskType
 from evaltasks.engine.runs.executor import ExecutorLimits
+from evaltasks.engine.runs.projection import Projections
 from evaltasks.engine.store.functions import is_sampled
 from tests.support.engines import ENDS, QUICK, WINDOW, EngineInTest, ManualClock, engine
 
@@ -204,6 +207,49 @@ async def test_task_reports_its_projected_rows_per_day() -> None:
         assert await projected([one], dataset_id=dataset, experiment_ids=experiments) is None
         await clock.turn(DAY + 1)
         assert await projected([one], project_id=project) == 0
+
+
+async def test_projection_counts_the_spans_of_exactly_24_hours() -> None:
+    clock = ManualClock()
+    async with engine(clock=clock) as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 10)
+        evaluator = await it.seed_code_evaluator()
+
+        async def projected() -> int:
+            task = await it.seed_task([evaluator], project_id=project)  # of which no estimate is cached
+            answer: int = (await it.ask("GET", f"/v2/tasks/{task}"))["projected_rows_per_day"]
+            return answer
+
+        await clock.turn(DAY)
+        assert await projected() == 10
+        await clock.turn(0.000001)
+        assert await projected() == 0
+
+
+def _task(number: int, updated_at: datetime = datetime(2026, 4, 1, tzinfo=UTC)) -> Task:
+    return Task(id=f"t{number}", name="t", type=TaskType.CODE_EVALUATION, created_at=updated_at, updated_at=updated_at)
+
+
+def test_projections_keep_an_estimate_for_a_minute_unless_the_task_or_a_span_is_new() -> None:
+    projections, task = Projections(), _task(1)
+    assert projections.recent(task, 7, 100.0) is None
+    projections.keep(task, 7, 100.0, None)
+    assert projections.recent(task, 7, 160.0) == (None,)
+    assert projections.recent(task, 7, 160.5) is None
+    assert projections.recent(task, 8, 100.0) is None
+    assert projections.recent(_task(1, datetime(2026, 4, 2, tzinfo=UTC)), 7, 100.0) is None
+    assert projections.recent(_task(2), 7, 100.0) is None
+
+
+def test_projections_keep_the_estimates_of_1000_tasks_at_most() -> None:
+    projections = Projections()
+    for number in range(1000):
+        projections.keep(_task(number), 7, 0.0, number)
+    assert all(projections.recent(_task(number), 7, 0.0) == (number,) for number in range(1000))
+    projections.keep(_task(1000), 7, 0.0, 1000)
+    assert projections.recent(_task(0), 7, 0.0) is None
+    assert projections.recent(_task(1000), 7, 0.0) == (1000,)
 
 
 async def test_projection_is_computed_again_after_a_change_a_new_span_or_a_new_day() -> None:

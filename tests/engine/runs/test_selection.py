@@ -61,6 +61,31 @@ async def test_filters_of_task_and_evaluator_are_and_ed() -> None:
         assert rows == [*((f"span-0000{i}", "one") for i in (7, 6, 5, 4)), ("span-00001", "two")]
 
 
+@pytest.mark.parametrize("spans", [1, 3])
+async def test_task_run_is_cancelled_without_rows_if_every_row_is_already_labelled(spans: int) -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, spans)
+        task = await it.seed_task([await it.seed_code_evaluator()], project_id=project)
+        done = await it.finish(task, **WINDOW)
+        assert (done["status"], done["num_selected"], done["num_skipped"]) == ("COMPLETED", spans, 0)
+        again = await it.finish(task, **WINDOW)
+        assert (again["status"], again["num_selected"], again["num_skipped"]) == ("CANCELLED", 0, 0)
+        assert "Every selected row already has this task's evaluations" in again["failure_reason"]
+        assert await it.rows(again["id"]) == []
+        await it.seed_spans(project, 1, first=spans)
+        more = await it.finish(task, **WINDOW)
+        assert (more["status"], more["num_selected"], more["num_skipped"]) == ("COMPLETED", spans + 1, spans)
+
+
+async def test_task_run_without_any_row_is_completed() -> None:
+    async with engine() as it:
+        project = await it.seed_project()
+        done = await it.finish(await it.seed_task([await it.seed_code_evaluator()], project_id=project), **WINDOW)
+        counts = (done["num_selected"], done["num_skipped"], done["failure_reason"])
+        assert (done["status"], *counts) == ("COMPLETED", 0, 0, None)
+
+
 @pytest.mark.promise("select.sample")
 async def test_sampling_is_deterministic_and_grows_with_the_rate() -> None:
     async with engine() as it:
