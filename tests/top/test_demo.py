@@ -120,7 +120,7 @@ async def test_the_demo_waits_until_a_run_is_finished_and_shows_every_run(capsys
     assert capsys.readouterr().out.splitlines() == [
         "  task run 'tone' completed: 2 of 2 rows, 0 errors",
         "  kind: yes 1 of 2; mean score 0.50",
-        "  open: oh 1, no label 2",
+        "  open: oh 1 of 2, no label 1",
         "  task run failed: 0 rows, 3 errors",
     ]
 
