@@ -243,7 +243,7 @@ async def test_caller_accepts_any_success_status_with_a_valid_body() -> None:
         (418, BadRequest), (599, ServerError),
     ],
 )  # fmt: skip
-@pytest.mark.promise("tell.class")
+@pytest.mark.promise("report.class")
 async def test_caller_raises_the_class_and_message_of_a_problem_document(status: int, kind: type[Problem]) -> None:
     network = Scripted(problem(status, "RawReply the service."))
     async with client_over(network) as client:
@@ -273,7 +273,7 @@ async def test_caller_reports_only_the_status_of_an_error_body_of_another_form(d
     assert "IGNORE" not in str(caught.value)
 
 
-@pytest.mark.promise("tell.class")
+@pytest.mark.promise("report.class")
 async def test_caller_keeps_extension_members_of_a_problem() -> None:
     document = {"status": 403, "title": "Access forbidden", "detail": "Too many.", "limit": 5, "required_plan": "PRO"}
     network = Scripted(answers(403, document))

@@ -248,7 +248,7 @@ async def test_a_write_that_failed_with_a_server_error_is_not_retried_and_advise
             assert len(it.server.requests) == 1
 
 
-@pytest.mark.promise("tell.words")
+@pytest.mark.promise("report.words")
 async def test_every_client_error_has_an_agent_message_without_keys_or_foreign_text() -> None:
     failures = [
         *CUT.values(), answer(200, PAGE), answer(401, PAGE), answer(429, PAGE, retry_after="99"), answer(502, PAGE),
@@ -265,7 +265,7 @@ async def test_every_client_error_has_an_agent_message_without_keys_or_foreign_t
         assert not {"IGNORE", "<html", KEY} & {part for part in ("IGNORE", "<html", KEY) if part in words}
 
 
-@pytest.mark.promise("tell.401")
+@pytest.mark.promise("report.401")
 async def test_a_401_is_reported_with_its_three_possible_causes() -> None:
     async with line(problem(401, "Authentication required")) as it:
         with pytest.raises(Unauthorized) as caught:
@@ -276,7 +276,7 @@ async def test_a_401_is_reported_with_its_three_possible_causes() -> None:
     assert "has no access to this space" in words
 
 
-@pytest.mark.promise("tell.404")
+@pytest.mark.promise("report.404")
 async def test_a_404_on_the_list_of_a_hidden_space_is_reported_with_both_possible_causes() -> None:
     async with line(problem(404, "Resource not found")) as it:
         with pytest.raises(NotFound) as caught:

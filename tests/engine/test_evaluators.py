@@ -179,7 +179,7 @@ async def test_a_template_that_could_not_judge_is_refused_when_it_is_made(change
         assert says in problem["detail"]
 
 
-async def test_an_escaped_json_example_in_a_template_is_no_mistake() -> None:
+async def test_an_escaped_json_example_in_a_template_is_accepted() -> None:
     async with engine() as it:
         template = 'Given {context}, judge {output}. Answer as {{"label": "…"}} or {"label": "…"}.'
         made = await _create(it, template=await _template(it, template=template))

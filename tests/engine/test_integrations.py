@@ -122,7 +122,7 @@ async def test_an_agent_that_could_not_be_called_or_would_store_a_secret_is_refu
         assert (await it.ask("GET", "/v2/integrations"))["integrations"] == []
 
 
-async def test_what_is_no_address_no_variable_or_no_field_is_no_request() -> None:
+async def test_invalid_addresses_variables_and_fields_are_refused() -> None:
     async with engine() as it:
         for config in ({"endpoint": "ftp://a/"}, {"headers_env": {"x": "not a name"}}, {"unknown": 1}):
             await create(it, status=400, **config)

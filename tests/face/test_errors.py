@@ -36,7 +36,7 @@ def test_an_error_message_has_the_reason_of_the_service_and_advice(kind: type[Pr
     assert len(words) > len("The widget is bent.") + 20
 
 
-@pytest.mark.promise("tell.401")
+@pytest.mark.promise("report.401")
 def test_the_message_of_a_401_names_both_causes_and_who_can_fix_it() -> None:
     words = message_for(problems.Unauthorized("No key"))
 
@@ -46,7 +46,7 @@ def test_the_message_of_a_401_names_both_causes_and_who_can_fix_it() -> None:
     assert "the user must" in words
 
 
-@pytest.mark.promise("tell.404")
+@pytest.mark.promise("report.404")
 def test_the_message_of_a_404_names_both_causes() -> None:
     words = message_for(problems.NotFound("No task 't9'"))
 
@@ -65,7 +65,7 @@ def test_the_message_of_an_unknown_5xx_names_its_status() -> None:
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TimedOut])
-@pytest.mark.promise("tell.words")
+@pytest.mark.promise("report.words")
 def test_the_message_of_a_lost_connection_says_whether_a_change_may_have_happened(kind: type[Unreachable]) -> None:
     assert "Nothing was changed" in (message_for(kind("No connection")) or "")
     assert "may have happened" in (message_for(kind("No answer", may_have_taken_effect=True)) or "")

@@ -59,7 +59,7 @@ class OpenServer(MCPServer[Any]):
 class WatchedListenHandler(ListenHandler):
     """Serves `subscriptions/listen` like the SDK, and keeps `listening` open for the URIs of each stream.
 
-    The SDK's bus does not tell publishers which URIs have listeners, and only those are polled.
+    The SDK's bus does not show publishers which URIs have listeners, and only those are polled.
     """
 
     def watch_with(self, listening: Listening) -> WatchedListenHandler:

@@ -12,7 +12,7 @@ the prose around it is not searched for a better one: "label: unknown; it is rel
 
 A label counts only if it is one of the choices. They are compared without surrounding spaces, and without regard to
 letter case unless the choices differ by case alone. A label is never guessed, completed or translated. Two different
-labels are no verdict.
+labels are not a verdict.
 
 A judge that gives no verdict is asked once more, with a reminder. After that the row fails, with a reason of ours and
 the reply as untrusted detail. How the label was read is kept in the evaluation's provenance (`answered_by`), because a
