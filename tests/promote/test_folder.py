@@ -165,7 +165,7 @@ def test_write_folder_cuts_file_names_at_80_characters(tmp_path: Path) -> None:
     ("task_name", "ai_integrations", "agent_integrations"),
     [("model", ["same"], []), ("agent", [], ["same"])],
 )
-def test_bundle_select_tells_ai_and_agent_integrations_of_one_name_apart(
+def test_bundle_select_distinguishes_ai_and_agent_integrations_of_one_name(
     task_name: str, ai_integrations: list[str], agent_integrations: list[str]
 ) -> None:
     generation = {"experiment_type": "llm_generation", "ai_integration": "same", "input_variable_format": "mustache"}
