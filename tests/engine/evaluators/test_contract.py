@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaltasks.engine.sandbox.contract import CODE_CHARS_MAX, read_contract
+from evaltasks.engine.sandbox.contract_imports import IMPORTS_CHARS_MAX
 from tests.support.custom_code import IMPORTS, custom_code, custom_config
 
 RESULT = "return EvaluationResult(label=output)"
@@ -87,6 +88,27 @@ def test_contract_reports_all_problems_together() -> None:
     problems = read_contract(config).problems
     assert len(problems) == 15
     assert problems[-1].startswith("code line 4: return EvaluationResult")
+
+
+@pytest.mark.parametrize(("num_problems", "more"), [(20, []), (21, ["and 1 more"]), (23, ["and 3 more"])])
+def test_contract_lists_twenty_problems_and_counts_the_others(num_problems: int, more: list[str]) -> None:
+    config = custom_config().model_copy(update={"imports": IMPORTS + "\nx = 1" * num_problems})
+    problems = read_contract(config).problems
+    assert [problem.partition(":")[0] for problem in problems] == [f"imports line {n}" for n in range(2, 22)] + more
+
+
+@pytest.mark.parametrize(("over", "problems"), [(0, []), (1, ["code is longer than 30000 characters"])])
+def test_contract_accepts_code_up_to_its_greatest_length(over: int, problems: list[str]) -> None:
+    code = custom_code(RESULT)
+    code += "\n" + "#" * (CODE_CHARS_MAX - len(code) - 1 + over)
+    assert read_contract(custom_config(code=code)).problems == problems
+
+
+@pytest.mark.parametrize(("over", "problems"), [(0, []), (1, ["imports is longer than 10000 characters"])])
+def test_contract_accepts_imports_up_to_their_greatest_length(over: int, problems: list[str]) -> None:
+    imports = f"{IMPORTS}\n{'#' * (IMPORTS_CHARS_MAX - len(IMPORTS) - 1 + over)}"
+    config = custom_config().model_copy(update={"imports": imports})
+    assert read_contract(config).problems == problems
 
 
 def test_contract_quotes_80_characters_of_a_name() -> None:

@@ -183,6 +183,35 @@ def test_a_pointer_leads_to_its_type_even_where_another_part_of_the_schema_is_no
     assert fill({"x": "{{v}}"}, root, {"v": "7"}) == {"x": 7}
 
 
+def _nested(levels: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        inner = {"a": inner}
+    return inner
+
+
+def test_template_and_schema_may_be_nested_64_levels_deep() -> None:
+    refused = "is nested deeper than 64 levels"
+    assert [schema_problem(_nested(levels)) for levels in (64, 65)] == [None, refused]
+    # The template itself is level 0.
+    assert [template_problems(_nested(levels), {}) for levels in (65, 66)] == [[], [f"input_template {refused}"]]
+
+
+@pytest.mark.parametrize(("wrong", "listed"), [(9, 9), (10, 10), (11, 10)])
+def test_template_problems_lists_the_first_ten(wrong: int, listed: int) -> None:
+    template = {f"k{n}": "text" for n in range(wrong)}
+    problems = template_problems(template, {"additionalProperties": {"type": "integer"}})
+    assert problems == [f"input_template.k{n} must be integer, as the agent's input schema says" for n in range(listed)]
+
+
+@pytest.mark.parametrize(("references", "sent"), [(15, 7), (16, "7")])
+def test_at_most_fifteen_references_are_followed_from_one_to_the_next(references: int, sent: object) -> None:
+    chain: dict[str, Any] = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(1, references)}
+    chain[f"d{references}"] = {"type": "integer"}
+    root = {"$defs": chain, "properties": {"x": {"$ref": "#/$defs/d1"}}}
+    assert fill({"x": "{{v}}"}, root, {"v": "7"}) == {"x": sent}
+
+
 def test_templates_and_schemas_nested_too_deeply_are_refused() -> None:
     deep: dict[str, Any] = {}
     for _ in range(200):

@@ -123,6 +123,14 @@ def test_managed_config_at_its_limits_is_accepted(largest: ManagedCodeConfig) ->
     assert problems_of_managed(largest) == []
 
 
+@pytest.mark.parametrize(("matched", "quoted"), [(80, "a" * 80), (81, "a" * 80 + "…")])
+async def test_matches_regex_quotes_80_characters_of_the_match(matched: int, quoted: str) -> None:
+    outcome = await ManagedCodeEvaluator(config("MATCHES_REGEX", pattern="a+")).evaluate({"output": "a" * matched})
+
+    assert isinstance(outcome, Evaluated)
+    assert outcome.explanation == f"The pattern matches “{quoted}”."
+
+
 async def test_managed_evaluator_reads_a_value_of_the_greatest_length() -> None:
     assert await passes("EXACT_MATCH", "a" * 5_000_000, expected="a" * 5_000_000)
 

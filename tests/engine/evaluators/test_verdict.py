@@ -80,6 +80,20 @@ def test_read_verdict_prefers_a_structured_answer_to_text() -> None:
     assert (verdict.label, verdict.answered_by, verdict.explanation) == ("factual", "tool_call", None)
 
 
+@pytest.mark.parametrize(("ends_at", "is_read"), [(20_000, True), (20_001, False)])
+def test_read_verdict_reads_the_first_20_000_characters(ends_at: int, is_read: bool) -> None:
+    text = " " * (ends_at - len("factual")) + "factual" + " " * 100
+
+    assert verdict_of(text, FACTUAL) == (("factual", "label_in_text") if is_read else None)
+
+
+@pytest.mark.parametrize(("before", "is_read"), [(63, True), (64, False)])
+def test_read_verdict_looks_for_an_object_at_64_braces(before: int, is_read: bool) -> None:
+    text = "{ " * before + '{"label": "hallucinated"} factual hallucinated'
+
+    assert verdict_of(text, FACTUAL) == (("hallucinated", "json_in_text") if is_read else None)
+
+
 def test_cut_shortens_a_reply_of_more_than_500_characters() -> None:
     assert [cut("x" * length) for length in (500, 501)] == ["x" * 500, "x" * 500 + "…"]
 
