@@ -44,14 +44,18 @@ async def run_checks(settings: Settings) -> int:
         try:
             finding, mark = await check(settings), "ok  "
         except Exception as error:
-            finding, mark = (
-                f"{type(error).__name__}: {error}" if not isinstance(error, CheckFailed) else str(error),
-                "FAIL",
-            )
+            finding, mark = _reason(error), "FAIL"
             num_failed += 1
         print(f"{mark} {name}: {finding}")
     print("All checks passed." if not num_failed else f"{num_failed} of {len(checks)} need fixing.")
     return 1 if num_failed else 0
+
+
+def _reason(error: BaseException) -> str:
+    """Describe an error. The task group of the embedded engine wraps what is raised inside it in a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
 
 
 async def _libraries(_: Settings) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from evaltasks.api.spans import Span, SpanEvaluation
-from evaltasks.api.task_runs import TaskRun
+from evaltasks.api.task_runs import TaskRun, TaskRunRow
+from evaltasks.api.tasks import Task
+from evaltasks.insight.results import grouped
 from evaltasks.tools import result_views
 from evaltasks.tools.create_evaluator import SPEC as CREATE_EVALUATOR
 from evaltasks.tools.import_spans import SPEC as IMPORT_SPANS
-from evaltasks.tools.result_views import Budget, EvaluatorResults
+from evaltasks.tools.result_views import Budget, EvaluatorResults, evaluator_view
 from evaltasks.tools.task_run_results import SPEC
 from tests.support.agents import MODES, agent
 from tests.support.authoring import AuthoringTools, tools
@@ -209,6 +212,28 @@ async def test_on_ax_results_come_from_the_spans_and_unknown_counts_are_reported
     assert doubtful.completeness == "partial"
 
 
+async def test_on_ax_only_evaluations_of_this_name_and_run_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with tools() as it:
+        run = await a_code_run(it, ["please", "no"])
+        it.client.is_engine = False
+        everything = it.client.spans.all
+
+        async def further_evaluations(body: Any) -> Any:
+            async for span in everything(body):
+                (ours,) = with_metadata(span, {"task_run_id": run["id"]}).evaluations
+                other = ours.model_copy(update={"name": "eval.other"})
+                (earlier,) = with_metadata(span, {"task_run_id": "another"}).evaluations
+                yield span.model_copy(update={"evaluations": [other, earlier, ours]})
+
+        monkeypatch.setattr(it.client.spans, "all", further_evaluations)
+        answer = await it.call(SPEC, run_id=run["id"])
+    assert numbers(answer.evaluators[0]) == ("2 of 2", {"true": "1 of 2", "false": "1 of 2"}, 0.5)
+    assert answer.completeness == "final"
+    assert [limit for limit in answer.not_told if "evaluations" in limit] == [
+        "2 evaluations of the same name in the window are of other task runs and are not counted."
+    ]
+
+
 async def test_on_ax_results_of_experiments_come_from_their_columns() -> None:
     async with tools() as it:
         dataset = await it.seed.seed_dataset()
@@ -292,3 +317,63 @@ def test_budget_cuts_a_long_text_by_the_level_of_detail(full: bool, characters: 
     whole, cut = budget.fenced("x" * characters), budget.fenced("x" * (characters + 1))
     assert whole is not None and whole.untrusted == "x" * characters
     assert cut is not None and cut.untrusted == "x" * characters + "… (1 more characters)"
+
+
+def _row(**fields: Any) -> TaskRunRow:
+    common = {"row_kind": "experiment_run", "row_id": "r", "outcome": "SUCCESS", "evaluation_name": "tone"}
+    return TaskRunRow.model_validate({**common, **fields})
+
+
+def _view(row: TaskRunRow, latest: str | None = "V", task: Task | None = None) -> EvaluatorResults:
+    """Return the view of one row's group; `latest` is the id of the evaluator's latest version."""
+    (group,) = grouped([row])
+    evaluator = SimpleNamespace(name="tone", version=SimpleNamespace(id=latest)) if latest else None
+    return evaluator_view(group, cast(Any, evaluator), None, task, slice(0, 5), Budget(full=False))
+
+
+@pytest.mark.parametrize(
+    ("row", "num_labels", "num_worst"),
+    [
+        (_row(), 0, 0),  # an output of a model or an agent
+        (_row(label="good", score=1.0), 1, 1),  # the label of a template_evaluation experiment
+        (_row(evaluator_id="E", label="good"), 1, 1),
+        (_row(evaluator_id="E", score=0.5), 1, 1),
+    ],
+)
+def test_evaluator_view_shows_rows_that_were_judged(row: TaskRunRow, num_labels: int, num_worst: int) -> None:
+    view = _view(row)
+    assert (len(view.labels), len(view.worst_rows)) == (num_labels, num_worst)
+
+
+@pytest.mark.parametrize(
+    ("made_by", "latest", "pinned", "words"),
+    [
+        ("V", "V", None, "the latest, not pinned: later runs may use another"),
+        ("V", "V", "V", "pinned, and the latest"),
+        (None, "V", None, "the latest, not pinned: later runs may use another"),
+        ("V", "W", "V", "pinned; a newer one exists"),
+        ("V", "W", None, "a newer one exists now: later runs use that, scores may drift"),
+        ("V", None, "V", "the evaluator was deleted since the run, or this key cannot read it"),
+    ],
+)
+def test_evaluator_view_says_how_its_version_relates_to_later_runs(
+    made_by: str | None, latest: str | None, pinned: str | None, words: str
+) -> None:
+    common = {"id": "t", "name": "t", "type": "CODE_EVALUATION", "created_at": START, "updated_at": START}
+    other = {"evaluator_id": "F", "evaluator_version_id": None if pinned else "X"}
+    evaluators = [other, {"evaluator_id": "E", "evaluator_version_id": pinned}, other]
+    task = Task.model_validate({**common, "evaluators": evaluators})
+    assert _view(_row(evaluator_id="E", evaluator_version_id=made_by), latest, task).version == words
+
+
+@pytest.mark.parametrize(
+    ("provenance", "cost"),
+    [
+        ({"judge": "code", "cost_usd": 0}, "nothing: no provider was called"),
+        ({"judge": "llm", "cost_usd": 0.25}, "0.25 USD at list prices, 1 of 1 rows priced"),
+        ({"judge": "llm", "cost_usd": "unknown"}, "unknown: no list price for any of 1 rows"),
+        ({"judge": "llm"}, None),
+    ],
+)
+def test_evaluator_view_says_what_its_calls_cost(provenance: dict[str, Any], cost: str | None) -> None:
+    assert _view(_row(evaluator_id="E", provenance=provenance)).cost == cost

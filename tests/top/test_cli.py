@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import httpx2
 import pytest
 
+from evaltasks import doctor
 from evaltasks.cli import HANDLERS
+from evaltasks.settings import Settings
 from evaltasks.tools.context import Refused
 from tests.support.command_line import ROOT, run_command, start_command
 from tests.support.engines import engine
@@ -235,3 +239,24 @@ def test_an_unexpected_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HANDLERS, "schemas", fail)
     with pytest.raises(ExceptionGroup):
         run_command("schemas", "--check")
+
+
+@pytest.mark.parametrize(
+    ("status", "failure_reason", "reason"),
+    [("failed", "the window is empty", "the window is empty"), ("cancelled", None, "without a reason")],
+)
+async def test_doctor_names_the_reason_of_a_task_run_that_did_not_complete(
+    status: str, failure_reason: str | None, reason: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    class Trigger:
+        name = "trigger_task_run"
+
+        async def call(self, arguments: object, context: object) -> Any:
+            answer = {"task_run": {"status": status, "failure_reason": failure_reason}}
+            return SimpleNamespace(model_dump=lambda mode: answer)
+
+    monkeypatch.setattr(doctor, "TOOLS", (Trigger(), *doctor.TOOLS))
+    assert await doctor.run_checks(Settings(store=str(tmp_path / "s.sqlite"))) == 1
+    (failed,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    assert failed == f"FAIL one evaluation from spans to scores: the task run ended {status}: {reason}"

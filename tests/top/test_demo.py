@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,15 @@ def test_the_demo_completes_and_keeps_its_store(tmp_path: Path) -> None:
     assert "heuristic, not a language model" in shown.stdout
     assert "baseline: always the commoner" in shown.stdout
     assert str(store) in shown.stdout
+    # The comparison with the known labels counts every row of the results, those without a label as unsure.
+    (labels,) = re.findall(r"faithfulness: (.*)", shown.stdout)
+    of = {label: int(count) for label, count in re.findall(r"([a-z ]+?) (\d+) of 300", labels)}
+    of = {label.strip(): count for label, count in of.items()}
+    right, hallucinated = re.findall(r"answer is (?:right|hallucinated) +(\d+) +(\d+)", shown.stdout)
+    faithful, unfaithful = (sum(map(int, pair)) for pair in zip(right, hallucinated, strict=True))
+    (unsure,) = re.findall(r"unsure or skipped: (\d+) of 300", shown.stdout)
+    assert (faithful, unfaithful) == (of["faithful"], of["unfaithful"])
+    assert int(unsure) == 300 - faithful - unfaithful > 0
     assert store.exists()
 
 

@@ -144,6 +144,25 @@ async def test_apply_asks_for_confirmation_that_can_be_declined(
     assert "Nothing to change: 2 unchanged." in capsys.readouterr().out
 
 
+async def test_apply_shows_the_question_before_it_reads_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, out = await seeded_and_exported(tmp_path)
+    shown = io.BytesIO()
+    asked: list[str] = []
+
+    class Reader(Person):
+        def readline(self, size: int = -1, /) -> str:
+            asked.append(shown.getvalue().decode())
+            return "n\n"
+
+    # As a terminal's: only whole lines are written without a flush.
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(shown, "utf-8", line_buffering=True))
+    monkeypatch.setattr(sys, "stdin", Reader())
+    assert await apply_tasks(target, {}, out, ApplyOptions(continuous=ContinuousPolicy.PAUSED)) == FAILED
+    assert [text.endswith("? [y/N] ") for text in asked] == [True]
+
+
 async def test_apply_stops_if_the_service_changed_before_confirmation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

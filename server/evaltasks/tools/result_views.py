@@ -234,10 +234,8 @@ def _version_words(group: Group, latest: EvaluatorWithVersion | None, task: Task
     key = group.key
     if key.evaluator_id is None:
         return None
-    attached = (
-        [evaluator for evaluator in task.evaluators if evaluator.evaluator_id == key.evaluator_id] if task else []
-    )
-    pinned = bool(attached and attached[0].evaluator_version_id)
+    attached = task.evaluators if task else []
+    pinned = any(one.evaluator_version_id for one in attached if one.evaluator_id == key.evaluator_id)
     if latest is None:
         return "the evaluator was deleted since the run, or this key cannot read it"
     if key.evaluator_version_id in {None, latest.version.id}:
