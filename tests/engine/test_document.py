@@ -130,3 +130,9 @@ def test_responses_that_ask_to_wait_describe_retry_after_as_whole_seconds_from_z
     described = {name: one["headers"] for name, one in DOCUMENT["components"]["responses"].items() if "headers" in one}
     header = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}}
     assert described == {"RateLimited": {"Retry-After": header}, "Unavailable": {"Retry-After": header}}
+
+
+def test_telemetry_routes_describe_every_problem_that_they_answer() -> None:
+    statuses = {"200", "400", "401", "403", "404", "413", "415", "422", "429", "500", "501", "503"}
+    for path in ("/v1/traces", "/v1/pandas_arrow"):
+        assert set(DOCUMENT["paths"][path]["post"]["responses"]) == statuses

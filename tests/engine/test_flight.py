@@ -282,3 +282,23 @@ async def test_otlp_over_grpc_stores_spans_and_checks_keys(keys: str, sent: str,
             spans = (await it.ask("POST", "/v2/spans", body))["spans"]
     assert ExportTraceServiceResponse.FromString(answer) == ExportTraceServiceResponse()
     assert len(spans) == 2
+
+
+async def test_flight_refuses_a_ninth_concurrent_call_and_accepts_it_later() -> None:
+    def start_upload() -> Any:
+        command = {"createDataset": {"spaceId": "default", "datasetName": "d"}}
+        descriptor = fl.FlightDescriptor.for_command(json.dumps(command))
+        writer, _ = it.client.do_put(descriptor, pa.schema([("a", pa.int64())]), it.options)
+        return writer
+
+    async with flight() as it:
+        command = {"getDataset": {"spaceId": "", "datasetId": await it.it.seed_dataset()}}
+        uploads = [await to_thread.run_sync(start_upload) for _ in range(8)]
+        message = "already processing 8 Flight calls; retry later"
+        with pytest.raises(fl.FlightUnavailableError, match=message):
+            while True:  # The server may not have started the last upload yet.
+                await it.get(command)
+        for upload in uploads:
+            with pytest.raises(fl.FlightServerError):
+                await to_thread.run_sync(upload.close)
+        assert (await it.get(command)).num_rows == 3

@@ -189,3 +189,17 @@ def test_headers_of_exactly_the_size_limit_are_accepted_counted_in_bytes(value: 
     at_limit = HEADERS_BYTES_MAX - len("x-name")
     assert size_problems(at_limit) == []
     assert size_problems(at_limit + 1) == ["headers are larger than 8175 bytes"]
+
+
+@pytest.mark.parametrize(
+    ("field", "start", "characters"),
+    [("endpoint", "http://127.0.0.1/", 2048), ("output_path", "", 512), ("description", "", 1000)],
+)
+async def test_agent_texts_may_have_exactly_the_maximum_length(field: str, start: str, characters: int) -> None:
+    async with engine() as it:
+        config = {"endpoint": "http://127.0.0.1/ask"}
+        for length, status in ((characters, 201), (characters + 1, 400)):
+            text = start.ljust(length, "a")
+            body: dict[str, Any] = {"name": f"agent {length}", "type": "AGENT", "config": config}
+            body |= {"description": text} if field == "description" else {"config": {**config, field: text}}
+            await it.ask("POST", "/v2/integrations", body, status=status)

@@ -398,3 +398,18 @@ async def test_delete_task_also_deletes_its_task_runs() -> None:
         await it.ask("GET", f"/v2/tasks/{task}", status=404)
         await it.ask("GET", f"/v2/task-runs/{task_run['id']}", status=404)
         await it.ask("DELETE", f"/v2/tasks/{task}", status=404)
+
+
+async def test_experiment_task_accepts_evaluation_fields_that_have_no_effect() -> None:
+    nothing = {
+        "query_filter": "", "sampling_rate": None, "is_continuous": False, "evaluators": [], "query_filters": None,
+    }  # fmt: skip
+    async with engine() as it:
+        configuration = {"run_configuration": await llm_generation(it)}
+        body = {"name": "e", "type": "run_experiment", "dataset_id": await it.seed_dataset(), **configuration}
+        task = await it.ask("POST", "/v2/tasks", {**body, **nothing}, status=201)
+        renamed = await it.ask("PATCH", f"/v2/tasks/{task['id']}", {"name": "f", **nothing}, status=200)
+        assert renamed == {**task, "name": "f", "updated_at": renamed["updated_at"]}
+        for name, value in {"sampling_rate": 1, "is_continuous": True, "query_filter": "name = 'x'"}.items():
+            problem = await it.ask("PATCH", f"/v2/tasks/{task['id']}", {name: value}, status=400)
+            assert problem["detail"].startswith(f"{name} applies to evaluation tasks"), name

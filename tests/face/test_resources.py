@@ -83,7 +83,8 @@ async def test_a_missing_resource_is_reported_with_a_reason(mode: str, uri: str)
 @both_eras
 async def test_the_resource_list_has_every_task_and_its_newest_run(mode: str) -> None:
     async with agent(mode) as it:
-        task, task_run = await _task_with_a_run(it)
+        task, _ = await _task_with_a_run(it)
+        task_run = (await it.seed.finish(task, **WINDOW))["id"]
         project, evaluator = await it.seed.seed_project(), await it.seed.seed_code_evaluator()
         others = [await it.seed.seed_task([evaluator], project_id=project) for _ in range(TASKS_PER_PAGE + 3)]
         listed = await _all_resources(it)

@@ -15,6 +15,7 @@ from evaltasks.api.integrations import CreateAgentConfig
 from evaltasks.api.tasks import CreateTask, EvaluatorAttachment
 from evaltasks.client.transport import open_remote_client
 from evaltasks.promote.apply import apply_plan, make_plan
+from evaltasks.promote.differences import Difference
 from evaltasks.promote.documents import (
     AgentIntegrationFile,
     AiIntegrationFile,
@@ -26,10 +27,20 @@ from evaltasks.promote.documents import (
 )
 from evaltasks.promote.export import export_space
 from evaltasks.promote.folder import BadFiles, Bundle, read_folder, write_folder
-from evaltasks.promote.plan import Action, ContinuousPolicy, Plan
+from evaltasks.promote.plan import Action, ContinuousPolicy, Plan, Step
 from evaltasks.promote.report import plan_json, plan_text
 from tests.support.backends import KEY, served
-from tests.support.promoting import applied, evaluator, managed, place, planned, tasks_of, without_heuristic, world
+from tests.support.promoting import (
+    applied,
+    evaluator,
+    managed,
+    place,
+    planned,
+    post,
+    tasks_of,
+    without_heuristic,
+    world,
+)
 
 
 def task(name: str = "t", **fields: Any) -> TaskFile:
@@ -319,3 +330,69 @@ async def test_plan_text_escapes_terminal_control_characters() -> None:
         plan = await planned([evaluator_file(), task("t\x1b[2J\u202e")], target)
     assert "\x1b" not in plan_text(plan)
     assert "t\\x1b[2J\\x202e" in plan_text(plan)
+
+
+@pytest.mark.parametrize(("characters", "shown"), [(200, "x" * 200), (201, "x" * 200 + "…")])
+def test_plan_text_shows_values_of_up_to_200_characters(characters: int, shown: str) -> None:
+    step = Step("task", "t", "tasks/t.yaml", Action.UPDATE, [Difference("query_filter", None, "x" * characters)])
+    assert f"            query_filter: none → {shown}\n" in plan_text(Plan("here", "default", [step]))
+
+
+@pytest.mark.parametrize(("num_lines", "rest"), [(198, []), (199, ["… 1 more line"]), (200, ["… 2 more lines"])])
+def test_plan_text_shows_up_to_200_changed_lines(num_lines: int, rest: list[str]) -> None:
+    text = "".join(f"\nline {number}" for number in range(num_lines))
+    step = Step("evaluator", "e", "evaluators/e.yaml", Action.UPDATE, [Difference("template", "", f"first{text}")])
+    lines = plan_text(Plan("here", "default", [step])).splitlines()
+    first = lines.index("            template:") + 1
+    assert [line.strip() for line in lines[first + 200 : -1]] == rest
+
+
+def test_plan_text_shows_changed_lines_that_start_with_dashes_and_pluses() -> None:
+    change = Difference("template", "-- old\n{output}", "++ new\n{output}")
+    step = Step("evaluator", "e", "evaluators/e.yaml", Action.UPDATE, [change])
+    lines = plan_text(Plan("here", "default", [step])).splitlines()
+    first = lines.index("            template:") + 1
+    assert [line[14:] for line in lines[first:-1]] == ["@@ -1,2 +1,2 @@", "--- old", "+++ new", " {output}"]
+
+
+async def test_plan_shows_the_old_and_the_new_description_of_an_evaluator() -> None:
+    def described(text: str | None) -> EvaluatorFile:
+        return EvaluatorFile.model_validate(
+            {"name": "Words", "type": "code", "versions": [words("a")], "description": text}
+        )
+
+    async with place() as target:
+        await applied([described("old")], target)
+        (changed,) = (await planned([described("new")], target)).changes
+        (cleared,) = (await planned([described(None)], target)).changes
+        same = await planned([described("old")], target)
+        await applied([described("")], target)
+        (added,) = (await planned([described("new")], target)).changes
+    assert [(step.differences, step.action) for step in (changed, cleared, added)] == [
+        ([Difference("description", "old", "new")], Action.UPDATE),
+        ([Difference("description", "old", None)], Action.UPDATE),
+        ([Difference("description", None, "new")], Action.UPDATE),
+    ]
+    assert not same.differs
+
+
+async def test_plan_reports_integrations_that_only_another_space_can_use() -> None:
+    model = AiIntegrationFile.model_validate({"name": "model", "provider": "open_ai"})
+    agent = AgentIntegrationFile.model_validate({"name": "bot", "endpoint": "http://127.0.0.1:9/ask"})
+    async with place() as target:
+        other = (await target.it.ask("POST", "/v2/spaces", {"name": "other"}))["id"]
+        scoped = {"scopings": [{"space_id": other}]}
+        await post(target, "model", "/v2/ai-integrations", provider="OPEN_AI", **scoped)
+        await post(
+            target, "bot", "/v2/integrations", type="AGENT", config={"endpoint": "http://127.0.0.1:9/ask"}, **scoped
+        )
+        taken = issues(await planned([model, agent], target))
+        # The names of AI integrations and of agent integrations are independent.
+        free = await planned(
+            [model.model_copy(update={"name": "bot"}), agent.model_copy(update={"name": "model"})], target
+        )
+    assert taken == [
+        "name: an AI integration with this name exists, but this space cannot use it",
+        "name: an agent integration with this name exists, but this space cannot use it",
+    ]
+    assert (free.issues, free.count(Action.CREATE)) == ([], 2)

@@ -68,10 +68,11 @@ def _difference_lines(difference: Difference) -> Iterator[str]:
     ):
         yield f"            {difference.field}:"
         compared = difflib.unified_diff(difference.before.splitlines(), difference.after.splitlines(), lineterm="", n=2)
-        lines = [line for line in compared if not line.startswith(("---", "+++"))]
+        lines = list(compared)[2:]  # without the names of the files
         yield from (f"              {_hide_keys(line)}" for line in lines[:LINES_MAX])
         if len(lines) > LINES_MAX:
-            yield f"              … {len(lines) - LINES_MAX} more lines"
+            more = len(lines) - LINES_MAX
+            yield f"              … {more} more {'line' if more == 1 else 'lines'}"
         return
     yield f"            {difference.field}: {_value(difference.before)} → {_value(difference.after)}"
 

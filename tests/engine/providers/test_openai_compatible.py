@@ -24,6 +24,7 @@ from evaltasks.engine.providers.provider import (
     Provider,
     RetryLater,
 )
+from evaltasks.engine.providers.provider_errors import ErrorReply
 from tests.support.exchanges import exchange
 from tests.support.judges import Answer, judge_server
 
@@ -340,3 +341,20 @@ async def test_key_is_in_no_repr() -> None:
         it = providers.provider(integration("http://h"))
         assert isinstance(providers, Providers)
         assert KEY not in repr(it) + repr(providers) + repr(it.unpriced._address_for(request()))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "status"),
+    [
+        (200, 399, 200), (200, 400, 400), (200, 599, 599), (200, 600, 200), (200, "429", 200), (200, None, 200),
+        (399, 429, 429), (400, 429, 400),
+    ],
+)  # fmt: skip
+def test_error_status_in_the_body_replaces_only_a_status_of_success(sent: int, code: object, status: int) -> None:
+    document = {"error": {"message": "no", "code": code}}
+    assert ErrorReply.parse(sent, {}, document, b"").status == status
+
+
+@pytest.mark.parametrize(("characters", "shown"), [(4000, 4000), (4001, 4000)])
+def test_error_message_is_kept_up_to_4000_characters(characters: int, shown: int) -> None:
+    assert len(ErrorReply.parse(400, {}, {"error": "x" * characters}, b"").message) == shown
