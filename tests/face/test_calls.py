@@ -34,6 +34,15 @@ async def test_a_call_reports_all_validation_errors_together(mode: str) -> None:
     assert "count" in words
 
 
+@pytest.mark.parametrize(("length", "shown"), [(60, 60), (61, 60), (5000, 60)])
+async def test_an_unknown_argument_is_quoted_with_at_most_60_characters(mode: str, length: int, shown: int) -> None:
+    async with agent(mode, tools=[saying()]) as it:
+        words = await it.refusal("say_word", {"word": "hello", "z" * length: 1})
+
+    assert f"{'z' * shown}: is not an argument of this tool" in words
+    assert words.count("z") == shown
+
+
 async def test_an_unknown_tool_is_answered_with_the_most_similar_name(mode: str) -> None:
     async with agent(mode, tools=[saying()]) as it:
         words = await it.refusal("say_wrod")

@@ -62,6 +62,20 @@ async def test_a_custom_template_uses_the_only_model_of_the_integration() -> Non
     assert answer.variables == ["output"]
 
 
+@pytest.mark.parametrize(("models", "shown"), [(2, 2), (10, 10), (11, 10)])
+async def test_a_template_without_a_model_is_refused_with_up_to_ten_models(models: int, shown: int) -> None:
+    names = [f"model-{number}" for number in range(models)]
+    async with tools() as it:
+        await it.call(
+            CREATE_AI_INTEGRATION, name="local", provider="custom", base_url="http://127.0.0.1:1/v1", models=names
+        )
+        words = await it.refused(
+            SPEC, name="tone", template="Is {output} kind?", choices={"kind": 1, "rude": 0}, ai_integration="local"
+        )
+    assert "model: is required: the integration 'local' does not have exactly one model" in words
+    assert words.rstrip(".").endswith(f"provide one of: {', '.join(names[:shown])}")
+
+
 async def test_managed_code_evaluators_are_created_for_every_check() -> None:
     calls = {
         "matches_regex": {"pattern": r"\bsorry\b"},

@@ -65,6 +65,19 @@ async def test_every_row_without_a_matching_example_is_listed() -> None:
     assert "The columns are: question" in wrong_column
 
 
+async def test_a_wrong_match_column_is_refused_with_20_columns_of_the_first_100_examples() -> None:
+    names = [f"column-{number:02}" for number in range(21)]
+    async with tools() as it:
+        few = [{"q": n} for n in range(99)] + [{"last": 1}, {"later": 1}]
+        await it.call(CREATE_DATASET, name="few", rows=few)
+        await it.call(CREATE_DATASET, name="many", rows=[dict.fromkeys(names, 1)])
+        rows = [{"output": "x", "wrong": 1}]
+        of_few = await it.refused(SPEC, name="v", dataset="few", rows=rows, match_column="wrong")
+        of_many = await it.refused(SPEC, name="v", dataset="many", rows=rows, match_column="wrong")
+    assert "The columns are: last, q." in of_few
+    assert f"The columns are: {', '.join(names[:20])}." in of_many
+
+
 async def test_a_match_column_with_repeated_values_is_refused() -> None:
     async with tools() as it:
         await it.call(CREATE_DATASET, name="twins", rows=[{"q": "same"}, {"q": "same"}])

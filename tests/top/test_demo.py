@@ -28,6 +28,14 @@ def test_the_demo_completes_and_keeps_its_store(tmp_path: Path) -> None:
     assert "task run completed: 300 of 300 rows" in shown.stdout
     assert "heuristic, not a language model" in shown.stdout
     assert "baseline: always the commoner" in shown.stdout
+    counts = re.search(
+        r"answer is right +(\d+) +(\d+)\n +answer is hallucinated +(\d+) +(\d+)\n +unsure or skipped: (\d+) of 300\n",
+        shown.stdout,
+    )
+    assert counts is not None, shown.stdout
+    right_faithful, right_not, wrong_faithful, wrong_not, unsure = map(int, counts.groups())
+    assert (right_faithful + right_not + wrong_faithful + wrong_not + unsure, right_faithful + right_not) == (300, 150)
+    assert unsure > 0, "the rows without a label are not counted as a verdict"
     assert str(store) in shown.stdout
     # The comparison with the known labels counts every row of the results, those without a label as unsure.
     (labels,) = re.findall(r"faithfulness: (.*)", shown.stdout)

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from evaltasks.api.tasks import Task, TaskType
+from evaltasks.engine.runs import projection
 from evaltasks.engine.runs.executor import ExecutorLimits
 from evaltasks.engine.runs.projection import Projections
 from evaltasks.engine.store.functions import is_sampled
@@ -225,6 +226,24 @@ async def test_projection_counts_the_spans_of_exactly_24_hours() -> None:
         assert await projected() == 10
         await clock.turn(0.000001)
         assert await projected() == 0
+
+
+async def test_projection_of_a_busy_day_is_estimated_from_evenly_spread_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection, "SAMPLE_MAX", 10)
+    async with engine(clock=ManualClock()) as it:
+        project = await it.seed_project()
+        await it.seed_spans(project, 6, kind="CHAIN")
+        evaluator = await it.seed_code_evaluator()
+
+        async def projected(kind: str) -> int:
+            task = await it.seed_task([evaluator], project_id=project, query_filter=f"span_kind = '{kind}'")
+            answer: int = (await it.ask("GET", f"/v2/tasks/{task}"))["projected_rows_per_day"]
+            return answer
+
+        await it.seed_spans(project, 4, first=6)
+        assert (await projected("CHAIN"), await projected("LLM")) == (6, 4), "all ten are read"
+        await it.seed_spans(project, 10, first=10)
+        assert (await projected("CHAIN"), await projected("LLM")) == (6, 14), "every second one is read"
 
 
 def _task(number: int, updated_at: datetime = datetime(2026, 4, 1, tzinfo=UTC)) -> Task:
