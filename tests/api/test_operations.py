@@ -38,3 +38,9 @@ def test_path_for_encodes_any_other_value_reversibly(value: str) -> None:
     assert "/" not in middle and "?" not in middle and "#" not in middle
     assert unquote(middle) == value
     assert before.startswith("/v2/tasks/") and after
+
+
+def test_operations_that_get_list_or_search_only_read_even_if_they_are_posts() -> None:
+    reading = {row.name for row in OPERATIONS if row.reads}
+    assert reading == {row.name for row in OPERATIONS if row.name.startswith(("get_", "list_", "search_"))}
+    assert {row.name for row in OPERATIONS if row.method == "GET"} <= reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import string
 import traceback
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -472,3 +472,10 @@ def test_exactly_the_reading_operations_are_marked_as_reads() -> None:
 def _all_texts_of(failure: BaseException) -> str:
     """The failure as a log would print it, causes and all, and its repr."""
     return "".join(traceback.format_exception(failure)) + repr(failure) + str(vars(failure))
+
+
+@pytest.mark.parametrize(("status", "read"), [(200, True), (204, True), (299, True), (300, False), (399, False)])
+async def test_caller_takes_every_2xx_for_success_and_every_3xx_for_a_redirect(status: int, read: bool) -> None:
+    async with client_over(Scripted(answers(status))) as client:
+        with nullcontext() if read else pytest.raises(ClientError, match=str(status)):
+            await client.tasks.delete("t")

@@ -156,6 +156,8 @@ REFUSED = [
     ("event.attributes = 'x'", "can only be used with CONTAINS", Unprocessable),
     ("trace_id = 'x'", "Nearest: context.trace_id.", Unprocessable),
     ("spankind = 'LLM'", "Nearest: span_kind.", Unprocessable),
+    # A fourth one, attributes.session.id, is not listed.
+    ("id = 'x'", "Nearest: parent_id, context.span_id, context.trace_id. Known", Unprocessable),
     ("input.value = 'x'", "attributes.input.value", Unprocessable),
     ("attributes.x > 1e999", "column 16: this number is too large", Unprocessable),
     ("annotation.x.explanation = 'y'", "column 1: write an annotation as annotation.<name>.label", Unprocessable),

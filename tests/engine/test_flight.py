@@ -203,13 +203,15 @@ async def test_flight_evaluations_are_treated_as_those_of_the_engine() -> None:
 
 
 async def test_flight_annotations_and_metadata_are_stored_on_spans() -> None:
+    # The first is as the SDK sends it; the others are shown as they are.
+    notes = ['{"text": "hm"}', "plain", "[1]", "{}", "7"]
     async with flight() as it:
         project_id = await it.it.seed_project("app")
         (span_id,) = await it.it.seed_spans(project_id, 1, attributes={"metadata": {"a": 1, "b": {"c": 2}}})
         where = {"externalModelId": "app", "spaceId": "default"}
         annotated = await it.put(
             {"writeSpanAnnotationRequest": where},
-            [{"context.span_id": span_id, "annotation.h.label": "ok", "annotation.notes": ['{"text": "hm"}']}],
+            [{"context.span_id": span_id, "annotation.h.label": "ok", "annotation.notes": [*notes]}],
         )
         patched = await it.put(
             {"writeSpanAttributesMetadataRequest": where},
@@ -223,7 +225,7 @@ async def test_flight_annotations_and_metadata_are_stored_on_spans() -> None:
     assert (annotated, patched[:6]) == (b"\x08\x01", b"\x08\x02\x10\x01\x18\x01")
     assert [(one["name"], one["label"], one["text"]) for one in span["annotations"]] == [
         ("h", "ok", None),
-        ("notes", None, "hm"),
+        ("notes", None, "hm\nplain\n[1]\n{}\n7"),
     ]
     metadata = {name: value for name, value in span["attributes"].items() if name.startswith("metadata")}
     assert metadata == {"metadata.a": 1, "metadata.b.c": 2, "metadata.b.d": 3, "metadata.n": None}

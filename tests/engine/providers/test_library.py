@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ import pytest
 
 from evaltasks.api.problems import NotBuilt
 from evaltasks.engine.providers.catalog import open_providers
-from evaltasks.engine.providers.provider import CallRejected, ChatMessage, ChatRequest, PermanentFailure, RetryLater
+from evaltasks.engine.providers.provider import (
+    CallRejected,
+    ChatMessage,
+    ChatRequest,
+    PermanentFailure,
+    RetryLater,
+)
 from tests.support.engines import WINDOW, engine
 from tests.support.exchanges import KEY, KINDS, answer, answering, exchange, needs_libraries, replaying, request
 
@@ -374,3 +381,45 @@ async def test_task_run_with_anthropic_records_tokens_price_and_answer_mode() ->
         "claude-haiku-4-5-20251001",
     )
     assert (reported["prompt_tokens"], reported["completion_tokens"], reported["cost_usd"]) == (100, 20, 0.0002)
+
+
+@needs_libraries
+@pytest.mark.parametrize(
+    ("module", "name", "failure"),
+    [
+        ("google.auth.exceptions", "TransportError", RetryLater),
+        ("google.auth.exceptions", "RefreshError", PermanentFailure),
+        ("google.auth.exceptions", "InvalidValue", CallRejected),
+        ("another_library", "TransportError", CallRejected),
+    ],
+)
+def test_error_of_the_credential_chain_is_recognised_by_its_module_and_name(
+    module: str, name: str, failure: type[Exception]
+) -> None:
+    from evaltasks.engine.providers.library_errors import error_for
+
+    cause = type(name, (Exception,), {"__module__": module})("no")
+    assert type(error_for(cause, "m", datetime(2026, 1, 1, tzinfo=UTC))) is failure
+
+
+@needs_libraries
+async def test_calls_that_hold_threads_leave_threads_for_the_store() -> None:
+    running = 0
+    enough, release = anyio.Event(), anyio.Event()
+
+    async def hold(_: httpx2.Request) -> httpx2.Response:
+        nonlocal running
+        running += 1
+        if running == 24:
+            enough.set()
+        await release.wait()
+        return answer(exchange(KINDS["AWS_BEDROCK"].folder, "text"))
+
+    async with answering("AWS_BEDROCK", hold) as it, anyio.create_task_group() as tasks:  # type: ignore[arg-type]
+        for _ in range(50):
+            tasks.start_soon(it.provider.complete, request("AWS_BEDROCK"))
+        with anyio.fail_after(10):
+            await enough.wait()
+            await anyio.to_thread.run_sync(int)
+            assert running == 24
+            release.set()
