@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.tasks import EvaluatorAttachment, Task, TaskEvaluator, TaskType
 from evaltasks.insight.evaluator_rules import Attached, fit_issues, fit_notes
@@ -87,12 +89,30 @@ def test_fit_issues_rejects_a_second_custom_code_evaluator() -> None:
     ]
     both = [attached(index, version) for index, version in enumerate(versions)]
     assert places(TaskType.CODE_EVALUATION, *both) == ["evaluators[1].evaluator_id"]
+    among_others = [attached(n, one) for n, one in enumerate([code("a"), versions[0], code("b"), versions[1]])]
+    assert places(TaskType.CODE_EVALUATION, *among_others) == ["evaluators[3].evaluator_id"]
 
 
 def test_fit_notes_report_labels_that_the_prompt_does_not_mention() -> None:
     assert fit_notes([attached(0, template())]) == []
     [note] = fit_notes([attached(0, template(text="Judge {output}: answer yes."))])
     assert "1 of its 2 labels" in note
+
+
+def test_fit_notes_are_only_about_evaluators_with_labels_and_a_prompt() -> None:
+    config = template().template_config
+    assert config is not None
+    without_labels = template().model_copy(
+        update={"template_config": config.model_copy(update={"classification_choices": None})}
+    )
+    silent = template(text="Judge {output}.")
+    notes = fit_notes([attached(0, code()), attached(1, without_labels), attached(2, silent)])
+    assert [note.partition(":")[0] for note in notes] == ["evaluators[2]"]
+
+
+@pytest.mark.parametrize("task_type", [TaskType.RUN_EXPERIMENT, "TYPE_OF_A_NEWER_SERVICE"])
+def test_fit_issues_accept_any_evaluator_for_a_type_without_a_rule(task_type: TaskType | str) -> None:
+    assert fit_issues(task_type, [attached(0, code()), attached(1, template())]) == []
 
 
 # --- changes ------------------------------------------------------------------------------------------------------
@@ -142,4 +162,27 @@ def test_differences_name_fields_and_evaluators() -> None:
         Difference("sampling_rate", 1, 0.5),
         Difference("evaluators.Alpha.query_filter", "p = 1", None),
         Difference("evaluators.Beta", "attached", None),
+    ]
+
+
+def test_merged_names_the_attached_evaluators_by_name_or_id() -> None:
+    unnamed = TaskEvaluator(evaluator_id="u")
+    for current, remedy in (([A, unnamed], "attached evaluators: Alpha, u"), ([], "attached evaluators: none")):
+        (issue,) = merge_changes(current, add=[], change=[], remove={"y": 0})[1]
+        assert issue.remedy == remedy
+
+
+def test_differences_list_every_evaluator_with_its_old_and_new_values() -> None:
+    unnamed = TaskEvaluator(evaluator_id="u")
+    before = Task.model_validate(
+        {"id": "t", "name": "n", "type": "CODE_EVALUATION", "created_at": NOW, "updated_at": NOW,
+         "evaluators": [unnamed, A, B]}
+    )  # fmt: skip
+    changed = A.model_copy(update={"query_filter": "p = 2", "column_mappings": None})
+    after = before.model_copy(update={"evaluators": [TaskEvaluator(evaluator_id="c"), B, changed]})
+    assert differences(before, after) == [
+        Difference("evaluators.u", "attached", None),
+        Difference("evaluators.Alpha.query_filter", "p = 1", "p = 2"),
+        Difference("evaluators.Alpha.column_mappings", {"x": "y"}, None),
+        Difference("evaluators.c", None, "attached"),
     ]

@@ -112,3 +112,8 @@ def test_incoming_span_rejects_a_row_with_its_number_and_without_its_content(row
         incoming_span(row, 17)
     assert caught.value.number == 17
     assert "x" * 50 not in str(caught.value)
+
+
+def test_incoming_span_keeps_the_columns_after_an_ignored_one() -> None:
+    row = {"eval.tone.label": "kind", "start_time": 1795255200, "annotations": [], "customer": "c1", "x": 1}
+    assert incoming_span(row, 1).attributes == {"customer": "c1", "x": 1}

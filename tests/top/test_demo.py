@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,6 +39,12 @@ def test_the_demo_completes_and_keeps_its_store(tmp_path: Path) -> None:
     assert (right_faithful + right_not + wrong_faithful + wrong_not + unsure, right_faithful + right_not) == (300, 150)
     assert unsure > 0, "the rows without a label are not counted as a verdict"
     assert str(store) in shown.stdout
+    # Exactly the answers with at most as many words as the demo says are brief.
+    (most,) = re.findall(r"'brief answer': at most (\d+) words", shown.stdout)
+    lines = (files("evaltasks.demo") / "sample" / "halueval_qa.jsonl").read_text(encoding="utf-8").splitlines()
+    num_words = [len(json.loads(line)["attributes"]["output.value"].split()) for line in lines]
+    assert f"brief answer: true {sum(number <= int(most) for number in num_words)} of 300" in shown.stdout
+    assert int(most) in num_words
     # The comparison with the known labels counts every row of the results, those without a label as unsure.
     (labels,) = re.findall(r"faithfulness: (.*)", shown.stdout)
     of = {label: int(count) for label, count in re.findall(r"([a-z ]+?) (\d+) of 300", labels)}
