@@ -146,7 +146,6 @@ async def test_the_end_of_stdin_ends_the_server_with_exit_code_0() -> None:
         code, errors, rest = await it.end()
 
     assert code == 0
-    assert code == 0
     assert errors.splitlines() == ["everything is closed"]
     assert rest == b""
 

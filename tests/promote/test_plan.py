@@ -398,9 +398,10 @@ async def test_plan_reports_integrations_that_only_another_space_can_use() -> No
     assert (free.issues, free.count(Action.CREATE)) == ([], 2)
 
 
-async def test_plan_lists_up_to_ten_candidates_for_a_missing_evaluator_or_agent() -> None:
+@pytest.mark.parametrize(("count", "more"), [(0, "none"), (1, ""), (10, ""), (11, " and 1 more")])
+async def test_plan_lists_up_to_ten_candidates_for_a_missing_evaluator_or_agent(count: int, more: str) -> None:
     async with place() as target:
-        for number in range(11):
+        for number in reversed(range(count)):
             config = {"endpoint": "http://127.0.0.1:9/ask"}
             agent = {"type": "AGENT", "name": f"bot {number:02}", "config": config}
             await target.it.ask("POST", "/v2/integrations", agent)
@@ -409,5 +410,6 @@ async def test_plan_lists_up_to_ten_candidates_for_a_missing_evaluator_or_agent(
         experiment = task(type="run_experiment", project=None, dataset="gold", evaluators=None, run_configuration=ask)
         plans = [await planned([file], target) for file in (experiment, task())]
     (agent_issue,), (evaluator_issue,) = (plan.issues for plan in plans)
-    assert agent_issue.issue.remedy == f"there are: {', '.join(f'bot {number:02}' for number in range(10))}"
-    assert evaluator_issue.issue.remedy == f"there are: {', '.join(f'code {number:02}' for number in range(10))}"
+    shown = range(min(count, 10))
+    assert agent_issue.issue.remedy == f"there are: {', '.join(f'bot {number:02}' for number in shown)}{more}"
+    assert evaluator_issue.issue.remedy == f"there are: {', '.join(f'code {number:02}' for number in shown)}{more}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from evaltasks.promote.differences import Difference
 from evaltasks.promote.folder import FileError
+
+NAMES_MAX = 10
 
 
 class Action(StrEnum):
@@ -77,6 +79,13 @@ class Plan:
 
     def count(self, action: Action) -> int:
         return sum(step.action is action for step in self.steps)
+
+
+def shown_names(names: Iterable[str]) -> str:
+    """Return the first ten names in order, and how many more there are; "none" if there are none."""
+    ordered = sorted(names)
+    more = len(ordered) - NAMES_MAX
+    return (", ".join(ordered[:NAMES_MAX]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 class ApplyFailed(Exception):

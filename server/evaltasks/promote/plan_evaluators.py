@@ -22,7 +22,7 @@ from evaltasks.promote.documents import AI, EvaluatorFile, VersionFile, to_docum
 from evaltasks.promote.folder import Bundle, ParsedFile
 from evaltasks.promote.integration_files import BUILTIN_NAME
 from evaltasks.promote.names import NotExportable, version_file
-from evaltasks.promote.plan import Action, Plan, Step, Write
+from evaltasks.promote.plan import Action, Plan, Step, Write, shown_names
 from evaltasks.promote.target import Target
 
 DEFAULT_MESSAGE = "Applied by evaltasks"
@@ -58,10 +58,8 @@ async def integration_issues(
     if name == BUILTIN_NAME and not target.client.is_engine:
         remedy = "only evaltasks engines have the heuristic judge; name the integration of a language model"
         return [parsed.issue(where, f"{target.client.where} has no heuristic judge", remedy)]
-    existing_names = ", ".join(sorted(present)[:10]) or "none"
-    return [
-        parsed.issue(where, f"there is no AI integration '{name}' and no file for it", f"there are: {existing_names}")
-    ]
+    problem = f"there is no AI integration '{name}' and no file for it"
+    return [parsed.issue(where, problem, f"there are: {shown_names(present)}")]
 
 
 def _shape_issues(parsed: ParsedFile[EvaluatorFile]) -> list[Any]:
@@ -144,7 +142,7 @@ async def _notes(existing: Evaluator, missing: Sequence[VersionFile], bundle: Bu
     """Return notes on the tasks that are affected besides those in the files."""
     if not missing:
         return []
-    followers = sorted(
+    followers = [
         name
         for name, task in (await target.tasks()).items()
         if name not in bundle.tasks
@@ -152,10 +150,10 @@ async def _notes(existing: Evaluator, missing: Sequence[VersionFile], bundle: Bu
             attachment.evaluator_id == existing.id and not attachment.evaluator_version_id
             for attachment in task.evaluators
         )
-    )
+    ]
     notes = []
     if followers:
-        notes.append(f"tasks without a file here also use its latest version: {', '.join(followers[:10])}")
+        notes.append(f"tasks without a file here also use its latest version: {shown_names(followers)}")
     if len(missing) > 1:
         notes.append("older versions are added before the latest; tasks without a pin use them briefly")
     return notes

@@ -21,7 +21,7 @@ from evaltasks.promote.documents import (
 )
 from evaltasks.promote.folder import Bundle, FileError, ParsedFile
 from evaltasks.promote.names import NotExportable, reject_id_like_name, task_file
-from evaltasks.promote.plan import Action, ContinuousPolicy, Plan, Step, Write
+from evaltasks.promote.plan import Action, ContinuousPolicy, Plan, Step, Write, shown_names
 from evaltasks.promote.plan_evaluators import integration_issues
 from evaltasks.promote.target import Target
 
@@ -134,9 +134,9 @@ async def _version_issues(
 ) -> list[FileError]:
     existing, in_files = await target.evaluators(), bundle.evaluators.get(evaluator)
     if in_files is None and evaluator not in existing:
-        listed = ", ".join(sorted({*existing, *bundle.evaluators})[:10]) or "none"
         problem = f"there is no evaluator '{evaluator}' and no file for it"
-        return [parsed.issue(f"{argument}.evaluator", problem, f"there are: {listed}")]
+        remedy = f"there are: {shown_names({*existing, *bundle.evaluators})}"
+        return [parsed.issue(f"{argument}.evaluator", problem, remedy)]
     if label is None or (in_files is not None and in_files.content.labelled(label) is not None):
         return []
     labels = [version.label for version in in_files.content.versions if version.label] if in_files is not None else []
@@ -165,8 +165,8 @@ async def _agent_issues(
     present = await target.agent_integrations()
     if name in bundle.agent_integrations or name in present:
         return []
-    existing = ", ".join(sorted(present)[:10]) or "none"
-    return [parsed.issue(where, f"there is no agent integration '{name}' and no file for it", f"there are: {existing}")]
+    problem = f"there is no agent integration '{name}' and no file for it"
+    return [parsed.issue(where, problem, f"there are: {shown_names(present)}")]
 
 
 async def _fit_issues(parsed: ParsedFile[TaskFile], bundle: Bundle, target: Target) -> list[FileError]:
