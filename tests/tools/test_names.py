@@ -86,6 +86,17 @@ async def test_display_names_read_a_bounded_number_per_call(
     assert sorted(await display_names(context, keys)) == keys
 
 
+async def test_display_names_clears_a_full_cache_and_reads_every_requested_name_again(
+    context: ToolContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "_CACHE_ENTRIES_MAX", 2)
+    for requested, read in (("a", "a"), ("ab", "b"), ("abc", "c"), ("ad", "ad"), ("bd", "b")):
+        num_before = len(reads(context))
+        found = await display_names(context, [("task", id_) for id_ in requested])
+        assert found == {("task", id_): f"name of {id_}" for id_ in requested}
+        assert sorted(reads(context)[num_before:]) == list(read)
+
+
 async def test_a_remembered_name_is_not_read(context: ToolContext) -> None:
     remember_name(context, "project", "p", "support")
     remember_name(context, "project", "q", None)

@@ -189,6 +189,8 @@ async def test_the_same_task_run_is_not_started_twice_while_it_is_running() -> N
             trigger_task_run.SPEC, task="slow", data_start_time="2026-03-05", data_end_time="2026-03-06"
         )
         assert "still running" in it.notes
+        older = await it.call(trigger_task_run.SPEC, task="slow", **WINDOW)
+        assert (older.started, older.task_run.run_id) == (False, first.task_run.run_id), "it is not the newest one"
     assert (again.outcome, again.started, again.task_run.run_id) == ("already_running", False, first.task_run.run_id)
     assert bare.task_run.run_id == first.task_run.run_id
     assert (other.outcome, other.started) == ("started", True)

@@ -42,6 +42,7 @@ async def display_names(context: ToolContext, keys: Iterable[ResourceKey | None]
     if missing:
         if len(cache) > _CACHE_ENTRIES_MAX:
             cache.clear()
+            missing = requested
         with anyio.move_on_after(_LOOKUP_SECONDS_MAX):
             async with anyio.create_task_group() as lookups:
                 for key in missing[:_LOOKUPS_MAX]:

@@ -214,3 +214,17 @@ async def test_faithfulness_separates_the_halueval_sample_better_than_chance() -
 
     assert len(labels) == 300
     assert agreed / len(labels) > 0.75
+
+
+async def test_faithfulness_quotes_40_characters_of_a_word() -> None:
+    outcome = await evaluated(judge(), input="", context="Oslo", output=f"{'a' * 40} {'b' * 41}")
+
+    assert f"not found: “{'a' * 40}”, “{'b' * 40}”." in str(outcome.explanation)
+
+
+async def test_refusal_quotes_how_the_answer_declines() -> None:
+    refusals = judge("heuristic-refusal", "{response}", classification_choices={"refused": 1, "answered": 0})
+
+    outcome = await evaluated(refusals, response="Well, I do not have sufficient information to say.")
+
+    assert str(outcome.explanation).startswith("The answer's opening declines: “I do not have sufficient information”.")

@@ -242,7 +242,7 @@ def refusal(answer: str) -> Measured:
     match = _REFUSAL.search(answer[:_OPENING_CHARS])
     if match is None:
         return Measured(0.0, "The answer's opening has none of the usual ways of declining.")
-    return Measured(1.0, f"The answer's opening declines: “{match[0][:80]}”.")
+    return Measured(1.0, f"The answer's opening declines: “{match[0]}”.")
 
 
 def _measure(model: HeuristicModel, texts: Mapping[str, list[str]]) -> Measured | None:
