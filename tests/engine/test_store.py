@@ -145,6 +145,15 @@ async def test_open_refuses_a_path_below_a_file_with_the_repair(tmp_path: Path) 
     )
 
 
+async def test_open_refuses_a_folder_and_says_that_it_is_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as refused:
+        async with Store.open(tmp_path):
+            pass
+    assert str(refused.value) == (
+        f"The store '{tmp_path}' cannot be opened: it is a folder. Provide the path of a file with --store."
+    )
+
+
 async def test_open_creates_folder_and_file_for_their_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "new" / "store.db"
     async with Store.open(path):

@@ -103,6 +103,10 @@ def open_connections(path: str) -> tuple[Connections, bool]:
 
 def _require_writable(file: Path, path: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if file.is_dir():
+        raise StoreError(
+            f"The store '{path}' cannot be opened: it is a folder. Provide the path of a file with --store."
+        )
     effective = os.access in os.supports_effective_ids
     if not os.access(file.parent, os.W_OK | os.X_OK, effective_ids=effective):
         raise StoreError(
