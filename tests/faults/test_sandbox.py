@@ -517,7 +517,7 @@ async def test_session_fills_batches_up_to_their_rows_and_characters(lengths: li
     class Worker:
         async def evaluate_batch(self, rows: Sequence[Values]) -> object:
             sent.append(len(rows))
-            return [["returned", "fine", 1, None]] * len(rows)
+            return [["evaluated", "fine", 1, None]] * len(rows)
 
         async def close(self) -> None: ...
 
