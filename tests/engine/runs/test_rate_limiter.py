@@ -249,6 +249,53 @@ def test_pause_ends_with_the_rate_that_was_accepted() -> None:
     assert limiter.rate == pytest.approx(1.05 * 4 / 0.25)
 
 
+def test_first_pause_counts_the_calls_as_those_of_the_time_until_a_refusal() -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    for _ in range(9):
+        limiter.record_sent(0.0)
+    clock.seconds = 1.0
+    for _ in range(4):
+        limiter.record_accepted(0.0)
+    for _ in range(5):
+        limiter.record_refused(0.0)
+    assert limiter.wait_seconds(1.5) == 0.0
+    assert limiter.rate == pytest.approx(1.05 * 4 / 1.0)
+
+
+def test_rate_after_the_first_pause_counts_the_previous_window() -> None:
+    clock = VirtualClock()
+    limiter = AdaptiveRateLimiter(clock)
+    _window(limiter, clock, accepted=40, refused=0, seconds=0.5)
+    _send(limiter, clock, accepted=40, refused=11)
+    assert limiter.wait_seconds(clock.seconds + 0.125) == 0.0
+    assert limiter.rate == pytest.approx(1.05 * (40 + 40) / (0.5 + 0.25))
+
+
+def test_calls_that_were_not_sent_do_not_count_as_accepted() -> None:
+    limiter = AdaptiveRateLimiter(VirtualClock())
+    for _ in range(20):
+        limiter.record_sent(0.0)
+    for _ in range(15):
+        limiter.record_unsent(0.0)
+    for _ in range(5):
+        limiter.record_refused(0.0)
+    assert limiter.wait_seconds(0.0) > 0
+
+
+def test_seconds_since_accepted_starts_with_the_limiter_and_with_each_accepted_call() -> None:
+    clock = VirtualClock()
+    clock.seconds = 2.0
+    limiter = AdaptiveRateLimiter(clock)
+    clock.seconds = 5.0
+    assert limiter.seconds_since_accepted() == 3.0
+    limiter.record_refused(4.0)
+    assert limiter.seconds_since_accepted() == 3.0
+    limiter.record_accepted(4.0)
+    clock.seconds = 9.0
+    assert limiter.seconds_since_accepted() == 4.0
+
+
 @pytest.mark.parametrize(("accepted", "is_false_alarm"), [(20, True), (19, False)])
 def test_pause_is_a_false_alarm_if_at_most_a_fifth_was_refused_after_all(accepted: int, is_false_alarm: bool) -> None:
     clock = VirtualClock()
@@ -349,6 +396,13 @@ def test_rate_grows_by_half_with_each_accepted_call_after_an_outage() -> None:
         rates.append(limiter.rate)
         assert limiter.wait_seconds(clock.seconds) == pytest.approx(1 / limiter.rate)
     assert rates == [6.0, 9.0, 13.5, 20.25]
+    num_accepted = len(rates)
+    while limiter.rate is not None:
+        assert limiter.rate <= 5000
+        limiter.record_sent(clock.seconds)
+        limiter.record_accepted(clock.seconds)
+        num_accepted += 1
+    assert 4 * 1.5 ** (num_accepted - 1) <= 5000 < 4 * 1.5**num_accepted
 
 
 def test_answers_to_calls_sent_before_the_pause_are_ignored() -> None:
