@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from evaltasks.tools import import_formats
 from evaltasks.tools.context import Refused, ToolSettings
-from evaltasks.tools.files import read_json_argument, read_rows
+from evaltasks.tools.files import allowed_file, read_json_argument, read_rows
 from evaltasks.tools.import_formats import BadRow
 
 
@@ -94,6 +96,28 @@ def test_a_file_with_an_unknown_suffix_is_refused_with_the_supported_suffixes(ro
     (root / "rows.txt").write_text("x")
     with pytest.raises(Refused, match=r"\.jsonl, \.ndjson, \.csv, \.parquet"):
         read_rows("rows.txt", settings(root))
+
+
+def test_a_file_larger_than_the_limit_is_refused_with_both_sizes(root: Path) -> None:
+    size = (root / "rows.jsonl").stat().st_size
+    assert allowed_file("rows.jsonl", settings(root), bytes_max=size).path == root / "rows.jsonl"
+    with pytest.raises(Refused):
+        allowed_file("rows.jsonl", settings(root), bytes_max=size - 1)
+    with (root / "large.json").open("wb") as handle:
+        handle.truncate(5 * 2**20)
+    with pytest.raises(Refused, match=r"The file has 5 MB; the limit is 4 MB\."):
+        read_json_argument("@large.json", settings(root))
+
+
+def test_jsonl_refuses_a_line_longer_than_the_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_formats, "ROW_BYTES_MAX", 12)
+    (root / "rows.jsonl").write_text('{"a": 12345}\n')
+    with pytest.raises(Refused, match="Line 1 is longer than"):
+        list(read_rows("rows.jsonl", settings(root)))
+    for content in ('{"a": 1234}\n{"a": 5678}\n', '{"a": 1234}\n{"a": 56789}'):
+        (root / "rows.jsonl").write_text(content)
+        rows = [row for _, row in read_rows("rows.jsonl", settings(root))]
+        assert rows == [{"a": 1234}, json.loads(content.splitlines()[1])]
 
 
 def test_jsonl_reports_every_bad_line_by_number_and_keeps_the_good_ones(root: Path) -> None:

@@ -51,8 +51,10 @@ async def test_a_task_run_is_recognised_by_its_id() -> None:
         task = await it.seed.seed_task([await it.seed.seed_code_evaluator()], project_id=project)
         run = await it.seed.trigger(task, data_start_time="2026-03-01T00:00:00Z", data_end_time="2026-03-02T00:00:00Z")
         answer = await it.call(SPEC, text=run["id"])
+        other_kind = await it.call(SPEC, text=run["id"], kind="task")
     assert [(m.kind, m.id, m.in_id) for m in answer.matches] == [("task_run", run["id"], task)]
     assert "get_task_run" in answer.next_step
+    assert other_kind.matches == []
 
 
 async def test_without_text_some_resources_of_every_kind_are_listed_and_the_cut_is_reported() -> None:

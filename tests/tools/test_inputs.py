@@ -218,3 +218,24 @@ def test_arbitrary_arguments_produce_issues_or_a_valid_input_and_never_an_except
             assert isinstance(parsed, spec.input)
 
     law()
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (1762000000, "is a number, not a time"),
+        (1762000000.5, "is a number, not a time"),
+        (" -1762000000 ", "is a number, not a time"),
+        ([], "is not a time"),
+        ("  ", "is not a time"),
+        ("20261101T", "is not an ISO 8601 time"),
+        ("0001-01-01T00:00:00+01:00", "is outside the calendar"),
+        ("1970-12-31T23:59:59Z", "is in 1970 or earlier"),
+    ],
+)
+def test_the_refusal_of_a_time_says_what_was_passed(value: object, problem: str) -> None:
+    assert f"time: {problem}" in refusal("time", value)
+
+
+def test_the_first_time_that_is_accepted_is_the_year_1971() -> None:
+    assert read("time", "1971-01-01T00:00:00Z") == (datetime(1971, 1, 1, tzinfo=UTC), [])
