@@ -40,7 +40,9 @@ def test_parse_expression_rejects_other_texts_and_names_the_column(text: str, me
     assert message in rejected.value.detail
 
 
-@pytest.mark.parametrize("text", ["NOT " * 31 + "A", "(" * 31 + "A" + ")" * 31, "NOT (" * 15 + "A" + ")" * 15])
-def test_parse_expression_accepts_thirty_one_levels(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["NOT " * 31 + "A", "(" * 31 + "A" + ")" * 31, "NOT (" * 15 + "A" + ")" * 15, "A".ljust(1000)]
+)
+def test_parse_expression_accepts_thirty_one_levels_and_1000_characters(text: str) -> None:
     tree = parse_expression(text, IDS)
     assert parse_expression(print_expression(tree), IDS) == tree

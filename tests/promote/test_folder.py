@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,34 @@ def test_bundle_select_distinguishes_ai_and_agent_integrations_of_one_name(
     assert (list(chosen.tasks), list(chosen.ai_integrations), list(chosen.agent_integrations)) == (
         [task_name], ai_integrations, agent_integrations,
     )  # fmt: skip
+
+
+def task_of_bytes(size: int) -> bytes:
+    """Return a task's file that is filled up with a comment."""
+    return (TASK + "# ").ljust(size, "x").encode()
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(BYTES_MAX, True), (BYTES_MAX + 1, False)])
+def test_read_folder_allows_a_file_of_exactly_512_kib(tmp_path: Path, size: int, allowed: bool) -> None:
+    put(tmp_path, tasks__a=task_of_bytes(size))
+    with nullcontext() if allowed else pytest.raises(BadFiles, match="the file is larger than 512 KiB"):
+        assert list(read_folder(tmp_path).tasks) == ["t"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize(
+    ("constant", "limit", "problem"),
+    [("FILES_MAX", 1, "holds more than 1 files"), ("FOLDER_BYTES_MAX", 2**20, "holds more than 1 MiB")],
+)
+def test_read_folder_allows_exactly_the_size_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constant: str, limit: int, problem: str, allowed: bool
+) -> None:
+    monkeypatch.setattr(f"evaltasks.promote.folder.{constant}", limit)
+    half = limit // 2 if constant == "FOLDER_BYTES_MAX" else len(TASK) + 2
+    put(tmp_path, tasks__a=task_of_bytes(half))
+    if constant == "FOLDER_BYTES_MAX":
+        put(tmp_path, tasks__b=task_of_bytes(half + (not allowed)).replace(b"name: t", b"name: u"))
+    elif not allowed:
+        put(tmp_path, tasks__b=TASK.replace("name: t", "name: u"))
+    with nullcontext() if allowed else pytest.raises(BadFiles, match=problem):
+        assert "t" in read_folder(tmp_path).tasks
