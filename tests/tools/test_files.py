@@ -185,3 +185,6 @@ def test_a_json_argument_is_read_from_a_file_and_invalid_json_is_located(root: P
     assert read_json_argument("@config.json", settings(root)) == {"experiment_type": "LLM_GENERATION"}
     with pytest.raises(Refused, match="line 3"):
         read_json_argument("@broken.json", settings(root))
+    (root / "latin.json").write_bytes(b'{\n"a": "\xe9"}')
+    with pytest.raises(Refused, match=r"not UTF-8 text \(line 2\)"):
+        read_json_argument("@latin.json", settings(root))

@@ -108,3 +108,12 @@ async def test_a_name_that_looks_like_an_id_is_still_found_as_a_name() -> None:
 async def test_a_link_to_an_unknown_resource_is_refused() -> None:
     async with tools() as it:
         assert "link" in await it.refused(SPEC, text="https://example.com/somewhere")
+
+
+async def test_similar_names_are_searched_only_if_no_name_contains_the_text() -> None:
+    async with tools() as it:
+        id_ = await it.seed.seed_project("support bot")
+        await it.seed.seed_project("suport bott")
+        answer = await it.call(SPEC, text="support bot", kind="project")
+    assert answer.text().splitlines()[0] == f"project support bot ({id_}), exact"
+    assert [m.name for m in answer.matches] == ["support bot"]
