@@ -72,3 +72,16 @@ async def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n\n")
     async with tools(tmp_path) as it:
         assert "file: has no rows; pass at least one" in await it.refused(SPEC, name="d", file="rows.jsonl")
+
+
+async def test_ten_kinds_of_problem_are_listed_and_the_others_counted(tmp_path: Path) -> None:
+    async with tools(tmp_path) as it:
+        words = {}
+        for kinds in (10, 12):
+            # Each line is broken at another column.
+            (tmp_path / "rows.jsonl").write_text("".join('{"a"' + " " * number + "x\n" for number in range(kinds)))
+            words[kinds] = await it.refused(SPEC, name="d", file="rows.jsonl")
+    assert "not listed" not in words[10]
+    assert "row 10: is not valid JSON" in words[10]
+    assert "12 of 12 rows are invalid, so no row was sent; 2 further kinds of problem are not listed" in words[12]
+    assert "row 11:" not in words[12]
