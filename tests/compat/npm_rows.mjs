@@ -55,7 +55,7 @@ row("createEvaluationTask", async () => (await ax.createEvaluationTask({
 })).experimentIds[0] === w.experiment_id);
 row("createEvaluationTask(a name that is taken)", () => ax.createEvaluationTask({
   client, name: "on spans", type: "CODE_EVALUATION", project: w.project_id, evaluators: attached,
-}), "another task of this space has this name", "refused");
+}), "another task of the space has this name", "refused");
 row("createRunExperimentTask", async () => (await ax.createRunExperimentTask({
   client, name: "by npm, generation", dataset: "gold", space, runConfiguration: generation,
 })).runConfiguration.model_name === "judge");
