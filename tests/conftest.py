@@ -38,6 +38,11 @@ def _slow_rank(path: Path) -> int:
     return next((n for n, slow in enumerate(SLOW) if place == slow or place.startswith(f"{slow}/")), len(SLOW))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: tests spend a quarter of their time waiting for other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the slow files out of `-m fast` unread: importing them would take as long as the fast tests."""
     wants_fast = config.option.markexpr == "fast" and collection_path != TESTS
