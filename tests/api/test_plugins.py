@@ -77,7 +77,7 @@ def test_add_plugins_never_replaces_a_built_in_row(
     install_plugin(tmp_path, monkeypatch, group=GROUP, entries=entries, modules={"throwaway_rows": MODULE})
     built_in = Row("A")
     with caplog.at_level(logging.ERROR):
-        table = add_plugins({"A": built_in}, GROUP, Row, key=lambda row: row.key)
+        table = add_plugins({"A": built_in}, GROUP, Row, keys=lambda row: (row.key,))
     assert table == {"A": built_in, "B": Row("B")}
     assert table["A"] is built_in
     assert [record.getMessage() for record in caplog.records] == [f"{GROUP}: 'first' is ignored: 'A' is already taken"]

@@ -11,7 +11,7 @@ import pytest
 
 from evaltasks.tools.context import Refused, ToolSettings
 from evaltasks.tools.files import read_rows
-from evaltasks.tools.import_formats import BUILT_IN, PLUGIN_GROUP, BadRow, ImportFormat, _plugin_formats, import_formats
+from evaltasks.tools.import_formats import BUILT_IN, PLUGIN_GROUP, BadRow, ImportFormat, import_formats
 from tests.support.agents import MODES, agent
 from tests.support.plugins import install_plugin
 from tests.support.recipes import code_blocks
@@ -34,9 +34,9 @@ GZIP = ImportFormat("Packed", (".jsonl.gz",), read)
 @pytest.fixture(autouse=True)
 def _fresh_formats() -> Iterator[None]:
     """Clear the cache of plugin formats, because these tests install their own."""
-    _plugin_formats.cache_clear()
+    import_formats.cache_clear()
     yield
-    _plugin_formats.cache_clear()
+    import_formats.cache_clear()
 
 
 def install(directory: Path, monkeypatch: pytest.MonkeyPatch, entries: dict[str, str]) -> None:
@@ -81,8 +81,8 @@ def test_a_format_whose_suffix_is_taken_is_logged_and_ignored(
     assert formats[".csv"] is BUILT_IN[".csv"]
     assert (formats[".throw"].name, set(formats) - set(BUILT_IN)) == ("Throw-away", {".throw"})
     assert [record.getMessage() for record in caplog.records] == [
-        "evaltasks.import_formats: 'b' is ignored: .throw is already taken",
-        "evaltasks.import_formats: 'c' is ignored: .csv is already taken",
+        "evaltasks.import_formats: 'b' is ignored: '.throw' is already taken",
+        "evaltasks.import_formats: 'c' is ignored: '.csv' is already taken",
     ]
 
 

@@ -28,7 +28,17 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from evaltasks.api.models import LlmConfig
 from evaltasks.api.plugins import add_plugins
-from evaltasks.api.wire import READING, CaseInsensitive, NonBlank, RequestModel, UnknownVariant, WireEnum, upper_case
+from evaltasks.api.wire import (
+    READING,
+    CaseInsensitive,
+    NonBlank,
+    RequestModel,
+    UnknownVariant,
+    WireEnum,
+    listed,
+    upper_case,
+    upper_case_tag,
+)
 
 PLUGINS = "evaltasks.evaluator_kinds"
 # The labels of checks: passed or not passed.
@@ -229,7 +239,7 @@ BUILT_IN: Mapping[str, EvaluatorKind] = {kind.tag: kind for kind in (TEMPLATE, M
 @cache
 def kinds() -> Mapping[str, EvaluatorKind]:
     """Return all kinds by their tags: the built-in ones and those of installed packages, which are loaded once."""
-    return add_plugins(BUILT_IN, PLUGINS, EvaluatorKind, key=lambda kind: kind.tag)
+    return add_plugins(BUILT_IN, PLUGINS, EvaluatorKind, keys=lambda kind: (kind.tag,))
 
 
 def code_kinds() -> dict[str, EvaluatorKind]:
@@ -245,8 +255,7 @@ def kind_of_config(config: object) -> EvaluatorKind | None:
 
 def code_tag(value: object) -> str | None:
     """Return the tag of a code configuration, which may be JSON or a model; None if it has none."""
-    tag = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return tag.upper() if isinstance(tag, str) else None
+    return upper_case_tag(value, "type")
 
 
 class _ByTag:
@@ -272,8 +281,7 @@ class _ByTag:
                 return read_built_in(value)
             known = code_kinds()
             if tag not in known:
-                *first, last = known
-                message = f"code_config.type must be {', '.join(first)} or {last}"
+                message = f"code_config.type must be {listed(list(known))}"
                 raise PydanticCustomError("code_config_type", "{message}", {"message": message})
             extra: Literal["ignore"] | None = "ignore" if info.context is READING else None
             return known[tag].config.model_validate(value, context=info.context, extra=extra)

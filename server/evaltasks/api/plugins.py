@@ -12,7 +12,7 @@ and ignored. Entry points are read from disk at every call, so callers keep the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
 from typing import TypeVar
 
@@ -54,23 +54,23 @@ def load_plugins(group: str, expected: type[T]) -> dict[str, T]:
 
 
 def add_plugins(
-    table: Mapping[str, T], group: str, expected: type[T], key: Callable[[T], str] | None = None
+    table: Mapping[str, T], group: str, expected: type[T], keys: Callable[[T], Collection[str]] | None = None
 ) -> dict[str, T]:
     """Return a table with the plugins of a group added to the built-in rows.
 
-    A plugin never replaces a row: one whose key is already in the table is ignored with a log line.
+    A plugin never replaces a row: one that has a key which is already in the table is ignored with a log line.
 
     Args:
         table: The built-in rows.
         group: The name of the entry point group.
         expected: The class of which every row must be an instance.
-        key: Returns the key of a plugin; without it the entry point's name is the key.
+        keys: Returns the keys of a plugin; without it the entry point's name is the key.
     """
     rows = dict(table)
     for name, plugin in load_plugins(group, expected).items():
-        row_key = name if key is None else key(plugin)
-        if row_key in rows:
-            _logger.error("%s: '%s' is ignored: '%s' is already taken", group, name, row_key)
+        row_keys = (name,) if keys is None else keys(plugin)
+        if taken := [row_key for row_key in row_keys if row_key in rows]:
+            _logger.error("%s: '%s' is ignored: '%s' is already taken", group, name, "', '".join(taken))
             continue
-        rows[row_key] = plugin
+        rows |= dict.fromkeys(row_keys, plugin)
     return rows

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from evaltasks.api.models import InvocationParameters
-from evaltasks.api.wire import CaseInsensitive, JsonObject, NonBlank, RequestModel, UnknownVariant, WireEnum, upper_case
+from evaltasks.api.wire import (
+    CaseInsensitive,
+    JsonObject,
+    NonBlank,
+    RequestModel,
+    UnknownVariant,
+    WireEnum,
+    listed,
+    upper_case,
+    upper_case_tag,
+)
 
 
 class MessageRole(WireEnum):
@@ -179,8 +189,7 @@ class AgentCall(RunConfigurationBase):
 
 def experiment_type_of(value: object) -> str | None:
     """Return the discriminator of a run configuration (an object or a model), in upper case."""
-    tag = value.get("experiment_type") if isinstance(value, dict) else getattr(value, "experiment_type", None)
-    return tag.upper() if isinstance(tag, str) else None
+    return upper_case_tag(value, "experiment_type")
 
 
 def any_of(kinds: tuple[type[RunConfigurationBase], ...], error: str) -> Any:
@@ -195,11 +204,6 @@ def any_of(kinds: tuple[type[RunConfigurationBase], ...], error: str) -> Any:
         Union[members],  # noqa: UP007  the members are known at run time only
         Discriminator(experiment_type_of, custom_error_type="experiment_type", custom_error_message=error),
     ]
-
-
-def listed(words: list[str]) -> str:
-    """Join words as in `A, B or C`."""
-    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 KINDS: dict[str, type[RunConfigurationBase]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
@@ -84,6 +84,17 @@ def upper_case(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def upper_case_tag(value: object, field: str) -> str | None:
+    """Return the field that names the kind of a value (an object or a model) in upper case; None if it has none."""
+    tag = value.get(field) if isinstance(value, dict) else getattr(value, field, None)
+    return tag.upper() if isinstance(tag, str) else None
+
+
+def listed(words: list[str]) -> str:
+    """Join words as in `A, B or C`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
 class WireEnum(StrEnum):
     """An enumeration of UPPER_SNAKE words. `CaseInsensitive` accepts them in any letter case."""
 
@@ -118,10 +129,10 @@ class _CaseFolding:
     """Accepts any letter case and refuses unknown words, except in a response, in which they are kept."""
 
     def __get_pydantic_core_schema__(self, kind: type[WireEnum], handler: GetCoreSchemaHandler) -> CoreSchema:
-        def read(value: object, listed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+        def read(value: object, read_listed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
             word = upper_case(value)
             try:
-                return listed(word)
+                return read_listed(word)
             except ValidationError:
                 if info.context is READING and isinstance(value, str):
                     return kind.unknown(value)
@@ -150,6 +161,20 @@ def _as_utc(moment: datetime) -> datetime:
 def rfc3339(moment: datetime) -> str:
     """Format a time as the service does, in UTC with milliseconds: `2026-11-21T10:00:00.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def json_time(value: date | time | timedelta) -> str | float:
+    """Convert a time, date or duration of a table to JSON: ISO 8601 text, or seconds for a duration.
+
+    A datetime without an offset is in UTC, and keeps its precision.
+    """
+    match value:
+        case datetime():
+            return rfc3339(value) if value.tzinfo else value.isoformat() + "Z"
+        case timedelta():
+            return value.total_seconds()
+        case _:
+            return value.isoformat()
 
 
 # A time on the wire: RFC 3339 in UTC.

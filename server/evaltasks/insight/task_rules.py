@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from evaltasks.api.run_configurations import KINDS, listed
+from evaltasks.api.run_configurations import KINDS
 from evaltasks.api.tasks import TASK_SETTINGS, AppliesTo, EvaluatorAttachment, Task, TaskType, settings_for
+from evaltasks.api.wire import listed
 from evaltasks.insight.validation import ValidationIssue, is_provided
 
 Provided = Mapping[str, Any]

@@ -18,9 +18,9 @@ from evaltasks.api.ai_integrations import AuthType, EnvironmentName, Provider, P
 from evaltasks.api.evaluator_kinds import AnyCodeConfig, ConfigFacts, EvaluatorType, TemplateConfig
 from evaltasks.api.integrations import Description, Endpoint
 from evaltasks.api.models import LlmConfig
-from evaltasks.api.run_configurations import KINDS, Resource, RunConfigurationBase, any_of, listed
+from evaltasks.api.run_configurations import KINDS, Resource, RunConfigurationBase, any_of
 from evaltasks.api.tasks import QueryFilters, QueryId, QueryMapping, TaskSettings, TaskType
-from evaltasks.api.wire import CaseInsensitive, JsonObject, Name, RequestModel, WireEnum
+from evaltasks.api.wire import CaseInsensitive, JsonObject, Name, RequestModel, WireEnum, listed
 
 SCHEMA_VERSION = 1
 LABEL_CHARACTERS = 12

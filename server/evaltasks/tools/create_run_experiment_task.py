@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from evaltasks.api.run_configurations import KINDS, listed
+from evaltasks.api.run_configurations import KINDS
 from evaltasks.api.tasks import TaskType
+from evaltasks.api.wire import listed
 from evaltasks.tools.context import ToolContext
 from evaltasks.tools.creating import CreatedTask, ProposedTask, create
 from evaltasks.tools.inputs import SPACE, NameText, Text

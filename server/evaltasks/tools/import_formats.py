@@ -4,9 +4,8 @@ A format is one `ImportFormat`, chosen by the suffix of the file name. A package
 `evaltasks.import_formats` (CONTRIBUTING.md, "An import format"); it never replaces a format that is already there.
 
 A reader yields (number, row) pairs. The number is what a person finds the row by: the line in JSONL, and the row
-counted
-from 1 without the header in CSV and Parquet. A row that cannot be read is a `BadRow` in its place, so that no row is
-lost without a message.
+counted from 1 without the header in CSV and Parquet. A row that cannot be read is a `BadRow` in its place, so that no
+row is lost without a message.
 """
 
 from __future__ import annotations
@@ -14,22 +13,19 @@ from __future__ import annotations
 import csv
 import functools
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO, TypeAlias
 
-from evaltasks.api.plugins import load_plugins
-from evaltasks.api.wire import JsonObject, rfc3339
+from evaltasks.api.plugins import add_plugins
+from evaltasks.api.wire import JsonObject, json_time
 from evaltasks.tools.context import Refused
 
 PLUGIN_GROUP = "evaltasks.import_formats"
 ROW_BYTES_MAX = 16 * 1024 * 1024
 PARQUET_BATCH_ROWS = 500
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +61,10 @@ class ImportFormat:
                 raise ValueError(f"suffix {suffix!r} of {self.name} must start with a dot and be in lower case")
 
 
+@functools.cache
 def import_formats() -> dict[str, ImportFormat]:
-    """Return every format by file name suffix: the built-in ones, then those of installed packages."""
-    return {**BUILT_IN, **_plugin_formats()}
+    """Return every format by file name suffix: the built-in ones, and those of installed packages, loaded once."""
+    return add_plugins(BUILT_IN, PLUGIN_GROUP, ImportFormat, keys=lambda row_format: row_format.suffixes)
 
 
 def format_of(file_name: str) -> ImportFormat:
@@ -76,27 +73,18 @@ def format_of(file_name: str) -> ImportFormat:
     Raises:
         Refused: No format has such a suffix.
     """
-    name = file_name.lower()
     # Packages are loaded only for a suffix that is not built in.
-    for formats in (BUILT_IN, _plugin_formats):
-        table = formats if isinstance(formats, dict) else formats()
-        matching = [suffix for suffix in table if name.endswith(suffix)]
-        if matching:
-            return table[max(matching, key=len)]
-    raise Refused(f"The name of a file of rows must end in one of {', '.join(import_formats())}; this one does not.")
+    row_format = _format_in(BUILT_IN, file_name) or _format_in(import_formats(), file_name)
+    if row_format is None:
+        raise Refused(
+            f"The name of a file of rows must end in one of {', '.join(import_formats())}; this one does not."
+        )
+    return row_format
 
 
-@functools.cache
-def _plugin_formats() -> dict[str, ImportFormat]:
-    """Load the formats of installed packages, once per process."""
-    formats: dict[str, ImportFormat] = {}
-    for name, plugin in load_plugins(PLUGIN_GROUP, ImportFormat).items():
-        taken = [suffix for suffix in plugin.suffixes if suffix in BUILT_IN or suffix in formats]
-        if taken:
-            _log.error("%s: '%s' is ignored: %s is already taken", PLUGIN_GROUP, name, ", ".join(taken))
-            continue
-        formats |= dict.fromkeys(plugin.suffixes, plugin)
-    return formats
+def _format_in(formats: Mapping[str, ImportFormat], file_name: str) -> ImportFormat | None:
+    matching = [suffix for suffix in formats if file_name.lower().endswith(suffix)]
+    return formats[max(matching, key=len)] if matching else None
 
 
 # --- JSONL --------------------------------------------------------------------------------------------------------
@@ -217,12 +205,8 @@ def _json_value(value: Any) -> Any:  # noqa: PLR0911  one return for each type o
             return None if value != value else value  # noqa: PLR0124  NaN is a missing value in data frames
         case None | bool() | int() | str():
             return value
-        case datetime():
-            return rfc3339(value) if value.tzinfo else value.isoformat() + "Z"
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
+        case date() | time() | timedelta():
+            return json_time(value)
         case Decimal():
             return int(value) if value == value.to_integral_value() else float(value)
         case bytes():

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from evaltasks.api.problems import BadRequest, NotBuilt
 from evaltasks.api.spans import IncomingSpan
-from evaltasks.api.wire import JsonObject, rfc3339
+from evaltasks.api.wire import JsonObject, json_time
 from evaltasks.engine.clock import from_us, to_us
 from evaltasks.engine.ingest.ingestor import Ingestor, ensure_project, project_by_name_or_id, space_by_name_or_id
 from evaltasks.engine.ingest.spans import span_rows_from, upload_error
@@ -224,12 +224,8 @@ def _json_value(value: Any) -> Any:  # noqa: PLR0911  one for each kind of value
             return [_json_value(member) for member in value]
         case dict():
             return {str(name): _json_value(member) for name, member in value.items()}
-        case datetime():
-            return rfc3339(value) if value.tzinfo else value.isoformat() + "Z"
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
+        case date() | time() | timedelta():
+            return json_time(value)
         case Decimal():
             return float(value)
         case bytes():

@@ -105,7 +105,7 @@ def providers_with_plugins() -> Mapping[str, ProviderRecord]:
 
     A plug-in that fails to load or has the name of another provider is logged by name and left out.
     """
-    return add_plugins(PROVIDERS, PLUGIN_GROUP, ProviderRecord, key=lambda record: record.name)
+    return add_plugins(PROVIDERS, PLUGIN_GROUP, ProviderRecord, keys=lambda record: (record.name,))
 
 
 def find_provider(name: str) -> ProviderRecord | None:
