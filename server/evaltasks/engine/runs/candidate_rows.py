@@ -55,7 +55,7 @@ def find_candidate_rows(tx: Transaction, claim: Claim, index: Index = WHOLE) -> 
     # The spans of a continuous task run were indexed when it was made, and no later task run covers them.
     index = index if row["after_span_seq"] is None else index.ignore_lag()
     is_spans = claim.task.project_id is not None
-    filters = _filters(claim.task, plan, versions, index, Target.SPAN if is_spans else Target.EXPERIMENT_RUN)
+    filters = row_filters(claim.task, plan, versions, index, Target.SPAN if is_spans else Target.EXPERIMENT_RUN)
     rows_max = claim.options.max_spans or ROWS_MAX_DEFAULT
     if is_spans:
         return CandidateRows(
@@ -85,10 +85,14 @@ def _spans(tx: Transaction, task: Task, row: Row, plan: EvaluationPlan, filters:
     return candidates.select_groups(tx, kind, scope, filters, rows_max)
 
 
-def _filters(
+def row_filters(
     task: Task, plan: EvaluationPlan, versions: Sequence[EvaluatorVersion], index: Index, target: Target
 ) -> RowFilters:
-    """Return the filters of the task and of each evaluator."""
+    """Return the filters of the task and of each evaluator.
+
+    Raises:
+        Problem: A filter can no longer be used.
+    """
 
     def compiled(text: str | None, prefix: str) -> CompiledFilter:
         return _compiled(text or None, target, prefix, plan, index)

@@ -13,8 +13,10 @@ from math import ceil
 from evaltasks.api.evaluator_kinds import DataGranularity
 from evaltasks.api.problems import Problem
 from evaltasks.api.tasks import Task
-from evaltasks.engine.filters.compile import ALL_ROWS, CompiledFilter, Target, all_of, compile_filter
+from evaltasks.engine.filters.compile import Target
+from evaltasks.engine.filters.index import WHOLE
 from evaltasks.engine.providers.provider import PermanentFailure
+from evaltasks.engine.runs.candidate_rows import row_filters
 from evaltasks.engine.runs.plan import make_plan
 from evaltasks.engine.store.projection import count_rows_of_spans, first_span_from
 from evaltasks.engine.store.store import Transaction
@@ -32,12 +34,7 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
         plan, versions = make_plan(tx, task)
         if plan.granularity is not DataGranularity.SPAN:
             return None
-        own = [version.query_filter for version in versions]
-        attached = [
-            all_of(_compiled(evaluator.query_filter, f"e{nth}"), _compiled(query_filter, f"v{nth}"))
-            for nth, (evaluator, query_filter) in enumerate(zip(task.evaluators, own, strict=True))
-        ]
-        task_filter = _compiled(task.query_filter, "t")
+        filters = row_filters(task, plan, versions, WHOLE, Target.SPAN)
     except (PermanentFailure, Problem):
         return None
     first, last = _last_day(tx, now_us)
@@ -46,7 +43,7 @@ def projected_rows_per_day(tx: Transaction, task: Task, now_us: int) -> int | No
         return 0
     step = max(width / SAMPLE_MAX, 1.0)
     seqs = [first + int(nth * step) for nth in range(min(width, SAMPLE_MAX))]
-    num_rows = count_rows_of_spans(tx, task.project_id, seqs, task_filter, attached)
+    num_rows = count_rows_of_spans(tx, task.project_id, seqs, filters)
     rate = 1.0 if task.sampling_rate is None else task.sampling_rate
     return ceil(num_rows * (width / len(seqs)) * rate)
 
@@ -75,10 +72,6 @@ class Projections:
         if len(self._kept) >= self.KEPT_MAX:
             self._kept.clear()
         self._kept[task.id] = ((task.updated_at, last_span_seq), now_seconds, projected)
-
-
-def _compiled(text: str | None, prefix: str) -> CompiledFilter:
-    return compile_filter(text, Target.SPAN, prefix=prefix, field="query_filter") if text else ALL_ROWS
 
 
 def _last_day(tx: Transaction, now_us: int) -> tuple[int, int]:

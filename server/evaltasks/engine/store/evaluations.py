@@ -22,6 +22,16 @@ class StoredEvaluation:
     explanation: str | None
     metadata: str
 
+    def values(self) -> dict[str, str | float | None]:
+        """Return what the queries bind."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "score": self.score,
+            "explanation": self.explanation,
+            "metadata": self.metadata,
+        }
+
 
 def evaluation_rows(tx: Transaction, row_kind: EvaluatedRowKind, row_seqs: Iterable[int]) -> list[Row]:
     """Return row_seq, name, label, score and explanation of the evaluations on these rows."""
@@ -33,18 +43,7 @@ def put_evaluation(
     tx: Transaction, row_kind: EvaluatedRowKind, row_seq: int, evaluation: StoredEvaluation, now_us: int
 ) -> None:
     """Store an evaluation on a row, replacing one of the same name. Does nothing if the row does not exist."""
-    tx.run(
-        f"ledger.put_{row_kind}_evaluation",
-        {
-            "row_seq": row_seq,
-            "name": evaluation.name,
-            "label": evaluation.label,
-            "score": evaluation.score,
-            "explanation": evaluation.explanation,
-            "metadata": evaluation.metadata,
-            "now_us": now_us,
-        },
-    )
+    tx.run(f"ledger.put_{row_kind}_evaluation", {**evaluation.values(), "row_seq": row_seq, "now_us": now_us})
 
 
 def put_group_evaluation(
@@ -54,17 +53,5 @@ def put_group_evaluation(
 
     Does nothing if the trace or session has no spans.
     """
-    tx.run(
-        "groups.put_evaluation",
-        {
-            "project_id": project_id,
-            "row_kind": row_kind,
-            "row_id": row_id,
-            "name": evaluation.name,
-            "label": evaluation.label,
-            "score": evaluation.score,
-            "explanation": evaluation.explanation,
-            "metadata": evaluation.metadata,
-            "now_us": now_us,
-        },
-    )
+    place = {"project_id": project_id, "row_kind": row_kind, "row_id": row_id}
+    tx.run("groups.put_evaluation", {**evaluation.values(), **place, "now_us": now_us})

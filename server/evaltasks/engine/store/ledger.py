@@ -11,10 +11,9 @@ from evaltasks.api.evaluators import EvaluatorVersion
 from evaltasks.api.task_runs import RowOutcome, TaskRunRow
 from evaltasks.engine.clock import from_us_or_none
 from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store.candidates import NO_LIMIT
 from evaltasks.engine.store.queries import named_parts
 from evaltasks.engine.store.store import Row, Transaction
-
-_NO_LIMIT = -1
 
 
 def ledger_rows(
@@ -134,7 +133,7 @@ def insert_examples(
         "seq": seq,
         "version_id": version_id,
         "example_ids": json.dumps(example_ids) if example_ids else None,
-        "rows_max": limit or _NO_LIMIT,
+        "rows_max": limit or NO_LIMIT,
     }
     return tx.run("ledger.insert_examples", values, filter=example_filter.sql)
 

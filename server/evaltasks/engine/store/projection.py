@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from evaltasks.engine.filters.compile import CompiledFilter
+from evaltasks.engine.store.candidates import RowFilters
 from evaltasks.engine.store.store import Row, Transaction
 
 
@@ -14,21 +14,13 @@ def first_span_from(tx: Transaction, seq: int) -> Row | None:
     return tx.fetch_one("projection.first_span_from", {"seq": seq})
 
 
-def count_rows_of_spans(
-    tx: Transaction,
-    project_id: str,
-    seqs: Sequence[int],
-    task_filter: CompiledFilter,
-    evaluator_filters: Sequence[CompiledFilter],
-) -> int:
+def count_rows_of_spans(tx: Transaction, project_id: str, seqs: Sequence[int], filters: RowFilters) -> int:
     """Return how many ledger rows those of the spans that belong to the project would make.
 
-    A span that passes `task_filter` makes one row for each of the evaluator filters that it passes.
+    A span that passes the task's filter makes one row for each of the evaluators' filters that it passes.
     """
-    values = {**task_filter.values, "seqs": json.dumps(seqs), "project_id": project_id}
-    for evaluator_filter in evaluator_filters:
-        values.update(evaluator_filter.values)
-    fits = " + ".join(f"(({evaluator_filter.sql}) IS TRUE)" for evaluator_filter in evaluator_filters)
-    row = tx.fetch_one("projection.count_rows_of_spans", values, task_filter=task_filter.sql, fits=fits)
+    values = {**filters.values(), "seqs": json.dumps(seqs), "project_id": project_id}
+    fits = " + ".join(f"(({evaluator_filter.sql}) IS TRUE)" for evaluator_filter in filters.evaluator_filters)
+    row = tx.fetch_one("projection.count_rows_of_spans", values, task_filter=filters.task_filter.sql, fits=fits)
     assert row is not None
     return int(row["n"])
