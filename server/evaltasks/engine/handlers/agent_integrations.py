@@ -23,9 +23,9 @@ from evaltasks.engine.call import Call, Services
 from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.input_template import schema_problem
 from evaltasks.engine.handlers.addresses import address_problem, header_problems
-from evaltasks.engine.handlers.ai_integrations import quoted_names
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.problem_list import ProblemList
+from evaltasks.engine.handlers.quoting import quoted_names
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.store import agent_integrations
 from evaltasks.engine.store.store import Row, Transaction

@@ -24,6 +24,7 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.handlers.addresses import address_problem, header_problems
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
 from evaltasks.engine.handlers.problem_list import ProblemList
+from evaltasks.engine.handlers.quoting import quoted_names
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.providers.access import ambient_credentials_error
 from evaltasks.engine.providers.registry import find_provider, providers_with_plugins
@@ -32,7 +33,6 @@ from evaltasks.engine.store.store import Row, Transaction
 
 BUILTIN_NAME = "heuristic"
 MASK = "***"
-NAMES_SHOWN_MAX = 10
 
 
 async def ensure_builtin_integrations(services: Services) -> None:
@@ -137,12 +137,6 @@ async def delete_ai_integration(call: Call) -> None:
         ai_integrations.delete_integration(tx, integration.id)
 
     await call.services.store.write(work)
-
-
-def quoted_names(names: list[str]) -> str:
-    """Return the first names in quotes, for a sentence, with the number of further ones."""
-    shown = ", ".join(f"'{name}'" for name in names[:NAMES_SHOWN_MAX])
-    return shown if len(names) <= NAMES_SHOWN_MAX else f"{shown} and {len(names) - NAMES_SHOWN_MAX} more"
 
 
 def _new_integration(services: Services, body: CreateAiIntegration) -> AiIntegration:

@@ -16,6 +16,7 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.handlers.datasets import require_dataset
 from evaltasks.engine.handlers.experiments import require_experiment
 from evaltasks.engine.handlers.projects import require_project
+from evaltasks.engine.handlers.quoting import quoted_names
 from evaltasks.engine.store import annotation_configs
 from evaltasks.engine.store.annotations import (
     RowKind,
@@ -34,7 +35,6 @@ _ROW_KINDS: dict[Granularity, RowKind] = {
     Granularity.TRACE: "trace",
     Granularity.SESSION: "session",
 }
-_SHOWN_MAX = 5
 
 
 async def annotate_examples(call: Call) -> None:
@@ -149,5 +149,4 @@ def _ids(records: Iterable[AnnotatedRecord]) -> list[str]:
 
 def _shown(names: Sequence[str]) -> str:
     """Return the first of the names that the client sent, shortened to keep the message readable."""
-    listed = ", ".join(f"'{name[:80]}'" for name in names[:_SHOWN_MAX])
-    return listed if len(names) <= _SHOWN_MAX else f"{listed} and {len(names) - _SHOWN_MAX} more"
+    return quoted_names(names, shown_max=5, characters_max=80)

@@ -21,7 +21,6 @@ from evaltasks.engine.clock import to_us
 from evaltasks.engine.evaluators.kinds import runner_for
 from evaltasks.engine.evaluators.template_catalog import CATALOG
 from evaltasks.engine.filters.parser import parse_filter
-from evaltasks.engine.handlers.ai_integrations import quoted_names
 from evaltasks.engine.handlers.evaluator_answers import (
     EvaluatorAnswer,
     VersionAnswer,
@@ -31,6 +30,7 @@ from evaltasks.engine.handlers.evaluator_answers import (
     version_page_answer,
 )
 from evaltasks.engine.handlers.pages import NEWEST, key_from, paginate, scope_of
+from evaltasks.engine.handlers.quoting import quoted_names
 from evaltasks.engine.handlers.spaces import require_space
 from evaltasks.engine.store import ai_integrations, evaluators
 from evaltasks.engine.store.scopings import is_usable_in
