@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from filecmp import dircmp
 from pathlib import Path
 
-import evaltasks
 from evaltasks.engine.store.store import SCHEMA_VERSION
 from tests.support.engines import engine
-from tests.support.recipes import code_blocks
+from tests.support.recipes import PACKAGE, code_blocks, copy_package, run_with_copy
 
-PACKAGE = Path(evaltasks.__file__).parent
-ROOT = Path(__file__).parents[2]
 FILES_MAX = 4
 
 SETTING, ARGUMENT = code_blocks("A field of a task", "python")
 COLUMN, MIGRATION = code_blocks("A field of a task", "sql")
-# file → (the line before which the text goes, the text)
 EDITS = {
-    "api/tasks.py": ("\n\n# Fields of a base that is further right come first: a name", SETTING),
-    "engine/store/schema.sql": ("    UNIQUE (space_id, name)\n);\n\nCREATE TABLE task_evaluators", COLUMN),
-    "tools/task_inputs.py": ("    query_filter: FilterText | None = Field(\n", ARGUMENT),
+    "api/tasks.py": [(SETTING, "\n\n# Fields of a base that is further right come first: a name")],
+    "engine/store/schema.sql": [(COLUMN, "    UNIQUE (space_id, name)\n);\n\nCREATE TABLE task_evaluators")],
+    "tools/task_inputs.py": [(ARGUMENT, "    query_filter: FilterText | None = Field(\n")],
 }
 
 
-def _follow_recipe(package: Path) -> None:
-    for name, (following, addition) in EDITS.items():
-        file = package / name
-        text = file.read_text(encoding="utf-8")
-        assert text.count(following) == 1, f"{name}: the place for the recipe's text is missing"
-        file.write_text(text.replace(following, addition + following), encoding="utf-8")
+def _follow_recipe(directory: Path) -> Path:
+    for name, ((_, before),) in EDITS.items():
+        assert (PACKAGE / name).read_text(encoding="utf-8").count(before) == 1, f"{name}: the place is not clear"
+    package = copy_package(directory, EDITS)
     migration = package / "engine" / "store" / "migrations" / f"{SCHEMA_VERSION + 1:04}_task_note.sql"
     migration.write_text(MIGRATION, encoding="utf-8")
+    return package
 
 
 def _touched(compared: dircmp[str]) -> list[str]:
@@ -49,20 +40,14 @@ async def test_a_field_of_a_task_takes_four_files(tmp_path: Path) -> None:
     async with engine(store) as it:
         project = await it.seed_project("support-bot")
         await it.seed_task([await it.seed_code_evaluator("Regex")], project_id=project)
-    package = tmp_path / "server" / "evaltasks"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    _follow_recipe(package)
+    directory = tmp_path / "server"
+    package = _follow_recipe(directory)
     touched = _touched(dircmp(PACKAGE, package, ignore=["__pycache__"]))
     assert len(touched) == FILES_MAX, touched
 
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package.parent), str(ROOT)])}
-    done = subprocess.run(  # noqa: ASYNC221  nothing else runs here
-        [sys.executable, "-m", "tests.api.task_field_script", str(store)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
+    shown = run_with_copy(directory, "tests.api.task_field_script", str(store))
 
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    assert json.loads(shown) == {
         "a task of the older store": None,
         "created over REST": "created",
         "read over REST": "created",

@@ -187,26 +187,30 @@ class EngineInTest:
 
     async def seed_template_evaluator(
         self,
-        base_url: str,
+        base_url: str | None = None,
         name: str | None = None,
         *,
+        integration_id: str | None = None,
         evaluation_name: str = "correct",
         template: str = "Is {output} an answer to {input}?",
         choices: Mapping[str, float] | None = None,
         model_name: str = "judge",
         granularity: str = "SPAN",
     ) -> str:
-        """Seed a template evaluator with a judge at the OpenAI-compatible server `base_url`, without a key."""
+        """Seed a template evaluator.
+
+        Its judge is `integration_id`, or a new one at the OpenAI-compatible server `base_url`, without a key.
+        """
+        if integration_id is None:
+            assert base_url is not None
+            integration_id = await self.seed_ai_integration(base_url, [model_name])
         template_config = {
             "name": evaluation_name,
             "template": template,
             "include_explanations": True,
             "classification_choices": dict(choices or {"yes": 1.0, "no": 0.0}),
             "data_granularity": granularity,
-            "llm_config": {
-                "ai_integration_id": await self.seed_ai_integration(base_url, [model_name]),
-                "model_name": model_name,
-            },
+            "llm_config": {"ai_integration_id": integration_id, "model_name": model_name},
         }
         return await self._seed_evaluator(
             name, "TEMPLATE", {"commit_message": "first", "template_config": template_config}

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from evaltasks.tools.catalog import TOOLS
 from tests.support.agents import MODES, stdio_agent
-from tests.support.recipes import code_blocks
+from tests.support.recipes import code_blocks, copy_package
 from tests.support.starts import true_command
 
-PACKAGE = Path(__file__).parents[2] / "server" / "evaltasks"
+EDITS = {
+    "tools/catalog.py": [
+        ("    count_tasks,\n", "    cancel_task_run,\n"),
+        ("    count_tasks.SPEC,\n", "    get_task.SPEC,\n"),
+    ]
+}
 
 
 @pytest.fixture(scope="module")
 def source_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package in which the recipe was followed: the new file, and two lines of the catalog."""
     root = tmp_path_factory.mktemp("source")
-    shutil.copytree(PACKAGE, root / "evaltasks", ignore=shutil.ignore_patterns("__pycache__"))
+    package = copy_package(root, EDITS)
     (block,) = code_blocks("A tool", "python")
-    (root / "evaltasks" / "tools" / "count_tasks.py").write_text(block, encoding="utf-8")
-    catalog = root / "evaltasks" / "tools" / "catalog.py"
-    text = catalog.read_text(encoding="utf-8")
-    text = text.replace("from evaltasks.tools import (\n", "from evaltasks.tools import (\n    count_tasks,\n", 1)
-    text = text.replace("    list_tasks.SPEC,\n", "    list_tasks.SPEC,\n    count_tasks.SPEC,\n", 1)
-    catalog.write_text(text, encoding="utf-8")
+    (package / "tools" / "count_tasks.py").write_text(block, encoding="utf-8")
     return root
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import logging
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,9 +27,7 @@ from tests.support.engines import WINDOW, engine
 from tests.support.plugins import install_plugin
 from tests.support.promoting import applied, place, planned, tasks_of
 from tests.support.promoting import evaluator as seed_evaluator
-
-ROOT = Path(__file__).parents[3]
-PACKAGE = ROOT / "server" / "evaltasks"
+from tests.support.recipes import copy_package, names_in, package_trees, run_with_copy
 
 WORD_COUNT = """
 from __future__ import annotations
@@ -250,21 +245,8 @@ EDITS = {
 
 def test_a_built_in_kind_needs_changes_in_two_files(tmp_path: Path) -> None:
     """The table is made when the package is imported, so an interpreter of its own uses the changed copy."""
-    copy = tmp_path / "evaltasks"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, edits in EDITS.items():
-        text = (copy / name).read_text(encoding="utf-8")
-        for added, before in edits:
-            assert before in text, f"{name} no longer has: {before}"
-            text = text.replace(before, added + before, 1)
-        (copy / name).write_text(text, encoding="utf-8")
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-m", __spec__.name if __spec__ else __name__],
-        env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout == f"used {copy}\n"
+    copy = copy_package(tmp_path, EDITS)
+    assert run_with_copy(tmp_path, __spec__.name if __spec__ else __name__) == f"used {copy}\n"
 
 
 async def _use_the_built_in_kind() -> None:
@@ -302,31 +284,21 @@ OWNERS = {
 }
 
 
-def _names(node: ast.AST) -> set[str]:
-    found = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-    return found | {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
-
-
-def _trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in PACKAGE.rglob("*.py"):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
-
-
 CLASSES = {kind.config.__name__ for kind in BUILT_IN.values()} | {"OtherCodeConfig"}
 
 
 def test_no_module_but_the_listed_ones_names_the_configuration_of_a_kind() -> None:
     """A module that does not name a class cannot distinguish kinds by it."""
-    assert {name for name, tree in _trees() if _names(tree) & CLASSES} == OWNERS.keys()
+    assert {name for name, tree in package_trees() if names_in(tree) & CLASSES} == OWNERS.keys()
 
 
 def test_no_module_distinguishes_kinds_by_isinstance_or_match() -> None:
-    for name, tree in _trees():
+    for name, tree in package_trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
-                assert not _names(node.args[1]) & CLASSES, f"{name}:{node.lineno}"
+                assert not names_in(node.args[1]) & CLASSES, f"{name}:{node.lineno}"
             elif isinstance(node, ast.MatchClass):
-                assert not _names(node.cls) & CLASSES, f"{name}:{node.lineno}"
+                assert not names_in(node.cls) & CLASSES, f"{name}:{node.lineno}"
 
 
 if __name__ == "__main__":

@@ -162,4 +162,4 @@ async def test_managed_evaluator_never_raises_for_any_value(kind: str, value: ob
 @given(ANY_TEXT)
 def test_any_pattern_is_accepted_or_refused_with_a_message(pattern: str) -> None:
     if pattern.strip():
-        problems_of_managed(config("MATCHES_REGEX", pattern=pattern))
+        assert all(problem.strip() for problem in problems_of_managed(config("MATCHES_REGEX", pattern=pattern)))

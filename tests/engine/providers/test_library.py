@@ -355,17 +355,12 @@ async def test_task_run_with_anthropic_records_tokens_price_and_answer_mode() ->
     async with engine(environment=environment, providers=open_providers(environment, transport)) as it:
         body = {"name": "claude", "provider": "ANTHROPIC", "api_key_env": "ANTHROPIC_KEY"}
         integration_id = (await it.ask("POST", "/v2/ai-integrations", body))["id"]
-        template = {
-            "name": "grounded",
-            "template": "Is {output} grounded?",
-            "include_explanations": True,
-            "use_function_calling": True,
-            "classification_choices": {"a": 1.0, "b": 0.0},
-            "llm_config": {"ai_integration_id": integration_id, "model_name": "claude-haiku-4-5"},
-        }
-        version = {"commit_message": "first", "template_config": template}
-        body = {"space_id": await it.space_id(), "name": "grounded", "type": "TEMPLATE", "version": version}
-        evaluator = (await it.ask("POST", "/v2/evaluators", body))["id"]
+        evaluator = await it.seed_template_evaluator(
+            integration_id=integration_id,
+            model_name="claude-haiku-4-5",
+            template="Is {output} grounded?",
+            choices={"a": 1.0, "b": 0.0},
+        )
         project = await it.seed_project()
         await it.seed_spans(project, 3)
         task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project)

@@ -55,16 +55,9 @@ async def judged_by(it: EngineInTest, **integration: Any) -> tuple[dict[str, Any
     """Judge three spans with a new AI integration; return the finished task run and its rows."""
     body = {"name": "mine", "model_names": ["my-model"], **integration}
     integration_id = (await it.ask("POST", PATH, body, status=201))["id"]
-    template = {
-        "name": "grounded",
-        "template": "Is {output} grounded?",
-        "classification_choices": {"yes": 1.0, "no": 0.0},
-        "include_explanations": True,
-        "llm_config": {"ai_integration_id": integration_id, "model_name": "my-model"},
-    }
-    version = {"commit_message": "first", "template_config": template}
-    body = {"space_id": await it.space_id(), "name": "grounded", "type": "TEMPLATE", "version": version}
-    evaluator = (await it.ask("POST", "/v2/evaluators", body))["id"]
+    evaluator = await it.seed_template_evaluator(
+        integration_id=integration_id, model_name="my-model", template="Is {output} grounded?"
+    )
     project_id = await it.seed_project()
     await it.seed_spans(project_id, 3)
     task = await it.seed_task([evaluator], "TEMPLATE_EVALUATION", project_id=project_id)

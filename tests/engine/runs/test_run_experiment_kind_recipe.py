@@ -6,10 +6,6 @@ runs `_use_echo` below.
 
 from __future__ import annotations
 
-import ast
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,9 +19,7 @@ from evaltasks.tools.task_inputs import RUN_CONFIGURATION_SCHEMA
 from tests.support.agents import MODES, Agent, agent
 from tests.support.engines import engine
 from tests.support.promoting import applied, place, planned, post, tasks_of
-
-ROOT = Path(__file__).parents[3]
-PACKAGE = ROOT / "server" / "evaltasks"
+from tests.support.recipes import copy_package, names_in, package_trees, run_with_copy
 
 MODEL = '''class Echo(RunConfigurationBase):
     """Return the example's question after a word."""
@@ -86,21 +80,8 @@ EDITS = {
 
 
 def test_new_kind_works_over_rest_mcp_and_files_after_two_files_are_touched(tmp_path: Path) -> None:
-    copy = tmp_path / "evaltasks"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, edits in EDITS.items():
-        text = (copy / name).read_text(encoding="utf-8")
-        for added, before in edits:
-            assert before in text, f"{name} has no longer: {before}"
-            text = text.replace(before, added + before, 1)
-        (copy / name).write_text(text, encoding="utf-8")
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-m", __spec__.name if __spec__ else __name__],
-        env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout == f"used {tmp_path / 'evaltasks'}\n"
+    copy = copy_package(tmp_path, EDITS)
+    assert run_with_copy(tmp_path, __spec__.name if __spec__ else __name__) == f"used {copy}\n"
 
 
 async def _use_echo() -> None:
@@ -194,14 +175,7 @@ OWNERS = {
 def test_no_other_module_distinguishes_the_kinds_by_their_classes() -> None:
     """A module that does not name a class cannot use isinstance or match on it."""
     classes = {kind.__name__ for kind in KINDS.values()}
-    importers = set()
-    for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        if names & classes:
-            importers.add(path.relative_to(PACKAGE).as_posix())
-    assert importers == OWNERS.keys()
+    assert {name for name, tree in package_trees() if names_in(tree) & classes} == OWNERS.keys()
 
 
 if __name__ == "__main__":
