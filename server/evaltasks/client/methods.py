@@ -131,4 +131,4 @@ def _documentation(operation: AnyOperation, walks_pages: bool) -> str:
         "    Problem: If the service answers with an error.",
         "    ClientError: If no valid response came.",
     ]
-    return "\n".join(line for line in lines)
+    return "\n".join(lines)

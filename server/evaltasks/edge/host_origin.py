@@ -44,9 +44,8 @@ class AllowedHosts:
 
         Args:
             host: The address the server is bound to. For a loopback name all of them are allowed; for a wildcard
-            address
-                the loopback names, this machine's name and every IP address, on every port, because a container's port
-                is another one outside.
+                address the loopback names, this machine's name and every IP address, on every port, because a
+                container's port is another one outside.
             further: More names (`--allow-host`), on every port, because a proxy in front of the server has its own.
             port: The port that must follow the bound host; None allows every port.
         """
